@@ -1,0 +1,1 @@
+"""How parameters move: one learning algorithm a file."""

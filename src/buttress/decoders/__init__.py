@@ -1,0 +1,1 @@
+"""z -> p(x|z): one decoder a file."""

@@ -1,0 +1,1 @@
+"""x -> h, no probability: one encoder a file."""

@@ -1,0 +1,100 @@
+"""A latent-variable model: four parts wired together.
+
+It satisfies the protocol of :mod:`buttress.diagnostics` (``posterior``, ``prior``, ``log_likelihood``), and its
+``forward`` is the record that objectives read.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.distributions import Distribution
+
+from buttress.parts import DataSpec, Decoder, Encoder, Likelihood, Posterior, Prior
+from buttress.records import Terms
+
+__all__ = ["LatentVariableModel"]
+
+
+class LatentVariableModel(nn.Module):
+    """encoder -> posterior -> z -> decoder, with a prior over z.
+
+    Args:
+        spec: What the parts must know about the data.
+        encoder: x -> h.
+        posterior: h -> q(z|x).
+        prior: p(z).
+        decoder: z -> p(x|z).
+        likelihood: The family of p(x|z).
+
+    Errors:
+        ValueError: A part does not fit the kind of data.
+    """
+
+    def __init__(
+        self,
+        spec: DataSpec,
+        encoder: Encoder,
+        posterior: Posterior,
+        prior: Prior,
+        decoder: Decoder,
+        likelihood: Likelihood,
+    ) -> None:
+        super().__init__()
+        for part in (encoder, decoder, likelihood):
+            if spec.kind not in part.kinds:
+                raise ValueError(
+                    f"the {part.name()} {_room(part)} does not fit {spec.kind} data; it fits {', '.join(part.kinds)}"
+                )
+        self.spec = spec
+        self.encoder = encoder.build(spec)
+        self.inference = posterior.build(self.encoder.features)
+        self.prior = prior.build(self.inference.z_shape)
+        self.decoder = decoder.build(spec, self.inference.z_shape, likelihood.build(spec))
+
+    @property
+    def likelihood(self) -> nn.Module:
+        """The decoder's likelihood."""
+        return self.decoder.likelihood
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """Names of the G latent groups."""
+        return self.inference.groups
+
+    def observe(self, raw: Tensor) -> Tensor:
+        """From stored data to x, the variable that is modelled (may binarise or dequantise at random)."""
+        return self.decoder.likelihood.observe(raw)
+
+    def encode(self, x: Tensor) -> Float[Tensor, "B F"]:
+        """The features h of every example."""
+        return self.encoder(self.decoder.likelihood.features(x))
+
+    def posterior(self, x: Tensor) -> Distribution:
+        """q(z|x) of every example: batch shape (B,), event shape that of z."""
+        return self.inference(self.encode(x))
+
+    def log_likelihood(self, x: Tensor, z: Float[Tensor, "S B *event"]) -> Float[Tensor, "S B"]:
+        """log p(x|z) in nats for S latents of each of B examples."""
+        return self.decoder(z).log_prob(x).float()
+
+    def forward(self, x: Tensor, samples: int = 1) -> Terms:
+        """The terms of a batch, with ``samples`` samples of z per example."""
+        latent = self.inference.latent(self.encode(x), self.prior(), samples)
+        return Terms(-self.log_likelihood(x, latent.z), latent)
+
+    @torch.no_grad()
+    def sample(self, count: int) -> Tensor:
+        """``count`` examples: z from the prior, x from the decoder."""
+        return self.decoder(self.prior().sample((count,))).sample()
+
+    @torch.no_grad()
+    def reconstruct(self, x: Tensor) -> Tensor:
+        """x -> a sample of q(z|x) -> a sample of p(x|z)."""
+        return self.decoder(self.posterior(x).sample()).sample()
+
+
+def _room(part: object) -> str:
+    """The room of a part in the singular, as users call it."""
+    return type(part).__mro__[1].__name__.lower()

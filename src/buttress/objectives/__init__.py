@@ -1,0 +1,1 @@
+"""Terms -> scalar: one objective a file."""

@@ -1,0 +1,78 @@
+r"""Free bits: the rate of the batch's mean is not punished below a floor.
+
+$$ L = \mathbb{E}_x[-\log p(x|z)] + \beta(t) \sum_g \max(\lambda, \mathbb{E}_x \mathrm{KL}_g)
+   \quad\text{or}\quad \dots + \beta(t) \max(\Lambda, \mathbb{E}_x \textstyle\sum_g \mathrm{KL}_g) $$
+
+The maximum is taken after the mean over the batch (Kingma et al. 2016), not per example. Over several processes the mean
+is that of the global batch: the gate is decided on it, and each process passes on its own share of the gradient.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+from jaxtyping import Float
+from torch import Tensor
+
+from buttress.parts import Objective, Schedule
+from buttress.records import Terms
+from buttress.schedules.constant import Constant
+
+__all__ = ["FreeBits"]
+
+
+@dataclass(frozen=True)
+class FreeBits(Objective):
+    """The negative ELBO with a floor under the rate.
+
+    Source: Kingma et al., Improving Variational Inference with Inverse Autoregressive Flow, 2016.
+
+    Args:
+        per_group: lambda, nats that each group may cost for free, after the mean over the batch. 0 for no such floor.
+        total: Lambda, nats that all groups together may cost for free, after the mean over the batch. 0 for none.
+            Set one of the two.
+        beta: Weight of the rate at each step.
+        samples: Samples of z per example.
+
+    Example:
+        >>> FreeBits(per_group=0.1, total=2.0)
+        Traceback (most recent call last):
+        ValueError: free bits: per_group is 0.1 and total is 2.0; set exactly one of them above 0 (nats)
+    """
+
+    per_group: float = 0.0
+    total: float = 0.0
+    beta: Schedule = Constant(1.0)  # noqa: RUF009 - frozen
+    samples: int = 1
+
+    def __post_init__(self) -> None:
+        """Refuse contradictions."""
+        if min(self.per_group, self.total) < 0 or (self.per_group > 0) == (self.total > 0):
+            raise ValueError(
+                f"free bits: per_group is {self.per_group} and total is {self.total}; set exactly one of them "
+                "above 0 (nats)"
+            )
+
+    @classmethod
+    def tiny(cls) -> tuple[FreeBits, ...]:
+        """See :class:`buttress.parts.Part`."""
+        return (cls(per_group=0.1), cls(total=0.5))
+
+    def __call__(self, terms: Terms, step: int) -> Float[Tensor, ""]:
+        """See :class:`buttress.parts.Objective`."""
+        rate = terms.latent.rate.mean(0)
+        floor = self.per_group
+        if self.total > 0:
+            rate, floor = rate.sum(-1, keepdim=True), self.total
+        return terms.distortion.mean() + self.beta(step) * floored(rate, floor).sum()
+
+
+def floored(rate: Float[Tensor, " G"], floor: float) -> Float[Tensor, " G"]:
+    """max(floor, rate), the comparison made on the mean of all processes."""
+    everywhere = rate.detach().clone()
+    if dist.is_available() and dist.is_initialized():
+        dist.all_reduce(everywhere)
+        everywhere /= dist.get_world_size()
+    return torch.where(everywhere > floor, rate, torch.full_like(rate, floor))

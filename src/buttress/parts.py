@@ -1,0 +1,341 @@
+"""The kinds of part a model is made of.
+
+A *part* is a frozen dataclass: a description that can be compared, written as YAML and changed with
+:func:`dataclasses.replace`. Its ``build`` makes the ``torch.nn.Module`` that does the work. One file holds one part,
+and the file's name is the part's name (see :mod:`buttress.catalogue`).
+
+Shapes: an example ``x`` is always one tensor. Images are (B, C, H, W), sentences (B, T) of token ids padded with
+:data:`PAD`, tables (B, D). ``sites`` are the positions that carry one value each: (C, H, W), (T,), (D,).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, Self
+
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.distributions import Distribution
+
+from buttress.records import Latent, Terms
+
+__all__ = [
+    "BOS",
+    "EOS",
+    "PAD",
+    "UNK",
+    "Algorithm",
+    "AlgorithmModule",
+    "Data",
+    "DataSpec",
+    "Decoder",
+    "DecoderModule",
+    "Encoder",
+    "EncoderModule",
+    "Examples",
+    "Kind",
+    "Likelihood",
+    "LikelihoodModule",
+    "Objective",
+    "Part",
+    "Posterior",
+    "PosteriorModule",
+    "Prior",
+    "PriorModule",
+    "Schedule",
+    "Splits",
+    "Step",
+]
+
+Kind = Literal["image", "text", "table"]
+PAD, BOS, EOS, UNK = 0, 1, 2, 3
+"""Token ids with a fixed meaning. A stored sentence is its words and then EOS; BOS is added by the decoder."""
+
+
+@dataclass(frozen=True)
+class DataSpec:
+    """What the parts must know about the data.
+
+    Args:
+        kind: "image", "text" or "table".
+        shape: Of one example: (C, H, W), (longest T,) or (D,).
+        vocabulary: Number of token ids, text only.
+        mean: Mean of the training data per site, float, shape ``shape``; None for text or where unknown.
+        std: Standard deviation of the same.
+        columns: Names of a table's columns.
+        tokenizer: JSON of the ``tokenizers.Tokenizer`` that made the ids, text only.
+    """
+
+    kind: Kind
+    shape: tuple[int, ...]
+    vocabulary: int = 0
+    mean: Tensor | None = None
+    std: Tensor | None = None
+    columns: tuple[str, ...] = ()
+    tokenizer: str | None = None
+
+
+class Part(ABC):
+    """A description of one component: a frozen dataclass, final, named after its file."""
+
+    @classmethod
+    def name(cls) -> str:
+        """The name users type: the name of the file that defines the part."""
+        return cls.__module__.rpartition(".")[2]
+
+    @classmethod
+    def tiny(cls) -> tuple[Self, ...]:
+        """Small instances on which the laws are checked."""
+        return (cls(),)
+
+    def replace(self, **changes: Any) -> Self:
+        """A copy with some fields changed."""
+        from dataclasses import replace
+
+        return replace(self, **changes)  # type: ignore[type-var]
+
+
+class EncoderModule(nn.Module, ABC):
+    """x -> h. ``features`` is the size of h."""
+
+    features: int
+
+    @abstractmethod
+    def forward(self, x: Tensor) -> Float[Tensor, "B F"]:
+        """Read ``x`` as ``LikelihoodModule.features`` gives it."""
+
+
+class Encoder(Part):
+    """x -> h, no probability."""
+
+    kinds: ClassVar[tuple[Kind, ...]] = ("image", "text", "table")
+
+    @abstractmethod
+    def build(self, spec: DataSpec) -> EncoderModule:
+        """The module, for data of this kind and shape."""
+
+
+class PriorModule(nn.Module, ABC):
+    """p(z)."""
+
+    @abstractmethod
+    def forward(self) -> Distribution:
+        """The distribution of one z: batch shape (), event shape ``z_shape``."""
+
+
+class Prior(Part):
+    """p(z)."""
+
+    @abstractmethod
+    def build(self, z_shape: tuple[int, ...]) -> PriorModule:
+        """The module, for latents of this shape."""
+
+
+class PosteriorModule(nn.Module, ABC):
+    """h -> q(z|x). ``z_shape`` is the shape of one z, ``groups`` the names of its G groups."""
+
+    z_shape: tuple[int, ...]
+    groups: tuple[str, ...]
+
+    @abstractmethod
+    def forward(self, h: Float[Tensor, "B F"]) -> Distribution:
+        """The distribution of z for every example: batch shape (B,), event shape ``z_shape``."""
+
+    @abstractmethod
+    def latent(self, h: Float[Tensor, "B F"], prior: Distribution, samples: int = 1) -> Latent:
+        """Sample z with gradients and say what it costs under ``prior``."""
+
+    def after_step(self) -> None:  # noqa: B027 - most posteriors keep no statistics
+        """Update statistics that no gradient reaches. Training calls it once after each step."""
+
+
+class Posterior(Part):
+    """h -> q(z|x)."""
+
+    @abstractmethod
+    def build(self, features: int) -> PosteriorModule:
+        """The module, for encoder features of this size."""
+
+
+class LikelihoodModule(nn.Module, ABC):
+    """What a decoder's outputs mean. Whatever changes a density stands here, beside its Jacobian.
+
+    ``channels`` is how many numbers a decoder gives for each place: places are (H, W) for images, (T,) for text and
+    (D,) for tables; a decoder's output has shape (..., *places, channels).
+    """
+
+    channels: int
+
+    @abstractmethod
+    def check(self, raw: Tensor) -> None:
+        """Raise ValueError, saying which value and what to try, if raw data lies outside the support."""
+
+    @abstractmethod
+    def observe(self, raw: Tensor) -> Tensor:
+        """From stored data to the variable x whose density is modelled (binarise, dequantise). May draw."""
+
+    @abstractmethod
+    def features(self, x: Tensor) -> Tensor:
+        """x as a network should see it: floats of about unit scale; token ids stay token ids."""
+
+    @abstractmethod
+    def forward(self, parameters: Float[Tensor, "*rest"]) -> Distribution:
+        """The distribution of x: batch shape is what precedes the places, event shape that of x."""
+
+    @abstractmethod
+    def start(self) -> Tensor | None:
+        """Parameters (*places, channels) that match the data's mean, for a decoder's initial output; None for zero."""
+
+
+class Likelihood(Part):
+    """The family of p(x|z)."""
+
+    kinds: ClassVar[tuple[Kind, ...]]
+
+    @abstractmethod
+    def build(self, spec: DataSpec) -> LikelihoodModule:
+        """The module, for data of this kind and shape."""
+
+
+class DecoderModule(nn.Module, ABC):
+    """z -> p(x|z). An autoregressive decoder is one too: ``log_prob`` is teacher forcing, ``sample`` the cached loop."""
+
+    likelihood: LikelihoodModule
+
+    @abstractmethod
+    def forward(self, z: Float[Tensor, "*rest"]) -> Distribution:
+        """The distribution of x given z of shape (*batch, *z_shape): batch shape ``batch``, event shape that of x.
+
+        ``log_prob(x)`` accepts x whose batch shape broadcasts to ``batch``, as (B, ...) does to (S, B, ...).
+        """
+
+
+class Decoder(Part):
+    """z -> p(x|z)."""
+
+    kinds: ClassVar[tuple[Kind, ...]]
+    autoregressive: ClassVar[bool] = False
+
+    @abstractmethod
+    def build(self, spec: DataSpec, z_shape: tuple[int, ...], likelihood: LikelihoodModule) -> DecoderModule:
+        """The module, for data and latents of these shapes."""
+
+
+class Schedule(Part):
+    """Step -> value, without memory."""
+
+    @abstractmethod
+    def __call__(self, step: int) -> float:
+        """The value at a step, counted from 0."""
+
+    @abstractmethod
+    def check(self, total: int) -> None:
+        """Raise ValueError if a run of ``total`` steps would not end at the schedule's final value."""
+
+
+class Objective(Part):
+    """Terms -> a scalar to minimise, in nats per example. ``samples`` is the S it wants."""
+
+    samples: int
+
+    @abstractmethod
+    def __call__(self, terms: Terms, step: int) -> Float[Tensor, ""]:
+        """The loss at a step; mean over the batch, sum over everything else. Penalties are the algorithm's to add."""
+
+    def check(self, total: int) -> None:
+        """Raise ValueError if a schedule inside cannot finish within ``total`` steps."""
+        for value in vars(self).values():
+            if isinstance(value, Schedule):
+                value.check(total)
+
+
+class Examples(ABC):
+    """Stored examples, read a batch at a time; memory stays flat as their number grows."""
+
+    lengths: Tensor | None = None
+    """True lengths of sentences (tokens with EOS), shape (N,); None for other kinds."""
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Number of examples N."""
+
+    @abstractmethod
+    def batch(self, index: Tensor, rows: slice = slice(None)) -> Tensor:
+        """The stored examples ``index[rows]`` as one raw tensor.
+
+        Images uint8 or float (B, C, H, W); sentences int64 (B, T) padded with PAD to the longest of ``index``, whichever
+        ``rows`` are kept, so that the shards of one global batch have one shape; tables float32 (B, D).
+        """
+
+
+@dataclass(frozen=True)
+class Splits:
+    """Data, opened and checked.
+
+    Args:
+        train: Examples to learn from.
+        held_out: Examples that training never sees; all evidence is measured on them.
+        spec: What the parts must know, measured on ``train``.
+        notes: What a person should know: files or rows set aside and why, how the split was made.
+        labels: Class labels of the held-out examples where the source has some, shape (N,).
+    """
+
+    train: Examples
+    held_out: Examples
+    spec: DataSpec
+    notes: tuple[str, ...] = ()
+    labels: Tensor | None = None
+
+
+class Data(Part):
+    """Where examples come from."""
+
+    @abstractmethod
+    def open(self) -> Splits:
+        """Read, check and split; refuse bad input with an error that names file and row and says what to try."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """What an algorithm may use in one training step.
+
+    Args:
+        number: Counted from 0.
+        x: The step's observed batch, this process's rows.
+        more: Draws another observed training batch (for inner loops), the same at every resume.
+        backward: Use instead of ``loss.backward()``, so that processes share gradients and precision is handled.
+    """
+
+    number: int
+    x: Tensor
+    more: Callable[[], Tensor]
+    backward: Callable[[Tensor], None]
+
+
+class AlgorithmModule(ABC):
+    """A learning algorithm at work on one model. Holds the optimisers and any phase it is in."""
+
+    @abstractmethod
+    def step(self, step: Step) -> dict[str, float | Tensor]:
+        """Move the parameters once; return what to log: at least ``loss``, ``rate`` and ``distortion``, in nats."""
+
+    def after_validation(self, mutual_information: float) -> None:  # noqa: B027 - most algorithms have no phases
+        """Hear I_q(x; z) on held-out data, in nats; called every ``Training.validate_every`` steps."""
+
+    @abstractmethod
+    def state_dict(self) -> dict[str, Any]:
+        """Everything a resumed run needs, as nested dicts and lists of tensors and scalars."""
+
+    @abstractmethod
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """The inverse of :meth:`state_dict`."""
+
+
+class Algorithm(Part):
+    """How parameters move."""
+
+    @abstractmethod
+    def build(self, model: nn.Module, objective: Objective, training: Any) -> AlgorithmModule:
+        """The algorithm at work on ``model`` (a LatentVariableModel) with the settings of a ``recipe.Training``."""

@@ -1,0 +1,1 @@
+"""h -> q(z|x): one posterior a file."""

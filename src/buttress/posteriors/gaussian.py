@@ -1,0 +1,103 @@
+r"""q(z|x) = N(mu, diag(sigma^2)), with log sigma^2 kept between bounds by a smooth map.
+
+$$ z = \mu + \sigma \epsilon, \quad \epsilon \sim N(0, I), \qquad
+   \mathrm{KL}_j = \tfrac12 (\mu_j^2 + \sigma_j^2 - 1 - \log \sigma_j^2) \text{ against } N(0, 1) $$
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.distributions import Distribution, Independent, Normal, kl_divergence
+
+from buttress.parts import Posterior, PosteriorModule
+from buttress.randomness import draw
+from buttress.records import Latent
+
+__all__ = ["Gaussian"]
+
+
+@dataclass(frozen=True)
+class Gaussian(Posterior):
+    """Diagonal Gaussian with a bounded log-variance.
+
+    Source: Kingma and Welling, Auto-Encoding Variational Bayes, 2014. The bounds are ours: an unbounded log-variance
+    becomes NaN after hours.
+
+    Args:
+        dim: Number of latent dimensions D.
+        min_log_variance: Lower bound of log sigma^2, in log nats of variance.
+        max_log_variance: Upper bound of the same.
+
+    Example:
+        >>> q = Gaussian(dim=2).build(features=5)(torch.zeros(7, 5))
+        >>> q.batch_shape, q.event_shape
+        (torch.Size([7]), torch.Size([2]))
+    """
+
+    dim: int = 16
+    min_log_variance: float = -12.0
+    max_log_variance: float = 8.0
+
+    def __post_init__(self) -> None:
+        """Refuse contradictions."""
+        if self.dim < 1:
+            raise ValueError(f"gaussian posterior: dim is {self.dim}, wanted at least 1")
+        if not self.min_log_variance < 0 < self.max_log_variance:
+            raise ValueError(
+                f"gaussian posterior: log-variance bounds are {self.min_log_variance} and {self.max_log_variance}; "
+                "wanted one below 0 and one above, so that q can equal the prior"
+            )
+
+    @classmethod
+    def tiny(cls) -> tuple[Gaussian, ...]:
+        """See :class:`buttress.parts.Part`."""
+        return (cls(dim=2),)
+
+    def build(self, features: int) -> GaussianModule:
+        """See :class:`buttress.parts.Posterior`."""
+        return GaussianModule(self, features)
+
+
+class GaussianModule(PosteriorModule):
+    """The module of :class:`Gaussian`."""
+
+    def __init__(self, part: Gaussian, features: int) -> None:
+        super().__init__()
+        self.bounds = (part.min_log_variance, part.max_log_variance)
+        self.z_shape = (part.dim,)
+        self.groups = tuple(f"z{i}" for i in range(part.dim))
+        self.linear = nn.Linear(features, 2 * part.dim)
+
+    def normal(self, h: Float[Tensor, "B F"]) -> Normal:
+        """The distribution of every dimension apart, in float32 whatever the precision around it."""
+        mean, raw = self.linear(h).float().chunk(2, -1)
+        return Normal(mean, (0.5 * bounded(raw, *self.bounds)).exp())
+
+    def forward(self, h: Float[Tensor, "B F"]) -> Distribution:
+        """See :class:`buttress.parts.PosteriorModule`."""
+        return Independent(self.normal(h), 1)
+
+    def latent(self, h: Float[Tensor, "B F"], prior: Distribution, samples: int = 1) -> Latent:
+        """See :class:`buttress.parts.PosteriorModule`."""
+        q = self.normal(h)
+        noise = draw(torch.randn, (samples, *q.loc.shape), batch_dim=1).to(q.loc)
+        z = q.loc + q.scale * noise
+        if isinstance(prior, Independent) and isinstance(prior.base_dist, Normal):
+            p = prior.base_dist
+            return Latent(z, q.log_prob(z) - p.log_prob(z), kl_divergence(q, p.expand(q.batch_shape)))
+        total = q.log_prob(z).sum(-1) - prior.log_prob(z)
+        return Latent(z, total[..., None])
+
+
+def bounded(raw: Tensor, low: float, high: float) -> Tensor:
+    """A smooth map of the line into (low, high) with value 0 and slope 1 at 0.
+
+    Example:
+        >>> bounded(torch.tensor([-1e9, 0.0, 1e9]), -12.0, 8.0).tolist()
+        [-12.0, 0.0, 8.0]
+    """
+    return torch.where(raw < 0, -low * torch.tanh(raw / -low), high * torch.tanh(raw / high))

@@ -1,0 +1,1 @@
+"""p(z): one prior a file."""

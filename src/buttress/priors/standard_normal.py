@@ -1,0 +1,43 @@
+"""p(z) = N(0, I)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution, Independent, Normal
+
+from buttress.parts import Prior, PriorModule
+
+__all__ = ["StandardNormal"]
+
+
+@dataclass(frozen=True)
+class StandardNormal(Prior):
+    """The standard normal distribution, p(z) = N(0, I).
+
+    Source: Kingma and Welling, Auto-Encoding Variational Bayes, 2014.
+
+    Example:
+        >>> StandardNormal().build((3,))().event_shape
+        torch.Size([3])
+    """
+
+    def build(self, z_shape: tuple[int, ...]) -> StandardNormalModule:
+        """See :class:`buttress.parts.Prior`."""
+        return StandardNormalModule(z_shape)
+
+
+class StandardNormalModule(PriorModule):
+    """The module of :class:`StandardNormal`: nothing to learn, but it knows its device."""
+
+    zero: Tensor
+
+    def __init__(self, z_shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.register_buffer("zero", torch.zeros(z_shape), persistent=False)
+
+    def forward(self) -> Distribution:
+        """See :class:`buttress.parts.PriorModule`."""
+        return Independent(Normal(self.zero, torch.ones_like(self.zero)), self.zero.dim())

@@ -1,0 +1,59 @@
+"""Random numbers that do not depend on how many processes share a batch.
+
+Every draw that has a batch dimension goes through :func:`draw`. Inside ``shard(rank, world)`` it draws for the global
+batch and keeps this process's rows, so that one process and N see the same noise. Outside it is an ordinary draw.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+import torch
+from torch import Tensor
+
+__all__ = ["draw", "seed_step", "shard"]
+
+_shard: ContextVar[tuple[int, int]] = ContextVar("shard", default=(0, 1))
+
+
+@contextmanager
+def shard(rank: int, world: int) -> Iterator[None]:
+    """Draw for ``world`` times the batch and keep the rows of ``rank`` while the context lasts."""
+    token = _shard.set((rank, world))
+    try:
+        yield
+    finally:
+        _shard.reset(token)
+
+
+def draw(sampler: Callable[[Sequence[int]], Tensor], shape: Sequence[int], batch_dim: int = 0) -> Tensor:
+    """Draw a tensor of ``shape`` whose dimension ``batch_dim`` runs over this process's examples.
+
+    Args:
+        sampler: From a shape to a tensor, such as ``torch.randn`` or ``torch.rand``.
+        shape: The shape wanted here.
+        batch_dim: Which dimension of it is the batch.
+
+    Example:
+        >>> _ = torch.manual_seed(0)
+        >>> whole = draw(torch.randn, (4, 2))
+        >>> _ = torch.manual_seed(0)
+        >>> with shard(1, 2):
+        ...     half = draw(torch.randn, (2, 2))
+        >>> bool((whole[2:] == half).all())
+        True
+    """
+    rank, world = _shard.get()
+    if world == 1:
+        return sampler(tuple(shape))
+    rows = shape[batch_dim]
+    whole = [*shape]
+    whole[batch_dim] = rows * world
+    return sampler(tuple(whole)).narrow(batch_dim, rank * rows, rows)
+
+
+def seed_step(seed: int, step: int) -> None:
+    """Make all randomness of a training step a function of (seed, step), so that resuming needs no saved state."""
+    torch.manual_seed((seed * 1_000_003 + step * 2_654_435_761 + 12_345) % (2**63 - 1))

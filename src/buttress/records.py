@@ -1,0 +1,69 @@
+r"""What crosses every border: two frozen records, in nats per example.
+
+Letters: S samples of z per example, B examples, G latent groups (dimensions, positions, levels or code slots).
+
+$$ \mathrm{ELBO}(x) = \underbrace{E_q \log p(x|z)}_{-\text{distortion}} - \underbrace{\sum_g \mathrm{KL}_g}_{\text{rate}}
+   \qquad \log w = \log p(x|z) + \log p(z) - \log q(z|x) $$
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from jaxtyping import Float, Int
+from torch import Tensor
+
+__all__ = ["Latent", "Terms"]
+
+
+@dataclass(frozen=True)
+class Latent:
+    """What a posterior says about a batch.
+
+    Args:
+        z: What the decoder reads, shape (S, B, ...).
+        log_ratio: log q(z|x) - log p(z) at ``z`` for each group, in nats, shape (S, B, G).
+        kl: The same in expectation and closed form, shape (B, G), or None where the pair of q and p has none.
+        codes: Indices of codewords, shape (S, B, G), where z is discrete.
+        penalty: Named terms that are not nats (commitment, cosine ...), shape (S, B) each. The algorithm adds them.
+    """
+
+    z: Float[Tensor, "S B *event"]
+    log_ratio: Float[Tensor, "S B G"]
+    kl: Float[Tensor, "B G"] | None = None
+    codes: Int[Tensor, "S B G"] | None = None
+    penalty: Mapping[str, Float[Tensor, "S B"]] = field(default_factory=dict)
+
+    @property
+    def closed_form(self) -> bool:
+        """Whether :attr:`rate` is exact rather than a Monte Carlo mean."""
+        return self.kl is not None
+
+    @property
+    def rate(self) -> Float[Tensor, "B G"]:
+        """KL(q(z|x) || p(z)) for each group, in nats: closed form where there is one, else the mean over S."""
+        return self.log_ratio.mean(0) if self.kl is None else self.kl
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What a model says about a batch: all that an objective needs.
+
+    Args:
+        distortion: -log p(x|z), in nats, shape (S, B).
+        latent: The record of the posterior at the same z.
+    """
+
+    distortion: Float[Tensor, "S B"]
+    latent: Latent
+
+    @property
+    def elbo(self) -> Float[Tensor, " B"]:
+        """The evidence lower bound of each example, in nats."""
+        return -self.distortion.mean(0) - self.latent.rate.sum(-1)
+
+    @property
+    def log_weight(self) -> Float[Tensor, "S B"]:
+        """log w = log p(x, z) - log q(z|x) of every sample, in nats."""
+        return -self.distortion - self.latent.log_ratio.sum(-1)

@@ -1,0 +1,1 @@
+"""Remedies for posterior collapse: one function Recipe -> Recipe a file, named like the file."""

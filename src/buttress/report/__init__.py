@@ -1,0 +1,1 @@
+"""For people: tables, figures and pages, made from result files alone."""

@@ -1,0 +1,1 @@
+"""Step -> value: one schedule a file. None keeps a counter."""
