@@ -1,0 +1,59 @@
+"""What holds for every test: one thread a worker, no network, shapes checked by machine, seeded randomness."""
+
+import os
+
+# Before torch is imported anywhere: xdist runs one worker a core, so more threads would only get in each other's way,
+# and one thread makes sums reproducible bit for bit. Child processes started by tests inherit all of this.
+os.environ.update(
+    OMP_NUM_THREADS="1",
+    MKL_NUM_THREADS="1",
+    OPENBLAS_NUM_THREADS="1",
+    RAYON_NUM_THREADS="1",
+    TOKENIZERS_PARALLELISM="false",
+    HF_HUB_OFFLINE="1",
+    MPLBACKEND="Agg",
+)
+
+import random
+import sys
+from pathlib import Path
+
+import hypothesis
+import pytest
+from jaxtyping import install_import_hook
+
+if "buttress" in sys.modules:
+    raise pytest.UsageError("buttress was imported before tests/conftest.py: its shapes would go unchecked")
+install_import_hook("buttress", "beartype.beartype")
+
+import numpy as np
+import torch
+
+torch.set_num_threads(1)
+
+# The same examples on every run, and no verdict that depends on how busy the machine is.
+hypothesis.settings.register_profile(
+    "buttress", deadline=None, derandomize=True, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("buttress")
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(autouse=True)
+def seed() -> int:
+    """Seed Python, numpy and torch before every test, so that no test depends on its neighbours; gives the seed."""
+    value = 0
+    random.seed(value)
+    np.random.seed(value)
+    torch.manual_seed(value)
+    return value
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real data sets beside the repository (../shared/data); skips the test where there is none."""
+    folder = ROOT.parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip("needs the data sets in ../shared/data (beside the repository), which are not there")
+    return folder
