@@ -163,10 +163,13 @@ class LikelihoodModule(nn.Module, ABC):
     """What a decoder's outputs mean. Whatever changes a density stands here, beside its Jacobian.
 
     ``channels`` is how many numbers a decoder gives for each place: places are (H, W) for images, (T,) for text and
-    (D,) for tables; a decoder's output has shape (..., *places, channels).
+    (D,) for tables; a decoder's output has shape (..., *places, channels). ``values`` is how many numbers of x a place
+    has (C for images, else 1) and ``draws`` how many uniform numbers :meth:`pick` needs to choose them.
     """
 
     channels: int
+    values: int
+    draws: int
 
     @abstractmethod
     def check(self, raw: Tensor) -> None:
@@ -178,11 +181,22 @@ class LikelihoodModule(nn.Module, ABC):
 
     @abstractmethod
     def features(self, x: Tensor) -> Tensor:
-        """x as a network should see it: floats of about unit scale; token ids stay token ids."""
+        """x as a network should see it: floats of about unit scale; token ids stay token ids.
+
+        For images they lie in [0, 1], black to white, so that they are also what to draw on a screen.
+        """
 
     @abstractmethod
     def forward(self, parameters: Float[Tensor, "*rest"]) -> Distribution:
         """The distribution of x: batch shape is what precedes the places, event shape that of x."""
+
+    @abstractmethod
+    def pick(self, parameters: Float[Tensor, "*rest"], uniforms: Float[Tensor, "*rest2"]) -> Tensor:
+        """The values of x, channels last (..., values), at any places with parameters (..., channels).
+
+        A deterministic map of ``uniforms`` (..., draws) in [0, 1): one place at a time or all at once, equal parameters
+        and uniforms give equal values, and uniform numbers give values of the right distribution.
+        """
 
     @abstractmethod
     def start(self) -> Tensor | None:
@@ -291,6 +305,8 @@ class Splits:
 
 class Data(Part):
     """Where examples come from."""
+
+    kind: ClassVar[Kind]
 
     @abstractmethod
     def open(self) -> Splits:

@@ -1,0 +1,188 @@
+"""The command line, made by jsonargparse from the signatures and docstrings in the folder ``commands``.
+
+A command that takes a ``recipe`` gets a first argument DATA and a flag for every part and every setting of a part:
+``buttress train DATA --decoder pixelcnn --decoder.layers 8``. The defaults are the baseline for that data (or the file
+given with ``--recipe``), so that ``--decoder.layers 8`` alone changes just that. A new part or command needs no line here.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+import sys
+import typing
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import fields, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jsonargparse import ArgumentParser, Namespace
+
+from buttress import __version__, catalogue, commands
+from buttress.parts import Part
+from buttress.recipe import Recipe, Training
+
+__all__ = ["main"]
+
+HIDDEN = {"remedies"}
+"""Recipe fields that are a record rather than a setting."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code. What a user can mend is one line on stderr and code 2."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        run(words)
+    except (ValueError, OSError) as error:
+        print(f"buttress: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("buttress: interrupted; what was saved stands, and --resume goes on from there", file=sys.stderr)
+        return 130
+    return 0
+
+
+def run(words: Sequence[str]) -> None:
+    """Parse a command line and call the command it names."""
+    known = functions()
+    chosen = words[0] if words and words[0] in known else None
+    words = [*words[:1], *_spelled_out(words[1:])]
+    parser = ArgumentParser(prog="buttress", description="Variational auto-encoders that use z.", version=__version__)
+    choices = parser.add_subcommands(required=True, dest="command")
+    for name, function in known.items():
+        choices.add_subcommand(name, _parser(function, words[1:] if name == chosen else ()), help=_summary(function))
+    parsed = parser.parse_args(words)
+    call(known[parsed.command], parsed[parsed.command])
+
+
+@cache
+def functions() -> dict[str, Callable[..., None]]:
+    """The commands by name, in the order a user meets them."""
+    found = {}
+    for info in pkgutil.iter_modules(commands.__path__):
+        found[info.name] = getattr(importlib.import_module(f"{commands.__name__}.{info.name}"), info.name)
+    order = ["demo", "train", "diagnose", "compare"]
+    return {name: found[name] for name in sorted(found, key=lambda n: (order.index(n) if n in order else 9, n))}
+
+
+def call(function: Callable[..., None], parsed: Namespace) -> None:
+    """Call a command with what was parsed for it."""
+    values = parsed.as_dict()
+    if _takes_recipe(function):
+        settings = {f.name: values.pop(f.name) for f in fields(Recipe) if f.name in values}
+        plain = {name: _plain_part(value) for name, value in settings.items()}
+        values = {k: v for k, v in values.items() if k not in ("DATA", "from")}
+        values["recipe"] = catalogue.from_plain(Recipe, plain, "recipe")
+    function(**values)
+
+
+def _takes_recipe(function: Callable[..., None]) -> bool:
+    return "recipe" in inspect.signature(function).parameters
+
+
+def _summary(function: Callable[..., None]) -> str:
+    return (inspect.getdoc(function) or "").partition("\n")[0]
+
+
+def _parser(function: Callable[..., None], words: Sequence[str]) -> ArgumentParser:
+    """The parser of one command; ``words`` are what the user gave it, needed to know the data's baseline."""
+    parser = ArgumentParser(description=_summary(function))
+    if _takes_recipe(function):
+        _add_recipe(parser, words)
+    parser.add_function_arguments(function, as_positional=True, skip={"recipe"})
+    return parser
+
+
+def _add_recipe(parser: ArgumentParser, words: Sequence[str]) -> None:
+    parser.add_argument("DATA", help="A file, a folder, a Hugging Face dataset, or the name of an embedded data set.")
+    parser.add_argument("--from", default=None, type=Path | None, help="A recipe (YAML) to start from.")
+    for name, room in rooms_of_recipe():
+        parser.add_subclass_arguments(catalogue.ROOMS[room], name, help=f"Part: {', '.join(catalogue.names(room))}.")
+    parser.add_class_arguments(Training, "training")
+    if words and not words[0].startswith("-"):
+        start = _starting_recipe(words)
+        defaults = {name: _class_part(getattr(start, name)) for name, _ in rooms_of_recipe()}
+        parser.set_defaults({**defaults, **{f"training.{k}": v for k, v in vars(start.training).items()}})
+
+
+def rooms_of_recipe() -> Iterator[tuple[str, str]]:
+    """(field, room) of every part of a recipe."""
+    for name, hint in typing.get_type_hints(Recipe).items():
+        if (room := catalogue.room_of(hint)) is not None:
+            yield name, room
+
+
+def _starting_recipe(words: Sequence[str]) -> Recipe:
+    """The recipe that flags change: the file after --from, or else the baseline for the data."""
+    from buttress.baseline import baseline
+    from buttress.data.source import detect
+
+    data = _data_part(detect(words[0]), words[1:])
+    if (path := _value_of("--from", words)) is not None:
+        return replace(Recipe.load(path), data=data)
+    return baseline(data, data.open().spec)
+
+
+def _data_part(found: Part, words: Sequence[str]) -> Any:
+    """The data part with the user's --data.* settings, parsed before all others because the baseline hangs on it."""
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_subclass_arguments(catalogue.ROOMS["data"], "data")
+    parser.set_defaults({"data": _class_part(found)})
+    own = [word for word in words if word.startswith(("--data.", "--data="))]
+    return catalogue.from_plain(catalogue.ROOMS["data"], _plain_part(parser.parse_args(own).as_dict()["data"]), "data")
+
+
+def _value_of(flag: str, words: Sequence[str]) -> str | None:
+    return next((word.partition("=")[2] for word in words if word.startswith(f"{flag}=")), None)
+
+
+def _spelled_out(words: Sequence[str]) -> list[str]:
+    """Flags as jsonargparse wants them: ``--flag=value``, parts as class paths, a bare switch as true."""
+    out: list[str] = []
+    rest = list(words)
+    while rest:
+        word = rest.pop(0)
+        if word.startswith("--") and "=" not in word and word not in ("--help", "--version"):
+            has_value = bool(rest) and not rest[0].startswith("--")
+            word = f"{word}={rest.pop(0)}" if has_value else word if word.endswith(".help") else f"{word}=true"
+        out.append(_class_path(word))
+    return out
+
+
+def _class_path(word: str) -> str:
+    """``--decoder=pixelcnn`` as ``--decoder=buttress.decoders.pixelcnn.PixelCNN``; anything else as it is."""
+    flag, equals, value = word.partition("=")
+    room = part_flags().get(flag.removeprefix("--").removesuffix(".help").rpartition(".")[2])
+    if not equals or room is None or "." in value or value.startswith("{"):
+        return word
+    kind = catalogue.part(room, value)
+    return f"{flag}={kind.__module__}.{kind.__qualname__}"
+
+
+@cache
+def part_flags() -> dict[str, str]:
+    """Last word of a flag -> the room whose parts it takes: the parts of a recipe, and the parts inside parts."""
+    found = dict(rooms_of_recipe())
+    for room in catalogue.ROOMS:
+        for kind in catalogue.parts(room).values():
+            inner = {f: catalogue.room_of(hint) for f, hint in typing.get_type_hints(kind).items()}
+            found |= {f: r for f, r in inner.items() if r is not None}
+    return found
+
+
+def _plain_part(value: Any) -> Any:
+    """From jsonargparse's {class_path, init_args} to the catalogue's {name, ...}."""
+    if isinstance(value, dict) and "class_path" in value:
+        name = value["class_path"].split(".")[-2]
+        return {"name": name, **{k: _plain_part(v) for k, v in value.get("init_args", {}).items()}}
+    return value
+
+
+def _class_part(value: Any) -> Any:
+    """A part as jsonargparse wants defaults."""
+    if not isinstance(value, Part):
+        return value
+    inner = {f.name: _class_part(getattr(value, f.name)) for f in fields(value)}  # type: ignore[arg-type]
+    return {"class_path": f"{type(value).__module__}.{type(value).__qualname__}", "init_args": inner}

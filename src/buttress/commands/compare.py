@@ -1,0 +1,73 @@
+"""buttress compare DATA."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from buttress.recipe import Recipe
+
+__all__ = ["compare", "show"]
+
+
+def compare(
+    recipe: Recipe,
+    remedies: str = "all",
+    seeds: int = 3,
+    budget: int | None = None,
+    out: Path = Path("runs/comparison"),
+    jobs: int = 1,
+    nll_samples: int = 500,
+) -> None:
+    """Train the same baseline under several remedies, with several seeds, and put all in one table.
+
+    Args:
+        recipe: The baseline, made from DATA and the flags.
+        remedies: Arms, separated by commas; an arm is a remedy, or several joined by +; all takes each that fits.
+        seeds: Runs of each arm.
+        budget: Training steps of every run; stands instead of training.steps.
+        out: Folder of the comparison; an interrupted one goes on.
+        jobs: Runs at a time.
+        nll_samples: Importance samples of each example for the NLL.
+    """
+    from buttress.remedy import catalogue
+
+    names = list(catalogue()) if remedies == "all" else [name.strip() for name in remedies.split(",")]
+    if budget is not None:
+        recipe = replace(recipe, training=replace(recipe.training, steps=budget))
+    show(recipe, ["none", *(n for n in names if n != "none")] if "none" in names else names, out, seeds, jobs, nll_samples)
+
+
+def show(recipe: Recipe, names: list[str], out: Path, seeds: int, jobs: int, nll_samples: int) -> None:
+    """Run a comparison with a progress bar for each run; print its table and where its report lies."""
+    from buttress.compare import compare as run
+    from buttress.report.comparison import terminal_table, write_comparison
+
+    console = Console()
+    with bars(console) as watch:
+        done = run(recipe, names, out, seeds=seeds, jobs=jobs, settings={"nll_samples": nll_samples}, watch=watch)
+    for name, reason in done.left_out.items():
+        console.print(f"[dim]left out: {name}: {reason}[/dim]")
+    page = write_comparison(done.folder)
+    console.print(terminal_table(done.folder))
+    console.print(f"report: {page}")
+
+
+@contextmanager
+def bars(console: Console) -> Iterator[Callable[[str, int, int], None]]:
+    """One progress bar a run: ``with bars(console) as watch: watch(run, step, total)``."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console) as progress:
+        tasks: dict[str, TaskID] = {}
+
+        def watch(run: str, step: int, total: int) -> None:
+            if run not in tasks:
+                tasks[run] = progress.add_task(run, total=total)
+            progress.update(tasks[run], completed=step)
+
+        yield watch

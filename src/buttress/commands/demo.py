@@ -1,0 +1,30 @@
+"""buttress demo."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+__all__ = ["demo"]
+
+ARMS = ("none", "kl_annealing", "free_bits:per_group=0.5", "local_decoder")
+"""The baseline and one remedy of each kind that an image decoder knows."""
+
+
+def demo(out: Path = Path("runs/demo"), steps: int = 540, seeds: int = 1, jobs: int = 2) -> None:
+    """Watch a VAE collapse on 5,000 real digits, hold it up with three remedies, and see the proof.
+
+    Args:
+        out: Folder of the comparison; finished runs in it are kept.
+        steps: Training steps of every run.
+        seeds: Runs of each arm.
+        jobs: Runs at a time.
+    """
+    from buttress.baseline import baseline
+    from buttress.commands.compare import show
+    from buttress.data.mnist5k import MNIST5k
+
+    data = MNIST5k()
+    recipe = baseline(data, data.open().spec)
+    recipe = replace(recipe, training=replace(recipe.training, steps=steps, validate_every=60))
+    show(recipe, list(ARMS), out, seeds=seeds, jobs=jobs, nll_samples=100)

@@ -1,0 +1,21 @@
+"""Aggressive training: the inference network is brought up to date before every step of the decoder."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from buttress.algorithms.aggressive import Aggressive
+from buttress.recipe import Recipe
+from buttress.remedy import remedy
+
+
+@remedy(family="tweak the learning", source="He et al. 2019")
+def aggressive(recipe: Recipe, max_inner: int = 100) -> Recipe:
+    """Train the encoder to convergence between steps of the decoder, until mutual information stops rising.
+
+    Args:
+        recipe: The recipe to change.
+        max_inner: Most encoder steps for one decoder step.
+    """
+    paper = {"window": 15, "patience": 1} if recipe.data.kind == "text" else {"window": 10, "patience": 5}
+    return replace(recipe, algorithm=Aggressive(max_inner=max_inner, **paper))

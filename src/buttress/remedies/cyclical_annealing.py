@@ -1,0 +1,19 @@
+"""Cyclical annealing: the weight of the rate rises from 0 to 1 several times; each restart begins from informative z."""
+
+from __future__ import annotations
+
+from buttress.recipe import Recipe
+from buttress.remedy import remedy, with_objective
+from buttress.schedules.cyclical import Cyclical
+
+
+@remedy(family="tweak the ELBO", source="Fu et al. 2019")
+def cyclical_annealing(recipe: Recipe, cycles: int = 4, ratio: float = 0.5) -> Recipe:
+    """Let the weight of the rate rise from 0 to 1 in several cycles over the whole run.
+
+    Args:
+        recipe: The recipe to change.
+        cycles: M, how many cycles.
+        ratio: R, the part of each cycle that ramps; the rest of it holds weight 1.
+    """
+    return with_objective(recipe, "beta", beta=Cyclical(steps=recipe.training.steps, cycles=cycles, ratio=ratio))

@@ -1,0 +1,26 @@
+"""Free bits: a rate below a floor costs nothing, so that collapsing gains nothing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from buttress.objectives.elbo import ELBO
+from buttress.objectives.free_bits import FreeBits
+from buttress.recipe import Recipe
+from buttress.remedy import DoesNotFit, remedy
+
+
+@remedy(family="tweak the ELBO", source="Kingma et al. 2016")
+def free_bits(recipe: Recipe, per_group: float = 0.25, total: float = 0.0) -> Recipe:
+    """Do not punish the rate below a floor, in nats, taken after the mean over the batch.
+
+    Args:
+        recipe: The recipe to change.
+        per_group: Floor of each latent group, in nats.
+        total: Floor of all groups together, in nats; where it is set, it stands instead of ``per_group``.
+    """
+    if not isinstance(recipe.objective, ELBO | FreeBits):
+        raise DoesNotFit(f"free_bits puts a floor under the rate of the ELBO, and the objective is "
+                         f"{recipe.objective.name()}")
+    floor = {"total": total} if total > 0 else {"per_group": per_group}
+    return replace(recipe, objective=FreeBits(**floor, beta=recipe.objective.beta, samples=recipe.objective.samples))

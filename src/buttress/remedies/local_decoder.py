@@ -1,0 +1,22 @@
+"""A local decoder: p(x_i | z, x nearby) can model texture by itself, but must ask z for everything larger."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from buttress.decoders.pixelcnn import PixelCNN
+from buttress.recipe import Recipe
+from buttress.remedy import DoesNotFit, remedy
+
+
+@remedy(family="weaken the decoder", source="Chen et al. 2016 (variational lossy autoencoder)", kinds=("image",))
+def local_decoder(recipe: Recipe, field: int = 5) -> Recipe:
+    """Let an autoregressive image decoder see only a small window of earlier pixels.
+
+    Args:
+        recipe: The recipe to change.
+        field: Width of the window, in pixels, odd; 1 sees no pixel at all.
+    """
+    if not isinstance(recipe.decoder, PixelCNN):
+        raise DoesNotFit(f"local_decoder narrows the view of a pixelcnn, and this decoder is {recipe.decoder.name()}")
+    return replace(recipe, decoder=replace(recipe.decoder, field=field))

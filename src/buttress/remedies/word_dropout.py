@@ -1,0 +1,22 @@
+"""Word dropout: the decoder cannot rely on the words before, so it must ask z."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from buttress.decoders.recurrent import Recurrent
+from buttress.recipe import Recipe
+from buttress.remedy import DoesNotFit, remedy
+
+
+@remedy(family="weaken the decoder", source="Bowman et al. 2016", kinds=("text",))
+def word_dropout(recipe: Recipe, rate: float = 0.5) -> Recipe:
+    """Hide a share of the words that the decoder reads, in training only.
+
+    Args:
+        recipe: The recipe to change.
+        rate: Probability that an input word is hidden; 1 is the decoder without input, also when evaluated.
+    """
+    if not isinstance(recipe.decoder, Recurrent):
+        raise DoesNotFit(f"word_dropout hides words from a recurrent decoder, and this one is {recipe.decoder.name()}")
+    return replace(recipe, decoder=replace(recipe.decoder, word_dropout=rate))

@@ -1,0 +1,140 @@
+"""What a remedy is: a function Recipe -> Recipe in a file of its own, with its family and its source.
+
+Remedies are found by looking into the folder ``remedies``; a user writes them as ``kl_annealing``, with settings as
+``free_bits:per_group=0.5``, and one after the other as ``kl_annealing+word_dropout``.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any, get_type_hints
+
+import yaml
+
+from buttress import remedies
+from buttress.catalogue import from_plain, suggest
+from buttress.parts import Kind
+from buttress.recipe import Recipe
+
+__all__ = ["DoesNotFit", "Remedy", "apply", "catalogue", "remedy", "with_objective"]
+
+
+class DoesNotFit(ValueError):
+    """A remedy has nothing to change in this recipe; the message says why."""
+
+
+@dataclass(frozen=True)
+class Remedy:
+    """A named change of a recipe.
+
+    Args:
+        change: The function Recipe -> Recipe; its further arguments are the remedy's settings.
+        family: One of the field's families of remedy.
+        source: The paper it is from.
+        kinds: The kinds of data it fits.
+    """
+
+    change: Callable[..., Recipe]
+    family: str
+    source: str
+    kinds: tuple[Kind, ...]
+
+    @property
+    def name(self) -> str:
+        """The name users type."""
+        return self.change.__name__
+
+    @property
+    def summary(self) -> str:
+        """The first line of the function's docstring."""
+        return (inspect.getdoc(self.change) or "").partition("\n")[0]
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The settings and their defaults."""
+        return {k: p.default for k, p in list(inspect.signature(self.change).parameters.items())[1:]}
+
+    def __call__(self, recipe: Recipe, **settings: Any) -> Recipe:
+        """The changed recipe, which remembers the remedy by name.
+
+        Errors:
+            DoesNotFit: There is nothing to change here.
+        """
+        if recipe.data.kind not in self.kinds:
+            raise DoesNotFit(f"{self.name} is for {' and '.join(self.kinds)} data, and this is {recipe.data.kind}")
+        written = ":".join([self.name, *(f"{k}={v}" for k, v in settings.items())])
+        changed = self.change(recipe, **settings)
+        return replace(changed, remedies=(*recipe.remedies, written)) if changed is not recipe else recipe
+
+
+def remedy(
+    family: str, source: str, kinds: tuple[Kind, ...] = ("image", "text", "table")
+) -> Callable[[Callable[..., Recipe]], Remedy]:
+    """Declare the function below to be a remedy."""
+    return lambda change: Remedy(change, family, source, kinds)
+
+
+def with_objective(recipe: Recipe, setting: str, **changes: Any) -> Recipe:
+    """The recipe with settings of its objective changed, or DoesNotFit where the objective has no such ``setting``."""
+    if not hasattr(recipe.objective, setting):
+        raise DoesNotFit(f"the objective {recipe.objective.name()} has no {setting} to change")
+    return replace(recipe, objective=recipe.objective.replace(**changes))
+
+
+@cache
+def catalogue() -> dict[str, Remedy]:
+    """All remedies by name.
+
+    Example:
+        >>> catalogue()["free_bits"].family
+        'tweak the ELBO'
+    """
+    found = {}
+    for info in pkgutil.iter_modules(remedies.__path__):
+        value = getattr(importlib.import_module(f"{remedies.__name__}.{info.name}"), info.name, None)
+        if not isinstance(value, Remedy):
+            raise TypeError(f"remedies/{info.name}.py must define a remedy called {info.name}; see CONTRIBUTING.md")
+        found[info.name] = value
+    return found
+
+
+def apply(written: str, recipe: Recipe) -> Recipe:
+    """Apply remedies as a user writes them, from left to right.
+
+    Args:
+        written: Names joined by ``+``, each with optional settings, such as ``free_bits:per_group=0.5+word_dropout``.
+        recipe: The recipe to change.
+
+    Errors:
+        ValueError: An unknown name or setting, or a value of the wrong type.
+        DoesNotFit: A remedy has nothing to change in this recipe.
+    """
+    for piece in written.split("+"):
+        name, *settings = piece.strip().split(":")
+        chosen = _find(name)
+        recipe = chosen(recipe, **dict(_setting(chosen, text) for text in settings))
+    return recipe
+
+
+def _find(name: str) -> Remedy:
+    known = catalogue()
+    if name not in known:
+        raise ValueError(f"there is no remedy {name!r}; {suggest(name, known)}There are {', '.join(sorted(known))}")
+    return known[name]
+
+
+def _setting(chosen: Remedy, text: str) -> tuple[str, Any]:
+    key, equals, value = text.partition("=")
+    if not equals or key not in chosen.settings:
+        have = ", ".join(f"{k}={v}" for k, v in chosen.settings.items()) or "none"
+        raise ValueError(f"remedy {chosen.name}: cannot read the setting {text!r}; it has {have}")
+    try:
+        plain = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise ValueError(f"remedy {chosen.name}: cannot read the value in {text!r}") from error
+    return key, from_plain(get_type_hints(chosen.change)[key], plain, f"remedy {chosen.name}: {key}")
