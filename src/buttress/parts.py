@@ -18,6 +18,7 @@ from typing import Any, ClassVar, Literal, Self
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.distributions import Distribution
+from torch.optim import Optimizer
 
 from buttress.records import Latent, Terms
 
@@ -333,9 +334,15 @@ class Step:
 class AlgorithmModule(ABC):
     """A learning algorithm at work on one model. Holds the optimisers and any phase it is in."""
 
+    optimizers: tuple[Optimizer, ...]
+
     @abstractmethod
     def step(self, step: Step) -> dict[str, float | Tensor]:
-        """Move the parameters once; return what to log: at least ``loss``, ``rate`` and ``distortion``, in nats."""
+        """Move the parameters once; return what to log, in nats.
+
+        At least ``loss`` and ``distortion`` of shape () and ``rate`` of shape (G,), means over this process's rows; the
+        same names at every step.
+        """
 
     def after_validation(self, mutual_information: float) -> None:  # noqa: B027 - most algorithms have no phases
         """Hear I_q(x; z) on held-out data, in nats; called every ``Training.validate_every`` steps."""

@@ -54,6 +54,12 @@ def draw(sampler: Callable[[Sequence[int]], Tensor], shape: Sequence[int], batch
     return sampler(tuple(whole)).narrow(batch_dim, rank * rows, rows)
 
 
-def seed_step(seed: int, step: int) -> None:
-    """Make all randomness of a training step a function of (seed, step), so that resuming needs no saved state."""
-    torch.manual_seed((seed * 1_000_003 + step * 2_654_435_761 + 12_345) % (2**63 - 1))
+def seed_step(seed: int, step: int, inner: int = 0) -> None:
+    """Make all randomness of a training step a function of (seed, step), so that resuming needs no saved state.
+
+    Args:
+        seed: Of the run.
+        step: Counted from 0; negative numbers are for what is no step (initial weights, held-out noise).
+        inner: Which of the step's further batches, where an algorithm has an inner loop; 0 is the step's own.
+    """
+    torch.manual_seed((seed * 1_000_003 + step * 2_654_435_761 + inner * 40_503_000_017 + 12_345) % (2**63 - 1))
