@@ -17,14 +17,19 @@ os.environ.update(
 import random
 import sys
 from pathlib import Path
+from typing import Any, Self
 
+import beartype
 import hypothesis
 import pytest
 from jaxtyping import install_import_hook
 
 if "buttress" in sys.modules:
     raise pytest.UsageError("buttress was imported before tests/conftest.py: its shapes would go unchecked")
-install_import_hook("buttress", "beartype.beartype")
+
+# beartype, except that it lets `Self` pass: jaxtyping hands it methods one by one, where `Self` means nothing to it.
+check = beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True, hint_overrides=beartype.FrozenDict({Self: Any})))
+install_import_hook("buttress", f"{__name__}.check")
 
 import numpy as np
 import torch

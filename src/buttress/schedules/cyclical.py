@@ -53,7 +53,4 @@ class Cyclical(Schedule):
 
     def check(self, total: int) -> None:
         """See :class:`buttress.parts.Schedule`. What must be over is the last ramp, not its plateau."""
-        last_ramp = self.steps * (1 - (1 - self.ratio) / self.cycles)
-        refuse_unfinished("cyclical", round(last_ramp), total)
-        if total < self.steps and (total % (self.steps / self.cycles)) < self.ratio * self.steps / self.cycles:
-            refuse_unfinished("cyclical", self.steps, total)
+        refuse_unfinished("cyclical", round(self.steps * (1 - (1 - self.ratio) / self.cycles)), total)

@@ -1,0 +1,57 @@
+"""Every part of every room becomes plain data and comes back; bad names and settings are told apart and named."""
+
+from __future__ import annotations
+
+import pytest
+
+from buttress import catalogue
+from buttress.parts import Objective, Schedule
+from buttress.recipe import Training
+
+EVERY = [(room, kind) for room in catalogue.ROOMS for kind in catalogue.parts(room).values()]
+
+
+@pytest.mark.parametrize(("room", "kind"), EVERY, ids=lambda v: v if isinstance(v, str) else v.__name__)
+def test_a_part_survives_the_way_through_plain_data(room, kind):
+    for part in kind.tiny():
+        plain = catalogue.to_plain(part)
+        assert plain["name"] == part.name()
+        assert catalogue.from_plain(catalogue.ROOMS[room], plain) == part
+
+
+@pytest.mark.parametrize(("room", "kind"), EVERY, ids=lambda v: v if isinstance(v, str) else v.__name__)
+def test_every_setting_of_a_part_is_documented(room, kind):
+    described = kind.__doc__
+    assert all(f"{name}:" in described for name in kind.__dataclass_fields__), kind
+
+
+@pytest.mark.parametrize(
+    ("plain", "complaint"),
+    [
+        ({"name": "elbow"}, r"no 'elbow'; did you mean 'elbo'"),
+        ({"nam": "elbo"}, "wanted a mapping with 'name'"),
+        ({"name": "elbo", "samples": "many"}, r"recipe.samples: got 'many', wanted int"),
+        ({"name": "elbo", "sample": 1}, r"no setting 'sample'; did you mean 'samples'"),
+        ({"name": "elbo", "samples": True}, "wanted int"),
+        ({"name": "elbo", "beta": {"name": "linear", "steps": 1.5}}, r"recipe.beta.steps: got 1.5, wanted int"),
+        (3, "wanted a mapping with 'name'"),
+        ({"name": "os.system"}, "no 'os.system'"),
+    ],
+)
+def test_what_cannot_be_read_is_named(plain, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        catalogue.from_plain(Objective, plain)
+
+
+def test_settings_that_are_not_parts_are_read_too():
+    assert catalogue.from_plain(Training, {"clip": None, "learning_rate": "1e-3"}).clip is None
+    with pytest.raises(ValueError, match=r"optimizer: got 'adum', wanted one of 'adam'"):
+        catalogue.from_plain(Training, {"optimizer": "adum"})
+
+
+def test_an_unknown_room_and_an_unwritable_value_are_refused():
+    with pytest.raises(ValueError, match="there is no room"):
+        catalogue.parts("attic")
+    with pytest.raises(TypeError, match="a recipe holds"):
+        catalogue.to_plain({1, 2})
+    assert catalogue.room_of(Schedule) == "schedules"
