@@ -1,0 +1,186 @@
+r"""p(x) = prod_t softmax(l_t)[x_t]: tokens of a sentence, or grey levels of an image.
+
+$$ \log p(x) = \sum_{t : x_t \ne \mathrm{PAD}} \left[ l_{t, x_t} - \log \sum_v \exp l_{t, v} \right] $$
+
+PAD and BOS never occur as words, so they have no logits: the mass of all sentences is one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn import functional as F
+
+from buttress.likelihoods._sites import SiteLikelihood, full, refuse, refuse_not_levels
+from buttress.parts import EOS, PAD, DataSpec, Kind, Likelihood
+
+__all__ = ["FIRST", "Categorical", "choose", "score_tokens"]
+
+FIRST = EOS
+"""The token id of the first logit: id = logit index + FIRST. The ids below it, PAD and BOS, are never predicted."""
+
+
+@dataclass(frozen=True)
+class Categorical(Likelihood):
+    """A categorical distribution over token ids (text) or over grey levels (images).
+
+    For text a decoder gives ``vocabulary - 2`` logits a place (see :data:`FIRST`). For images it gives ``levels``
+    logits for each sub-pixel; with fewer levels than 256 the nats are those of the coarser image.
+
+    Args:
+        levels: Number of grey levels an image is reduced to, 2 to 256; x is the level from 0. Text ignores it.
+
+    Errors:
+        ValueError: ``levels`` lies outside 2 to 256.
+
+    Example:
+        >>> p = Categorical().build(DataSpec("text", (3,), vocabulary=7))(torch.zeros(1, 3, 5))
+        >>> p.log_prob(torch.tensor([[4, 2, 0]])).item() / torch.tensor(0.2).log().item()
+        2.0
+    """
+
+    kinds: ClassVar[tuple[Kind, ...]] = ("image", "text")
+
+    levels: int = 256
+
+    def __post_init__(self) -> None:
+        """Refuse contradictions."""
+        if not 2 <= self.levels <= 256:
+            raise ValueError(f"categorical likelihood: levels is {self.levels}, wanted 2 to 256")
+
+    @classmethod
+    def tiny(cls) -> tuple[Categorical, ...]:
+        """See :class:`buttress.parts.Part`."""
+        return (cls(levels=3),)
+
+    def build(self, spec: DataSpec) -> TokensModule | LevelsModule:
+        """See :class:`buttress.parts.Likelihood`."""
+        return TokensModule(spec) if spec.kind == "text" else LevelsModule(self, spec)
+
+
+class TokensModule(SiteLikelihood):
+    """The module of :class:`Categorical` for text."""
+
+    def __init__(self, spec: DataSpec) -> None:
+        super().__init__(spec)
+        if spec.vocabulary <= FIRST + 1:
+            raise ValueError(
+                f"categorical likelihood: a vocabulary of {spec.vocabulary} leaves no word to predict; "
+                "try a larger vocabulary or other data"
+            )
+        self.vocabulary = spec.vocabulary
+        self.channels = spec.vocabulary - FIRST
+
+    def check(self, raw: Tensor) -> None:
+        """See :class:`buttress.parts.LikelihoodModule`."""
+        if raw.is_floating_point():
+            raise ValueError(f"got {raw.dtype}, wanted integer token ids; try: tokenise the text")
+        bad = (raw != PAD) & ((raw < FIRST) | (raw >= self.vocabulary))
+        refuse(raw, bad, f"token ids {FIRST} to {self.vocabulary - 1}, or {PAD} for padding", "tokenise the text again")
+        inner = (raw == PAD)[:, :-1] & (raw != PAD)[:, 1:]
+        refuse(raw, F.pad(inner, (0, 1)), "padding only behind a sentence", "move the padding to the end")
+
+    def observe(self, raw: Tensor) -> Tensor:
+        """See :class:`buttress.parts.LikelihoodModule`."""
+        return raw
+
+    def features(self, x: Tensor) -> Tensor:
+        """See :class:`buttress.parts.LikelihoodModule`."""
+        return x
+
+    def log_prob(self, parameters: Float[Tensor, "*rest"], x: Tensor) -> Float[Tensor, "*batch"]:
+        """See :class:`SiteLikelihood`."""
+        return score_tokens(parameters, x)
+
+    def pick(self, parameters: Float[Tensor, "*rest"], uniforms: Float[Tensor, "*rest2"]) -> Tensor:
+        """See :class:`buttress.parts.LikelihoodModule`."""
+        return choose(parameters, uniforms) + FIRST
+
+    def center(self, parameters: Float[Tensor, "*rest"]) -> Tensor:
+        """See :class:`SiteLikelihood`."""
+        return parameters.argmax(-1, keepdim=True) + FIRST
+
+    def start(self) -> None:
+        """Nothing: the record of the data holds no word frequencies."""
+
+
+class LevelsModule(SiteLikelihood):
+    """The module of :class:`Categorical` for images."""
+
+    def __init__(self, part: Categorical, spec: DataSpec) -> None:
+        super().__init__(spec)
+        self.levels = part.levels
+        self.channels = self.values * part.levels
+
+    def check(self, raw: Tensor) -> None:
+        """See :class:`buttress.parts.LikelihoodModule`."""
+        refuse_not_levels(raw, "store the images as uint8, or use the gaussian likelihood")
+
+    def observe(self, raw: Tensor) -> Tensor:
+        """See :class:`buttress.parts.LikelihoodModule`."""
+        return raw.long() if self.levels == 256 else raw.long() * self.levels // 256
+
+    def features(self, x: Tensor) -> Tensor:
+        """See :class:`buttress.parts.LikelihoodModule`."""
+        return x / (self.levels - 1)
+
+    def log_prob(self, parameters: Float[Tensor, "*rest"], x: Tensor) -> Float[Tensor, "*batch"]:
+        """See :class:`SiteLikelihood`."""
+        logits = full(self.logits(parameters))
+        target = self.to_places(x)
+        shape = torch.broadcast_shapes(logits.shape[:-1], target.shape)
+        logits, target = logits.expand(*shape, self.levels), target.expand(shape)
+        loss = F.cross_entropy(logits.flatten(0, -2), target.reshape(-1).long(), reduction="none")
+        return -self.total(self.to_x(loss.view(target.shape)))
+
+    def pick(self, parameters: Float[Tensor, "*rest"], uniforms: Float[Tensor, "*rest2"]) -> Tensor:
+        """See :class:`buttress.parts.LikelihoodModule`."""
+        return choose(self.logits(parameters), uniforms[..., None]).squeeze(-1)
+
+    def center(self, parameters: Float[Tensor, "*rest"]) -> Tensor:
+        """See :class:`SiteLikelihood`."""
+        weights = full(self.logits(parameters)).softmax(-1)
+        return weights @ torch.arange(self.levels, device=weights.device, dtype=weights.dtype)
+
+    def start(self) -> None:
+        """Nothing: a mean says too little about a distribution over levels."""
+
+    def logits(self, parameters: Float[Tensor, "*rest"]) -> Float[Tensor, "*rest2"]:
+        """(..., channels) -> (..., values, levels)."""
+        return parameters.unflatten(-1, (self.values, self.levels))
+
+
+def score_tokens(
+    hidden: Float[Tensor, "*rest"], tokens: Int[Tensor, "*rest2"], project: Callable[[Tensor], Tensor] | None = None
+) -> Float[Tensor, "*batch"]:
+    """log p of each sentence, in nats; only true positions are projected to the vocabulary and scored.
+
+    Args:
+        hidden: What precedes the logits, shape (*batch, T, F); the logits themselves where ``project`` is None.
+        tokens: Sentences padded with PAD, shape (B, T) or any that broadcasts to (*batch, T).
+        project: From (N, F) to logits (N, vocabulary - FIRST).
+    """
+    shape = torch.broadcast_shapes(hidden.shape[:-1], tokens.shape)
+    hidden, tokens = hidden.expand(*shape, hidden.shape[-1]), tokens.expand(shape)
+    true = tokens.reshape(-1).ne(PAD).nonzero().squeeze(-1)
+    rows = hidden.reshape(-1, hidden.shape[-1])[true]
+    logits = full(rows if project is None else project(rows))
+    nats = -F.cross_entropy(logits, tokens.reshape(-1)[true] - FIRST, reduction="none")
+    return nats.new_zeros(tokens.numel()).index_put((true,), nats).view(tokens.shape).sum(-1)
+
+
+def choose(logits: Float[Tensor, "*rest"], uniforms: Float[Tensor, "*rest2"]) -> Int[Tensor, "*rest2"]:
+    """The index at which the cumulative probability passes each uniform number (..., 1) of ``logits`` (..., K).
+
+    Example:
+        >>> choose(torch.tensor([0.25, 0.5, 0.25]).log(), torch.tensor([0.3])).item()
+        1
+    """
+    below = full(logits).softmax(-1).cumsum(-1).contiguous()
+    wanted = (uniforms.to(below.dtype) * below[..., -1:]).contiguous()  # the last sum is only nearly one
+    return torch.searchsorted(below, wanted, right=True).clamp(max=logits.shape[-1] - 1)
