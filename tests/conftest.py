@@ -28,7 +28,9 @@ if "buttress" in sys.modules:
     raise pytest.UsageError("buttress was imported before tests/conftest.py: its shapes would go unchecked")
 
 # beartype, except that it lets `Self` pass: jaxtyping hands it methods one by one, where `Self` means nothing to it.
-check = beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True, hint_overrides=beartype.FrozenDict({Self: Any})))
+check = beartype.beartype(
+    conf=beartype.BeartypeConf(is_pep484_tower=True, hint_overrides=beartype.FrozenDict({Self: Any}))
+)
 install_import_hook("buttress", f"{__name__}.check")
 
 import numpy as np
