@@ -1,0 +1,117 @@
+"""Remedies change the recipe, compose, and are found by looking; the worked example of CONTRIBUTING works as written."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from buttress import remedy
+from buttress.baseline import baseline
+from buttress.data.lstm_text import LSTMText
+from buttress.data.mnist5k import MNIST5k
+from buttress.decoders.mlp import MLP
+from buttress.objectives.importance_weighted import ImportanceWeighted
+from buttress.parts import DataSpec
+from buttress.recipe import Recipe
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture
+def image() -> Recipe:
+    return baseline(MNIST5k(), DataSpec("image", (1, 28, 28)))
+
+
+@pytest.fixture
+def text() -> Recipe:
+    return baseline(LSTMText(), DataSpec("text", (11,), 1004))
+
+
+def test_every_remedy_changes_a_recipe_it_fits_and_says_so(image, text):
+    for name, entry in remedy.catalogue().items():
+        for recipe in (image, text):
+            if recipe.data.kind not in entry.kinds:
+                with pytest.raises(remedy.DoesNotFit, match=f"{name} is for"):
+                    remedy.apply(name, recipe)
+                continue
+            changed = remedy.apply(name, recipe)
+            changed.check()
+            if name == "none":
+                assert changed == recipe
+            else:
+                assert replace(changed, remedies=()) != recipe, name
+                assert changed.remedies == (name,)
+            assert Recipe.from_yaml(changed.to_yaml()) == changed
+
+
+def test_every_remedy_leaves_data_budget_and_seed_alone(image, text):
+    for name, entry in remedy.catalogue().items():
+        recipe = image if "image" in entry.kinds else text
+        changed = remedy.apply(name, recipe)
+        assert (changed.data, changed.training, changed.likelihood) == (recipe.data, recipe.training, recipe.likelihood)
+
+
+def test_remedies_compose_in_either_order(text):
+    one, other = remedy.apply("free_bits+kl_annealing", text), remedy.apply("kl_annealing+free_bits", text)
+    assert one.objective == other.objective
+    assert one.objective.per_group == 0.25
+    assert one.objective.beta(0) == 0.0
+    both = remedy.apply("kl_annealing:fraction=0.5+word_dropout:rate=0.25", text)
+    assert both.objective.beta.steps == text.training.steps // 2
+    assert both.decoder.word_dropout == 0.25
+    assert both.remedies == ("kl_annealing:fraction=0.5", "word_dropout:rate=0.25")
+
+
+@pytest.mark.parametrize(
+    ("written", "complaint"),
+    [
+        ("kl_anealing", "did you mean 'kl_annealing'"),
+        ("free_bits:pergroup=1", "cannot read the setting 'pergroup=1'; it has per_group=0.25, total=0.0"),
+        ("free_bits:per_group", "cannot read the setting"),
+        ("free_bits:per_group=lots", "got 'lots', wanted float"),
+        ("free_bits:per_group=-1", "above 0"),
+        ("kl_annealing:fraction=__import__('os')", "wanted float"),
+    ],
+)
+def test_what_cannot_be_read_is_named(image, written, complaint):
+    with pytest.raises(ValueError, match=re.escape(complaint)):
+        remedy.apply(written, image)
+
+
+def test_a_schedule_longer_than_the_run_is_refused(image):
+    with pytest.raises(ValueError, match="linear schedule.*the run has 2000"):
+        remedy.apply("kl_annealing:fraction=1.5", image).check()
+
+
+def test_a_remedy_with_nothing_to_change_says_why(image, text):
+    with pytest.raises(remedy.DoesNotFit, match="this decoder is mlp"):
+        remedy.apply("local_decoder", replace(image, decoder=MLP()))
+    with pytest.raises(remedy.DoesNotFit, match="importance_weighted has no beta"):
+        remedy.apply("kl_annealing", replace(text, objective=ImportanceWeighted()))
+
+
+def test_the_eighth_remedy_is_one_file(tmp_path):
+    """The file printed in CONTRIBUTING, added to a copy of the package, is listed and applied; nothing else changes."""
+    shutil.copytree(ROOT / "src" / "buttress", tmp_path / "buttress", ignore=shutil.ignore_patterns("__pycache__"))
+    code = re.search(r"```python\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"), re.DOTALL)
+    (tmp_path / "buttress" / "remedies" / "narrow_latent.py").write_text(code[1], encoding="utf-8")
+    program = (
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n"
+        "import buttress; assert buttress.__file__.startswith(sys.path[0])\n"
+        "from buttress import remedy, cli\n"
+        "from buttress.baseline import baseline\n"
+        "from buttress.data.mnist5k import MNIST5k\n"
+        "from buttress.parts import DataSpec\n"
+        "recipe = remedy.apply('narrow_latent:dim=4+kl_annealing', baseline(MNIST5k(), DataSpec('image', (1, 28, 28))))\n"
+        "assert recipe.posterior.dim == 4 and recipe.remedies[0] == 'narrow_latent:dim=4'\n"
+        "assert cli.main(['remedies']) == 0\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "narrow_latent" in done.stdout
