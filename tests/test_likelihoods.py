@@ -5,9 +5,12 @@ import math
 
 import pytest
 import torch
+from torch.distributions import Normal
 
 from buttress.likelihoods.bernoulli import Bernoulli
 from buttress.likelihoods.categorical import FIRST, Categorical, choose, score_tokens
+from buttress.likelihoods.gaussian import Gaussian
+from buttress.likelihoods.logistic_mixture import LogisticMixture
 from buttress.parts import PAD, DataSpec, Likelihood
 from buttress.randomness import shard
 
@@ -148,11 +151,171 @@ def test_choose_follows_the_cumulative_probabilities():
     assert choose(logits.expand(6, 4), edges[:, None]).flatten().tolist() == [0, 0, 2, 2, 3, 3]
 
 
+# Gaussian
+
+TABLE = DataSpec("table", (2,), mean=torch.tensor([3.0, -100]), std=torch.tensor([0.5, 20]), columns=("a", "b"))
+
+
+@pytest.mark.parametrize("learned", ["fixed", "scalar", "per_site"])
+def test_gaussian_density_of_a_table_integrates_to_one_in_its_own_units(learned):
+    p = Gaussian(0.6, learned).build(TABLE)
+    output = parameters(p, 2, scale=0.3)
+    first, second = torch.linspace(-2, 8, 401), torch.linspace(-300, 100, 401)
+    x = torch.cartesian_prod(first, second)
+    cell = (first[1] - first[0]) * (second[1] - second[0])
+    assert (p(output).log_prob(x).exp().sum() * cell).item() == pytest.approx(1, abs=1e-4)
+    log_variance = p.split(output)[1].expand(2, 1)[:, 0]
+    law = Normal(TABLE.mean + TABLE.std * output[:, 0], TABLE.std * (0.5 * log_variance).exp())
+    torch.testing.assert_close(p(output).log_prob(x), law.log_prob(x).sum(-1))
+    torch.testing.assert_close(p(output).mean, law.mean)
+    drawn = p(output).sample((20_000,))
+    torch.testing.assert_close(drawn.mean(0), law.mean, atol=0.5, rtol=0.01)
+    torch.testing.assert_close(drawn.std(0), law.stddev, atol=0, rtol=0.03)
+
+
+def test_gaussian_density_of_an_image_is_that_of_its_grey_levels():
+    p = Gaussian(0.01, "fixed").build(DataSpec("image", (1, 1, 1)))
+    raw = torch.arange(256, dtype=torch.uint8).view(256, 1, 1, 1)
+    output = torch.full((1, 1, 1), 0.4)
+    x = p.observe(raw.expand(256, 1, 1, 100))
+    assert ((x >= raw) & (x <= raw.float() + 1)).all()
+    grid = torch.linspace(-1000, 1000, 20_001).view(-1, 1, 1, 1)
+    assert p(output).log_prob(grid).exp().sum() * 0.1 == pytest.approx(1, abs=1e-4)
+    torch.testing.assert_close(p.features(x), x / 256)
+    # Jensen: the mean log density over the noise lies below the log mass of the level, and the masses sum to one
+    noise = (torch.arange(100) + 0.5) / 100
+    density = p(output).log_prob((raw + noise).view(-1, 1, 1, 1)).view(256, 100)
+    assert (density.mean(1) <= density.exp().mean(1).log()).all()
+    unit = Normal(0.4, 0.1).log_prob((raw[7, 0, 0] + 0.5) / 256) - math.log(256)  # the paper's density of [0, 1]
+    torch.testing.assert_close(p(output).log_prob(raw[7] + 0.5), unit.squeeze(-1).squeeze(-1).squeeze(-1))
+
+
+def test_gaussian_images_of_floats_stay_as_they_are():
+    p = Gaussian(0.3, "fixed", dequantize=False).build(DataSpec("image", (2, 1, 1)))
+    raw = torch.randn(5, 2, 1, 1)
+    torch.testing.assert_close(p.observe(raw), raw)
+    by_hand = Normal(torch.zeros(()), 0.3**0.5).log_prob(raw).sum((1, 2, 3))
+    torch.testing.assert_close(p(torch.zeros(1, 1, 2)).log_prob(raw), by_hand)
+
+
+def test_gaussian_learns_the_variance_of_the_residuals():
+    p = Gaussian(0.1, "scalar", dequantize=False).build(DataSpec("image", (1, 4, 4)))
+    assert p.log_variance.exp().item() == pytest.approx(0.1)
+    x = 0.5 * torch.randn(100, 1, 4, 4)
+    optimizer = torch.optim.LBFGS(p.parameters(), max_iter=50)
+
+    def closure():
+        optimizer.zero_grad()
+        loss = -p(torch.zeros(100, 4, 4, 1)).log_prob(x).mean()
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    assert p.log_variance.exp().item() == pytest.approx(x.square().mean().item(), rel=1e-3)
+
+
+@pytest.mark.parametrize("part", [Gaussian(0.1, "scalar"), Gaussian(0.1, "per_site")], ids=str)
+def test_gaussian_variance_is_bounded(part):
+    p = part.build(DataSpec("image", (1, 1, 1)))
+    if p.raw_log_variance is not None:
+        p.raw_log_variance.data.fill_(-1e9)
+    output = torch.full((1, 1, p.channels), -1e6, requires_grad=True)
+    log_prob = p(output).log_prob(torch.zeros(1, 1, 1))
+    log_prob.backward()
+    assert p.split(output)[1].item() == pytest.approx(-14)
+    assert log_prob.isfinite() and output.grad.isfinite().all()
+
+
+def test_gaussian_starts_at_the_mean_and_variance():
+    mean = torch.tensor([[[0.0, 100, 255]]])
+    p = Gaussian(0.2, "per_site").build(DataSpec("image", (1, 1, 3), mean=mean))
+    torch.testing.assert_close(p(p.start()).mean, mean + 0.5)
+    torch.testing.assert_close(p.split(p.start())[1].exp(), torch.full((1, 3, 1), 0.2))
+    table = Gaussian().build(TABLE)
+    torch.testing.assert_close(table(table.start()).mean, TABLE.mean)
+    unknown = Gaussian().build(DataSpec("image", (2, 3, 4)))
+    torch.testing.assert_close(unknown(unknown.start()).mean, torch.full((2, 3, 4), 128.0))
+
+
+def test_gaussian_refuses_a_constant_column_by_name():
+    spec = DataSpec("table", (2,), mean=torch.tensor([1.0, 3]), std=torch.tensor([1.0, 0]), columns=("a", "age"))
+    with pytest.raises(ValueError, match=r"column 'age' is constant \(3\).*drop"):
+        Gaussian().build(spec)
+
+
+# Mixture of logistics
+
+
+@pytest.mark.parametrize("scale", [0.3, 3.0, 30.0])
+def test_mixture_sums_to_one_over_the_levels(scale):
+    p = LogisticMixture(mixtures=3).build(DataSpec("image", (1, 1, 1)))
+    output = parameters(p, 20, 1, 1, scale=scale)
+    levels = torch.arange(256, dtype=torch.uint8).view(256, 1, 1, 1, 1)
+    total = p(output).log_prob(levels).exp().sum(0)
+    torch.testing.assert_close(total, torch.ones(20), atol=1e-5, rtol=0)
+
+
+def test_mixture_of_coupled_channels_sums_to_one():
+    p = LogisticMixture(mixtures=2).build(DataSpec("image", (2, 1, 1)))
+    output = parameters(p, 1, 1, scale=2.0)
+    x = every(range(256), 2).view(-1, 2, 1, 1)
+    mass = p(output).log_prob(x).exp().view(256, 256)
+    assert mass.sum() == pytest.approx(1, abs=1e-5)
+    marginal = mass.sum(1)
+    conditional = mass / marginal[:, None]
+    assert (conditional[50] - conditional[200]).abs().sum() > 0.05  # the second channel sees the first
+
+
+def test_mixture_equals_differences_of_sigmoids():
+    p = LogisticMixture(mixtures=1).build(DataSpec("image", (1, 1, 1)))
+    output = torch.tensor([[[0.0, 0.2, -1.0]]], dtype=torch.float64)
+    mean, scale = 0.2, math.exp(-7 * math.tanh(1 / 7))
+    edges = (torch.arange(-0.5, 256, dtype=torch.float64) / 127.5 - 1 - mean) / scale
+    edges[0], edges[-1] = -math.inf, math.inf
+    levels = torch.arange(256).view(256, 1, 1, 1)
+    torch.testing.assert_close(p(output).log_prob(levels).exp(), edges.sigmoid().diff(), atol=1e-9, rtol=1e-6)
+
+
+def test_mixture_is_finite_far_from_the_data():
+    p = LogisticMixture(mixtures=3).build(DataSpec("image", (3, 1, 2)))
+    output = (parameters(p, 50, 1, 2) * 1e4).requires_grad_()
+    x = torch.randint(0, 256, (50, 3, 1, 2), dtype=torch.uint8)
+    log_prob = p(output).log_prob(x)
+    log_prob.sum().backward()
+    assert log_prob.isfinite().all() and output.grad.isfinite().all()
+    torch.testing.assert_close(log_prob.double(), p(output.double()).log_prob(x), rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_mixture_draws_have_the_mass_it_claims(channels):
+    p = LogisticMixture(mixtures=2).build(DataSpec("image", (channels, 1, 1)))
+    output = parameters(p, 1, 1)
+    drawn = p(output).sample((40_000,))
+    assert drawn.dtype == torch.uint8
+    mass = p(output).log_prob(every(range(256), channels).view(-1, channels, 1, 1)).exp().view(-1, 256).double()
+    of_last = mass.sum(0)
+    seen = torch.bincount(drawn[:, -1].flatten().long(), minlength=256) / 40_000
+    assert (of_last.cumsum(0) - seen.cumsum(0)).abs().max() < 1.95 / 200  # Kolmogorov-Smirnov at one in a thousand
+    if channels == 2:
+        product = (every(range(256), 2).prod(1) * mass.flatten()).sum()
+        assert (drawn[:, 0].double() * drawn[:, 1]).mean().item() == pytest.approx(product.item(), rel=0.03)
+
+
+def test_mixture_starts_around_the_mean_of_the_data():
+    mean = torch.tensor([0.0, 30, 200, 255]).view(2, 1, 2)
+    p = LogisticMixture(mixtures=3).build(DataSpec("image", (2, 1, 2), mean=mean))
+    assert p.start().shape == (1, 2, p.channels)
+    torch.testing.assert_close(p(p.start()).mean, mean, atol=1e-3, rtol=0)
+
+
 # What holds for all
 
 WITH_SPEC: list[tuple[Likelihood, DataSpec]] = [
     (Bernoulli(), IMAGE),
     (Bernoulli("none"), DataSpec("table", (3,))),
+    *[(part, IMAGE) for part in Gaussian.tiny()],
+    *[(part, DataSpec("table", (2,), mean=torch.ones(2), std=torch.ones(2))) for part in Gaussian.tiny()],
+    (LogisticMixture(mixtures=2), DataSpec("image", (3, 1, 2))),
     (Categorical(levels=4), IMAGE),
     (Categorical(), DataSpec("text", (3,), vocabulary=6)),
 ]
@@ -179,7 +342,8 @@ def test_shapes_broadcasting_and_draws(part: Likelihood, spec: DataSpec):
     at_once = p.pick(output, uniforms)
     assert at_once.shape == (2, 3, *places(spec), p.values)
     first = (slice(None), slice(None), *[0] * len(places(spec)))
-    torch.testing.assert_close(p.pick(output[first], uniforms[first]), at_once[first])
+    if not isinstance(part, Gaussian) or spec.kind != "table":  # columns differ in their units
+        torch.testing.assert_close(p.pick(output[first], uniforms[first]), at_once[first])
     torch.testing.assert_close(p.to_places(p.to_x(at_once)), at_once)
 
 
@@ -198,6 +362,12 @@ def test_half_precision_parameters_are_scored_in_full(part: Likelihood, spec: Da
         (Bernoulli(), IMAGE, [[0.5, math.nan]], "nan at .*wanted finite"),
         (Bernoulli(), IMAGE, [[0.5, 3.0]], r"3\.0 at \(0, 1\).*uint8"),
         (Bernoulli("none"), IMAGE, [[0, 1, 7]], r"7 at \(0, 2\), wanted only 0 and 1; try: binarize"),
+        (Gaussian(), IMAGE, [[0.5, 3.0]], "0.5 at .*dequantize: false"),
+        (Gaussian(), IMAGE, [[3, 256]], "256 at .*0 to 255"),
+        (Gaussian(dequantize=False), IMAGE, [[3, 255]], "int64 images.*dequantize: true"),
+        (Gaussian(dequantize=False), IMAGE, [[0.5, math.inf]], "inf at"),
+        (Gaussian(), DataSpec("table", (2,)), [[0.5, math.nan]], "nan at"),
+        (LogisticMixture(), IMAGE, [[-1.0, 2.0]], "-1.0 at .*0 to 255"),
         (Categorical(), IMAGE, [[0.5, 3.0]], "0.5 at .*whole numbers"),
         (Categorical(), DataSpec("text", (3,), 6), [[3, 6, 2]], r"6 at \(0, 1\).*tokenise"),
         (Categorical(), DataSpec("text", (3,), 6), [[3, 1, 2]], r"1 at \(0, 1\)"),
@@ -219,5 +389,13 @@ def test_good_data_pass():
 def test_settings_that_contradict_are_refused():
     with pytest.raises(ValueError, match="levels is 1"):
         Categorical(levels=1)
+    with pytest.raises(ValueError, match="variance is 0"):
+        Gaussian(variance=0.0)
+    with pytest.raises(ValueError, match="log-variance bounds"):
+        Gaussian(min_log_variance=1.0)
+    with pytest.raises(ValueError, match="mixtures is 0"):
+        LogisticMixture(mixtures=0)
+    with pytest.raises(ValueError, match="log-scale bounds"):
+        LogisticMixture(max_log_scale=-1.0)
     with pytest.raises(ValueError, match="leaves no word"):
         Categorical().build(DataSpec("text", (3,), vocabulary=3))
