@@ -1,0 +1,49 @@
+"""Encoder and decoder move together: one optimiser, one step on the objective."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from buttress.parts import Algorithm, AlgorithmModule, Objective, Step
+from buttress.training.descent import Descent, make_optimizer
+
+__all__ = ["Joint"]
+
+
+@dataclass(frozen=True)
+class Joint(Algorithm):
+    """Ordinary training: every parameter moves along the gradient of the objective.
+
+    Source: Kingma and Welling, Auto-Encoding Variational Bayes, 2014.
+
+    Example:
+        >>> Joint.name()
+        'joint'
+    """
+
+    def build(self, model: nn.Module, objective: Objective, training: Any) -> JointModule:
+        """See :class:`buttress.parts.Algorithm`."""
+        return JointModule(model, objective, training)
+
+
+class JointModule(AlgorithmModule):
+    """The module of :class:`Joint`."""
+
+    def __init__(self, model: nn.Module, objective: Objective, training: Any) -> None:
+        self.descend = Descent(model, objective, training)
+        self.optimizers = (make_optimizer(model.parameters(), training),)
+
+    def step(self, step: Step) -> dict[str, float | Tensor]:
+        """See :class:`buttress.parts.AlgorithmModule`."""
+        return self.descend(step, step.x, *self.optimizers)
+
+    def state_dict(self) -> dict[str, Any]:
+        """See :class:`buttress.parts.AlgorithmModule`."""
+        return {"optimizer": self.optimizers[0].state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """See :class:`buttress.parts.AlgorithmModule`."""
+        self.optimizers[0].load_state_dict(state["optimizer"])

@@ -1,0 +1,177 @@
+"""Checkpoints that hold no code: one safetensors file, its tensors by name and everything else as JSON in its header.
+
+A file is written beside its place and moved there when it is whole and on the disk, so that a crash or a full disk leaves
+the file that was there before. A checksum over header and tensors tells a damaged file from a whole one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch.plugins import CheckpointIO
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+__all__ = ["SafeCheckpointIO", "load", "replace_file", "save", "write_text"]
+
+FORMAT = "buttress-1"
+
+
+def save(path: str | Path, tree: dict[str, Any]) -> None:
+    """Write nested dicts, lists and tuples of tensors, numbers, strings and None.
+
+    The entries of a flat dict of tensors keep their keys as names, so that any reader of safetensors can use them.
+
+    Args:
+        path: The file.
+        tree: What to write.
+
+    Errors:
+        ValueError: The tree holds something else.
+        OSError: The disk is full or the folder cannot be written; an earlier file at ``path`` is still there.
+    """
+    tensors: dict[str, Tensor] = {}
+    text = json.dumps(_describe(tree, "", tensors, {}))
+    metadata = {"format": FORMAT, "tree": text, "crc32": str(_checksum(text, tensors))}
+    replace_file(path, lambda scratch: save_file(tensors, scratch, metadata))
+
+
+def load(path: str | Path) -> dict[str, Any]:
+    """The inverse of :func:`save`. Nothing in the file is run.
+
+    Errors:
+        ValueError: The file is damaged, cut short, or was not written by :func:`save`.
+        FileNotFoundError: There is no such file.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: there is no such checkpoint")
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"{path}: {_strange(path)} ({error})") from error
+    if metadata.get("format") != FORMAT:
+        raise ValueError(f"{path}: a safetensors file, but no checkpoint of buttress (its header lacks {FORMAT!r})")
+    if metadata.get("crc32") != str(_checksum(metadata["tree"], tensors)):
+        raise ValueError(f"{path}: damaged, its checksum is wrong; go back to a copy of it, or train again")
+    return _restore(json.loads(metadata["tree"]), tensors)
+
+
+def replace_file(path: str | Path, write: Callable[[Path], None]) -> None:
+    """Put a new file in the place of ``path``, whole or not at all."""
+    path = Path(path)
+    scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        scratch.touch()
+        mode = scratch.stat().st_mode  # safetensors lets only the owner read; others may as they may other files
+        write(scratch)
+        scratch.chmod(mode)
+        _to_disk(scratch, os.O_RDWR)
+        os.replace(scratch, path)
+    except SafetensorError as error:  # how safetensors reports what the operating system said
+        raise OSError(f"{path}: could not be written ({error}); the file that was there before is kept") from error
+    finally:
+        scratch.unlink(missing_ok=True)
+    if os.name == "posix":
+        _to_disk(path.parent, os.O_RDONLY)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write a text file, whole or not at all."""
+    replace_file(path, lambda scratch: _write(scratch, text))
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
+
+
+def _to_disk(path: Path, flags: int) -> None:
+    handle = os.open(path, flags)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+class SafeCheckpointIO(CheckpointIO):
+    """What Lightning uses to write and read checkpoints, here without pickle."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
+        """See :func:`save`."""
+        save(path, checkpoint)
+
+    def load_checkpoint(
+        self, path: Any, map_location: Any | None = None, weights_only: bool | None = None
+    ) -> dict[str, Any]:
+        """See :func:`load`. Tensors are on the CPU."""
+        return load(path)
+
+    def remove_checkpoint(self, path: Any) -> None:
+        """Remove the file."""
+        Path(path).unlink(missing_ok=True)
+
+
+def _describe(value: Any, where: str, tensors: dict[str, Tensor], known: dict[Any, str]) -> Any:
+    """The tree as JSON with tensors replaced by their names; fills ``tensors``. A tensor met twice is stored once."""
+    if isinstance(value, Tensor):
+        key = (value.data_ptr(), value.dtype, value.shape, value.stride()) if value.numel() else id(value)
+        if key not in known:
+            known[key] = _free(where, tensors)
+            tensors[known[key]] = value.detach().cpu().contiguous().clone()
+        return {"tensor": known[key]}
+    if isinstance(value, dict):
+        return {
+            "dict": [[k, _describe(v, f"{where}.{k}" if where else str(k), tensors, known)] for k, v in value.items()]
+        }
+    if isinstance(value, list | tuple):
+        items = [_describe(v, f"{where}.{i}", tensors, known) for i, v in enumerate(value)]
+        return {"tuple": items} if isinstance(value, tuple) else items
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise ValueError(
+        f"a checkpoint holds tensors, numbers, strings and lists and dicts of these, but {where} is {value!r}"
+    )
+
+
+def _free(name: str, taken: dict[str, Tensor]) -> str:
+    while name in taken:
+        name += "'"
+    return name
+
+
+def _restore(plain: Any, tensors: dict[str, Tensor]) -> Any:
+    if isinstance(plain, list):
+        return [_restore(v, tensors) for v in plain]
+    if not isinstance(plain, dict):
+        return plain
+    ((kind, inside),) = plain.items()
+    if kind == "tensor":
+        return tensors[inside]
+    if kind == "tuple":
+        return tuple(_restore(v, tensors) for v in inside)
+    return {key: _restore(v, tensors) for key, v in inside}
+
+
+def _checksum(text: str, tensors: dict[str, Tensor]) -> int:
+    value = zlib.crc32(text.encode())
+    for name in sorted(tensors):
+        value = zlib.crc32(tensors[name].reshape(-1).view(torch.uint8).numpy(), zlib.crc32(name.encode(), value))
+    return value
+
+
+def _strange(path: Path) -> str:
+    """What a file that safetensors cannot read probably is."""
+    with path.open("rb") as file:
+        start = file.read(4)
+    if start[:2] == b"PK" or start[:1] == b"\x80":
+        return "a pickled checkpoint, as torch.save makes them; buttress reads only safetensors, which hold no code"
+    return "not a whole safetensors file: perhaps cut short, or something else; go back to a copy of it, or train again"

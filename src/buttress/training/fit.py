@@ -1,0 +1,155 @@
+"""From a recipe to a trained folder: in this process, or in several that share each batch."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import socket
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.multiprocessing as mp
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.plugins.environments import LightningEnvironment
+from lightning.pytorch.strategies import DDPStrategy
+
+from buttress.parts import Splits
+from buttress.recipe import Recipe
+from buttress.training import checkpoint
+from buttress.training import folder as files
+from buttress.training.engine import Engine
+from buttress.training.progress import Bar
+from buttress.training.stop import Stop
+
+__all__ = ["fit", "fit_together"]
+
+
+def fit(
+    recipe: Recipe,
+    splits: Splits,
+    folder: Path,
+    stop: Stop,
+    *,
+    world: int = 1,
+    progress: bool = True,
+    callbacks: Sequence[Callback] = (),
+) -> None:
+    """Train in this process, alone or as one of ``world``, from the folder's checkpoint if there is one."""
+    path = folder / files.STATE
+    with torch.random.fork_rng(), _quiet():
+        engine = Engine(recipe, splits, folder, stop, checkpoint.load(path) if path.exists() else None)
+        if engine.progress.finished:  # killed after the last checkpoint, before it was noted
+            engine.progress.write(folder)
+            return
+        trainer = _trainer(recipe, folder, engine.step_number, world, [*([Bar()] if progress else []), *callbacks])
+        try:
+            trainer.fit(engine)
+        except SystemExit:  # how Lightning ends at a KeyboardInterrupt
+            raise KeyboardInterrupt(f"stopped at once; {folder} keeps its last checkpoint") from None
+        finally:
+            stop.remove()
+
+
+def _trainer(recipe: Recipe, folder: Path, start: int, world: int, callbacks: list[Callback]) -> Trainer:
+    cuda = torch.cuda.is_available()
+    together = DDPStrategy(process_group_backend=None if cuda else "gloo", broadcast_buffers=False)
+    return Trainer(
+        accelerator="cuda" if cuda else "cpu",
+        devices=world,
+        strategy=together if world > 1 else "auto",
+        plugins=[checkpoint.SafeCheckpointIO(), LightningEnvironment()],
+        precision=recipe.training.precision,
+        logger=TensorBoardLogger(folder, name="", version="tensorboard", purge_step=start + 1),
+        callbacks=callbacks,
+        max_epochs=1,
+        min_epochs=0,
+        default_root_dir=folder,
+        num_sanity_val_steps=0,
+        log_every_n_steps=sys.maxsize,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        enable_progress_bar=any(isinstance(c, Bar) for c in callbacks),
+        use_distributed_sampler=False,
+    )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without Lightning's tips and advice, none of which is about what the user wrote."""
+    loggers = [logging.getLogger(f"lightning.{room}.utilities.rank_zero") for room in ("pytorch", "fabric")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
+            warnings.filterwarnings("ignore", message=".*smaller than the logging interval.*")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def fit_together(
+    recipe: Recipe, folder: Path, stop: Stop, world: int, progress: bool, callbacks: Sequence[Callback]
+) -> None:
+    """Train in ``world`` new processes that share each batch, and wait for them.
+
+    Errors:
+        Exception: What the first process to fail raised.
+    """
+    news = multiprocessing.get_context("spawn").SimpleQueue()
+    job = (recipe.to_yaml(), folder, stop.cell, os.getpid(), world, _free_port(), progress, list(callbacks), news)
+    stop.install()
+    try:
+        together = mp.start_processes(_work, args=job, nprocs=world, join=False, start_method="spawn")
+        try:
+            while not together.join():
+                pass
+        except (mp.ProcessRaisedException, mp.ProcessExitedException) as error:
+            if not news.empty():
+                raise news.get() from None
+            raise RuntimeError(
+                f"one of the {world} training processes ended: {error}. If this is a script, its main part must stand "
+                'under `if __name__ == "__main__":`'
+            ) from error
+    finally:
+        stop.remove()
+
+
+def _work(
+    rank: int,
+    recipe: str,
+    folder: Path,
+    cell: Any,
+    parent: int,
+    world: int,
+    port: int,
+    progress: bool,
+    callbacks: list[Callback],
+    news: Any,
+) -> None:
+    """What each process of several does."""
+    os.environ.update(LOCAL_RANK=str(rank), NODE_RANK="0", WORLD_SIZE=str(world))
+    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
+    stop = Stop(parent, cell)
+    stop.install()
+    try:
+        described = Recipe.from_yaml(recipe)
+        fit(described, described.data.open(), folder, stop, world=world, progress=progress, callbacks=callbacks)
+    except Exception as error:
+        news.put(error)
+        raise
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

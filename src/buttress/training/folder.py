@@ -1,0 +1,193 @@
+"""The folder of a run: which files there are, and how far the run is.
+
+======================  ==========================================================================================
+``recipe.yaml``         the recipe
+``spec.yaml``           what the parts know about the data, with ``spec.safetensors`` (mean and std of each site) and
+                        ``tokenizer.json`` where there are such
+``notes.txt``           what a person should know about the data: what was set aside, how it was split
+``metrics.csv``         see :mod:`buttress.training.metrics`; the same curves in ``tensorboard/``
+``state.safetensors``   the latest checkpoint, from which a run resumes
+``weights.safetensors`` the model: the best by held-out ELBO where training has a ``patience``, else the latest
+``progress.json``       how far it is, how long it took, and whether it is finished
+``evidence.json``       the diagnosis
+======================  ==========================================================================================
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Self
+
+import yaml
+
+from buttress.catalogue import to_plain
+from buttress.parts import DataSpec, Splits
+from buttress.recipe import Recipe
+from buttress.training import checkpoint
+
+__all__ = [
+    "EVIDENCE",
+    "METRICS",
+    "RECIPE",
+    "STATE",
+    "WEIGHTS",
+    "Progress",
+    "claim",
+    "load_spec",
+    "same_data",
+    "save_spec",
+]
+
+RECIPE, SPEC, SITES, TOKENIZER = "recipe.yaml", "spec.yaml", "spec.safetensors", "tokenizer.json"
+METRICS, STATE, WEIGHTS, PROGRESS = "metrics.csv", "state.safetensors", "weights.safetensors", "progress.json"
+EVIDENCE, NOTES = "evidence.json", "notes.txt"
+
+
+@dataclass
+class Progress:
+    """How far a run is.
+
+    Args:
+        step: Steps made.
+        finished: Whether it needs no more.
+        stopped: The signal that stopped it early, 0 for none.
+        best_elbo: The best held-out ELBO seen, in nats.
+        best_step: When that was.
+        failures: Validations in a row without a better one.
+        out_of_patience: Whether these were too many.
+        seconds: Spent on training, over all resumptions.
+    """
+
+    step: int = 0
+    finished: bool = False
+    stopped: int = 0
+    best_elbo: float = -math.inf
+    best_step: int = 0
+    failures: int = 0
+    out_of_patience: bool = False
+    seconds: float = 0.0
+
+    def judge(self, elbo: float, settled: bool, patience: int | None) -> bool:
+        """Hear a held-out ELBO; whether it is the best. Patience is lost only once the objective has settled."""
+        better = elbo > self.best_elbo
+        if better:
+            self.best_elbo, self.best_step, self.failures = elbo, self.step, 0
+        elif settled:
+            self.failures += 1
+        self.out_of_patience = patience is not None and self.failures >= patience
+        return better
+
+    def state_dict(self) -> dict[str, Any]:
+        """What belongs to the state: not the clock, nor who stopped it, for they differ between equal runs."""
+        return {k: v for k, v in asdict(self).items() if k not in ("seconds", "stopped")}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """The inverse of :meth:`state_dict`."""
+        vars(self).update(state)
+
+    def write(self, folder: Path) -> None:
+        """Write ``progress.json``."""
+        checkpoint.write_text(folder / PROGRESS, json.dumps(asdict(self), indent=1) + "\n")
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """Read ``progress.json``; where there is none, the run has made no step."""
+        if not (folder / PROGRESS).is_file():
+            return cls()
+        plain = json.loads((folder / PROGRESS).read_text(encoding="utf-8"))
+        return cls(**{f.name: plain[f.name] for f in fields(cls) if f.name in plain})
+
+
+def claim(folder: Path, recipe: Recipe, resume: bool) -> None:
+    """Make the folder this recipe's, or find that it already is.
+
+    Errors:
+        ValueError: It holds a run and ``resume`` is False; or another recipe's run; or something that is no run.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / RECIPE
+    if not path.exists():
+        if found := [p.name for p in folder.iterdir() if not p.name.startswith(".")]:
+            raise ValueError(f"{folder} holds {found[0]!r} but no run; choose another folder, or an empty one")
+        checkpoint.write_text(path, recipe.to_yaml())
+        return
+    if not resume:
+        raise ValueError(
+            f"{folder} already holds a run; go on with it (--resume, resume=True) or choose another folder"
+        )
+    if different := differences(to_plain(Recipe.load(path)), to_plain(recipe)):
+        raise ValueError(
+            f"{folder} holds a run of another recipe: {'; '.join(different)}. Resume with the recipe in {path}, or "
+            "choose another folder"
+        )
+
+
+def differences(old: Any, new: Any, where: str = "") -> list[str]:
+    """What differs between two recipes as plain data.
+
+    Example:
+        >>> differences({"training": {"steps": 1}}, {"training": {"steps": 2}})
+        ['training.steps is 1 there and 2 here']
+    """
+    if isinstance(old, dict) and isinstance(new, dict) and old.get("name") == new.get("name"):
+        keys = dict.fromkeys([*old, *new])
+        return [d for k in keys for d in differences(old.get(k), new.get(k), f"{where}.{k}" if where else k)]
+    if isinstance(old, dict) and isinstance(new, dict):
+        old, new = old.get("name"), new.get("name")
+    return [] if old == new else [f"{where} is {old} there and {new} here"]
+
+
+def save_spec(folder: Path, splits: Splits) -> None:
+    """Write what the parts must know about the data, and the notes for people."""
+    spec = splits.spec
+    tensors = {k: v for k, v in (("mean", spec.mean), ("std", spec.std)) if v is not None}
+    if tensors:
+        checkpoint.save(folder / SITES, tensors)
+    if spec.tokenizer is not None:
+        checkpoint.write_text(folder / TOKENIZER, spec.tokenizer)
+    checkpoint.write_text(folder / NOTES, "".join(f"{note}\n" for note in splits.notes))
+    checkpoint.write_text(folder / SPEC, yaml.safe_dump(_plain_spec(splits), sort_keys=False, allow_unicode=True))
+
+
+def _plain_spec(splits: Splits) -> dict[str, Any]:
+    spec = splits.spec
+    plain = {"kind": spec.kind, "shape": list(spec.shape), "vocabulary": spec.vocabulary, "columns": list(spec.columns)}
+    return {**plain, "train": len(splits.train), "held_out": len(splits.held_out)}
+
+
+def load_spec(folder: Path) -> DataSpec:
+    """What the parts must know about the data.
+
+    Errors:
+        FileNotFoundError: The folder holds no run, or one that was killed before its data had been read.
+    """
+    if not (folder / SPEC).is_file():
+        raise FileNotFoundError(f"{folder} holds no trained run (no {SPEC}); train one there first")
+    plain = yaml.safe_load((folder / SPEC).read_text(encoding="utf-8"))
+    tensors = checkpoint.load(folder / SITES) if (folder / SITES).exists() else {}
+    text = (folder / TOKENIZER).read_text(encoding="utf-8") if (folder / TOKENIZER).exists() else None
+    return DataSpec(
+        plain["kind"],
+        tuple(plain["shape"]),
+        plain["vocabulary"],
+        tensors.get("mean"),
+        tensors.get("std"),
+        tuple(plain["columns"]),
+        text,
+    )
+
+
+def same_data(folder: Path, splits: Splits) -> None:
+    """Refuse to go on with data other than the run began with.
+
+    Errors:
+        ValueError: Its shape, size, vocabulary or columns differ.
+    """
+    if not (folder / SPEC).is_file():
+        return
+    old = yaml.safe_load((folder / SPEC).read_text(encoding="utf-8"))
+    if different := differences(old, _plain_spec(splits)):
+        raise ValueError(f"the data changed since the run in {folder} began: {'; '.join(different)}. Train a new one")

@@ -1,0 +1,106 @@
+"""Held-out data as training looks at it: always the same examples, observed with always the same noise.
+
+A look during training takes at most :data:`LOOK` examples, drawn once at random, so that it stays cheap; the evidence
+after training is measured on all of them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from buttress.diagnostics.active_units import active_units
+from buttress.diagnostics.evaluation import evaluating
+from buttress.diagnostics.mutual_information import mutual_information
+from buttress.model import LatentVariableModel
+from buttress.parts import Examples
+from buttress.randomness import seed_step
+
+__all__ = ["LOOK", "HeldOut", "look"]
+
+LOOK = 1000
+"""Most held-out examples looked at during training."""
+OBSERVED = -3
+"""The number of the "step" whose noise held-out data is observed with; see :func:`buttress.randomness.seed_step`."""
+
+
+class HeldOut:
+    """Batches of observed held-out examples: the same tensors whenever they are indexed.
+
+    Args:
+        examples: What is held out.
+        observe: From stored data to x; may draw.
+        seed: Of what it draws.
+        batch_size: Examples in a batch.
+        most: Look at no more examples than this; None for all.
+        device: Where the batches should be.
+    """
+
+    def __init__(
+        self,
+        examples: Examples,
+        observe: Callable[[Tensor], Tensor],
+        seed: int,
+        batch_size: int = 100,
+        most: int | None = None,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.examples, self.observe, self.seed, self.device = examples, observe, seed, device
+        index = torch.arange(len(examples))
+        if most is not None and most < len(examples):
+            index = torch.randperm(len(examples), generator=torch.Generator().manual_seed(seed))[:most].sort().values
+        if examples.lengths is not None:  # neighbours of one length need little padding
+            index = index[examples.lengths[index].argsort(stable=True)]
+        self.index: tuple[Int[Tensor, " B"], ...] = index.split(batch_size)
+
+    def __len__(self) -> int:
+        """Number of batches."""
+        return len(self.index)
+
+    def __getitem__(self, number: int) -> Tensor:
+        """One batch."""
+        raw = self.examples.batch(self.index[number]).to(self.device)
+        with torch.random.fork_rng([]), torch.no_grad():
+            seed_step(self.seed, OBSERVED, number)
+            return self.observe(raw)
+
+
+def look(model: LatentVariableModel, batches: HeldOut, seed: int) -> dict[str, float]:
+    """The true bound (whatever the objective's beta) and its parts, the mutual information and the active groups.
+
+    Args:
+        model: In any mode; it is looked at in eval mode and left as it was.
+        batches: What to look at.
+        seed: Of the noise.
+
+    Returns:
+        ``elbo``, ``distortion``, ``rate``, ``mutual_information``, ``rate/<group>`` in nats per example, ``active_units``.
+    """
+    with evaluating(model), torch.no_grad():
+        seed_step(seed, OBSERVED)
+        distortion, rate = _terms(model, batches)
+    information = mutual_information(model, batches, seed=seed).value
+    active = active_units(model, batches, seed=seed).value
+    return {
+        "elbo": -distortion - rate.sum().item(),
+        "distortion": distortion,
+        "rate": rate.sum().item(),
+        "mutual_information": math.nan if information is None else information,
+        "active_units": math.nan if active is None else active,
+        **{f"rate/{name}": value for name, value in zip(model.groups, rate.tolist(), strict=True)},
+    }
+
+
+def _terms(model: LatentVariableModel, batches: HeldOut) -> tuple[float, Float[Tensor, " G"]]:
+    """Mean distortion and mean rate of each group."""
+    count, distortion, rate = 0, 0.0, torch.zeros(len(model.groups), dtype=torch.float64)
+    for number in range(len(batches)):
+        terms = model(batches[number])
+        count += terms.distortion.shape[1]
+        distortion += terms.distortion.double().mean(0).sum().item()
+        rate += terms.latent.rate.double().sum(0).cpu()
+    return distortion / count, rate / count

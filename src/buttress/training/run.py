@@ -1,0 +1,255 @@
+"""Train a recipe into a folder, and open the folder again: the whole interface of a run.
+
+>>> import tempfile
+>>> from dataclasses import replace
+>>> from buttress.baseline import baseline
+>>> from buttress.data.linear_gaussian import LinearGaussian
+>>> data = LinearGaussian(dim=4, n=300)
+>>> recipe = baseline(data, data.open().spec)
+>>> recipe = replace(recipe, training=replace(recipe.training, steps=20))
+>>> with tempfile.TemporaryDirectory() as folder:
+...     run = train(recipe, folder + "/first", progress=False)
+...     run.sample(3, seed=0).shape
+torch.Size([3, 4])
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from lightning.pytorch import Callback
+from torch import Tensor
+
+from buttress.data.order import Order
+from buttress.data.support import check_support
+from buttress.diagnostics.diagnose import diagnose
+from buttress.diagnostics.evidence import Evidence
+from buttress.model import LatentVariableModel
+from buttress.parts import DataSpec, Splits
+from buttress.randomness import seed_step
+from buttress.recipe import Recipe
+from buttress.training import checkpoint
+from buttress.training import folder as files
+from buttress.training.descent import NonFinite, first_non_finite
+from buttress.training.fit import fit, fit_together
+from buttress.training.held_out import HeldOut
+from buttress.training.stop import Stop
+
+__all__ = ["Run", "train"]
+
+
+def train(
+    recipe: Recipe,
+    folder: str | Path,
+    *,
+    resume: bool = False,
+    devices: int = 1,
+    progress: bool = True,
+    callbacks: Sequence[Callback] = (),
+) -> Run:
+    """Train a model, or go on training it.
+
+    A run that was killed at any moment and resumed equals one that never was: bit for bit on a CPU. SIGTERM and Ctrl-C
+    let the step under way end, save, and then end the process (SystemExit 143, KeyboardInterrupt).
+
+    Args:
+        recipe: What to train on what data.
+        folder: Where the run lives; see :mod:`buttress.training.folder`.
+        resume: Go on with the run in ``folder``; a finished one is returned as it is, and where there is none a new
+            one begins.
+        devices: Processes (GPUs where there are some) that share each batch. The result is that of one process up to
+            rounding.
+        progress: Show a progress bar.
+        callbacks: Callbacks of Lightning; pickled where ``devices`` is above 1.
+
+    Errors:
+        ValueError: The recipe, the data or the folder is not fit for it; found before the first step.
+        NonFinite: A tensor became NaN or infinite; the folder keeps its last good checkpoint.
+    """
+    folder = Path(folder)
+    recipe.check()
+    files.claim(folder, recipe, resume)
+    if not files.Progress.read(folder).finished:
+        splits = recipe.data.open()
+        files.same_data(folder, splits)
+        check(recipe, splits, devices)
+        files.save_spec(folder, splits)
+        _fit(recipe, splits, folder, devices, progress, callbacks)
+    return Run.load(folder)
+
+
+def _fit(
+    recipe: Recipe, splits: Splits, folder: Path, devices: int, progress: bool, callbacks: Sequence[Callback]
+) -> None:
+    stop = Stop()
+    try:
+        if devices == 1:
+            fit(recipe, splits, folder, stop, progress=progress, callbacks=callbacks)
+        else:
+            fit_together(recipe, folder, stop, devices, progress, callbacks)
+    except NonFinite as error:
+        raise NonFinite(f"{error}. {_advice(recipe, folder)}") from error
+    if not (done := files.Progress.read(folder)).finished:
+        message = f"stopped at step {done.step} of {recipe.training.steps} and saved; go on with --resume (resume=True)"
+        if stop.signal == signal.SIGINT:
+            raise KeyboardInterrupt(message)
+        print(f"buttress: {folder}: {message}", file=sys.stderr)
+        raise SystemExit(128 + stop.signal)
+
+
+def _advice(recipe: Recipe, folder: Path) -> str:
+    settings, done = recipe.training, files.Progress.read(folder)
+    kept = f"The checkpoint of step {done.step} is kept" if done.step else "No checkpoint had been made yet"
+    bf16 = ", or precision 32-true" if settings.precision != "32-true" else ""
+    return (
+        f"{kept}. Try a learning_rate below {settings.learning_rate}, or a clip below {settings.clip} (in training)"
+        f"{bf16}, and look for extreme values in the data"
+    )
+
+
+def check(recipe: Recipe, splits: Splits, devices: int = 1) -> None:
+    """Refuse what would fail or mislead later, before anything is trained.
+
+    Errors:
+        ValueError: A part does not fit the data; data outside the likelihood's support; a batch larger than the data
+            or not divisible among the devices; a loss that is not finite at the start.
+    """
+    settings = recipe.training
+    if devices < 1 or settings.batch_size % devices:
+        raise ValueError(
+            f"batch_size is {settings.batch_size} and devices is {devices}: each process takes an equal share of a "
+            f"batch; try batch_size {max(1, settings.batch_size // max(1, devices)) * max(1, devices)}"
+        )
+    order = Order(len(splits.train), settings.batch_size, settings.seed, splits.train.lengths)
+    with torch.random.fork_rng(), torch.no_grad():
+        seed_step(settings.seed, 0)
+        model = recipe.model(splits.spec)
+        check_support(splits, model.decoder.likelihood.check)
+        terms = model(model.observe(splits.train.batch(order.indices(0))), recipe.objective.samples)
+        loss = recipe.objective(terms, 0)
+    if not torch.isfinite(loss):
+        raise NonFinite(f"before the first step {first_non_finite(model, terms, loss)} is NaN or infinite")
+
+
+class Run:
+    """A run on disk, ready to be asked.
+
+    Args:
+        folder: Where it lives.
+        recipe: What was done.
+        spec: What the parts know about the data.
+        model: The trained model in eval mode, on the CPU.
+
+    Example:
+        >>> Run.load("no/such/folder")
+        Traceback (most recent call last):
+        FileNotFoundError: no/such/folder holds no trained run (no spec.yaml); train one there first
+    """
+
+    def __init__(self, folder: Path, recipe: Recipe, spec: DataSpec, model: LatentVariableModel) -> None:
+        self.folder, self.recipe, self.spec, self.model = folder, recipe, spec, model
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Self:
+        """Open a run, finished or not. Nothing in the folder is run; names are looked up among the parts.
+
+        Errors:
+            FileNotFoundError: There is no run, or it has not saved anything yet.
+            ValueError: A file is damaged.
+        """
+        folder = Path(folder)
+        spec, recipe = files.load_spec(folder), Recipe.load(folder / files.RECIPE)
+        weights = folder / files.WEIGHTS
+        tensors = checkpoint.load(weights) if weights.exists() else checkpoint.load(folder / files.STATE)["model"]
+        with torch.random.fork_rng([]):
+            model = recipe.model(spec)
+        model.load_state_dict(tensors)
+        return cls(folder, recipe, spec, model.eval())
+
+    @property
+    def progress(self) -> files.Progress:
+        """How far training is."""
+        return files.Progress.read(self.folder)
+
+    @property
+    def seconds(self) -> float:
+        """Time spent on training."""
+        return self.progress.seconds
+
+    def splits(self) -> Splits:
+        """The data, opened."""
+        return self._splits
+
+    @cached_property
+    def _splits(self) -> Splits:
+        return self.recipe.data.open()
+
+    def held_out(self, seed: int = 0, most: int | None = None) -> HeldOut:
+        """Observed held-out data in batches, the same whenever they are read."""
+        return HeldOut(self.splits().held_out, self.model.observe, seed, most=most)
+
+    def diagnose(self, *, seed: int = 0, **settings: Any) -> Evidence:
+        """Measure on held-out data whether z is used and why not; writes ``evidence.json``.
+
+        Args:
+            seed: Of all draws.
+            settings: Further settings of :func:`buttress.diagnostics.diagnose.diagnose`.
+        """
+        evidence = diagnose(self.model, self.held_out(seed), kind=self.spec.kind, seed=seed, **settings)
+        checkpoint.write_text(self.folder / files.EVIDENCE, evidence.to_json() + "\n")
+        return evidence
+
+    def sample(self, count: int, seed: int = 0) -> Tensor:
+        """``count`` new examples x, from z ~ p(z) and x ~ p(x|z)."""
+        with self._draws(seed):
+            return self.model.sample(count)
+
+    def reconstruct(self, raw: Tensor, seed: int = 0) -> Tensor:
+        """Stored examples -> z ~ q(z|x) -> x ~ p(x|z)."""
+        with self._draws(seed), torch.no_grad():
+            return self.model.reconstruct(self.model.observe(raw))
+
+    def interpolate(self, raw_a: Tensor, raw_b: Tensor, steps: int = 8, seed: int = 0) -> Tensor:
+        """Examples on the way from each of B examples to another, shape (steps, B, ...).
+
+        The way is straight from one posterior sample to the other; the ends are reconstructions.
+
+        Args:
+            raw_a: Stored examples where the ways begin, shape (B, ...).
+            raw_b: Stored examples where they end, as many.
+            steps: Points on each way, the ends included.
+            seed: Of all draws.
+        """
+        if steps < 2 or len(raw_a) != len(raw_b):
+            raise ValueError(
+                f"interpolate: got {len(raw_a)} and {len(raw_b)} examples and {steps} steps; wanted as many ends as "
+                "beginnings, and at least 2 steps"
+            )
+        with self._draws(seed), torch.no_grad():
+            a, b = (self.model.posterior(self.model.observe(raw)).sample() for raw in (raw_a, raw_b))
+            weight = torch.linspace(0, 1, steps).reshape(-1, *[1] * a.dim())
+            points = (torch.lerp(a[None], b[None], weight)).flatten(0, 1)
+            return self.model.decoder(points).sample().unflatten(0, (steps, len(a)))
+
+    def _draws(self, seed: int) -> Any:
+        return _Seeded(seed)
+
+
+class _Seeded:
+    """Draws from ``seed``; the global random state is as it was afterwards."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed, self.fork = seed, torch.random.fork_rng([])
+
+    def __enter__(self) -> None:
+        self.fork.__enter__()
+        seed_step(self.seed, 0)
+
+    def __exit__(self, *failure: Any) -> None:
+        self.fork.__exit__(*failure)
