@@ -1,0 +1,144 @@
+"""A comparison for people: ``report.html``, ``comparison.csv``, and the same table for Markdown and the terminal.
+
+Made from the result files of the runs alone. An arm that has the best ELBO but ignores z is flagged everywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from buttress.report import figures
+from buttress.report.gallery import parts
+from buttress.report.numbers import nats
+from buttress.report.page import render
+from buttress.report.quantities import QUANTITIES
+from buttress.report.results import Arm, Comparison, Run, load_comparison
+from buttress.report.run import carried
+from buttress.report.tables import COLUMNS, ArmRow, arm_rows, as_csv, as_markdown, as_rich, of
+
+__all__ = ["markdown_table", "terminal_table", "write_comparison"]
+
+
+def write_comparison(folder: str | Path) -> Path:
+    """Write ``report.html`` and ``comparison.csv`` into a comparison's folder; gives the page.
+
+    Args:
+        folder: Holds ``comparison.json`` and the runs it lists.
+
+    Errors:
+        FileNotFoundError: There is no ``comparison.json``.
+        ValueError: It is not the JSON of a comparison.
+    """
+    comparison = load_comparison(folder)
+    (comparison.folder / "comparison.csv").write_text(as_csv(comparison), encoding="utf-8")
+    path = comparison.folder / "report.html"
+    path.write_text(render("comparison.html.j2", **_page(comparison)), encoding="utf-8")
+    return path
+
+
+def markdown_table(folder: str | Path) -> str:
+    """The table of arms as Markdown, for a README or a log."""
+    return as_markdown(arm_rows(load_comparison(folder)))
+
+
+def terminal_table(folder: str | Path) -> Table:
+    """The table of arms for a terminal of about 120 columns or more."""
+    comparison = load_comparison(folder)
+    title = f"{comparison.data}: held-out, nats per example, mean ± sd over seeds" if comparison.data else ""
+    return as_rich(arm_rows(comparison), title)
+
+
+def _page(comparison: Comparison) -> dict[str, Any]:
+    rows, arms = arm_rows(comparison), comparison.arms
+    return {
+        "title": f"Which remedy keeps z in use on {comparison.data}?" if comparison.data else "Which remedy keeps z in use?",
+        "subtitle": _subtitle(comparison),
+        "sentences": sentences(comparison, rows),
+        "flagged": any(row.flag for row in rows),
+        "any_used": any(_uses(arm) for arm in arms),
+        "remarks": _remarks(comparison),
+        "columns": COLUMNS,
+        "rows": rows,
+        "looks": figures.styles(arm.name for arm in arms),
+        "plane": figures.arm_plane(arms),
+        "curves": figures.arm_curves(arms),
+        "information": figures.arm_curves(arms, "mutual_information", "mutual information, nats"),
+        "variances": figures.variance_curves(arms),
+        "galleries": _galleries(arms),
+        "runs": [_run(arm, run, comparison.folder) for arm in arms for run in arm.runs],
+        "quantities": list(QUANTITIES.values()),
+    }
+
+
+def sentences(comparison: Comparison, rows: list[ArmRow]) -> list[str]:
+    """What the table says, in one to three plain sentences."""
+    arms = [arm for arm in comparison.arms if arm.states]
+    if not arms:
+        return ["No run has a verdict yet."]
+    using = [arm for arm in arms if _uses(arm)]
+    said = [f"{len(using)} of {len(arms)} arms {'keeps' if len(using) == 1 else 'keep'} z in use."]
+    priced = [(found.mean, arm) for arm in using if (found := of(arm, "elbo")) is not None]
+    if priced:
+        elbo, best = max(priced, key=lambda pair: pair[0])
+        said.append(f"The lowest −ELBO among {'them' if len(using) > 1 else 'those'} is {nats(-elbo)} nats, by {best.name}{_against(best, arms)}.")
+    said += [f"{row.name} has the lowest −ELBO of all but ignores z: a good ELBO does not make a used z." for row in rows if row.flag]
+    return said
+
+
+def _against(best: Arm, arms: list[Arm]) -> str:
+    """How an arm stands to the baseline."""
+    base = next((arm for arm in arms if arm.name == "none" and arm is not best), None)
+    ours, theirs = of(best, "elbo"), of(base, "elbo") if base else None
+    if base is None or ours is None or theirs is None:
+        return ""
+    difference = ours.mean - theirs.mean
+    text = f", {nats(abs(difference))} nats {'better' if difference >= 0 else 'worse'} than none"
+    return f"{text}, where z carries {carried(base.runs[0])}" if base.ignores_z and len(base.runs) == 1 else text
+
+
+def _uses(arm: Arm) -> bool:
+    return 2 * (arm.states.get("used", 0) + arm.states.get("partly used", 0)) > sum(arm.states.values())
+
+
+def _subtitle(comparison: Comparison) -> str:
+    seeds = max((len(arm.runs) for arm in comparison.arms), default=0)
+    same = "same data, decoder and budget for every arm"
+    return " · ".join(filter(None, [f"{len(comparison.arms)} arms", f"{seeds} seed{'s' * (seeds != 1)}", _budget(comparison.budget), same]))
+
+
+def _budget(budget: Any) -> str:
+    if isinstance(budget, Mapping):
+        return ", ".join(f"{k} {v:,}" if isinstance(v, int) else f"{k} {v}" for k, v in budget.items() if v is not None)
+    return f"budget {budget}" if budget not in (None, "") else ""
+
+
+def _remarks(comparison: Comparison) -> list[str]:
+    """What keeps a run out of the table."""
+    lost = [run for arm in comparison.arms for run in arm.runs if run.evidence is None]
+    return [f"{_where(run, comparison.folder)} has no evidence, so it is not in the means. {' '.join(run.remarks[:1])}" for run in lost]
+
+
+def _galleries(arms: tuple[Arm, ...]) -> list[dict[str, Any]]:
+    first = [(arm, next((run for run in arm.runs if run.examples), None)) for arm in arms]
+    return [{"name": arm.name, "state": run.state, "parts": parts(run.examples, few=True)} for arm, run in first if run]
+
+
+def _run(arm: Arm, run: Run, folder: Path) -> dict[str, Any]:
+    verdict = run.evidence.verdict if run.evidence else None
+    where, report = _where(run, folder), run.folder / "report.html"
+    return {
+        "arm": arm.name,
+        "name": where,
+        "link": f"{where}/report.html" if report.is_file() else None,
+        "state": run.state,
+        "cause": verdict.cause if verdict else None,
+        "why": (verdict.reasons[0] if verdict.reasons else "") if verdict else " ".join(run.remarks[:1]),
+    }
+
+
+def _where(run: Run, folder: Path) -> str:
+    return run.folder.relative_to(folder).as_posix()

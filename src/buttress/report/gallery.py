@@ -1,0 +1,120 @@
+"""Saved examples as parts of a page: images as sheets, sentences as lines, rows as small tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from buttress.report.examples import Examples
+from buttress.report.numbers import nats
+from buttress.report.pictures import Picture, columns, sheet
+
+__all__ = ["Part", "parts"]
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of the gallery: a title, a caption, and what the kind of data calls for."""
+
+    title: str
+    caption: str = ""
+    picture: Picture | None = None
+    lines: Sequence[Sequence[str]] = ()
+    tables: Sequence[Sequence[Sequence[str]]] = ()
+    columns: Sequence[str] = ()
+
+
+def parts(examples: Examples | None, few: bool = False) -> list[Part]:
+    """The parts of a page for what was saved.
+
+    Args:
+        examples: What was saved, None for nothing.
+        few: Whether space is short: fewer of each, no interpolations.
+    """
+    if examples is None:
+        return []
+    pairs: dict[str, Callable[[Examples, bool], Part | None]] = {"image": _image_pairs, "text": _text_pairs}
+    walks: dict[str, Callable[[Examples], Part | None]] = {"image": _image_walks, "text": _text_walks}
+    found = [_samples(examples, few), pairs.get(examples.kind, _table_pairs)(examples, few)]
+    return [part for part in (*found, None if few else walks.get(examples.kind, _table_walks)(examples)) if part]
+
+
+def _samples(examples: Examples, few: bool) -> Part | None:
+    if examples.samples is None:
+        return None
+    title, caption = "Samples", "z from the prior, x from the decoder."
+    shown = examples.samples[: (32 if few else 64) if examples.kind == "image" else (5 if few else 10)]
+    if examples.kind == "image":
+        return Part(title, caption, sheet(shown, 16 if few else 8, f"{len(shown)} samples", 520 if few else 460))
+    if examples.kind == "text":
+        return Part(title, caption, lines=[[s] for s in shown])
+    return Part(title, caption, tables=[_cells(shown)], columns=_titles(examples))
+
+
+PAIRS = "z from q(z|x) of a held-out x, then x from the decoder again. "
+
+
+def _image_pairs(examples: Examples, few: bool) -> Part | None:
+    if examples.originals is None:
+        return None
+    across = 16 if few else 8
+    both = columns(examples.originals, examples.reconstructions, min(across, len(examples.originals)))
+    both = both[: 2 * across * (1 if few else 4)]
+    caption = PAIRS + "Each row of originals has its reconstructions beneath it."
+    alt = f"{len(both) // 2} originals, each with its reconstruction beneath it"
+    return Part("Originals and reconstructions", caption, sheet(both, across, alt, 520 if few else 460))
+
+
+def _image_walks(examples: Examples) -> Part | None:
+    walks = examples.interpolations
+    if walks is None:
+        return None
+    walks = walks[:8, :16]
+    alt = f"{len(walks)} walks of {walks.shape[1]} steps"
+    picture = sheet(walks.reshape(-1, *walks.shape[2:]), walks.shape[1], alt)
+    return Part("Interpolations", "From the z of one held-out x to that of another, a row a walk.", picture)
+
+
+def _text_pairs(examples: Examples, few: bool) -> Part | None:
+    if examples.originals is None:
+        return None
+    lines = list(zip(examples.originals, examples.reconstructions, strict=True))[: 4 if few else 10]
+    return Part("Originals and reconstructions", PAIRS + "The reconstruction stands in colour.", lines=lines)
+
+
+def _text_walks(examples: Examples) -> Part | None:
+    if examples.interpolations is None:
+        return None
+    lines = [[" → ".join((walk[0], walk[-1])), *walk[1:-1]] for walk in examples.interpolations[:4]]
+    return Part("Interpolations", "From the z of one held-out sentence to that of another.", lines=lines)
+
+
+def _table_pairs(examples: Examples, few: bool) -> Part | None:
+    if examples.originals is None:
+        return None
+    pairs = [x for pair in zip(examples.originals, examples.reconstructions, strict=True) for x in pair]
+    caption = PAIRS + "Each row has its reconstruction beneath it."
+    shown = np.stack(pairs[: 8 if few else 16])
+    return Part("Originals and reconstructions", caption, tables=[_cells(shown)], columns=_titles(examples))
+
+
+def _table_walks(examples: Examples) -> Part | None:
+    if examples.interpolations is None:
+        return None
+    tables = [_cells(walk) for walk in examples.interpolations[:3]]
+    return Part("Interpolations", "From the z of one held-out row to that of another.", tables=tables, columns=_titles(examples))
+
+
+MOST_COLUMNS = 12
+
+
+def _titles(examples: Examples) -> list[str]:
+    names = list(examples.columns[:MOST_COLUMNS])
+    return [*names, "…"] if len(examples.columns) > MOST_COLUMNS else names
+
+
+def _cells(rows: Any) -> list[list[str]]:
+    return [[nats(float(v)) for v in row[:MOST_COLUMNS]] + (["…"] if len(row) > MOST_COLUMNS else []) for row in rows]

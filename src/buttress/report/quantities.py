@@ -1,0 +1,105 @@
+r"""The numbers of the evidence: how each is called, written, and estimated.
+
+$$ -\mathrm{ELBO} = \text{distortion} + \text{rate}, \qquad \text{rate} = I_q(x; z) + \mathrm{KL}(q(z) \| p(z)) $$
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from buttress.report.numbers import count, nats
+
+__all__ = ["QUANTITIES", "Quantity"]
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """One number that a report may show.
+
+    Args:
+        title: How people call it.
+        meaning: What it is and how it is estimated, for the glossary.
+        sign: -1 where it is shown negated.
+        unit: "nats" or "".
+        write: Number -> text.
+        better: "lower", "higher" or "" where neither is good by itself.
+    """
+
+    title: str
+    meaning: str
+    sign: int = 1
+    unit: str = "nats"
+    write: Callable[[float | None], str] = nats
+    better: str = ""
+
+
+QUANTITIES: dict[str, Quantity] = {
+    "elbo": Quantity(
+        "−ELBO",
+        "The negative evidence lower bound, −log p(x) from above: distortion plus rate, with z drawn from q(z|x), "
+        "not set to its mean. Lower is better, but a low value does not say that z is used.",
+        sign=-1,
+        better="lower",
+    ),
+    "distortion": Quantity(
+        "Distortion",
+        "−log p(x|z) with z drawn from q(z|x): what the decoder still has to pay to write down x once it has read z. "
+        "A full density or mass, with all its constants.",
+        better="lower",
+    ),
+    "rate": Quantity(
+        "Rate",
+        "KL(q(z|x) ‖ p(z)), summed over latent groups: what z costs, and an upper limit on what it can tell about x. "
+        "A collapsed posterior has a rate near 0.",
+    ),
+    "mutual_information": Quantity(
+        "Mutual information",
+        "I(x; z) under q: what z really tells about x, after what all x share has been taken off the rate. Estimated "
+        "from N examples by comparing each q(z|x) with the average of all N; it can't exceed log N, its ceiling. "
+        "Near the ceiling it only says “at least”.",
+        better="higher",
+    ),
+    "aggregate_kl": Quantity(
+        "KL(q(z) ‖ p(z))",
+        "How far the codes of all data together are from the prior: the part of the rate that tells nothing about x. "
+        "Where it is large, samples of the prior fall where the decoder was never trained.",
+        better="lower",
+    ),
+    "active_units": Quantity(
+        "Active units",
+        "Latent groups whose posterior mean varies over the data by more than 0.01 (variance). The whole curve of "
+        "variances is drawn, since the count depends on where the line stands.",
+        unit="",
+        write=count,
+    ),
+    "worth_shuffled": Quantity(
+        "Worth of z (shuffled)",
+        "Nats of distortion lost when each x is decoded from the z of another x. 0: the decoder does not listen.",
+        better="higher",
+    ),
+    "worth_prior": Quantity(
+        "Worth of z (prior)",
+        "Nats of distortion lost when z is drawn from the prior instead of q(z|x).",
+        better="higher",
+    ),
+    "amortisation_gap": Quantity(
+        "Amortisation gap",
+        "Nats of ELBO gained by optimising q(z|x) for each example with the decoder frozen. Large in a collapsed model: "
+        "the encoder lags behind the decoder. Near 0 in a collapsed model: the decoder itself ignores z.",
+        better="lower",
+    ),
+    "nll": Quantity(
+        "NLL",
+        "−log p(x) by importance weighting with samples of q(z|x): a tighter bound than the ELBO, still from above.",
+        better="lower",
+    ),
+    "effective_sample_size": Quantity(
+        "Effective sample size",
+        "How many of the importance samples behind the NLL carry weight. Near 1, the NLL is hardly better than the ELBO.",
+        unit="",
+    ),
+    "bits_per_dim": Quantity("Bits per dimension", "The NLL in bits, divided by the number of values in x.", unit="", better="lower"),
+    "perplexity": Quantity("Perplexity", "The NLL as the exponential of nats per token.", unit="", better="lower"),
+}
+"""Name in ``evidence.json`` -> quantity, in the order of the page."""

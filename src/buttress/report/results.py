@@ -1,0 +1,319 @@
+"""What a run or a comparison left in its folder, read tolerantly: whatever is absent or unreadable becomes a remark.
+
+A run is ``recipe.yaml``, ``metrics.csv``, ``evidence.json`` and the files of :mod:`buttress.report.examples`.
+A comparison is ``comparison.json``, which lists its arms and the run folders inside.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from jaxtyping import Float
+
+from buttress.report.examples import Examples, load_examples
+
+__all__ = ["Arm", "Comparison", "Estimate", "Evidence", "Groups", "Metrics", "Run", "Verdict", "load_comparison", "load_run"]
+
+Curve = tuple[Float[np.ndarray, " N"], Float[np.ndarray, " N"]]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """One number of the evidence.
+
+    Args:
+        value: The estimate, None where it could not be made.
+        error: Its standard error.
+        n: Examples it rests on.
+        method: How it was made.
+        ceiling: The largest value it could have shown.
+        note: What a reader must know.
+    """
+
+    value: float | None = None
+    error: float | None = None
+    n: int | None = None
+    method: str = ""
+    ceiling: float | None = None
+    note: str = ""
+
+    @property
+    def at_ceiling(self) -> bool:
+        """Whether the value stands so close to its ceiling that it can only be read as "at least"."""
+        return self.value is not None and bool(self.ceiling) and self.value > 0.9 * (self.ceiling or 0.0)
+
+
+@dataclass(frozen=True)
+class Groups:
+    """Rate and variance of the posterior mean of every latent group, in nats and squared units of z."""
+
+    names: tuple[str, ...] = ()
+    rate: tuple[float, ...] = ()
+    rate_error: tuple[float, ...] = ()
+    variance_of_mean: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The state of z, why, and what to try."""
+
+    state: str
+    cause: str | None = None
+    reasons: tuple[str, ...] = ()
+    advice: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The contents of ``evidence.json``."""
+
+    n: int | None
+    kind: str
+    units: str
+    estimates: Mapping[str, Estimate]
+    groups: Groups | None
+    settings: Mapping[str, Any]
+    verdict: Verdict | None
+
+    def __getitem__(self, name: str) -> Estimate:
+        """The estimate of that name; an empty one where it was not made."""
+        return self.estimates.get(name, Estimate())
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """The contents of ``metrics.csv``: (split, column) -> (steps, values), without the empty cells."""
+
+    curves: Mapping[tuple[str, str], Curve]
+
+    def curve(self, split: str, column: str) -> Curve | None:
+        """Steps and values of a column, or None where it has none."""
+        return self.curves.get((split, column))
+
+    @property
+    def groups(self) -> list[str]:
+        """Names of the latent groups whose rates were followed on held-out data, in the order of the file."""
+        return [column.removeprefix("rate/") for s, column in self.curves if s == "held_out" and column.startswith("rate/")]
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """Everything known about one run.
+
+    Args:
+        folder: Where it lives.
+        recipe_text: ``recipe.yaml`` as it stands, "" where there is none.
+        recipe: The same as plain data.
+        metrics: Curves over training.
+        evidence: Final numbers and verdict.
+        examples: Samples, reconstructions, interpolations.
+        remarks: What is missing or unreadable, a sentence each.
+    """
+
+    folder: Path
+    recipe_text: str = ""
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    metrics: Metrics | None = None
+    evidence: Evidence | None = None
+    examples: Examples | None = None
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def remedies(self) -> str:
+        """The remedies of the recipe, "none" where there are none."""
+        found = self.recipe.get("remedies")
+        return "+".join(map(str, found)) if isinstance(found, list) and found else "none"
+
+    @property
+    def seed(self) -> int | None:
+        """The seed of the recipe."""
+        training = self.recipe.get("training")
+        seed = training.get("seed") if isinstance(training, dict) else None
+        return seed if isinstance(seed, int) else None
+
+    @property
+    def state(self) -> str | None:
+        """The state that the verdict names, None where there is no verdict."""
+        return self.evidence.verdict.state if self.evidence and self.evidence.verdict else None
+
+    def value(self, name: str) -> float | None:
+        """The value of an estimate, None where there is none."""
+        return self.evidence[name].value if self.evidence else None
+
+
+@dataclass(frozen=True, eq=False)
+class Arm:
+    """One remedy of a comparison with its runs, a seed each, and the seconds each took."""
+
+    name: str
+    runs: tuple[Run, ...]
+    seconds: tuple[float | None, ...] = ()
+
+    @cached_property
+    def states(self) -> dict[str, int]:
+        """State -> number of runs that ended in it."""
+        found = [run.state for run in self.runs if run.state]
+        return {state: found.count(state) for state in dict.fromkeys(found)}
+
+    @property
+    def ignores_z(self) -> bool:
+        """Whether more than half of the judged runs collapsed."""
+        return 2 * self.states.get("collapsed", 0) > sum(self.states.values())
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """The contents of a comparison's folder."""
+
+    folder: Path
+    data: str
+    budget: Any
+    arms: tuple[Arm, ...]
+
+
+def load_run(folder: str | Path) -> Run:
+    """What a run folder holds. Nothing in it is required.
+
+    Errors:
+        FileNotFoundError: There is no such folder.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder} is no folder; wanted the folder of a run, with recipe.yaml in it")
+    remarks: list[str] = []
+    text = _attempt(remarks, folder / "recipe.yaml", lambda p: p.read_text(encoding="utf-8"), "which settings it had") or ""
+    recipe = _attempt(remarks, folder / "recipe.yaml", _recipe, "") if text else None
+    metrics = _attempt(remarks, folder / "metrics.csv", _metrics, "how training went")
+    evidence = _attempt(remarks, folder / "evidence.json", _evidence, "a verdict; diagnose the run to get one")
+    examples = _attempt(remarks, folder, load_examples, "")
+    if examples is None and not any("examples" in remark for remark in remarks):
+        remarks.append("There are no saved examples, so this page shows no pictures of what the model makes.")
+    return Run(folder, text, recipe or {}, metrics, evidence, examples, tuple(remarks))
+
+
+def load_comparison(folder: str | Path) -> Comparison:
+    """What a comparison folder holds; runs it lists but that are not there come back empty, with a remark.
+
+    Errors:
+        FileNotFoundError: There is no ``comparison.json``.
+        ValueError: It is not the JSON of a comparison.
+    """
+    path = Path(folder) / "comparison.json"
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is not there; wanted the folder that a comparison wrote")
+    try:
+        plain = json.loads(path.read_text(encoding="utf-8"))
+        arms = tuple(_arm(Path(folder), entry) for entry in plain["arms"])
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path}: wanted JSON with a list 'arms' of name and runs, but {type(error).__name__}: {error}") from error
+    return Comparison(Path(folder), str(plain.get("data") or ""), plain.get("budget"), arms)
+
+
+def _arm(folder: Path, plain: Mapping[str, Any]) -> Arm:
+    runs = tuple(_listed_run(folder / name) for name in plain["runs"])
+    taken = [_number(s) for s in plain.get("seconds") or []][: len(runs)]
+    return Arm(str(plain["name"]), runs, (*taken, *[None] * (len(runs) - len(taken))))
+
+
+def _listed_run(folder: Path) -> Run:
+    return load_run(folder) if folder.is_dir() else Run(folder, remarks=(f"The folder {folder.name} is not there.",))
+
+
+def _attempt(remarks: list[str], path: Path, read: Any, purpose: str) -> Any:
+    """What ``read`` makes of the path, or None and a remark."""
+    if not path.exists():
+        remarks.append(f"There is no {path.name}, so this page can't show {purpose}.")
+        return None
+    try:
+        return read(path)
+    except (ValueError, KeyError, TypeError, AttributeError, OSError, yaml.YAMLError) as error:
+        remarks.append(f"{path.name} is not readable ({type(error).__name__}: {error}).")
+        return None
+
+
+def _recipe(path: Path) -> dict[str, Any]:
+    plain = yaml.safe_load(path.read_text(encoding="utf-8"))
+    if not isinstance(plain, dict):
+        raise ValueError(f"got {type(plain).__name__}, wanted a mapping")
+    return plain
+
+
+def _metrics(path: Path) -> Metrics:
+    cells: dict[tuple[str, str], list[tuple[float, float]]] = {}
+    with path.open(newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            step = _number(row.get("step"))
+            for column, cell in row.items():
+                if column is None or column in ("step", "split") or step is None:  # a row cut off or too long
+                    continue
+                if (value := _number(cell)) is not None:
+                    cells.setdefault((row.get("split") or "train", column), []).append((step, value))
+    return Metrics({key: _sorted(pairs) for key, pairs in cells.items()})
+
+
+def _sorted(pairs: list[tuple[float, float]]) -> Curve:
+    table = np.array(sorted(dict(pairs).items()), dtype=float)  # a resumed run may repeat a step: the last one counts
+    return table[:, 0], table[:, 1]
+
+
+def _evidence(path: Path) -> Evidence:
+    plain = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(plain, dict):
+        raise ValueError(f"got {type(plain).__name__}, wanted a mapping")
+    estimates = {str(k): _estimate(v) for k, v in (plain.get("estimates") or {}).items() if isinstance(v, dict)}
+    groups, verdict = plain.get("groups"), plain.get("verdict")
+    return Evidence(
+        n=_whole(plain.get("n")),
+        kind=str(plain.get("kind") or ""),
+        units=str(plain.get("units") or "nats per example"),
+        estimates=estimates,
+        groups=_groups(groups) if groups else None,
+        settings=plain.get("settings") or {},
+        verdict=_verdict(verdict) if verdict else None,
+    )
+
+
+def _estimate(plain: Mapping[str, Any]) -> Estimate:
+    return Estimate(
+        value=_number(plain.get("value")),
+        error=_number(plain.get("error")),
+        n=_whole(plain.get("n")),
+        method=str(plain.get("method") or ""),
+        ceiling=_number(plain.get("ceiling")),
+        note=str(plain.get("note") or ""),
+    )
+
+
+def _groups(plain: Mapping[str, Any]) -> Groups:
+    numbers = {k: tuple(_number(v) or 0.0 for v in plain.get(k) or []) for k in ("rate", "rate_error", "variance_of_mean")}
+    size = max(map(len, numbers.values()))
+    return Groups(tuple(str(n) for n in plain.get("names") or range(size)), **numbers)
+
+
+def _verdict(plain: Mapping[str, Any]) -> Verdict:
+    cause = plain.get("cause")
+    reasons, advice = (tuple(str(s) for s in plain.get(k) or []) for k in ("reasons", "advice"))
+    return Verdict(str(plain["state"]), str(cause) if cause else None, reasons, advice)
+
+
+def _number(value: Any) -> float | None:
+    """A finite number, or None."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _whole(value: Any) -> int | None:
+    number = _number(value)
+    return None if number is None else int(number)

@@ -1,0 +1,178 @@
+"""``report.html`` of one run: the verdict first, then its evidence, pictures, curves and recipe.
+
+Made from the run's result files alone, so it can be made again at any time; what is not there is said on the page.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from buttress.report import figures
+from buttress.report.gallery import parts
+from buttress.report.numbers import count, nats
+from buttress.report.page import render
+from buttress.report.quantities import QUANTITIES
+from buttress.report.results import Evidence, Run, load_run
+from buttress.report.tables import evidence_rows
+
+__all__ = ["write_report"]
+
+CURVES = (
+    ("elbo", "−ELBO", -1, "Distortion plus rate. Lower is better, even for a model that ignores z."),
+    ("rate", "Rate (KL)", 1, "What z costs and can carry at most."),
+    ("distortion", "Distortion", 1, "What the decoder still pays once it has read z."),
+    ("mutual_information", "Mutual information", 1, "What z tells about x."),
+    ("active_units", "Active units", 1, "Latent groups whose posterior mean moves."),
+    ("beta", "β", 1, "The weight of the rate in the objective."),
+)
+SENTENCES = {
+    "used": "The decoder listens to z, which carries {carried}.",
+    "partly used": "Only a part of z is in use; it carries {carried}.",
+    "collapsed": "The posterior has collapsed: z carries {carried}, and the decoder does as well without it.",
+    "degenerate to a deterministic autoencoder": "z is used, but q(z|x) has shrunk to almost a point: this model has become "
+    "a deterministic autoencoder, and its samples from the prior can't be trusted. z carries {carried}.",
+}
+
+
+def write_report(run_folder: str | Path) -> Path:
+    """Write ``report.html`` into a run's folder, from the result files in it.
+
+    Args:
+        run_folder: Folder of a run; any of its files may be missing.
+
+    Errors:
+        FileNotFoundError: There is no such folder.
+    """
+    run = load_run(run_folder)
+    path = Path(run_folder) / "report.html"
+    path.write_text(render("run.html.j2", **_page(run)), encoding="utf-8")
+    return path
+
+
+def _page(run: Run) -> dict[str, Any]:
+    evidence = run.evidence
+    verdict = evidence.verdict if evidence else None
+    return {
+        "run": run,
+        "title": _title(run),
+        "subtitle": _subtitle(run),
+        "verdict": verdict,
+        "cause": verdict.cause if verdict else None,
+        "sentence": sentence(run),
+        "headline": _headline(evidence) if evidence else [],
+        "warnings": _bookkeeping(evidence) if evidence else [],
+        "evidence": evidence_rows(evidence) if evidence else [],
+        "gallery_parts": parts(run.examples),
+        "gallery_lead": _gallery_lead(run),
+        "heat": figures.heat_map(run.metrics) if run.metrics else None,
+        "units": figures.unit_bars(evidence.groups) if evidence and evidence.groups else None,
+        "plane": figures.run_plane(run),
+        "curves": _curves(run),
+        "facts": facts(run.recipe),
+        "settings": yaml.safe_dump(dict(evidence.settings), sort_keys=False) if evidence and evidence.settings else "",
+        "quantities": list(QUANTITIES.values()),
+        "count": count,
+    }
+
+
+def sentence(run: Run) -> str:
+    """The verdict of a run in one plain sentence with its numbers."""
+    if run.state is None:
+        reached = _last_step(run)
+        seen = f" It was seen last at step {reached:,}." if reached is not None else ""
+        return f"There is no verdict on this run: it was interrupted, or not diagnosed yet.{seen}"
+    return SENTENCES.get(run.state, f"Verdict: {run.state}. z carries {{carried}}.").replace("{carried}", carried(run))
+
+
+def carried(run: Run) -> str:
+    """What z carries, in words: mutual information if it was measured, else the rate; and in how many groups."""
+    information, rate, active = (run.value(n) for n in ("mutual_information", "rate", "active_units"))
+    size = run.evidence["active_units"].ceiling if run.evidence else None
+    if information is not None and run.evidence:
+        least = "at least " if run.evidence["mutual_information"].at_ceiling else ""
+        text = f"{least}{nats(information)} nats of information about each example"
+    elif rate is not None:
+        text = f"at most {nats(rate)} nats about each example"
+    else:
+        return "an amount that was not measured"
+    return text if active is None else f"{text}, in {count(active)}{f' of {count(size)}' if size else ''} latent groups"
+
+
+def _headline(evidence: Evidence) -> list[dict[str, str]]:
+    found = {n: evidence[n].value for n in ("elbo", "distortion", "rate", "mutual_information", "active_units")}
+    shown = [("elbo", ""), ("distortion", "="), ("rate", "+"), ("mutual_information", "·"), ("active_units", "·")]
+    return [
+        {"title": QUANTITIES[n].title, "value": QUANTITIES[n].write((found[n] or 0.0) * QUANTITIES[n].sign), "op": op}
+        for n, op in shown
+        if found[n] is not None
+    ]
+
+
+def _bookkeeping(evidence: Evidence) -> list[str]:
+    """A warning where the books don't balance: −ELBO must be distortion plus rate."""
+    elbo, distortion, rate = (evidence[n].value for n in ("elbo", "distortion", "rate"))
+    if elbo is None or distortion is None or rate is None:
+        return []
+    slack = 0.01 + 1e-3 * abs(elbo) + 4 * sum(evidence[n].error or 0.0 for n in ("elbo", "distortion", "rate"))
+    if abs(elbo + distortion + rate) <= slack:
+        return []
+    return [f"The books don't balance: −ELBO is {nats(-elbo)}, but distortion + rate is {nats(distortion + rate)}."]
+
+
+def _curves(run: Run) -> list[dict[str, Any]]:
+    if run.metrics is None:
+        return []
+    drawn = [(title, text, figures.curve(run.metrics, name, title, sign)) for name, title, sign, text in CURVES]
+    return [{"title": title, "caption": text, "svg": svg} for title, text, svg in drawn if svg is not None]
+
+
+def _gallery_lead(run: Run) -> str:
+    if run.state == "collapsed":
+        return "z is ignored here, so reconstructions need not look like their originals, nor interpolations change in steps."
+    return "Where z is used, reconstructions keep what matters in their originals."
+
+
+def _title(run: Run) -> str:
+    data = name_of(run.recipe.get("data"))
+    if not run.recipe:
+        return run.folder.resolve().name
+    return f"{run.remedies if run.remedies != 'none' else 'No remedy'} on {data}" if data else run.remedies
+
+
+def _subtitle(run: Run) -> str:
+    training = run.recipe.get("training")
+    steps = training.get("steps") if isinstance(training, dict) else None
+    decoder, reached = name_of(run.recipe.get("decoder")), _last_step(run)
+    bits = [f"{decoder} decoder" if decoder else "", f"{steps:,} steps planned" if isinstance(steps, int) else ""]
+    if isinstance(steps, int) and reached is not None and reached >= steps:
+        bits[1] = f"{steps:,} steps"
+    elif reached is not None:
+        bits.append(f"{reached:,} reached")
+    return " · ".join(filter(None, bits))
+
+
+def _last_step(run: Run) -> int | None:
+    return int(max(x[-1] for x, _ in run.metrics.curves.values())) if run.metrics and run.metrics.curves else None
+
+
+def name_of(plain: Any) -> str:
+    """How people call a part of a recipe: its name, and for data that lies in a file, that file."""
+    if not isinstance(plain, dict) or "name" not in plain:
+        return ""
+    path = plain.get("path")
+    return Path(path).name if isinstance(path, str) and path else str(plain["name"])
+
+
+def facts(recipe: Any) -> list[tuple[str, str]]:
+    """A recipe's parts with the settings that are plain values, a line each."""
+    return [(key, _line(value)) for key, value in recipe.items() if isinstance(value, dict) or key == "remedies"]
+
+
+def _line(value: Any) -> str:
+    if isinstance(value, list):
+        return " + ".join(map(str, value)) or "none"
+    settings = ", ".join(f"{k.replace('_', ' ')} {_line(v) if isinstance(v, dict) else v}" for k, v in value.items() if k != "name")
+    return f"{value['name']} ({settings})" if "name" in value and settings else str(value.get("name", settings))
