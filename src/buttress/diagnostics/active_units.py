@@ -1,0 +1,111 @@
+r"""Which coordinates of z move with x.
+
+$$ A_j = \operatorname{Var}_x\bigl(E_{q(z|x)}[z_j]\bigr), \qquad j \text{ is active} \iff A_j > 0.01 $$
+$$ j \text{ is } (\epsilon, \delta)\text{-collapsed} \iff P_x[\mathrm{KL}_j(x) < \epsilon] \ge 1 - \delta $$
+
+Burda et al. 2016; Lucas et al. 2019. The means of q are used: noise of samples would count dead units as active. Where
+a family does not know its mean, the covariance of two independent sample means has the same expectation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from jaxtyping import Float
+from torch import Tensor
+
+from buttress.diagnostics.estimate import Estimate, Moments
+from buttress.diagnostics.evaluation import blocks, draw, evaluating
+from buttress.diagnostics.families import closed_form_kl, mean_of
+from buttress.diagnostics.protocol import Batches, Model
+from buttress.diagnostics.thresholds import ACTIVE_VARIANCE, COLLAPSED_DELTA, COLLAPSED_EPSILON
+
+__all__ = ["Activity", "active_units", "activity", "collapsed_fraction"]
+
+SAMPLES = 8
+"""In each of the two independent sample means, where q does not know its mean."""
+
+
+@dataclass(frozen=True)
+class Activity:
+    """How the coordinates of z move with x.
+
+    Args:
+        variance_of_mean: A_j of every coordinate of z, flattened, (J,). The whole curve: no threshold is in it.
+        n: Number of examples.
+        method: "means of q", or "covariance of sample means".
+    """
+
+    variance_of_mean: Float[Tensor, " J"]
+    n: int
+    method: str
+
+
+def activity(model: Model, batches: Batches, *, seed: int = 0) -> Activity:
+    """Measure the variance curve over all of the data."""
+    one, other, cross = Moments(), Moments(), Moments()
+    exact = True
+    with evaluating(model, seed):
+        for index, x in blocks(batches):
+            q = model.posterior(x)
+            middle = mean_of(q)
+            exact = exact and middle is not None
+            a, b = (
+                (middle, middle)
+                if middle is not None
+                else draw(q, index, 2 * SAMPLES, seed, "active").unflatten(0, (2, SAMPLES)).mean(1)
+            )
+            a, b = a.reshape(len(x), -1), b.reshape(len(x), -1)
+            one.add(a)
+            other.add(b)
+            cross.add(a + b)
+    covariance = (cross.variance - one.variance - other.variance) / 2
+    return Activity(
+        one.variance if exact else covariance, one.n, "means of q" if exact else "covariance of sample means"
+    )
+
+
+def active_units(model: Model, batches: Batches, *, threshold: float = ACTIVE_VARIANCE, seed: int = 0) -> Estimate:
+    """The number of coordinates with A_j above a threshold.
+
+    Args:
+        model: Keeps the protocol.
+        batches: Held-out data, all of which is used.
+        threshold: In squared units of z.
+        seed: Matters only where q does not know its mean.
+    """
+    found = activity(model, batches, seed=seed)
+    return count_active(found, threshold)
+
+
+def count_active(found: Activity, threshold: float = ACTIVE_VARIANCE) -> Estimate:
+    """The count of a measured curve."""
+    total = len(found.variance_of_mean)
+    count = int((found.variance_of_mean > threshold).sum())
+    return Estimate(
+        float(count), None, found.n, found.method, float(total), f"coordinates, of {total}, with variance > {threshold}"
+    )
+
+
+def collapsed_fraction(
+    model: Model,
+    batches: Batches,
+    *,
+    epsilon: float = COLLAPSED_EPSILON,
+    delta: float = COLLAPSED_DELTA,
+    seed: int = 0,
+) -> Estimate:
+    """The share of latent factors whose rate is below epsilon nats for at least 1 - delta of the examples.
+
+    It looks at every example, so a factor that speaks up for one example in fifty is not collapsed.
+    """
+    below = Moments()
+    with evaluating(model, seed):
+        prior = model.prior()
+        for _, x in blocks(batches):
+            rate = closed_form_kl(model.posterior(x), prior)
+            if rate is None:
+                return Estimate(None, None, below.n, "closed form", note="q and p have no closed-form rate")
+            below.add((rate.reshape(len(x), -1) < epsilon).double())
+    share = (below.mean >= 1 - delta - 1e-12).double().mean().item()
+    return Estimate(share, None, below.n, "closed form", 1.0, f"epsilon = {epsilon} nats, delta = {delta}")

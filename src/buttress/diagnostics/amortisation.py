@@ -1,0 +1,221 @@
+r"""The amortisation gap: what the encoder loses by not finding the best q of its family for each example.
+
+$$ \Delta(x) = \max_{\lambda} \mathrm{ELBO}(x; q_\lambda) - \mathrm{ELBO}(x; q(z|x)) $$
+
+Cremer et al. 2018. The decoder and the prior are frozen. q is refined by Adam from where the encoder put it, with fresh
+antithetic noise at every step and a step size that falls to zero. Whether the refined q is kept is decided, for each
+example, on other samples than those that measure the gain: so the gain is not optimistic, and at most noise below zero.
+It is a lower bound of the gap, since the search may not have arrived.
+
+If the decoder ignores z nothing is gained but rate; if it would use z but q does not tell it, the gap is large and the
+decoder gains: then inference lags behind (He et al. 2019).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.distributions import Distribution, Independent, MultivariateNormal, Normal
+
+from buttress.diagnostics.estimate import Estimate, mean
+from buttress.diagnostics.evaluation import blocks, choose, count, decode, draw, evaluating, noise, pairs_at_once
+from buttress.diagnostics.families import closed_form_kl, normal
+from buttress.diagnostics.protocol import Batches, Model
+
+__all__ = ["Refinement", "amortisation_gap", "refinement"]
+
+SMALLEST_UNIT = 0.1
+"""In prior standard deviations: the mean of a very narrow q must be able to move too."""
+FLAT = 1e-3
+"""Adam's epsilon, in nats: slopes below it are noise, not news, and must not be blown up to full steps."""
+
+
+@dataclass(frozen=True)
+class Refinement:
+    """What refining q for each example changes, in nats per example.
+
+    Args:
+        gap: ELBO gained.
+        decoder_gain: Distortion saved: what the decoder makes of the better q.
+        rate: Rate of the refined q.
+    """
+
+    gap: Estimate
+    decoder_gain: Estimate
+    rate: Estimate
+
+
+def refinement(
+    model: Model,
+    batches: Batches,
+    *,
+    steps: int = 100,
+    examples: int | None = 200,
+    learning_rate: float = 0.1,
+    samples: int = 16,
+    seed: int = 0,
+) -> Refinement:
+    """Refine q for each example and measure the gain.
+
+    Args:
+        model: Keeps the protocol; q a product of normals or a multivariate normal.
+        batches: Held-out data.
+        steps: Of Adam, with one antithetic pair of samples each.
+        examples: At most so many: a random choice of the data where there is more. None for all.
+        learning_rate: First step size, in standard deviations of q.
+        samples: Fresh samples per example that measure the gain, and as many that decide what to keep.
+        seed: Of the choice and the noise.
+
+    Errors:
+        ValueError: steps is below 1 or samples below 2.
+    """
+    if steps < 1 or samples < 2:
+        raise ValueError(f"amortisation gap: got {steps} steps and {samples} samples, wanted at least 1 and 2")
+    rows: list[tuple[Tensor, ...]] = []
+    with evaluating(model, seed), torch.backends.cudnn.flags(enabled=False):  # cuDNN has no backward in eval mode
+        keep = choose(count(batches), examples, seed)
+        for index, x in blocks(batches, keep=keep):
+            for i, few in zip(*(t.split(max(1, pairs_at_once(x) // 2)) for t in (index, x)), strict=True):
+                search = _Search(model, few, i, seed)
+                if search.obstacle:
+                    return _none(count(batches) if keep is None else len(keep), search.obstacle)
+                rows.append(search.measure(search.run(steps, learning_rate), samples))
+    gap, gain, rate = (torch.cat(column).cpu() for column in zip(*rows, strict=True))
+    method = f"Adam, {steps} steps of {learning_rate} on {len(gap)} examples; {samples} fresh samples"
+    return Refinement(
+        mean(gap, method, note="a lower bound: the search may not have arrived"),
+        mean(gain, method, note="distortion that the decoder saves with the refined q"),
+        mean(rate, method, note="rate of the refined q"),
+    )
+
+
+def amortisation_gap(
+    model: Model,
+    batches: Batches,
+    *,
+    steps: int = 100,
+    examples: int | None = 200,
+    learning_rate: float = 0.1,
+    samples: int = 16,
+    seed: int = 0,
+) -> Estimate:
+    """The ELBO gained by refining q for each example, see :func:`refinement`."""
+    return refinement(
+        model, batches, steps=steps, examples=examples, learning_rate=learning_rate, samples=samples, seed=seed
+    ).gap
+
+
+def _none(n: int, why: str) -> Refinement:
+    nothing = Estimate(None, None, n, "Adam", note=why)
+    return Refinement(nothing, replace(nothing), replace(nothing))
+
+
+class _Search:
+    """The search of a few examples for their own q."""
+
+    def __init__(self, model: Model, x: Tensor, index: Int[Tensor, " B"], seed: int) -> None:
+        self.model, self.x, self.index, self.seed = model, x, index, seed
+        self.start, self.prior = model.posterior(x), model.prior()
+        self.unit = _unit(self.start, self.prior)
+        self.obstacle = self._obstacle()
+
+    def _obstacle(self) -> str:
+        """Why this q cannot be refined, or nothing."""
+        if normal(self.start) is None and type(self.start) is not MultivariateNormal:
+            return f"a q of type {type(self.start).__name__} cannot be refined; only Gaussian families can"
+        with torch.enable_grad():
+            z = draw(self.start, self.index, 2, self.seed, "probe").detach().requires_grad_()
+            value = decode(self.model, self.x, z)
+        if value.requires_grad or torch.equal(value, decode(self.model, self.x, z.detach().roll(1, 0))):
+            return ""
+        return "log_likelihood depends on z but gives no gradient for it; remove torch.no_grad or detach inside"
+
+    def run(self, steps: int, learning_rate: float) -> Distribution:
+        """The q after ``steps`` of Adam."""
+        moving = [torch.zeros_like(t).requires_grad_() for t in _shifts(self.start)]
+        averages = [torch.zeros_like(shift) for shift in moving]
+        adam = torch.optim.Adam(moving, lr=learning_rate, eps=FLAT)
+        for step in range(steps):
+            adam.param_groups[0]["lr"] = learning_rate * (1 - step / steps)
+            with torch.enable_grad():
+                gradients = torch.autograd.grad(self._loss(moving, step), moving, allow_unused=True)
+            for shift, gradient in zip(moving, gradients, strict=True):
+                shift.grad = gradient
+            adam.step()
+            for average, shift in zip(averages, moving, strict=True):  # of the last half: what is left of the noise
+                average += shift.detach() * (step >= steps // 2) / (steps - steps // 2)
+        return _shifted(self.start, averages, self.unit)
+
+    def _loss(self, moving: list[Tensor], step: int) -> Float[Tensor, ""]:
+        """The negative ELBO at an antithetic pair: for a quadratic decoder noise leaves the mean's slope alone."""
+        q = _shifted(self.start, moving, self.unit)
+        e = noise(self.index, 1, q.event_shape, self.seed, f"refine {step}")
+        z = _at(q, torch.cat([e, -e]))
+        distortion, rate = self._halves(q, z)
+        return (distortion + rate).mean(0).sum()
+
+    def _halves(self, q: Distribution, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Distortion (S, B) and rate, (B,) or (S, B)."""
+        exact = closed_form_kl(q, self.prior)
+        rate = q.log_prob(z) - self.prior.log_prob(z) if exact is None else exact.reshape(len(self.x), -1).sum(1)
+        return -decode(self.model, self.x, z), rate.double()
+
+    def measure(self, end: Distribution, samples: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Gain, distortion saved and rate, with fresh noise that start and end share."""
+        better = self._better(end, samples)
+        (before, rate), (after, refined) = (self._fresh(q, samples, "gain") for q in (self.start, end))
+        saved = torch.where(better, (before - after).mean(0), 0)
+        rate, refined = (r.expand_as(before).mean(0) for r in (rate, refined))
+        kept = torch.where(better, refined, rate)
+        return saved + rate - kept, saved, kept
+
+    def _better(self, end: Distribution, samples: int) -> Tensor:
+        """Of which examples the end is better by more than a standard error of the samples."""
+        before, after = (sum(self._fresh(q, samples, "keep")) for q in (self.start, end))
+        gain = torch.as_tensor(before - after)
+        return gain.mean(0) > gain.std(0) / samples**0.5
+
+    def _fresh(self, q: Distribution, samples: int, stream: str) -> tuple[Tensor, Tensor]:
+        return self._halves(q, _at(q, noise(self.index, samples, q.event_shape, self.seed, stream)))
+
+
+def _unit(q: Distribution, p: Distribution) -> Tensor:
+    """How far one unit of shift moves the mean: a standard deviation of q, if that is not tiny beside the prior's."""
+    base, prior = normal(q), normal(p)
+    scale = (
+        base.scale if base is not None else q.variance.sqrt() if isinstance(q, MultivariateNormal) else torch.ones(())
+    )
+    wide = prior.scale if prior is not None else torch.ones_like(scale)
+    return torch.maximum(scale, SMALLEST_UNIT * wide)
+
+
+def _shifts(q: Distribution) -> list[Tensor]:
+    """What can be shifted: mean and log-scale; of a multivariate normal also the triangle below."""
+    if isinstance(q, MultivariateNormal):
+        return [q.loc, q.loc, q.scale_tril]
+    base = normal(q)
+    assert base is not None  # the caller has looked
+    return [base.loc, base.scale]
+
+
+def _shifted(q: Distribution, shifts: list[Tensor], unit: Tensor) -> Distribution:
+    """q with its parameters shifted; at zero it is q."""
+    if isinstance(q, MultivariateNormal):
+        root = q.scale_tril * shifts[1].exp()[..., None] + torch.tril(shifts[2], -1) * unit[..., None]
+        return MultivariateNormal(q.loc + unit * shifts[0], scale_tril=root, validate_args=False)
+    base = normal(q)
+    assert base is not None
+    moved = Normal(base.loc + unit * shifts[0], base.scale * shifts[1].exp(), validate_args=False)
+    return Independent(moved, len(q.event_shape), validate_args=False)
+
+
+def _at(q: Distribution, e: Float[Tensor, "S B *event"]) -> Float[Tensor, "S B *event"]:
+    """z at noise e."""
+    if isinstance(q, MultivariateNormal):
+        return q.loc + (q.scale_tril @ e.to(q.loc)[..., None]).squeeze(-1)
+    base = normal(q)
+    assert base is not None
+    return base.loc + base.scale * e.to(base.loc)

@@ -1,0 +1,170 @@
+"""All estimators, one verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from buttress.diagnostics.active_units import Activity, activity, collapsed_fraction, count_active
+from buttress.diagnostics.amortisation import refinement
+from buttress.diagnostics.check import check
+from buttress.diagnostics.estimate import Estimate
+from buttress.diagnostics.evaluation import count
+from buttress.diagnostics.evidence import Evidence, Groups, numbers
+from buttress.diagnostics.marginal_likelihood import bits_per_dim, likelihoods, perplexity
+from buttress.diagnostics.mutual_information import information
+from buttress.diagnostics.protocol import Batches, Model
+from buttress.diagnostics.rate import Bound, bound
+from buttress.diagnostics.verdict import judge
+from buttress.diagnostics.worth import worth
+
+__all__ = ["STAGES", "diagnose"]
+
+STAGES = ("bound", "active units", "mutual information", "worth of z", "likelihood", "amortisation gap", "verdict")
+"""What ``progress`` is told about, in order."""
+
+
+def diagnose(
+    model: Model,
+    batches: Batches,
+    *,
+    kind: Literal["image", "text", "table"] | None = None,
+    dims: int | None = None,
+    tokens: int | None = None,
+    groups: Sequence[str] | None = None,
+    samples: int = 4,
+    nll_samples: int = 100,
+    nll_examples: int | None = 1000,
+    gap_steps: int = 100,
+    gap_examples: int | None = 200,
+    mi_examples: int | None = 5000,
+    seed: int = 0,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> Evidence:
+    """Measure whether z is used, and say why where it is not.
+
+    The model is looked at in eval mode and without gradients; neither it nor any global random state is changed.
+
+    Args:
+        model: Ours, or yours through :class:`buttress.diagnostics.protocol.Adapter`.
+        batches: Held-out data: a list of tensors x, observed (binarised, dequantised) once. Widths may differ.
+        kind: Of the data; guessed where it is None (integers of two dimensions are text, four dimensions an image).
+        dims: Numbers in one example, for bits per dimension; None to take it from x. Not for text.
+        tokens: Predicted tokens of all batches, ends of sentences included, for perplexity; None to count what is not
+            0. Only for text.
+        groups: Names of the latent groups; None to take ``model.groups``, or to number the coordinates of z.
+        samples: Samples of z per example for the ELBO and the worth of z.
+        nll_samples: k of the importance-weighted NLL; 0 to leave it out.
+        nll_examples: Examples for it, at most; None for all.
+        gap_steps: Steps of refining q for each example; 0 to leave the amortisation gap out, and with it the cause.
+        gap_examples: Examples for it, at most; None for all.
+        mi_examples: Examples for mutual information, at most: its ceiling is their logarithm. None for all.
+        seed: Of all noise and choices.
+        progress: Called with (stage, stages done, stages in all) before each stage.
+
+    Errors:
+        ValueError: The model does not keep the protocol, gives NaN, or the data are not batches of tensors.
+    """
+    tell = _teller(progress)
+    check(model, batches, seed)
+    kind = _kind(batches[0]) if kind is None else kind
+    tell(0)
+    found = bound(model, batches, samples=samples, seed=seed)
+    tell(1)
+    active, collapsed = activity(model, batches, seed=seed), collapsed_fraction(model, batches, seed=seed)
+    tell(2)
+    split = information(model, batches, examples=mi_examples, seed=seed)
+    tell(3)
+    value = worth(model, batches, samples=samples, seed=seed)
+    estimates = {
+        "elbo": found.elbo,
+        "distortion": found.distortion,
+        "rate": found.rate,
+        "active_units": count_active(active),
+        "mutual_information": split.mutual_information,
+        "aggregate_kl": split.aggregate_kl,
+        "worth_shuffled": value.shuffled,
+        "worth_prior": value.prior,
+        "effective_beta": found.effective_beta,
+        "collapsed_fraction": collapsed,
+    }
+    tell(4)
+    if nll_samples:
+        estimates |= _likelihood(model, batches, kind, dims, tokens, nll_samples, nll_examples, seed)
+    tell(5)
+    if gap_steps:
+        refined = refinement(model, batches, steps=gap_steps, examples=gap_examples, seed=seed)
+        estimates |= {
+            "amortisation_gap": refined.gap,
+            "decoder_gain": refined.decoder_gain,
+            "refined_rate": refined.rate,
+        }
+    tell(6)
+    settings = {
+        "samples": samples,
+        "nll_samples": nll_samples,
+        "nll_examples": nll_examples,
+        "gap_steps": gap_steps,
+        "gap_examples": gap_examples,
+        "mi_examples": mi_examples,
+        "seed": seed,
+    }
+    named = _groups(found, active, groups if groups is not None else getattr(model, "groups", None), model)
+    return Evidence(count(batches), kind, estimates, named, settings, judge(estimates, kind))
+
+
+def _teller(progress: Callable[[str, int, int], None] | None) -> Callable[[int], None]:
+    return lambda done: None if progress is None else progress(STAGES[done], done, len(STAGES))
+
+
+def _kind(x: Tensor) -> Literal["image", "text", "table"]:
+    if x.dim() == 2 and not x.is_floating_point():
+        return "text"
+    return "image" if x.dim() == 4 else "table"
+
+
+def _likelihood(
+    model: Model,
+    batches: Batches,
+    kind: str,
+    dims: int | None,
+    tokens: int | None,
+    samples: int,
+    examples: int | None,
+    seed: int,
+) -> dict[str, Estimate]:
+    """NLL, effective sample size, and the conversion that fits the kind of data."""
+    found = likelihoods(model, batches, samples=samples, examples=examples, seed=seed)
+    estimates = {"nll": found.estimate, "effective_sample_size": found.effective}
+    if kind == "text":
+        per_example = None if tokens is None else tokens / count(batches)
+        return estimates | {"perplexity": perplexity(found, per_example)}
+    size = batches[0][0].numel() if dims is None else dims
+    return estimates | {"bits_per_dim": bits_per_dim(found.estimate, size)}
+
+
+def _groups(found: Bound, active: Activity, names: Sequence[str] | None, model: Model) -> Groups:
+    """Rate and variance of each group: of each coordinate of z, unless names and shapes say that groups are larger."""
+    variance, shape = active.variance_of_mean, model.prior().event_shape
+    g = len(names) if names is not None else variance.numel()
+    if g != variance.numel() and not (shape and g == shape[0]):
+        names, g = None, variance.numel()  # one whole-z rate under many coordinates, say: fall back on coordinates
+    rate, error = _folded(found.groups, g), _folded(found.groups_error, g, squared=True)
+    unknown = torch.full((g,), torch.nan)
+    return Groups(
+        tuple(names) if names is not None else tuple(f"z{j}" for j in range(g)),
+        numbers((unknown if rate is None else rate).tolist()),
+        numbers((unknown if error is None else error).tolist()),
+        numbers(variance.reshape(g, -1).sum(1).tolist()),
+    )
+
+
+def _folded(values: Tensor | None, g: int, squared: bool = False) -> Tensor | None:
+    """Values of factors as values of g groups: sums, and roots of sums of squares for errors."""
+    if values is None or values.numel() % g:
+        return None
+    rows = values.reshape(g, -1)
+    return rows.square().sum(1).sqrt() if squared else rows.sum(1)

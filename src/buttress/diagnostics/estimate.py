@@ -1,0 +1,134 @@
+r"""One number with what one must know to trust it, and running moments.
+
+$$ \text{standard error of a mean} = \sqrt{\frac{\sum_n (v_n - \bar v)^2}{N (N - 1)}} $$
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+__all__ = ["Estimate", "Moments", "mean", "ratio"]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A measured number.
+
+    Args:
+        value: In nats per example unless the name says otherwise; None where it could not be measured. A value that is
+            not finite becomes None, with a note.
+        error: Standard error, or None where there is none.
+        n: Number of examples it rests on.
+        method: How it was obtained, such as "closed form" or "Monte Carlo".
+        ceiling: What the estimator cannot exceed whatever the truth, or None.
+        note: What else a reader must know.
+
+    Example:
+        >>> Estimate(float("inf"), None, 10, "Monte Carlo")
+        Estimate(value=None, error=None, n=10, method='Monte Carlo', ceiling=None, note='not finite: inf')
+    """
+
+    value: float | None
+    error: float | None
+    n: int
+    method: str
+    ceiling: float | None = None
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        """Keep JSON valid: what is not finite becomes None."""
+        if self.value is not None and not math.isfinite(self.value):
+            object.__setattr__(self, "note", "; ".join(filter(None, [self.note, f"not finite: {self.value}"])))
+            object.__setattr__(self, "value", None)
+        for name in ("error", "ceiling"):
+            if (number := getattr(self, name)) is not None and not math.isfinite(number):
+                object.__setattr__(self, name, None)
+
+    def __str__(self) -> str:
+        """As people read it.
+
+        Example:
+            >>> print(Estimate(1.2345, 0.01, 100, "Monte Carlo"))
+            1.23 ± 0.01
+        """
+        if self.value is None:
+            return "not measured"
+        return short(self.value) if self.error is None else f"{short(self.value)} ± {short(self.error, 1)}"
+
+
+def short(value: float, digits: int = 3) -> str:
+    """A number with a few digits, and nothing of what is only rounding.
+
+    Example:
+        >>> short(1.2345), short(4.4e-19), short(96.84, 1)
+        ('1.23', '0', '97')
+    """
+    if abs(value) < 5e-4:
+        return "0"
+    return f"{value:.{digits}g}" if abs(value) < 10**digits else f"{value:.0f}"
+
+
+def mean(values: Float[Tensor, " N"], method: str, ceiling: float | None = None, note: str = "") -> Estimate:
+    """The mean over examples with its standard error.
+
+    Example:
+        >>> mean(torch.tensor([1.0, 3.0]), "closed form")
+        Estimate(value=2.0, error=1.0, n=2, method='closed form', ceiling=None, note='')
+    """
+    values, n = values.double(), len(values)
+    error = values.std().item() / math.sqrt(n) if n > 1 else None
+    return Estimate(values.mean().item(), error, n, method, ceiling, note)
+
+
+def ratio(above: Float[Tensor, " N"], below: Float[Tensor, " N"]) -> tuple[float, float | None]:
+    """Sum over sum, and its standard error by the delta method.
+
+    Example:
+        >>> ratio(torch.tensor([2.0, 4.0]), torch.tensor([1.0, 2.0]))
+        (2.0, 0.0)
+    """
+    above, below, n = above.double(), below.double(), len(above)
+    value = above.sum() / below.sum()
+    if n < 2:
+        return value.item(), None
+    return value.item(), ((above - value * below).std() / below.mean().abs() / math.sqrt(n)).item()
+
+
+class Moments:
+    """Mean and variance over examples of each of G numbers, a batch at a time, in float64 and without cancellation.
+
+    Example:
+        >>> moments = Moments()
+        >>> moments.add(torch.tensor([[1.0], [3.0]])).add(torch.tensor([[5.0]])).variance.tolist()
+        [4.0]
+    """
+
+    def __init__(self) -> None:
+        self.n = 0
+        self.mean = torch.zeros(())
+        self._squares = torch.zeros(())
+
+    def add(self, rows: Float[Tensor, "B G"]) -> Moments:
+        """Count some more examples (Chan et al. 1979)."""
+        rows = rows.double().cpu()
+        n, middle = len(rows), rows.mean(0)
+        step = middle - self.mean
+        self._squares = self._squares + (rows - middle).square().sum(0) + step.square() * self.n * n / (self.n + n)
+        self.mean = self.mean + step * n / (self.n + n)
+        self.n += n
+        return self
+
+    @property
+    def variance(self) -> Float[Tensor, " G"]:
+        """With N - 1 below; zero for a single example."""
+        return self._squares / max(1, self.n - 1)
+
+    @property
+    def error(self) -> Float[Tensor, " G"]:
+        """Standard error of the mean."""
+        return (self.variance / self.n).sqrt()

@@ -1,0 +1,132 @@
+"""Everything measured on one model, and what it means: a frozen record that is a JSON file."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from buttress.diagnostics.estimate import Estimate
+
+__all__ = ["FORMAT", "Evidence", "Groups", "Verdict"]
+
+FORMAT = 1
+UNITS = "nats per example"
+
+
+def numbers(values: Sequence[float]) -> tuple[float | None, ...]:
+    """Floats that JSON can hold.
+
+    Example:
+        >>> numbers([1.0, float("nan")])
+        (1.0, None)
+    """
+    return tuple(float(v) if math.isfinite(v) else None for v in values)
+
+
+@dataclass(frozen=True)
+class Groups:
+    """Numbers of each latent group; an entry is None where it is not known.
+
+    Args:
+        names: Of the G groups.
+        rate: In nats per example.
+        rate_error: Standard errors of these.
+        variance_of_mean: Var_x(E_q[z_j]), in squared units of z.
+    """
+
+    names: tuple[str, ...]
+    rate: tuple[float | None, ...]
+    rate_error: tuple[float | None, ...]
+    variance_of_mean: tuple[float | None, ...]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the numbers mean.
+
+    Args:
+        state: "used", "partly used", "collapsed" or "degenerate to a deterministic autoencoder".
+        cause: "inference lags", "the model ignores z", or None where nothing is wrong or the cause is not known.
+        reasons: Sentences with the numbers that the state and the cause rest on.
+        advice: Names of remedies to try, the most promising first.
+    """
+
+    state: str
+    cause: str | None
+    reasons: tuple[str, ...]
+    advice: tuple[str, ...]
+
+
+def _verdict(state: str, cause: str | None, reasons: list[str], advice: list[str]) -> Verdict:
+    return Verdict(state, cause, tuple(reasons), tuple(advice))
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Everything measured on one model.
+
+    Args:
+        n: Number of held-out examples.
+        kind: Of the data: "image", "text" or "table".
+        estimates: Name -> number.
+        groups: Numbers of each latent group.
+        settings: Samples, steps and seed that it was measured with.
+        verdict: What it means.
+    """
+
+    n: int
+    kind: str
+    estimates: Mapping[str, Estimate]
+    groups: Groups
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    verdict: Verdict = Verdict("", None, (), ())
+
+    def to_json(self) -> str:
+        """The record as strict JSON: no NaN, no infinity."""
+        plain = {
+            "format": FORMAT,
+            "n": self.n,
+            "kind": self.kind,
+            "units": UNITS,
+            "estimates": {name: asdict(estimate) for name, estimate in self.estimates.items()},
+            "groups": asdict(self.groups),
+            "settings": dict(self.settings),
+            "verdict": asdict(self.verdict),
+        }
+        return json.dumps(plain, indent=1, ensure_ascii=False, allow_nan=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> Evidence:
+        """The inverse of :meth:`to_json`.
+
+        Errors:
+            ValueError: The text is not JSON, or not evidence of a format we know.
+        """
+        plain = json.loads(text)
+        if not isinstance(plain, dict) or plain.get("format") != FORMAT:
+            came = plain.get("format") if isinstance(plain, dict) else type(plain).__name__
+            raise ValueError(f"evidence: got format {came!r}, wanted {FORMAT}; measure again with this version")
+        try:
+            return cls(
+                plain["n"],
+                plain["kind"],
+                {name: Estimate(**estimate) for name, estimate in plain["estimates"].items()},
+                Groups(**{name: tuple(values) for name, values in plain["groups"].items()}),
+                plain["settings"],
+                _verdict(**plain["verdict"]),
+            )
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"evidence: a part is missing or unknown: {error}") from error
+
+    def save(self, path: str | Path) -> None:
+        """Write the record as a JSON file."""
+        Path(path).write_text(self.to_json() + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: str | Path) -> Evidence:
+        """The record in a JSON file."""
+        return cls.from_json(Path(path).read_text(encoding="utf-8"))

@@ -1,0 +1,131 @@
+r"""The negative log-likelihood by importance sampling, and its conversions.
+
+$$ \mathrm{NLL} \le -L_k = -E \log \frac1k \sum_{i=1}^k w_i, \quad w_i = \frac{p(x|z_i)\, p(z_i)}{q(z_i|x)}, \qquad
+   \mathrm{ESS} = \frac{(\sum_i w_i)^2}{\sum_i w_i^2} $$
+$$ \text{bits per dimension} = \frac{\mathrm{NLL}}{D \ln 2}, \qquad
+   \text{perplexity} = \exp \frac{\sum_n \mathrm{NLL}_n}{\sum_n T_n} $$
+
+Burda et al. 2016. T_n counts the predicted tokens of a sentence with its end and without its beginning.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from buttress.diagnostics.estimate import Estimate, mean, ratio
+from buttress.diagnostics.evaluation import blocks, choose, count, decode, draw, evaluating
+from buttress.diagnostics.protocol import Batches, Model
+from buttress.objectives.importance_weighted import importance_weighted_bound
+
+__all__ = ["Likelihoods", "bits_per_dim", "likelihoods", "log_weights", "marginal_likelihood", "perplexity"]
+
+WEIGHTS = 2**16
+"""Most samples of z held at once."""
+
+
+@dataclass(frozen=True)
+class Likelihoods:
+    """Importance-weighted estimates of a set of examples.
+
+    Args:
+        nll: Of each example, in nats, (N,).
+        effective_sample_size: Of each example, between 1 and ``samples``, (N,).
+        tokens: Entries of each example that are not 0 (so not padding), (N,).
+        samples: k.
+    """
+
+    nll: Float[Tensor, " N"]
+    effective_sample_size: Float[Tensor, " N"]
+    tokens: Float[Tensor, " N"]
+    samples: int
+
+    @property
+    def estimate(self) -> Estimate:
+        """The NLL in nats per example."""
+        note = f"k = {self.samples}; an upper bound on average, tighter as k grows"
+        return mean(self.nll, "importance-weighted Monte Carlo", note=note)
+
+    @property
+    def effective(self) -> Estimate:
+        """The effective sample size, of k."""
+        note = "samples, not nats"
+        return mean(self.effective_sample_size, "Monte Carlo", float(self.samples), note)
+
+
+def likelihoods(
+    model: Model, batches: Batches, *, samples: int = 500, examples: int | None = None, seed: int = 0
+) -> Likelihoods:
+    """Measure the NLL of each example with exactly ``samples`` samples, in memory that depends on neither number.
+
+    Args:
+        model: Keeps the protocol.
+        batches: Held-out data.
+        samples: k, any number from 1; a multiple of nothing.
+        examples: At most so many: a random choice of the data where there is more. None for all.
+        seed: Of the choice and the noise.
+
+    Errors:
+        ValueError: samples is below 1.
+    """
+    if samples < 1:
+        raise ValueError(f"importance-weighted NLL: samples is {samples}, wanted at least 1")
+    columns: list[list[Tensor]] = []
+    with evaluating(model, seed):
+        keep = choose(count(batches), examples, seed)
+        for index, x in blocks(batches, max(1, min(256, WEIGHTS // samples)), keep):
+            weight = log_weights(model, x, index, samples, seed)
+            effective = (2 * weight.logsumexp(0) - (2 * weight).logsumexp(0)).exp()
+            columns.append([-importance_weighted_bound(weight), effective, (x != 0).flatten(1).sum(1).double()])
+    nll, effective, tokens = (torch.cat(column).cpu() for column in zip(*columns, strict=True))
+    return Likelihoods(nll, effective, tokens, samples)
+
+
+def log_weights(model: Model, x: Tensor, index: Tensor, samples: int, seed: int = 0) -> Float[Tensor, "S B"]:
+    """log p(x, z) - log q(z|x) in nats for samples of q; equal to log p(x) for every one of them where q is exact."""
+    q, prior = model.posterior(x), model.prior()
+    z = draw(q, index, samples, seed, "likelihood")
+    return decode(model, x, z) + prior.log_prob(z).double() - q.log_prob(z).double()
+
+
+def marginal_likelihood(
+    model: Model, batches: Batches, *, samples: int = 500, examples: int | None = None, seed: int = 0
+) -> Estimate:
+    """The NLL in nats per example, see :func:`likelihoods`."""
+    return likelihoods(model, batches, samples=samples, examples=examples, seed=seed).estimate
+
+
+def bits_per_dim(nll: Estimate, dims: int) -> Estimate:
+    """The NLL in bits for each of ``dims`` numbers of an example.
+
+    Example:
+        >>> bits_per_dim(Estimate(math.log(4), None, 1, "closed form"), 2).value
+        1.0
+    """
+    if dims < 1:
+        raise ValueError(f"bits per dimension: dims is {dims}, wanted the number of dimensions of an example")
+    unit = 1 / (dims * math.log(2))
+    scaled = [None if number is None else number * unit for number in (nll.value, nll.error)]
+    return replace(nll, value=scaled[0], error=scaled[1], note=f"bits, {dims} dimensions; {nll.note}")
+
+
+def perplexity(found: Likelihoods, tokens_per_example: float | None = None) -> Estimate:
+    """exp(nats per predicted token).
+
+    Args:
+        found: The NLL of each sentence.
+        tokens_per_example: Mean number of predicted tokens with the end of the sentence; None to count what is not 0.
+    """
+    tokens = found.tokens if tokens_per_example is None else torch.full_like(found.nll, tokens_per_example)
+    if not tokens.sum() > 0:
+        raise ValueError(f"perplexity: got {tokens.sum().item():g} predicted tokens, wanted more than 0")
+    nats, error = ratio(found.nll, tokens)
+    value = math.exp(nats) if nats < 700 else math.inf
+    note = f"not nats; {tokens.mean().item():.4g} tokens per example; k = {found.samples}"
+    return Estimate(
+        value, None if error is None else value * error, len(tokens), "importance-weighted Monte Carlo", note=note
+    )

@@ -1,0 +1,139 @@
+r"""How much q(z|x) says about which x it came from, and how far all of them together are from the prior.
+
+$$ I_q = \frac1N \sum_n E_{q(z|x_n)} \Bigl[ \log q(z|x_n) - \log q_N(z) \Bigr], \quad
+   q_N(z) = \frac1N \sum_m q(z|x_m), \qquad R = I_q + \mathrm{KL}(q_N \| p) $$
+
+Hoffman and Johnson 2016. Both logarithms are taken at the same z, so no term passes log N: that is the ceiling of this
+estimate, whatever the truth, and near it the estimate is a lower bound. It uses all pairs of N examples, never those of
+one batch only.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.distributions import Distribution
+
+from buttress.diagnostics.estimate import Estimate, mean
+from buttress.diagnostics.evaluation import blocks, choose, count, draw, evaluating
+from buttress.diagnostics.families import normal
+from buttress.diagnostics.protocol import Batches, Model
+from buttress.diagnostics.thresholds import NEAR_CEILING
+
+__all__ = ["Information", "aggregate_kl", "information", "mutual_information"]
+
+NUMBERS = 2**22
+"""Most numbers held at once while all pairs are compared."""
+
+
+@dataclass(frozen=True)
+class Information:
+    """The two halves of the rate. Their sum is the Monte Carlo rate at the same samples.
+
+    Args:
+        mutual_information: I_q(x; z), in nats, with its ceiling log N.
+        aggregate_kl: KL(q_N(z) || p(z)), in nats.
+    """
+
+    mutual_information: Estimate
+    aggregate_kl: Estimate
+
+
+def information(
+    model: Model, batches: Batches, *, examples: int | None = 5000, samples: int = 1, seed: int = 0
+) -> Information:
+    """Split the rate into mutual information and the mismatch of the aggregated posterior.
+
+    Args:
+        model: Keeps the protocol.
+        batches: Held-out data.
+        examples: N, at most: a random choice of the data where there is more. None for all.
+        samples: Samples of z per example.
+        seed: Of the choice and the noise.
+    """
+    own, everyone, prior_log = [], [], []
+    with evaluating(model, seed):
+        keep, prior = choose(count(batches), examples, seed), model.prior()
+        seen = [(index, model.posterior(x)) for index, x in blocks(batches, keep=keep)]
+        n = sum(len(index) for index, _ in seen)
+        aggregate = _Aggregate([q for _, q in seen], n)
+        first = 0
+        for index, q in seen:
+            z = draw(q, index, samples, seed, "information")
+            mine, marginal = aggregate.log_prob(z, torch.arange(first, first + len(index)))
+            first += len(index)
+            own.append(mine.mean(0).cpu())
+            everyone.append(marginal.mean(0).cpu())
+            prior_log.append(prior.log_prob(z).double().mean(0).cpu())
+    posterior, marginal, at_prior = torch.cat(own), torch.cat(everyone), torch.cat(prior_log)
+    ceiling = math.log(n)
+    near = (posterior - marginal).mean().item() > ceiling - NEAR_CEILING
+    return Information(
+        mean(posterior - marginal, "Monte Carlo", ceiling, f"N = {n}" + "; at its ceiling: a lower bound" * near),
+        mean(
+            marginal - at_prior,
+            "Monte Carlo",
+            note=f"N = {n}" + "; an upper bound, as mutual information is at its ceiling" * near,
+        ),
+    )
+
+
+def mutual_information(
+    model: Model, batches: Batches, *, examples: int | None = 5000, samples: int = 1, seed: int = 0
+) -> Estimate:
+    """I_q(x; z) in nats, see :func:`information`."""
+    return information(model, batches, examples=examples, samples=samples, seed=seed).mutual_information
+
+
+def aggregate_kl(
+    model: Model, batches: Batches, *, examples: int | None = 5000, samples: int = 1, seed: int = 0
+) -> Estimate:
+    """KL(q_N(z) || p(z)) in nats, see :func:`information`."""
+    return information(model, batches, examples=examples, samples=samples, seed=seed).aggregate_kl
+
+
+class _Aggregate:
+    """The mixture q_N of the posteriors of N examples; memory stays flat as N grows."""
+
+    def __init__(self, posteriors: Sequence[Distribution], n: int) -> None:
+        self.posteriors, self.n = posteriors, n
+        normals = [base for q in posteriors if (base := normal(q)) is not None]
+        self.matrices = _matrices(normals) if len(normals) == len(posteriors) else None
+
+    def log_prob(
+        self, z: Float[Tensor, "S B *event"], own: Tensor
+    ) -> tuple[Float[Tensor, "S B"], Float[Tensor, "S B"]]:
+        """log q(z|x) of z's own example, and log q_N(z). ``own`` are the places of the B examples among the N."""
+        flat = z.reshape(-1, *z.shape[2:])
+        places = own.repeat(len(z)).to(z.device)
+        step = max(1, NUMBERS // (self.n if self.matrices else self.n * max(1, z[0, 0].numel())))
+        parts = [self._few(some, at) for some, at in zip(flat.split(step), places.split(step), strict=True)]
+        mine, marginal = (torch.cat(part).reshape(z.shape[:2]) for part in zip(*parts, strict=True))
+        return mine, marginal
+
+    def _few(self, z: Float[Tensor, "C *event"], at: Tensor) -> tuple[Tensor, Tensor]:
+        pairs = self._pairs(z)
+        return pairs.gather(1, at[:, None])[:, 0], pairs.logsumexp(1) - math.log(self.n)
+
+    def _pairs(self, z: Float[Tensor, "C *event"]) -> Float[Tensor, "C N"]:
+        """log q(z_c|x_n) of all pairs: as matrix products where q is Gaussian, else whatever the family is."""
+        if self.matrices is None:
+            return torch.cat([q.log_prob(z[:, None]).double() for q in self.posteriors], 1)
+        centre, square, linear, constant = self.matrices
+        flat = z.reshape(len(z), -1).double() - centre
+        return flat.square() @ square + flat @ linear + constant
+
+
+def _matrices(normals: Sequence[torch.distributions.Normal]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """log N(z; mu, v) = -z^2/2v + z mu/v - (mu^2/v + log 2 pi v)/2, in float64 and centred against cancellation."""
+    loc = torch.cat([q.loc.flatten(1) for q in normals]).double()
+    precision = torch.cat([q.scale.flatten(1) for q in normals]).double().pow(-2)
+    centre = loc.mean(0)
+    loc = loc - centre
+    constant = -0.5 * (loc.square() * precision - precision.log() + math.log(2 * math.pi)).sum(1)
+    return centre, -0.5 * precision.T, (loc * precision).T, constant

@@ -1,0 +1,84 @@
+"""What the diagnostics ask of a model: three callables. And of data: batches one can read twice.
+
+A model of ours satisfies it as it is. Yours does through :class:`Adapter`:
+
+>>> import torch
+>>> from torch import nn
+>>> from torch.distributions import Independent, Normal
+>>> net, decoder = nn.Linear(5, 4), nn.Linear(2, 5)
+>>> def posterior(x):
+...     mean, raw = net(x).chunk(2, -1)
+...     return Independent(Normal(mean, raw.exp()), 1)
+>>> model = Adapter(
+...     posterior=posterior,
+...     prior=lambda: Independent(Normal(torch.zeros(2), torch.ones(2)), 1),
+...     log_likelihood=lambda x, z: Normal(decoder(z), 1.0).log_prob(x).sum(-1),
+... )
+>>> model.log_likelihood(torch.zeros(7, 5), torch.zeros(3, 7, 2)).shape
+torch.Size([3, 7])
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
+
+from torch import Tensor, nn
+from torch.distributions import Distribution
+
+__all__ = ["Adapter", "Batches", "LatentModel", "Model"]
+
+
+@runtime_checkable
+class LatentModel(Protocol):
+    """A latent-variable model, as far as the diagnostics can see. S samples, B examples; everything in nats."""
+
+    def posterior(self, x: Tensor, /) -> Distribution:
+        """q(z|x): batch shape (B,), event shape that of one z."""
+
+    def prior(self) -> Distribution:
+        """p(z): batch shape (), event shape that of one z."""
+
+    def log_likelihood(self, x: Tensor, z: Tensor, /) -> Tensor:
+        """log p(x|z) for z of shape (S, B, *event), shape (S, B): summed over places, never averaged."""
+
+
+# isinstance() on a protocol does not see submodules of an nn.Module from Python 3.12 on, so at run time any object
+# may come: check.py says what is wrong with it.
+if TYPE_CHECKING:
+    Model: TypeAlias = LatentModel
+else:
+    Model = object
+
+
+@runtime_checkable
+class Batches(Protocol):
+    """Held-out data: a list of tensors x, or anything that gives the same tensors whenever it is indexed.
+
+    Only the first dimension of x has a meaning here (it runs over examples), so the batches may differ in any other.
+    """
+
+    def __len__(self) -> int:
+        """Number of batches."""
+
+    def __getitem__(self, index: int, /) -> Tensor:
+        """One batch, shape (B, ...)."""
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """Your own model as the diagnostics want it.
+
+    Args:
+        posterior: x -> q(z|x), a distribution with batch shape (B,).
+        prior: () -> p(z), a distribution with batch shape ().
+        log_likelihood: (x, z) -> log p(x|z) in nats, shape (S, B), for z of shape (S, B, ...).
+        module: The ``nn.Module`` behind them, if any: it is measured in eval mode and left as it was. Methods of a
+            module need no mention.
+    """
+
+    posterior: Callable[[Tensor], Distribution]
+    prior: Callable[[], Distribution]
+    log_likelihood: Callable[[Tensor, Tensor], Tensor]
+    module: nn.Module | None = None

@@ -1,0 +1,55 @@
+"""Every threshold of the diagnostics, with its reason. Nats per example unless it says otherwise."""
+
+from __future__ import annotations
+
+__all__ = [
+    "ACTIVE_VARIANCE",
+    "COLLAPSED_DELTA",
+    "COLLAPSED_EPSILON",
+    "COLLAPSED_NATS",
+    "DETERMINISTIC_BETA",
+    "ERRORS",
+    "LAG_NATS",
+    "NEAR_CEILING",
+    "READ_SHARE",
+    "RISING_NATS",
+    "USED_NATS",
+]
+
+ACTIVE_VARIANCE = 0.01
+"""Squared units of z. Burda et al. 2016; the curve of most models jumps across it, and the whole curve is given too."""
+
+COLLAPSED_EPSILON = 0.1
+"""The epsilon of Lucas et al. 2019, who plot a range of it: for one factor what COLLAPSED_NATS is for all of z."""
+
+COLLAPSED_DELTA = 0.01
+"""Their delta: a factor may exceed epsilon for one example in a hundred and still count as collapsed."""
+
+COLLAPSED_NATS = 0.1
+"""Below it z says nothing: a seventh of one yes-no question (ln 2 = 0.69). Collapsed runs of the literature print 0.0
+to 0.05, and the standard error of our estimates on a thousand examples is about 0.03."""
+
+USED_NATS = 0.5
+"""From here on z is used: most of one yes-no question about each example. Runs that were rescued print 1 and more."""
+
+READ_SHARE = 0.5
+"""Of the rate, at least, that shuffling z must cost. With the exact posterior it costs more than the mutual
+information; where it costs less than half of the rate, most of that is paid for nothing (free bits can do that)."""
+
+LAG_NATS = 0.1
+"""What a refined q must gain, and the decoder with it, before we say that inference lags: the amount that would take
+the model out of collapse. It must also be as much as z already carries, since every amortised q has some gap."""
+
+ERRORS = 3.0
+"""Standard errors that a gap must stand above zero: a false alarm in a thousand."""
+
+NEAR_CEILING = 0.5
+"""An estimate of mutual information this near to log N is at its ceiling. With exp(-0.5) = 0.6, at least six in ten of
+the z could only have come from their own x, so the truth may be anything above."""
+
+DETERMINISTIC_BETA = 0.1
+"""Effective beta below which q is a point: its noise costs the decoder a tenth of what a q in balance would pay. A
+plain ELBO gives 1, exactly so for a linear decoder; models trained with a small beta give about that beta."""
+
+RISING_NATS = 0.5
+"""A rate above this in a model whose z is worth nothing is a rate held up by force, so free bits are no advice."""

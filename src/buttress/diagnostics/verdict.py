@@ -1,0 +1,156 @@
+r"""From numbers to a state and its cause.
+
+What z carries is the smaller of two measures, $\min(I_q, W_\text{shuffled})$: what q puts into z, and what the decoder
+takes out of it. The rate alone decides nothing: a floor under it can be paid for nothing. All thresholds stand in
+:mod:`buttress.diagnostics.thresholds`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from buttress.diagnostics.estimate import Estimate, short
+from buttress.diagnostics.evidence import Verdict
+from buttress.diagnostics.thresholds import (
+    COLLAPSED_NATS,
+    DETERMINISTIC_BETA,
+    ERRORS,
+    LAG_NATS,
+    NEAR_CEILING,
+    READ_SHARE,
+    RISING_NATS,
+    USED_NATS,
+)
+
+__all__ = ["COLLAPSED", "DEGENERATE", "IGNORED", "LAGS", "PARTLY", "USED", "judge"]
+
+USED, PARTLY, COLLAPSED = "used", "partly used", "collapsed"
+DEGENERATE = "degenerate to a deterministic autoencoder"
+LAGS, IGNORED = "inference lags", "the model ignores z"
+
+WEAKER_DECODER = {"image": "local_decoder", "text": "word_dropout"}
+"""The remedy that takes local structure away from the decoder, where a kind of data has one."""
+
+
+def judge(estimates: Mapping[str, Estimate], kind: str) -> Verdict:
+    """The verdict on a model.
+
+    Args:
+        estimates: The numbers of :class:`buttress.diagnostics.evidence.Evidence`.
+        kind: Of the data: which remedies fit.
+
+    Errors:
+        ValueError: A number that the verdict rests on is missing.
+    """
+    numbers = _Numbers(estimates)
+    state, reasons = _state(numbers)
+    cause, why = _cause(numbers, state)
+    return Verdict(state, cause, (*reasons, *why), _advice(numbers, state, cause, kind))
+
+
+class _Numbers:
+    """The estimates, by name, where the verdict needs them."""
+
+    def __init__(self, estimates: Mapping[str, Estimate]) -> None:
+        self.estimates = estimates
+        for name in ("mutual_information", "worth_shuffled", "rate"):
+            if self.value(name) is None:
+                raise ValueError(f"no verdict without a finite {name}; it is {estimates.get(name)}")
+
+    def value(self, name: str) -> float | None:
+        return None if (found := self.estimates.get(name)) is None else found.value
+
+    def __getitem__(self, name: str) -> float:
+        found = self.value(name)
+        return float("nan") if found is None else found
+
+    def text(self, name: str) -> str:
+        return str(self.estimates[name])
+
+    @property
+    def carried(self) -> float:
+        return min(self["mutual_information"], self["worth_shuffled"])
+
+    @property
+    def at_ceiling(self) -> bool:
+        ceiling = self.estimates["mutual_information"].ceiling
+        return ceiling is not None and self["mutual_information"] > ceiling - NEAR_CEILING
+
+
+def _state(n: _Numbers) -> tuple[str, tuple[str, ...]]:
+    facts = _facts(n)
+    if n.carried < COLLAPSED_NATS:
+        if n["rate"] > RISING_NATS:
+            facts = (
+                *facts,
+                f"a rate of {n.text('rate')} nats is paid for it all the same: the rate alone proves nothing",
+            )
+        return COLLAPSED, (f"z carries {short(max(0.0, n.carried), 2)} nats (below {COLLAPSED_NATS})", *facts)
+    if _deterministic(n):
+        return DEGENERATE, (
+            f"the noise of q costs the decoder {n.text('effective_beta')} of what a q in balance would pay (below "
+            f"{DETERMINISTIC_BETA}): q is a point",
+            f"the rate of {n.text('rate')} nats is mostly the distance of all q together from the prior "
+            f"({n.text('aggregate_kl')}): the decoder never saw samples of the prior; give the rate a weight of 1",
+            *facts,
+        )
+    if n.carried < USED_NATS:
+        return PARTLY, (f"z carries {short(n.carried, 2)} nats (below {USED_NATS})", *facts)
+    if n["worth_shuffled"] < READ_SHARE * n["rate"]:
+        return PARTLY, (
+            f"z is worth {n.text('worth_shuffled')} nats to the decoder, less than {READ_SHARE:.0%} of the rate of "
+            f"{n.text('rate')} that is paid for it",
+            *facts,
+        )
+    return USED, (f"z carries at least {short(n.carried, 2)} nats ({USED_NATS} or more)", *facts)
+
+
+def _facts(n: _Numbers) -> tuple[str, ...]:
+    information = n.estimates["mutual_information"]
+    ceiling = "" if information.ceiling is None else f", of at most {information.ceiling:.2f} that can be measured"
+    bound = " (at its ceiling: a lower bound)" if n.at_ceiling else ""
+    facts = [
+        f"mutual information of x and z is {information} nats{ceiling}{bound}",
+        f"shuffling z over the data costs the decoder {n.text('worth_shuffled')} nats",
+    ]
+    if (active := n.estimates.get("active_units")) is not None and active.value is not None:
+        total = "" if active.ceiling is None else f" of {active.ceiling:.0f}"
+        facts.append(f"{active.value:.0f}{total} coordinates of z are active")
+    return tuple(facts)
+
+
+def _deterministic(n: _Numbers) -> bool:
+    """q a point, all q far apart, and together far from the prior."""
+    return n["effective_beta"] < DETERMINISTIC_BETA and n.at_ceiling and n["aggregate_kl"] > 0.5 * n["rate"]
+
+
+def _cause(n: _Numbers, state: str) -> tuple[str | None, tuple[str, ...]]:
+    if state not in (COLLAPSED, PARTLY):
+        return None, ()
+    gap, gain = (n.estimates.get(name) for name in ("amortisation_gap", "decoder_gain"))
+    if gap is None or gap.value is None or gain is None or gain.value is None:
+        why = "it was left out" if gap is None else gap.note
+        return None, (f"the cause is not known, because the amortisation gap was not measured: {why}",)
+    told = f"refining q for each example gains {gap} nats of ELBO, and the decoder {gain} nats"
+    if _stands_out(gap, n.carried) and _stands_out(gain, n.carried):
+        return LAGS, (f"{told}: it would use z if q told it",)
+    return IGNORED, (f"{told}: a better q hardly helps, so it is the model that does not use z",)
+
+
+def _stands_out(estimate: Estimate, carried: float) -> bool:
+    """Enough to leave collapse, as much as z carries already, and no accident."""
+    value, error = estimate.value or 0.0, estimate.error or 0.0
+    return value >= max(LAG_NATS, carried) and value > ERRORS * error
+
+
+def _advice(n: _Numbers, state: str, cause: str | None, kind: str) -> tuple[str, ...]:
+    if state == DEGENERATE:
+        return ("kl_annealing",)  # it ends at the full ELBO
+    if state == USED:
+        return ()
+    if cause == LAGS:
+        return ("aggressive", "kl_annealing", "cyclical_annealing")
+    weaker = (WEAKER_DECODER[kind],) if kind in WEAKER_DECODER else ()
+    paid_for_nothing = n["rate"] > RISING_NATS and n["worth_shuffled"] < READ_SHARE * n["rate"]
+    floor = () if paid_for_nothing else ("free_bits",)
+    return ("kl_annealing", *floor, *weaker, "cyclical_annealing")

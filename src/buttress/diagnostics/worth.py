@@ -1,0 +1,76 @@
+r"""What z is worth to the decoder: the nats it loses when z comes from elsewhere.
+
+$$ W_\text{shuffled} = E_x E_{q(z|x)} \log p(x|z) - E_x E_{x' \ne x} E_{q(z|x')} \log p(x|z), \qquad
+   W_\text{prior} = E_x E_{q(z|x)} \log p(x|z) - E_x E_{p(z)} \log p(x|z) $$
+
+With the exact posterior, $W_\text{shuffled} = I + L \ge I$ with L the same divergence the other way
+round, KL(p(x) p(z) || p(x, z)). So a worth far below the rate shows a rate that nobody reads: the trap of free bits.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from buttress.diagnostics.estimate import Estimate, mean
+from buttress.diagnostics.evaluation import blocks, count, decode, draw, evaluating
+from buttress.diagnostics.protocol import Batches, Model
+
+__all__ = ["Worth", "derangement", "worth"]
+
+
+@dataclass(frozen=True)
+class Worth:
+    """Nats lost when z comes from elsewhere, with paired standard errors.
+
+    Args:
+        shuffled: When each example reads the z of another one.
+        prior: When each example reads a z of the prior.
+    """
+
+    shuffled: Estimate
+    prior: Estimate
+
+
+def worth(model: Model, batches: Batches, *, samples: int = 4, seed: int = 0) -> Worth:
+    """Measure over all of the data what z is worth. x is never shuffled: batches may differ in width.
+
+    Args:
+        model: Keeps the protocol.
+        batches: Held-out data.
+        samples: Samples of z per example, each shuffled in its own way.
+        seed: Of the noise and the shuffling.
+    """
+    with evaluating(model, seed):
+        z = torch.cat([draw(model.posterior(x), i, samples, seed, "worth") for i, x in blocks(batches)], 1)
+        n = count(batches)
+        other = torch.stack([derangement(n, seed, s) for s in range(samples)])
+        shuffled, prior = [], []
+        for index, x in blocks(batches):
+            own = decode(model, x, z[:, index])
+            elsewhere = torch.stack([z[s, other[s, index]] for s in range(samples)])
+            from_prior = draw(model.prior(), index, samples, seed, "worth of the prior").to(z)
+            shuffled.append((own - decode(model, x, elsewhere)).mean(0).cpu())
+            prior.append((own - decode(model, x, from_prior)).mean(0).cpu())
+    note = "nats lost when each example reads the z of another"
+    return Worth(
+        mean(torch.cat(shuffled), "Monte Carlo", note=note),
+        mean(torch.cat(prior), "Monte Carlo", note="nats lost when each example reads a z of the prior"),
+    )
+
+
+def derangement(n: int, seed: int, number: int = 0) -> Int[Tensor, " N"]:
+    """A random permutation that leaves nothing in its place: one cycle through all n.
+
+    Example:
+        >>> bool((derangement(5, seed=0) == torch.arange(5)).any())
+        False
+    """
+    order = torch.from_numpy(np.random.default_rng([seed, number]).permutation(n))
+    shuffled = torch.empty_like(order)
+    shuffled[order] = order.roll(1)
+    return shuffled
