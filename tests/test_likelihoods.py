@@ -17,6 +17,10 @@ from buttress.randomness import shard
 IMAGE = DataSpec("image", (2, 1, 2))
 
 
+def label(value: object) -> str:
+    return value.kind if isinstance(value, DataSpec) else str(value)
+
+
 def parameters(p, *lead: int, scale: float = 1.0) -> torch.Tensor:
     return scale * torch.randn(*lead, p.channels)
 
@@ -214,7 +218,7 @@ def test_gaussian_learns_the_variance_of_the_residuals():
     assert p.log_variance.exp().item() == pytest.approx(x.square().mean().item(), rel=1e-3)
 
 
-@pytest.mark.parametrize("part", [Gaussian(0.1, "scalar"), Gaussian(0.1, "per_site")], ids=str)
+@pytest.mark.parametrize("part", [Gaussian(0.1, "scalar"), Gaussian(0.1, "per_site")], ids=label)
 def test_gaussian_variance_is_bounded(part):
     p = part.build(DataSpec("image", (1, 1, 1)))
     if p.raw_log_variance is not None:
@@ -325,7 +329,7 @@ def places(spec: DataSpec) -> tuple[int, ...]:
     return spec.shape[1:] if spec.kind == "image" else spec.shape
 
 
-@pytest.mark.parametrize(("part", "spec"), WITH_SPEC, ids=str)
+@pytest.mark.parametrize(("part", "spec"), WITH_SPEC, ids=label)
 def test_shapes_broadcasting_and_draws(part: Likelihood, spec: DataSpec):
     p = part.build(spec)
     output = parameters(p, 2, 3, *places(spec))
@@ -347,7 +351,7 @@ def test_shapes_broadcasting_and_draws(part: Likelihood, spec: DataSpec):
     torch.testing.assert_close(p.to_places(p.to_x(at_once)), at_once)
 
 
-@pytest.mark.parametrize(("part", "spec"), WITH_SPEC, ids=str)
+@pytest.mark.parametrize(("part", "spec"), WITH_SPEC, ids=label)
 def test_half_precision_parameters_are_scored_in_full(part: Likelihood, spec: DataSpec):
     p = part.build(spec)
     output = parameters(p, 3, *places(spec)).bfloat16()

@@ -1,0 +1,101 @@
+r"""p(x|z) with parameters from a stack of stages that double a small map up to (H, W); sites independent given z.
+
+z is mapped linearly to the smallest map; a stage is residual blocks and then a transposed 4x4 convolution of stride 2,
+cropped where the size wanted is odd. 4 being a multiple of 2, every output pixel hears from as many inputs: no
+checkerboard. A bias for every place starts at the parameters that match the data's mean.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.distributions import Distribution
+
+from buttress.encoders.conv import halved
+from buttress.layers import Activation, Residual, activation, check_widths
+from buttress.parts import DataSpec, Decoder, DecoderModule, Kind, LikelihoodModule
+
+__all__ = ["Conv"]
+
+
+@dataclass(frozen=True)
+class Conv(Decoder):
+    """A convolutional network that mirrors the conv encoder, for images of any size.
+
+    Source: transposed convolutions whose kernel is a multiple of the stride: Odena, Dumoulin and Olah, Deconvolution
+    and Checkerboard Artifacts, 2016.
+
+    Args:
+        widths: Channels of each stage from the smallest map on; every stage doubles height and width.
+        blocks: Residual blocks in each stage.
+        activation: Nonlinearity.
+
+    Errors:
+        ValueError: No stage, a width below 1, or a negative number of blocks.
+
+    Example:
+        >>> from buttress.likelihoods.bernoulli import Bernoulli
+        >>> spec = DataSpec("image", (1, 7, 5))
+        >>> p = Conv(widths=(6, 4)).build(spec, (3,), Bernoulli().build(spec))(torch.zeros(2, 3))
+        >>> p.batch_shape, p.event_shape
+        (torch.Size([2]), torch.Size([1, 7, 5]))
+    """
+
+    kinds: ClassVar[tuple[Kind, ...]] = ("image",)
+
+    widths: tuple[int, ...] = (64, 32)
+    blocks: int = 1
+    activation: Activation = "silu"
+
+    def __post_init__(self) -> None:
+        """Refuse contradictions."""
+        check_widths("conv decoder: widths", self.widths, least=1)
+        if self.blocks < 0:
+            raise ValueError(f"conv decoder: blocks is {self.blocks}, wanted 0 or more")
+
+    @classmethod
+    def tiny(cls) -> tuple[Conv, ...]:
+        """See :class:`buttress.parts.Part`."""
+        return (cls(widths=(4, 3)), cls(widths=(4,), blocks=0, activation="tanh"))
+
+    def build(self, spec: DataSpec, z_shape: tuple[int, ...], likelihood: LikelihoodModule) -> ConvModule:
+        """See :class:`buttress.parts.Decoder`."""
+        return ConvModule(self, spec, z_shape, likelihood)
+
+
+class ConvModule(DecoderModule):
+    """The module of :class:`Conv`."""
+
+    def __init__(self, part: Conv, spec: DataSpec, z_shape: tuple[int, ...], likelihood: LikelihoodModule) -> None:
+        super().__init__()
+        self.likelihood = likelihood
+        self.z_dims = len(z_shape)
+        size = list(spec.shape[1:])
+        *self.sizes, smallest = halved(size, len(part.widths))  # what each stage makes, the largest first
+        self.smallest = (part.widths[0], *smallest)
+        self.lift = nn.Linear(torch.Size(z_shape).numel(), torch.Size(self.smallest).numel())
+        self.stages = nn.ModuleList(_stage(part, a, b) for a, b in pairwise((*part.widths, part.widths[-1])))
+        self.out = nn.Conv2d(part.widths[-1], likelihood.channels, 3, padding=1, bias=False)
+        start = likelihood.start()
+        self.bias = nn.Parameter(torch.zeros(*size, likelihood.channels) if start is None else start.clone())
+
+    def forward(self, z: Float[Tensor, "*rest"]) -> Distribution:
+        """See :class:`buttress.parts.DecoderModule`."""
+        flat = z.flatten(-self.z_dims)
+        maps = self.lift(flat).view(-1, *self.smallest)
+        for stage, (height, width) in zip(self.stages, reversed(self.sizes), strict=True):
+            maps = stage(maps)[..., :height, :width]
+        parameters = self.out(maps).movedim(1, -1) + self.bias
+        return self.likelihood(parameters.reshape(*flat.shape[:-1], *parameters.shape[1:]))
+
+
+def _stage(part: Conv, before: int, after: int) -> nn.Sequential:
+    """Residual blocks, then twice the height and width."""
+    blocks = (Residual(before, part.activation) for _ in range(part.blocks))
+    double = nn.ConvTranspose2d(before, after, 4, stride=2, padding=1)
+    return nn.Sequential(*blocks, activation(part.activation), double, activation(part.activation))

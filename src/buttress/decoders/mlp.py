@@ -1,0 +1,80 @@
+r"""p(x|z) with parameters W a(... a(W_1 z + b_1)) + b: a multilayer perceptron, all sites independent given z.
+
+The bias b of the last layer starts at the parameters that match the data's mean, so that training need not learn it.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.distributions import Distribution
+
+from buttress.layers import Activation, check_widths, perceptron
+from buttress.parts import DataSpec, Decoder, DecoderModule, Kind, LikelihoodModule
+
+__all__ = ["Mlp"]
+
+
+@dataclass(frozen=True)
+class Mlp(Decoder):
+    """A multilayer perceptron, for images and tables.
+
+    Source: the start at the data's mean: Burda, Grosse and Salakhutdinov, Importance Weighted Autoencoders, 2016.
+
+    Args:
+        hidden: Sizes of the hidden layers, from z on. With none the decoder is linear, that of probabilistic PCA.
+        activation: Nonlinearity after every hidden layer.
+
+    Errors:
+        ValueError: A size below 1.
+
+    Example:
+        >>> import torch
+        >>> from buttress.likelihoods.bernoulli import Bernoulli
+        >>> spec = DataSpec("image", (1, 3, 2))
+        >>> p = Mlp(hidden=(5,)).build(spec, (4,), Bernoulli().build(spec))(torch.zeros(7, 4))
+        >>> p.batch_shape, p.event_shape
+        (torch.Size([7]), torch.Size([1, 3, 2]))
+    """
+
+    kinds: ClassVar[tuple[Kind, ...]] = ("image", "table")
+
+    hidden: tuple[int, ...] = (512,)
+    activation: Activation = "relu"
+
+    def __post_init__(self) -> None:
+        """Refuse contradictions."""
+        check_widths("mlp decoder: hidden", self.hidden)
+
+    @classmethod
+    def tiny(cls) -> tuple[Mlp, ...]:
+        """See :class:`buttress.parts.Part`."""
+        return (cls(hidden=(6,), activation="tanh"), cls(hidden=()))
+
+    def build(self, spec: DataSpec, z_shape: tuple[int, ...], likelihood: LikelihoodModule) -> MlpModule:
+        """See :class:`buttress.parts.Decoder`."""
+        return MlpModule(self, spec, z_shape, likelihood)
+
+
+class MlpModule(DecoderModule):
+    """The module of :class:`Mlp`."""
+
+    def __init__(self, part: Mlp, spec: DataSpec, z_shape: tuple[int, ...], likelihood: LikelihoodModule) -> None:
+        super().__init__()
+        self.likelihood = likelihood
+        self.z_dims = len(z_shape)
+        places = spec.shape[1:] if spec.kind == "image" else spec.shape
+        self.shape = (*places, likelihood.channels)
+        sizes = (math.prod(z_shape), *part.hidden)
+        self.net = perceptron(sizes, part.activation)
+        self.out = nn.Linear(sizes[-1], math.prod(self.shape))
+        if (start := likelihood.start()) is not None:
+            self.out.bias.data.copy_(start.flatten())
+
+    def forward(self, z: Float[Tensor, "*rest"]) -> Distribution:
+        """See :class:`buttress.parts.DecoderModule`."""
+        return self.likelihood(self.out(self.net(z.flatten(-self.z_dims))).unflatten(-1, self.shape))

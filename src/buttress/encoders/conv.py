@@ -1,0 +1,93 @@
+r"""h = the last map of a stack of stages, each halving (H, W) to (ceil(H/2), ceil(W/2)), laid in a row.
+
+A stage is a 3x3 convolution of stride 2 and then residual blocks. There is no batch normalisation, through which
+examples would see each other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import ClassVar
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from buttress.layers import Activation, Residual, activation, check_widths
+from buttress.parts import DataSpec, Encoder, EncoderModule, Kind
+
+__all__ = ["Conv", "halved"]
+
+
+@dataclass(frozen=True)
+class Conv(Encoder):
+    """A convolutional network, for images of any size.
+
+    Source: residual blocks: He, Zhang, Ren and Sun, Identity Mappings in Deep Residual Networks, 2016.
+
+    Args:
+        widths: Channels of each stage; every stage halves height and width.
+        blocks: Residual blocks in each stage.
+        activation: Nonlinearity.
+
+    Errors:
+        ValueError: No stage, a width below 1, or a negative number of blocks.
+
+    Example:
+        >>> import torch
+        >>> Conv(widths=(4, 6)).build(DataSpec("image", (3, 5, 7)))(torch.zeros(2, 3, 5, 7)).shape
+        torch.Size([2, 24])
+    """
+
+    kinds: ClassVar[tuple[Kind, ...]] = ("image",)
+
+    widths: tuple[int, ...] = (32, 64)
+    blocks: int = 1
+    activation: Activation = "silu"
+
+    def __post_init__(self) -> None:
+        """Refuse contradictions."""
+        check_widths("conv encoder: widths", self.widths, least=1)
+        if self.blocks < 0:
+            raise ValueError(f"conv encoder: blocks is {self.blocks}, wanted 0 or more")
+
+    @classmethod
+    def tiny(cls) -> tuple[Conv, ...]:
+        """See :class:`buttress.parts.Part`."""
+        return (cls(widths=(3, 4)), cls(widths=(4,), blocks=0, activation="tanh"))
+
+    def build(self, spec: DataSpec) -> ConvModule:
+        """See :class:`buttress.parts.Encoder`."""
+        return ConvModule(self, spec)
+
+
+class ConvModule(EncoderModule):
+    """The module of :class:`Conv`."""
+
+    def __init__(self, part: Conv, spec: DataSpec) -> None:
+        super().__init__()
+        channels, *size = spec.shape
+        height, width = halved(size, len(part.widths))[-1]
+        self.features = part.widths[-1] * height * width
+        stages = []
+        for before, after in pairwise((channels, *part.widths)):
+            blocks = (Residual(after, part.activation) for _ in range(part.blocks))
+            stages += [nn.Conv2d(before, after, 3, stride=2, padding=1), *blocks, activation(part.activation)]
+        self.net = nn.Sequential(*stages)
+
+    def forward(self, x: Tensor) -> Float[Tensor, "B F"]:
+        """See :class:`buttress.parts.EncoderModule`."""
+        return self.net(x).flatten(1)
+
+
+def halved(size: list[int], times: int) -> list[tuple[int, int]]:
+    """(H, W) and what repeated halving, rounded up, makes of it.
+
+    Example:
+        >>> halved([5, 28], 3)
+        [(5, 28), (3, 14), (2, 7), (1, 4)]
+    """
+    sizes = [(size[0], size[1])]
+    for _ in range(times):
+        sizes.append(((sizes[-1][0] + 1) // 2, (sizes[-1][1] + 1) // 2))
+    return sizes

@@ -1,0 +1,66 @@
+r"""h = f_L(... f_1(x)), f_l(u) = a(W_l u + b_l): a multilayer perceptron over the sites of x laid in a row."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+from jaxtyping import Float
+from torch import Tensor
+
+from buttress.layers import Activation, check_widths, perceptron
+from buttress.parts import DataSpec, Encoder, EncoderModule, Kind
+
+__all__ = ["Mlp"]
+
+
+@dataclass(frozen=True)
+class Mlp(Encoder):
+    """A multilayer perceptron, for images and tables.
+
+    Args:
+        hidden: Sizes of the hidden layers; the last is that of h. With none, h is x itself, and a model with a linear
+            posterior is a linear one.
+        activation: Nonlinearity after every layer.
+
+    Errors:
+        ValueError: A size below 1.
+
+    Example:
+        >>> import torch
+        >>> Mlp(hidden=(8, 5)).build(DataSpec("image", (1, 4, 4)))(torch.zeros(3, 1, 4, 4)).shape
+        torch.Size([3, 5])
+    """
+
+    kinds: ClassVar[tuple[Kind, ...]] = ("image", "table")
+
+    hidden: tuple[int, ...] = (512,)
+    activation: Activation = "relu"
+
+    def __post_init__(self) -> None:
+        """Refuse contradictions."""
+        check_widths("mlp encoder: hidden", self.hidden)
+
+    @classmethod
+    def tiny(cls) -> tuple[Mlp, ...]:
+        """See :class:`buttress.parts.Part`."""
+        return (cls(hidden=(6,), activation="tanh"), cls(hidden=()))
+
+    def build(self, spec: DataSpec) -> MlpModule:
+        """See :class:`buttress.parts.Encoder`."""
+        return MlpModule(self, spec)
+
+
+class MlpModule(EncoderModule):
+    """The module of :class:`Mlp`."""
+
+    def __init__(self, part: Mlp, spec: DataSpec) -> None:
+        super().__init__()
+        sizes = (math.prod(spec.shape), *part.hidden)
+        self.features = sizes[-1]
+        self.net = perceptron(sizes, part.activation)
+
+    def forward(self, x: Tensor) -> Float[Tensor, "B F"]:
+        """See :class:`buttress.parts.EncoderModule`."""
+        return self.net(x.flatten(1))

@@ -1,0 +1,67 @@
+"""Layers that encoders and decoders share. None mixes examples of a batch: an example's output is its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
+
+__all__ = ["Activation", "Residual", "activation", "check_widths", "perceptron", "run_lstm"]
+
+Activation = Literal["relu", "tanh", "gelu", "silu", "elu"]
+"""Names of the nonlinearities one can choose."""
+
+
+def activation(name: Activation) -> nn.Module:
+    """The nonlinearity of that name."""
+    return {"relu": nn.ReLU, "tanh": nn.Tanh, "gelu": nn.GELU, "silu": nn.SiLU, "elu": nn.ELU}[name]()
+
+
+def perceptron(sizes: Sequence[int], name: Activation) -> nn.Sequential:
+    """Linear layers from size to size, each followed by a nonlinearity.
+
+    Example:
+        >>> [type(layer).__name__ for layer in perceptron((4, 3), "tanh")]
+        ['Linear', 'Tanh']
+    """
+    return nn.Sequential(*(m for a, b in pairwise(sizes) for m in (nn.Linear(a, b), activation(name))))
+
+
+class Residual(nn.Module):
+    """y = x + f(x): two 3x3 convolutions behind nonlinearities, on maps (N, ``width``, H, W)."""
+
+    def __init__(self, width: int, name: Activation) -> None:
+        super().__init__()
+        self.block = nn.Sequential(
+            activation(name),
+            nn.Conv2d(width, width, 3, padding=1),
+            activation(name),
+            nn.Conv2d(width, width, 3, padding=1),
+        )
+
+    def forward(self, x: Float[Tensor, "N C H W"]) -> Float[Tensor, "N C H W"]:
+        """The map, changed a little."""
+        return x + self.block(x)
+
+
+def run_lstm(lstm: nn.LSTM, inputs: Any, state: tuple[Tensor, Tensor] | None = None) -> tuple[Any, Any]:
+    """Run an LSTM over a tensor or a PackedSequence; in float32 on a CPU, even where autocast asks for bfloat16.
+
+    torch 2.13 has no bfloat16 LSTM for most CPUs and raises "could not create a primitive descriptor".
+    """
+    device = (inputs.data if isinstance(inputs, PackedSequence) else inputs).device.type
+    if device != "cpu" or not torch.is_autocast_enabled("cpu"):
+        return lstm(inputs, state)
+    with torch.autocast("cpu", enabled=False):
+        return lstm(inputs.float(), None if state is None else (state[0].float(), state[1].float()))
+
+
+def check_widths(where: str, widths: Sequence[int], least: int = 0) -> None:
+    """Raise a ValueError unless there are at least ``least`` widths, all positive."""
+    if len(widths) < least or any(width < 1 for width in widths):
+        raise ValueError(f"{where} is {tuple(widths)}, wanted at least {least} sizes, each 1 or more")

@@ -1,0 +1,122 @@
+"""Encoders: shapes for any size, no example sees another, and padding never changes h."""
+
+import pytest
+import torch
+from torch import nn
+
+from buttress.catalogue import parts
+from buttress.encoders.conv import Conv
+from buttress.encoders.mlp import Mlp
+from buttress.encoders.recurrent import Recurrent
+from buttress.parts import PAD, DataSpec, Encoder
+
+TEXT = DataSpec("text", (7,), vocabulary=11)
+EVERY = [
+    *[(part, DataSpec("image", (2, 5, 6))) for part in (*Mlp.tiny(), *Conv.tiny())],
+    *[(part, DataSpec("table", (3,))) for part in Mlp.tiny()],
+    *[(part, TEXT) for part in Recurrent.tiny()],
+]
+
+
+def label(value: object) -> str:
+    return value.kind if isinstance(value, DataSpec) else str(value)
+
+
+def examples(spec: DataSpec, count: int) -> torch.Tensor:
+    if spec.kind != "text":
+        return torch.rand(count, *spec.shape)
+    x = torch.randint(3, spec.vocabulary, (count, *spec.shape))
+    for row, length in zip(x, torch.randint(1, spec.shape[0], (count,)).tolist(), strict=True):
+        row[length:] = PAD
+    return x
+
+
+@pytest.mark.parametrize(("part", "spec"), EVERY, ids=label)
+def test_features_of_every_example_are_its_own(part: Encoder, spec: DataSpec):
+    assert spec.kind in part.kinds and part.name() in parts("encoders")
+    encoder = part.build(spec)
+    x = examples(spec, 4)
+    h = encoder(x)
+    assert h.shape == (4, encoder.features)
+    torch.testing.assert_close(encoder(x[2:3]), h[2:3])
+
+
+@pytest.mark.parametrize(("part", "spec"), [case for case in EVERY if case[0] != Mlp(hidden=())], ids=label)
+def test_gradient_reaches_every_parameter(part: Encoder, spec: DataSpec):
+    encoder = part.build(spec)
+    encoder(examples(spec, 8)).square().sum().backward()
+    for name, parameter in encoder.named_parameters():
+        assert parameter.grad is not None and parameter.grad.abs().sum() > 0, name
+
+
+@pytest.mark.parametrize("size", [(1, 1), (4, 4), (5, 7), (28, 20), (3, 1)])
+@pytest.mark.parametrize("widths", [(3,), (3, 4, 5)])
+def test_conv_reads_images_of_any_size(size: tuple[int, int], widths: tuple[int, ...]):
+    encoder = Conv(widths=widths).build(DataSpec("image", (2, *size)))
+    x = torch.rand(2, 2, *size, requires_grad=True)
+    h = encoder(x)
+    assert h.shape == (2, encoder.features)
+    h.square().sum().backward()
+    assert (x.grad != 0).all()  # every pixel is seen
+
+
+def test_mlp_is_the_network_its_sizes_say():
+    encoder = Mlp(hidden=(4, 3), activation="tanh").build(DataSpec("image", (1, 2, 2)))
+    first, second = (layer for layer in encoder.net if isinstance(layer, nn.Linear))
+    x = torch.rand(5, 1, 2, 2)
+    by_hand = (((x.view(5, 4) @ first.weight.T + first.bias).tanh()) @ second.weight.T + second.bias).tanh()
+    torch.testing.assert_close(encoder(x), by_hand)
+    none = Mlp(hidden=()).build(DataSpec("table", (3,)))
+    torch.testing.assert_close(none(x.view(-1)[:6].view(2, 3)), x.view(-1)[:6].view(2, 3))
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize("pooling", ["last", "mean", "max"])
+def test_recurrent_equals_a_loop_over_sentences_without_padding(pooling, bidirectional: bool):
+    encoder = Recurrent(3, 4, pooling, bidirectional).build(TEXT)
+    x = examples(TEXT, 6)
+    x[0], x[1, 1:] = 5, PAD
+    rows = []
+    for row in x:
+        states, (last, _) = encoder.lstm(encoder.embedding(row[row != PAD]))
+        by_hand = {"last": last.flatten(), "mean": states.mean(0), "max": states.max(0).values}
+        rows.append(by_hand[pooling])
+    torch.testing.assert_close(encoder(x), torch.stack(rows))
+
+
+@pytest.mark.parametrize("part", Recurrent.tiny(), ids=label)
+def test_more_padding_changes_nothing(part: Recurrent):
+    encoder = part.build(TEXT)
+    x = examples(TEXT, 6)
+    gradients = []
+    for padded in (x, torch.cat([x, x.new_full((6, 5), PAD)], 1)):
+        encoder.zero_grad()
+        h = encoder(padded)
+        h.square().sum().backward()
+        gradients.append([h, *(p.grad.clone() for p in encoder.parameters())])
+        assert (encoder.embedding.weight.grad[PAD] == 0).all()
+    torch.testing.assert_close(gradients[0], gradients[1])
+
+
+@pytest.mark.parametrize("part", Recurrent.tiny(), ids=label)
+def test_recurrent_runs_in_half_precision(part: Recurrent):
+    encoder = part.build(TEXT)
+    x = examples(TEXT, 4)
+    with torch.autocast("cpu", torch.bfloat16):
+        h = encoder(x)
+    torch.testing.assert_close(h.float(), encoder(x), atol=0.02, rtol=0.05)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Mlp(hidden=(3, 0)), r"hidden is \(3, 0\)"),
+        (lambda: Conv(widths=()), r"widths is \(\), wanted at least 1"),
+        (lambda: Conv(blocks=-1), "blocks is -1"),
+        (lambda: Recurrent(hidden=0), "hidden is 0"),
+        (lambda: Recurrent(embedding=-2), "embedding is -2"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(make, message: str):
+    with pytest.raises(ValueError, match=message):
+        make()
