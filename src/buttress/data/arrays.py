@@ -1,0 +1,231 @@
+r"""Images and tables as rows of an array: one pass that checks, divides and measures them, then reading by the batch.
+
+Mean and variance are merged chunk by chunk (Chan, Golub and LeVeque, 1979), with n values so far and m in a chunk:
+$$ \delta = \bar x_m - \bar x_n, \quad \bar x \leftarrow \bar x_n + \delta \tfrac{m}{n+m}, \quad
+   M \leftarrow M_n + M_m + \delta^2 \tfrac{nm}{n+m}, \qquad \mathrm{std} = \sqrt{M / n} $$
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from buttress.data.memory import Array, Rows
+from buttress.data.split import Division
+from buttress.parts import DataSpec, Examples, Splits
+
+__all__ = ["ArrayExamples", "Source", "open_rows"]
+
+Layout = Literal["NHW", "NHWC", "NCHW", "ND"]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Rows of an array and how to speak about them.
+
+    Args:
+        rows: The stored values.
+        layout: What the axes are: "NHW", "NHWC" or "NCHW" for images, "ND" for a table.
+        where: Names the data in errors.
+        row_name: Names a row in errors, from its number counted from 0.
+        columns: Names of a table's columns.
+        labels: Class labels of the rows, shape (N,).
+        notes: What a person should know.
+    """
+
+    rows: Rows
+    layout: Layout
+    where: str
+    row_name: Callable[[int], str]
+    columns: tuple[str, ...] = ()
+    labels: Array | None = None
+    notes: tuple[str, ...] = ()
+
+    def cast(self, rows: Array) -> Array:
+        """Stored rows as examples: (n, C, H, W) uint8 or float32 (a true bit is 255), or (n, D) float32."""
+        if self.layout == "NHW":
+            rows = rows[:, None]
+        elif self.layout == "NHWC":
+            rows = rows.transpose(0, 3, 1, 2)
+        if self.layout == "ND" or rows.dtype.kind == "f":
+            with np.errstate(over="ignore"):  # what becomes infinite is refused by name
+                rows = rows.astype(np.float32, copy=False)
+        elif rows.dtype.kind == "b":
+            rows = rows * np.uint8(255)
+        return np.ascontiguousarray(rows if rows.dtype.kind == "f" else rows.astype(np.uint8, copy=False))
+
+    def site(self, place: tuple[int, ...]) -> str:
+        """How a person calls one value of a row."""
+        if self.layout == "ND":
+            return f"column {self.columns[place[0]]!r}"
+        return "channel {}, row {}, column {} of the image".format(*place)
+
+
+class ArrayExamples(Examples):
+    """Examples that are rows of an array.
+
+    Args:
+        source: The rows.
+        index: Which of them, shape (N,).
+    """
+
+    def __init__(self, source: Source, index: Array) -> None:
+        self._source = source
+        self._index = index.astype(np.int32 if len(source.rows) < 2**31 else np.int64)
+
+    def __len__(self) -> int:
+        return len(self._index)
+
+    def batch(self, index: Tensor, rows: slice = slice(None)) -> Tensor:
+        """See :class:`buttress.parts.Examples`."""
+        return torch.from_numpy(self._source.cast(self._source.rows.take(self._index[index[rows].numpy()])))
+
+    def where(self, position: int) -> str:
+        """The file and row of an example, for errors."""
+        return self._source.row_name(int(self._index[position]))
+
+
+@dataclass
+class Moments:
+    """Mean and standard deviation per site, of values that come in chunks."""
+
+    count: int = 0
+    mean: Array = field(default_factory=lambda: np.zeros(()))
+    squares: Array = field(default_factory=lambda: np.zeros(()))
+
+    def add(self, values: Array) -> None:
+        """Take in more values, shape (n, *sites)."""
+        if not len(values):
+            return
+        centred = values.astype(np.float64)
+        mean = centred.mean(0)
+        centred -= mean
+        total, delta = self.count + len(values), mean - self.mean
+        self.squares = self.squares + np.square(centred).sum(0) + delta**2 * (self.count * len(values) / total)
+        self.mean = self.mean + delta * (len(values) / total)
+        self.count = total
+
+    @property
+    def std(self) -> Array:
+        """The (population) standard deviation."""
+        return np.sqrt(self.squares / max(1, self.count))
+
+
+def open_rows(source: Source, division: Division, held_out: Source | None = None) -> Splits:
+    """Check every row, divide them and measure the training part, in one pass over the stored data.
+
+    Args:
+        source: The examples, or the training examples if others are held out.
+        division: How to divide them.
+        held_out: The held-out examples, where the data comes with some.
+
+    Errors:
+        ValueError: A value is not finite or does not fit its type, a column is constant, or there are too few rows.
+    """
+    division.enough(len(source.rows), source.where)
+    held = np.zeros(len(source.rows), bool)
+    if held_out is None and division.method == "seed":
+        held = division.drawn(len(held))
+    moments, seen = Moments(), _Range(source)
+    for start, chunk in source.rows.chunks():
+        part = slice(start, start + len(chunk))
+        values = seen.checked(start, chunk)
+        if held_out is None and division.method == "hash":
+            held[part] = division.hashed_rows(values)
+        moments.add(values[~held[part]])
+    seen.finish(moments)
+    spec = _spec(source, moments)
+    train = ArrayExamples(source, np.flatnonzero(~held))
+    if held_out is not None:
+        return Splits(
+            train, _given(held_out, spec), spec, (*source.notes, *held_out.notes), _labels(held_out, slice(None))
+        )
+    division.both_sides(held, source.where)
+    kept = np.flatnonzero(held)
+    return Splits(train, ArrayExamples(source, kept), spec, (*source.notes, division.note(held)), _labels(source, kept))
+
+
+def _spec(source: Source, moments: Moments) -> DataSpec:
+    mean, std = (torch.from_numpy(m.astype(np.float32)) for m in (moments.mean, moments.std))
+    kind: Literal["table", "image"] = "table" if source.layout == "ND" else "image"
+    return DataSpec(kind, tuple(mean.shape), mean=mean, std=std, columns=source.columns)
+
+
+def _given(source: Source, spec: DataSpec) -> ArrayExamples:
+    seen = _Range(source)
+    for start, chunk in source.rows.chunks():
+        shape = seen.checked(start, chunk).shape[1:]
+        if shape != spec.shape:
+            raise ValueError(f"{source.where}: examples of shape {shape}, but training examples have {spec.shape}")
+    if not len(source.rows):
+        raise ValueError(f"{source.where}: there are no held-out examples; try leaving them out to split off some")
+    return ArrayExamples(source, np.arange(len(source.rows)))
+
+
+def _labels(source: Source, index: Array | slice) -> Tensor | None:
+    return None if source.labels is None else torch.from_numpy(source.labels[index].astype(np.int64))
+
+
+class _Range:
+    """What values were met, to refuse those that cannot be meant."""
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.low, self.high = np.inf, -np.inf
+        self.constant: Array | None = None
+        self.first: Array | None = None
+        if source.rows.dtype.kind not in "buif":
+            raise ValueError(
+                f"{source.where}: values of type {source.rows.dtype}, wanted real numbers; try converting them, "
+                "complex ones to two columns, words to numbers"
+            )
+
+    def checked(self, start: int, chunk: Array) -> Array:
+        """The chunk as examples, or a refusal that names row and place."""
+        if chunk.dtype.kind in "iu" and chunk.dtype != np.uint8 and self.source.layout != "ND":
+            self._refuse((chunk < 0) | (chunk > 255), start, chunk, "wanted image values from 0 to 255 (or floats)")
+        values = self.source.cast(chunk)
+        if values.dtype.kind == "f":
+            self._refuse(~np.isfinite(values), start, values, "wanted finite numbers within float32")
+        if len(values):
+            self.low, self.high = min(self.low, values.min()), max(self.high, values.max())
+            self.first = values[0] if self.first is None else self.first
+            same = (values == self.first).all(0)
+            self.constant = same if self.constant is None else self.constant & same
+        return values
+
+    def _refuse(self, bad: Array, start: int, values: Array, wanted: str) -> None:
+        if bad.any():
+            row, *place = (int(i) for i in np.argwhere(bad)[0])
+            site = self.source.site(tuple(place)) if len(place) in (1, 3) else f"place {place}"
+            raise ValueError(
+                f"{self.source.row_name(start + row)}, {site}: the value is {values[row][tuple(place)]}; {wanted}; "
+                "try removing or repairing the row"
+            )
+
+    def finish(self, moments: Moments) -> None:
+        """Refuse what only shows at the end: columns and image sets without any variation."""
+        if self.source.layout == "ND":
+            self._constant_columns(moments)
+        elif self.low == self.high:
+            raise ValueError(f"{self.source.where}: every value of every image is {self.low}; try other images")
+        elif self.source.rows.dtype == np.uint8 and self.high <= 1:
+            raise ValueError(
+                f"{self.source.where}: the largest value is 1, but bytes mean 0 to 255; "
+                "if these are black and white, try saving them as bool or times 255"
+            )
+
+    def _constant_columns(self, moments: Moments) -> None:
+        still = self.constant if self.constant is not None else np.zeros(0, bool)
+        still = still | (moments.squares == 0)
+        if still.any():
+            named = ", ".join(f"{c!r}" for c, s in zip(self.source.columns, still, strict=True) if s)
+            raise ValueError(
+                f"{self.source.where}: constant in all training rows: column {named}; a density has no finite maximum "
+                "there; try leaving them out with columns=..."
+            )

@@ -1,0 +1,78 @@
+"""Sentences in order, from text files or a dataset, read one at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from buttress.data import hub, lines
+from buttress.data.memory import file_key, row_name
+
+__all__ = ["Corpus", "is_dataset", "of_dataset", "of_files", "several"]
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Sentences in order.
+
+    Args:
+        where: Names the whole in errors.
+        key: Changes when the text does.
+        read: All sentences with their numbers; None for one too long to keep.
+        name: Names a sentence by its number.
+    """
+
+    where: str
+    key: Any
+    read: Callable[[], Iterator[tuple[int, str | None]]]
+    name: Callable[[int], str]
+
+
+def several(path: str | tuple[str, ...]) -> tuple[str, ...]:
+    """The paths that are meant, which may be written with commas between."""
+    if isinstance(path, tuple):
+        return path
+    return (path,) if Path(path).expanduser().exists() else tuple(p.strip() for p in path.split(","))
+
+
+def is_dataset(path: str) -> bool:
+    """Whether a path means a Hugging Face dataset rather than text files."""
+    folder = Path(path).expanduser()
+    if folder.is_dir():
+        return hub.is_dataset(folder)
+    return not folder.exists() and folder.suffix not in (".txt", ".gz") and not folder.is_absolute()
+
+
+def of_files(paths: tuple[str, ...], encoding: str, lower: bool) -> Corpus:
+    """The lines of text files (see :func:`buttress.data.lines.find`)."""
+    files = lines.find(paths)
+    bits = 40  # a sentence's number is its file's number and then its line's
+
+    def read() -> Iterator[tuple[int, str | None]]:
+        for i, file in enumerate(files):
+            for number, text in lines.read(file, encoding):
+                yield (i << bits) + number, text.lower() if lower and text else text
+
+    return Corpus(", ".join(map(str, files)), [file_key(f) for f in files], read, partial(_line, files, bits))
+
+
+def of_dataset(path: str, subset: str, column: str | None, lower: bool) -> Corpus:
+    """A column of a Hugging Face dataset (see :func:`buttress.data.hub.load`)."""
+    data = hub.load(path, subset)
+    used = hub.text_column(data, path, column)
+
+    def read() -> Iterator[tuple[int, str | None]]:
+        for number, row in enumerate(data.select_columns([used])):
+            text = " ".join((row[used] or "").split())
+            text = text.lower() if lower else text
+            yield number, None if len(text) > lines.LONGEST else text
+
+    where = f"{path}, split {subset!r}, column {used!r}"
+    return Corpus(where, (hub.fingerprint(data), used), read, partial(row_name, where))
+
+
+def _line(files: tuple[Path, ...], bits: int, number: int) -> str:
+    return f"{files[number >> bits]}, line {number & (1 << bits) - 1}"

@@ -1,0 +1,181 @@
+r"""Synthetic sentences with known truth: an LSTM with random weights reads z and writes words.
+
+$$ z \sim \tfrac14 \sum_{c=1}^{4} N(m_c, I), \qquad p(x|z) = \prod_{t=1}^{T} p(x_t | x_{<t}, z), \qquad
+   c_0 = A z, \; h_0 = \tanh c_0, \quad (h_t, c_t) = \mathrm{LSTM}([e(x_{t-1}); z]),
+   \quad p(x_t|\cdot) \propto e^{V h_t} $$
+All weights are uniform on (-1, 1), word embeddings on (-5, 5); x_0 is BOS, and EOS follows the last word for sure.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache, partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from buttress.data.memory import Rows, cached, row_name
+from buttress.data.tokens import SPECIAL, TokenExamples, word_tokenizer
+from buttress.parts import BOS, EOS, Data, DataSpec, Splits
+
+__all__ = ["Generator", "LstmText"]
+
+
+@dataclass(frozen=True)
+class LstmText(Data):
+    """Sentences of one length from a random LSTM, on which an inference network's lag can be seen.
+
+    Source: He et al., Lagging Inference Networks and Posterior Collapse, 2019 (the synthetic set). Its means are not
+    known to us: here they are -3, -1, 1 and 3 times ``spread / 2`` on a line for one dimension, and the corners of a
+    square for two or more. Sizes, weights and lengths are as published.
+
+    Args:
+        latent_dim: Dimensions of z.
+        spread: Half the side of the square of the components' means.
+        hidden: Units of the LSTM and size of its word embeddings.
+        words: Number of words; ids are 4 more.
+        length: Words in every sentence.
+        train: Number of training sentences.
+        held_out: Number of held-out sentences.
+        test: Number of sentences kept for :meth:`test_examples`.
+        seed: Of the weights and the sentences.
+
+    Example:
+        >>> data = LstmText(words=20, length=4, train=30, held_out=10, test=10, hidden=8)
+        >>> splits = data.open()
+        >>> x = splits.train.batch(torch.arange(3))
+        >>> x.shape, splits.spec.vocabulary
+        (torch.Size([3, 5]), 24)
+        >>> data.generator().log_prob(x, torch.zeros(3, 1)).shape
+        torch.Size([3])
+    """
+
+    latent_dim: int = 1
+    spread: float = 2.0
+    hidden: int = 100
+    words: int = 1000
+    length: int = 10
+    train: int = 16_000
+    held_out: int = 2_000
+    test: int = 2_000
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse contradictions."""
+        sizes = (self.latent_dim, self.hidden, self.words - 1, self.length, self.train, self.held_out, self.test + 1)
+        if min(sizes) < 1 or self.spread < 0 or self.seed < 0:
+            raise ValueError(f"lstm_text data: wanted at least 2 words and no size below 1, got {self}")
+
+    @classmethod
+    def tiny(cls) -> tuple[LstmText, ...]:
+        """See :class:`buttress.parts.Part`."""
+        return (cls(hidden=8, words=20, length=4, train=60, held_out=20, test=20),)
+
+    def open(self) -> Splits:
+        """See :class:`buttress.parts.Data`. Draws are independent, so the split is by position."""
+        total = self.train + self.held_out
+        spec = DataSpec(
+            "text",
+            (self.length + 1,),
+            vocabulary=self.words + len(SPECIAL),
+            tokenizer=word_tokenizer(f"w{i}" for i in range(self.words)).to_str(),
+        )
+        note = (
+            f"{self.train} training and {self.held_out} held-out sentences, drawn independently with seed {self.seed}"
+        )
+        return Splits(self._part(0, self.train), self._part(self.train, total), spec, (note,))
+
+    def test_examples(self) -> TokenExamples:
+        """Sentences that are neither trained on nor held out."""
+        total = self.train + self.held_out
+        return self._part(total, total + self.test)
+
+    def latents(self) -> Float[Tensor, "N K"]:
+        """The z of all sentences: training, held-out and test, in this order."""
+        return _drawn(self)[1]
+
+    def generator(self) -> Generator:
+        """The true p(x|z)."""
+        return Generator(self)
+
+    def _part(self, start: int, end: int) -> TokenExamples:
+        ids = _drawn(self)[0][start:end].numpy().astype(np.int32)
+        count, width = ids.shape
+        name = partial(row_name, "lstm_text")
+        return TokenExamples(Rows(ids.reshape(-1)), np.arange(count) * width, np.full(count, width), name)
+
+
+class Generator(nn.Module):
+    """The random LSTM of :class:`LstmText`."""
+
+    def __init__(self, part: LstmText) -> None:
+        super().__init__()
+        self.part = part
+        self.embedding = nn.Embedding(part.words + len(SPECIAL), part.hidden)
+        self.lstm = nn.LSTM(part.hidden + part.latent_dim, part.hidden, batch_first=True)
+        self.start = nn.Linear(part.latent_dim, part.hidden, bias=False)
+        self.out = nn.Linear(part.hidden, part.words, bias=False)
+        random = torch.Generator().manual_seed(part.seed)
+        for weight in self.parameters():
+            nn.init.uniform_(weight, -1, 1, generator=random)
+        nn.init.uniform_(self.embedding.weight, -5, 5, generator=random)
+        self.requires_grad_(False)
+
+    def means(self) -> Float[Tensor, "C K"]:
+        """Means of the four components of p(z)."""
+        corners = torch.zeros(4, self.part.latent_dim)
+        if self.part.latent_dim == 1:
+            corners[:, 0] = torch.tensor([-1.5, -0.5, 0.5, 1.5])
+        else:
+            corners[:, :2] = torch.tensor([[-1.0, -1.0], [-1.0, 1.0], [1.0, -1.0], [1.0, 1.0]])
+        return corners * self.part.spread
+
+    def log_prior(self, z: Float[Tensor, "*batch K"]) -> Float[Tensor, "*batch"]:
+        """log p(z) in nats."""
+        normal = torch.distributions.Normal(self.means(), 1.0)
+        return normal.log_prob(z[..., None, :]).sum(-1).logsumexp(-1) - np.log(4)
+
+    def log_prob(self, x: Int[Tensor, "B T"], z: Float[Tensor, "B K"]) -> Float[Tensor, " B"]:
+        """log p(x|z) in nats of sentences that end in EOS."""
+        words = x[:, :-1]
+        before = torch.cat([torch.full_like(words[:, :1], BOS), words[:, :-1]], 1)
+        h, _ = self.lstm(self._inputs(before, z), self._state(z))
+        log_p = self.out(h).log_softmax(-1)
+        return log_p.gather(-1, words[..., None] - len(SPECIAL)).squeeze(-1).sum(-1)
+
+    def sample(self, z: Float[Tensor, "B K"], random: torch.Generator) -> Int[Tensor, "B T"]:
+        """A sentence for every z."""
+        state, word, words = self._state(z), torch.full((len(z), 1), BOS), []
+        for _ in range(self.part.length):
+            h, state = self.lstm(self._inputs(word, z), state)
+            below = self.out(h[:, 0]).softmax(-1).cumsum(-1)  # inverse of the distribution: faster than multinomial
+            place = torch.searchsorted(below, below[:, -1:] * torch.rand(len(z), 1, generator=random), right=True)
+            word = place.clamp(max=self.part.words - 1) + len(SPECIAL)
+            words.append(word)
+        return torch.cat([*words, torch.full_like(word, EOS)], 1)
+
+    def _state(self, z: Float[Tensor, "B K"]) -> tuple[Tensor, Tensor]:
+        c = self.start(z)[None]
+        return c.tanh(), c
+
+    def _inputs(self, words: Int[Tensor, "B T"], z: Float[Tensor, "B K"]) -> Float[Tensor, "B T E"]:
+        return torch.cat([self.embedding(words), z[:, None].expand(-1, words.shape[1], -1)], -1)
+
+
+@cache
+def _drawn(part: LstmText) -> tuple[Int[Tensor, "N T"], Float[Tensor, "N K"]]:
+    """All sentences and their z: kept, for a comparison opens the same set many times."""
+    folder = cached(("lstm_text", 1, torch.__version__, part), partial(_draw, part))
+    return torch.from_numpy(np.load(folder / "ids.npy")), torch.from_numpy(np.load(folder / "z.npy"))
+
+
+def _draw(part: LstmText, folder: Path) -> None:
+    model, random = part.generator(), torch.Generator().manual_seed(part.seed + 2**32)
+    count = part.train + part.held_out + part.test
+    component = torch.randint(4, (count,), generator=random)
+    z = model.means()[component] + torch.randn(count, part.latent_dim, generator=random)
+    np.save(folder / "ids.npy", torch.cat([model.sample(some, random) for some in z.split(2048)]).numpy())
+    np.save(folder / "z.npy", z.numpy())

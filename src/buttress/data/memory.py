@@ -1,0 +1,230 @@
+"""Arrays larger than memory: a cache of decoded files, and rows mapped from disk whose pages do not pile up.
+
+Pages of a mapped file count as this process's memory once touched, and the kernel maps their neighbours too. So
+whoever reads rows keeps a tally and gives the pages back when it passes a budget; the next read finds them in the
+kernel's cache.
+"""
+
+from __future__ import annotations
+
+import json
+import mmap
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from hashlib import blake2b
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = [
+    "Array",
+    "NpyWriter",
+    "Rows",
+    "cache_dir",
+    "cached",
+    "file_key",
+    "name_at",
+    "read_json",
+    "row_name",
+    "write_json",
+]
+
+Array = NDArray[Any]
+BUDGET = 64 * 2**20
+"""Bytes of mapped pages a file may hold before they are given back."""
+CHUNK = 2 * 2**20
+"""Bytes of stored rows that are worked on at a time."""
+_AROUND = 64 * 2**10  # a fault maps up to this much around the touched row
+
+
+def cache_dir() -> Path:
+    """Where decoded data is kept: the variable BUTTRESS_CACHE, else ~/.cache/buttress."""
+    return Path(os.environ.get("BUTTRESS_CACHE") or Path.home() / ".cache" / "buttress")
+
+
+def file_key(path: Path) -> tuple[str, int, int]:
+    """What changes when a file does: its place, size and time of change."""
+    stat = path.stat()
+    return str(path.resolve()), stat.st_size, stat.st_mtime_ns
+
+
+def cached(key: object, make: Callable[[Path], None]) -> Path:
+    """The folder that ``make`` fills, made once for each key; it appears whole or not at all.
+
+    Args:
+        key: Anything whose ``repr`` changes when the content would.
+        make: Writes files into the (temporary) folder it is given.
+
+    Errors:
+        ValueError: The cache cannot be written.
+    """
+    name = blake2b(repr(key).encode(), digest_size=16).hexdigest()
+    folder = cache_dir() / name
+    if folder.is_dir():
+        return folder
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix=".", dir=folder.parent))
+    except OSError as error:
+        raise ValueError(
+            f"cannot write to the cache {folder.parent} ({error.strerror}); "
+            "try setting the environment variable BUTTRESS_CACHE to a folder with space"
+        ) from error
+    try:
+        make(scratch)
+        _publish(scratch, folder)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    return folder
+
+
+def _publish(scratch: Path, folder: Path) -> None:
+    try:
+        scratch.rename(folder)
+    except OSError:
+        if not folder.is_dir():  # else another process was faster, with the same content
+            raise
+
+
+def row_name(where: str, row: int) -> str:
+    """What errors call a row that has no better name."""
+    return f"{where}, row {row} (from 0)"
+
+
+def name_at(name: Callable[[int], str], numbers: Array, position: int) -> str:
+    """What errors call the row that ``numbers`` has at a position."""
+    return name(int(numbers[position]))
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write plain data."""
+    path.write_text(json.dumps(value), encoding="utf-8")
+
+
+def read_json(path: Path) -> Any:
+    """The inverse of :func:`write_json`."""
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+class NpyWriter:
+    """Write a .npy file row by row, the number of rows being known only at the end.
+
+    Args:
+        path: The file.
+        row: Shape of one row.
+        dtype: Of the values.
+    """
+
+    def __init__(self, path: Path, row: tuple[int, ...], dtype: Any) -> None:
+        self.path, self.row, self.dtype = path, row, np.dtype(dtype)
+        self.rows = 0
+
+    def __enter__(self) -> Self:
+        self._file = self.path.open("wb")
+        self._header()
+        self._start = self._file.tell()
+        return self
+
+    def append(self, rows: Array) -> None:
+        """Add rows of shape (n, *row)."""
+        self._file.write(np.ascontiguousarray(rows, self.dtype).tobytes())
+        self.rows += len(rows)
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if error is None:
+            self._file.seek(0)
+            self._header()  # numpy leaves room for the first axis to grow, so the length stays
+            if self._file.tell() != self._start:
+                raise RuntimeError("the header of a .npy file changed its length")
+        self._file.close()
+
+    def _header(self) -> None:
+        fields = {"descr": self.dtype.str, "fortran_order": False, "shape": (self.rows, *self.row)}
+        np.lib.format.write_array_header_1_0(self._file, fields)
+
+
+class Rows:
+    """The rows of an array in memory, or of a .npy file that stays on disk.
+
+    Args:
+        source: An array or the path of a .npy file.
+
+    Errors:
+        ValueError: The file is no .npy file of plain values, or is cut short.
+
+    Example:
+        >>> rows = Rows(np.arange(6).reshape(3, 2))
+        >>> len(rows), rows.take(np.array([2, 0])).tolist()
+        (3, [[4, 5], [0, 1]])
+    """
+
+    def __init__(self, source: Array | Path) -> None:
+        self.path = source if isinstance(source, Path) else None
+        self._array: Array | None = None if isinstance(source, Path) else source
+        self._touched = 0
+        self.shape, self.dtype = self._values().shape, self._values().dtype
+
+    def __len__(self) -> int:
+        return int(self.shape[0])
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_array": None} if self.path else vars(self)  # a mapped file is opened again, not copied
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of one stored row."""
+        return int(np.prod(self.shape[1:], dtype=np.int64)) * self.dtype.itemsize
+
+    def take(self, index: Array) -> Array:
+        """A copy of the rows at these positions."""
+        taken = np.asarray(self._values()[index])
+        self._count(len(index) * (self.row_bytes + _AROUND))
+        return taken
+
+    def chunks(self, size: int = CHUNK) -> Iterator[tuple[int, Array]]:
+        """All rows in order, about ``size`` bytes at a time, each chunk with the number of its first row."""
+        step = max(1, size // max(1, self.row_bytes))
+        for start in range(0, len(self), step):
+            chunk = np.array(self._values()[start : start + step])
+            self._count(chunk.nbytes + _AROUND)
+            yield start, chunk
+
+    def _values(self) -> Array:
+        if self._array is None:
+            assert self.path is not None
+            self._array = _map(self.path)
+        return self._array
+
+    def _count(self, nbytes: int) -> None:
+        self._touched += nbytes
+        if self.path and self._touched > BUDGET:
+            self._touched = 0
+            if isinstance(mapping := self._values().base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+                mapping.madvise(mmap.MADV_DONTNEED)
+            else:  # no such advice on this system: close the mapping and open it anew
+                self._array = None
+
+
+def _map(path: Path) -> Array:
+    try:
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    except FileNotFoundError:
+        raise
+    except (ValueError, EOFError, OSError) as error:
+        raise ValueError(f"{path}: {_unreadable(path, error)}") from error
+
+
+def _unreadable(path: Path, error: Exception) -> str:
+    if path.stat().st_size == 0:
+        return "the file is empty; try writing it again"
+    if "bject" in str(error) or "pickle" in str(error):
+        return (
+            "holds Python objects, which only running pickled code could read; "
+            "try saving plain numbers, such as np.save(path, np.stack(list_of_arrays))"
+        )
+    return f"not readable as a .npy file, perhaps cut short ({error}); try writing it again with np.save"

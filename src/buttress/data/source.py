@@ -1,0 +1,143 @@
+"""Which data part a name or path on the command line means."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import MISSING, fields
+from pathlib import Path
+from typing import Any
+
+from buttress import catalogue
+from buttress.data import hub, npz
+from buttress.data.memory import Rows
+from buttress.data.pictures import ENDINGS
+from buttress.parts import Data
+
+__all__ = ["detect"]
+
+_TABLES, _TEXTS = (".csv", ".tsv", ".parquet"), (".txt", ".gz")
+
+
+def detect(path_or_name: str, **options: Any) -> Data:
+    """The data part that is meant.
+
+    Args:
+        path_or_name: The name of a part that needs no path (such as ``mnist5k``); a file or folder; several text files
+            with commas between; or a dataset on the Hugging Face hub, as ``owner/name`` or ``hf:name``.
+        options: Settings of the part.
+
+    Errors:
+        ValueError: Nothing of the kind exists, or the part has no such setting.
+
+    Example:
+        >>> detect("linear_gaussian", dim=3).dim
+        3
+        >>> detect("mnsit5k")
+        Traceback (most recent call last):
+        ValueError: there is no data 'mnsit5k'; did you mean 'mnist5k'? It can be one of linear_gaussian, lstm_text, ...
+    """
+    if path_or_name in _named():
+        return _made(path_or_name, options)
+    path = Path(path_or_name).expanduser()
+    if path.exists():
+        return _made(_of_folder(path) if path.is_dir() else _of_file(path), {"path": str(path.resolve()), **options})
+    several = [Path(p.strip()).expanduser() for p in path_or_name.split(",")]
+    if len(several) > 1 and all(p.exists() for p in several):
+        return _made("sentences", {"path": tuple(str(p.resolve()) for p in several), **options})
+    if path_or_name.startswith("hf:") or _like_hub(path_or_name):
+        return _made(
+            _of_features(hub.load(path_or_name, options.get("subset", "train")), path_or_name),
+            {"path": path_or_name, **options},
+        )
+    raise ValueError(_nothing(path_or_name))
+
+
+def _named() -> list[str]:
+    """The parts that need no path."""
+    needs = {name: any(_required(f) for f in fields(part)) for name, part in catalogue.parts("data").items()}  # type: ignore[arg-type]
+    return sorted(name for name, path in needs.items() if not path)
+
+
+def _required(setting: Any) -> bool:
+    return setting.default is MISSING and setting.default_factory is MISSING
+
+
+def _made(name: str, options: dict[str, Any]) -> Data:
+    part: Any = catalogue.part("data", name)
+    known = [f.name for f in fields(part)]
+    for option in options:
+        if option not in known:
+            raise ValueError(
+                f"{name} data: no setting {option!r}; {catalogue.suggest(option, known)}It has {', '.join(known)}"
+            )
+    made: Data = part(**options)
+    return made
+
+
+def _of_file(path: Path) -> str:
+    ending = path.suffix.lower()
+    if ending == ".npy":
+        return _of_axes(len(Rows(path).shape), path)
+    if ending == ".npz":
+        axes = {len(shape) for shape in npz.shapes(path).values()}
+        return "images" if axes & {3, 4} else _of_axes(2 if 2 in axes else 1, path)
+    if ending in _TABLES or path.name.lower().endswith((".csv.gz", ".tsv.gz")):
+        return "table"
+    if ending in _TEXTS:
+        return "sentences"
+    if ending in ENDINGS:
+        raise ValueError(f"{path}: one image; try the folder that holds all of them, {path.parent}")
+    raise ValueError(f"{path}: no telling what the file holds from its ending; wanted {_endings()}; try renaming it")
+
+
+def _of_axes(axes: int, path: Path) -> str:
+    if axes == 2:
+        return "table"
+    if axes in (3, 4):
+        return "images"
+    raise ValueError(f"{path}: an array of {axes} axes; wanted 2 for a table, 3 or 4 for images; try np.reshape")
+
+
+def _of_folder(path: Path) -> str:
+    if hub.is_dataset(path):
+        return _of_features(hub.load(str(path), "train"), str(path))
+    found = Counter[str]()
+    for file in path.rglob("*"):
+        if not file.name.startswith("."):
+            found["images"] += file.suffix.lower() in ENDINGS
+            found["sentences"] += file.suffix.lower() in _TEXTS
+    name, count = found.most_common(1)[0] if found else ("", 0)
+    if not count:
+        raise ValueError(
+            f"{path}: no images ({', '.join(ENDINGS)}), no text ({', '.join(_TEXTS)}) and no saved dataset in this "
+            "folder; try naming a file in it"
+        )
+    return name
+
+
+def _of_features(data: Any, path: str) -> str:
+    kinds = [type(f).__name__ for f in data.features.values()]
+    if "Image" in kinds:
+        return "images"
+    if any(getattr(f, "dtype", None) in ("string", "large_string") for f in data.features.values()):
+        return "sentences"
+    raise ValueError(
+        f"{path}: a dataset without images or text; it has {', '.join(data.features)}; try a .parquet file"
+    )
+
+
+def _like_hub(name: str) -> bool:
+    owner, _, rest = name.partition("/")
+    return bool(owner and rest) and "/" not in rest and not name.startswith((".", "~")) and not Path(name).suffix
+
+
+def _endings() -> str:
+    return ", ".join((".npy", ".npz", *_TABLES, *_TEXTS))
+
+
+def _nothing(name: str) -> str:
+    hint = catalogue.suggest(name, [*_named(), *(p.name for p in Path.cwd().iterdir())])
+    return (
+        f"there is no data {name!r}; {hint}It can be one of {', '.join(_named())}; a file ({_endings()}); a folder of "
+        f"images or text; or a Hugging Face dataset (owner/name or hf:name). Looked in {Path.cwd()}"
+    )
