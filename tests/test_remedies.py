@@ -1,4 +1,4 @@
-"""Remedies change the recipe, compose, and are found by looking; the worked example of CONTRIBUTING works as written."""
+"""Remedies change the recipe, compose, and are found by looking; CONTRIBUTING's worked example works as written."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import pytest
 
 from buttress import remedy
 from buttress.baseline import baseline
-from buttress.data.lstm_text import LSTMText
-from buttress.data.mnist5k import MNIST5k
-from buttress.decoders.mlp import MLP
+from buttress.data.lstm_text import LstmText
+from buttress.data.mnist5k import Mnist5k
+from buttress.decoders.mlp import Mlp
 from buttress.objectives.importance_weighted import ImportanceWeighted
 from buttress.parts import DataSpec
 from buttress.recipe import Recipe
@@ -25,12 +25,12 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @pytest.fixture
 def image() -> Recipe:
-    return baseline(MNIST5k(), DataSpec("image", (1, 28, 28)))
+    return baseline(Mnist5k(), DataSpec("image", (1, 28, 28)))
 
 
 @pytest.fixture
 def text() -> Recipe:
-    return baseline(LSTMText(), DataSpec("text", (11,), 1004))
+    return baseline(LstmText(), DataSpec("text", (11,), 1004))
 
 
 def test_every_remedy_changes_a_recipe_it_fits_and_says_so(image, text):
@@ -85,13 +85,13 @@ def test_what_cannot_be_read_is_named(image, written, complaint):
 
 
 def test_a_schedule_longer_than_the_run_is_refused(image):
-    with pytest.raises(ValueError, match="linear schedule.*the run has 2000"):
+    with pytest.raises(ValueError, match=r"linear schedule.*the run has 2000"):
         remedy.apply("kl_annealing:fraction=1.5", image).check()
 
 
 def test_a_remedy_with_nothing_to_change_says_why(image, text):
     with pytest.raises(remedy.DoesNotFit, match="this decoder is mlp"):
-        remedy.apply("local_decoder", replace(image, decoder=MLP()))
+        remedy.apply("local_decoder", replace(image, decoder=Mlp()))
     with pytest.raises(remedy.DoesNotFit, match="importance_weighted has no beta"):
         remedy.apply("kl_annealing", replace(text, objective=ImportanceWeighted()))
 
@@ -106,9 +106,10 @@ def test_the_eighth_remedy_is_one_file(tmp_path):
         "import buttress; assert buttress.__file__.startswith(sys.path[0])\n"
         "from buttress import remedy, cli\n"
         "from buttress.baseline import baseline\n"
-        "from buttress.data.mnist5k import MNIST5k\n"
+        "from buttress.data.mnist5k import Mnist5k\n"
         "from buttress.parts import DataSpec\n"
-        "recipe = remedy.apply('narrow_latent:dim=4+kl_annealing', baseline(MNIST5k(), DataSpec('image', (1, 28, 28))))\n"
+        "start = baseline(Mnist5k(), DataSpec('image', (1, 28, 28)))\n"
+        "recipe = remedy.apply('narrow_latent:dim=4+kl_annealing', start)\n"
         "assert recipe.posterior.dim == 4 and recipe.remedies[0] == 'narrow_latent:dim=4'\n"
         "assert cli.main(['remedies']) == 0\n"
     )

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from buttress.algorithms.joint import Joint
-from buttress.decoders.mlp import MLP as MLPDecoder
+from buttress.decoders.mlp import Mlp as MlpDecoder
 from buttress.decoders.pixelcnn import PixelCNN
 from buttress.decoders.recurrent import Recurrent as RecurrentDecoder
 from buttress.encoders.conv import Conv
-from buttress.encoders.mlp import MLP
+from buttress.encoders.mlp import Mlp
 from buttress.encoders.recurrent import Recurrent
 from buttress.likelihoods.bernoulli import Bernoulli
 from buttress.likelihoods.categorical import Categorical
@@ -33,9 +33,9 @@ def baseline(data: Data, spec: DataSpec) -> Recipe:
         spec: What ``data.open()`` measured on them.
 
     Example:
-        >>> from buttress.data.mnist5k import MNIST5k
+        >>> from buttress.data.mnist5k import Mnist5k
         >>> from buttress.parts import DataSpec
-        >>> baseline(MNIST5k(), DataSpec("image", (1, 28, 28))).decoder.name()
+        >>> baseline(Mnist5k(), DataSpec("image", (1, 28, 28))).decoder.name()
         'pixelcnn'
     """
     make = {"image": _image, "text": _text, "table": _table}[spec.kind]
@@ -58,4 +58,4 @@ def _text(data: Data, spec: DataSpec) -> Recipe:
 def _table(data: Data, spec: DataSpec) -> Recipe:
     latent = Gaussian(max(1, min(8, spec.shape[0] - 1)))
     likelihood = GaussianLikelihood(learned="scalar")
-    return Recipe(data, MLP(), latent, StandardNormal(), MLPDecoder(), likelihood, ELBO(), Joint(), Training())
+    return Recipe(data, Mlp(), latent, StandardNormal(), MlpDecoder(), likelihood, ELBO(), Joint(), Training())

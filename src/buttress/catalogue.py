@@ -1,7 +1,8 @@
 """Which parts exist: the files in each room, found by looking, never by a list.
 
-A part's name is the name of its file, and one file defines one part. Parts become plain dicts ``{"name": ..., **fields}``
-and come back from them; names are looked up among the files of a room, so that reading a recipe imports nothing else.
+A part's name is the name of its file, and one file defines one part. Parts become plain dicts
+``{"name": ..., **fields}`` and come back from them; names are looked up among the files of a room, so that reading a
+recipe imports nothing else.
 """
 
 from __future__ import annotations
@@ -80,7 +81,7 @@ def suggest(name: str, known: Iterable[str]) -> str:
     return f"did you mean {near[0]!r}? " if near else ""
 
 
-def room_of(kind: type) -> str | None:
+def room_of(kind: Any) -> str | None:
     """The room whose parts are of this kind, or None."""
     return next((room for room, base in ROOMS.items() if isinstance(kind, type) and issubclass(kind, base)), None)
 
@@ -100,7 +101,9 @@ def to_plain(value: Any) -> Any:
         return [to_plain(v) for v in value]
     if value is None or isinstance(value, bool | int | float | str):
         return value
-    raise TypeError(f"a recipe holds parts, numbers, strings and lists of these, but met {type(value).__name__}: {value!r}")
+    raise TypeError(
+        f"a recipe holds parts, numbers, strings and lists of these, but met {type(value).__name__}: {value!r}"
+    )
 
 
 def from_plain(hint: Any, plain: Any, where: str = "recipe") -> Any:

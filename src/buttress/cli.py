@@ -2,7 +2,8 @@
 
 A command that takes a ``recipe`` gets a first argument DATA and a flag for every part and every setting of a part:
 ``buttress train DATA --decoder pixelcnn --decoder.layers 8``. The defaults are the baseline for that data (or the file
-given with ``--recipe``), so that ``--decoder.layers 8`` alone changes just that. A new part or command needs no line here.
+given with ``--from``), so that ``--decoder.layers 8`` alone changes just that. A new part or command needs no line
+here.
 """
 
 from __future__ import annotations

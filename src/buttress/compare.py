@@ -1,7 +1,7 @@
 """Every remedy on the same baseline: same data, decoder, budget and seeds by construction.
 
-The result is a folder: ``comparison.json`` and, inside, one run folder per arm and seed. A comparison that was interrupted
-goes on where it stopped: finished runs are kept, a half-finished one resumes from its checkpoint.
+The result is a folder: ``comparison.json`` and, inside, one run folder per arm and seed. A comparison that was
+interrupted goes on where it stopped: finished runs are kept, a half-finished one resumes from its checkpoint.
 """
 
 from __future__ import annotations
@@ -178,7 +178,7 @@ def _run_one(
     """Train and diagnose one run in this process, or take up what is there; seconds of training."""
     import torch
 
-    from buttress.report.examples import save_run_examples
+    from buttress.showcase import save_run_examples
     from buttress.training.progress import Watch
     from buttress.training.run import Run, train
 

@@ -78,7 +78,7 @@ class DataSpec:
     tokenizer: str | None = None
 
 
-class Part(ABC):
+class Part(ABC):  # noqa: B024 - the rooms add what must be defined
     """A description of one component: a frozen dataclass, final, named after its file."""
 
     @classmethod
@@ -148,7 +148,7 @@ class PosteriorModule(nn.Module, ABC):
     def latent(self, h: Float[Tensor, "B F"], prior: Distribution, samples: int = 1) -> Latent:
         """Sample z with gradients and say what it costs under ``prior``."""
 
-    def after_step(self) -> None:  # noqa: B027 - most posteriors keep no statistics
+    def after_step(self) -> None:
         """Update statistics that no gradient reaches. Training calls it once after each step."""
 
 
@@ -215,7 +215,7 @@ class Likelihood(Part):
 
 
 class DecoderModule(nn.Module, ABC):
-    """z -> p(x|z). An autoregressive decoder is one too: ``log_prob`` is teacher forcing, ``sample`` the cached loop."""
+    """z -> p(x|z). For an autoregressive one ``log_prob`` is teacher forcing and ``sample`` the cached loop."""
 
     likelihood: LikelihoodModule
 
@@ -280,8 +280,8 @@ class Examples(ABC):
     def batch(self, index: Tensor, rows: slice = slice(None)) -> Tensor:
         """The stored examples ``index[rows]`` as one raw tensor.
 
-        Images uint8 or float (B, C, H, W); sentences int64 (B, T) padded with PAD to the longest of ``index``, whichever
-        ``rows`` are kept, so that the shards of one global batch have one shape; tables float32 (B, D).
+        Images uint8 or float (B, C, H, W); sentences int64 (B, T) padded with PAD to the longest of ``index``,
+        whichever ``rows`` are kept, so that the shards of one global batch have one shape; tables float32 (B, D).
         """
 
 

@@ -2,7 +2,8 @@ r"""What crosses every border: two frozen records, in nats per example.
 
 Letters: S samples of z per example, B examples, G latent groups (dimensions, positions, levels or code slots).
 
-$$ \mathrm{ELBO}(x) = \underbrace{E_q \log p(x|z)}_{-\text{distortion}} - \underbrace{\sum_g \mathrm{KL}_g}_{\text{rate}}
+$$ \mathrm{ELBO}(x) =
+   \underbrace{E_q \log p(x|z)}_{-\text{distortion}} - \underbrace{\textstyle\sum_g \mathrm{KL}_g}_{\text{rate}}
    \qquad \log w = \log p(x|z) + \log p(z) - \log q(z|x) $$
 """
 

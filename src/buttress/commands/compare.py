@@ -40,7 +40,8 @@ def compare(
     names = list(catalogue()) if remedies == "all" else [name.strip() for name in remedies.split(",")]
     if budget is not None:
         recipe = replace(recipe, training=replace(recipe.training, steps=budget))
-    show(recipe, ["none", *(n for n in names if n != "none")] if "none" in names else names, out, seeds, jobs, nll_samples)
+    names.sort(key=lambda name: name != "none")
+    show(recipe, names, out, seeds, jobs, nll_samples)
 
 
 def show(recipe: Recipe, names: list[str], out: Path, seeds: int, jobs: int, nll_samples: int) -> None:
@@ -60,7 +61,7 @@ def show(recipe: Recipe, names: list[str], out: Path, seeds: int, jobs: int, nll
 
 @contextmanager
 def bars(console: Console) -> Iterator[Callable[[str, int, int], None]]:
-    """One progress bar a run: ``with bars(console) as watch: watch(run, step, total)``."""
+    """One progress bar for each run; what it yields is called with (run, step, total)."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress:
         tasks: dict[str, TaskID] = {}

@@ -22,9 +22,9 @@ def demo(out: Path = Path("runs/demo"), steps: int = 540, seeds: int = 1, jobs: 
     """
     from buttress.baseline import baseline
     from buttress.commands.compare import show
-    from buttress.data.mnist5k import MNIST5k
+    from buttress.data.mnist5k import Mnist5k
 
-    data = MNIST5k()
+    data = Mnist5k()
     recipe = baseline(data, data.open().spec)
     recipe = replace(recipe, training=replace(recipe.training, steps=steps, validate_every=60))
     show(recipe, list(ARMS), out, seeds=seeds, jobs=jobs, nll_samples=100)

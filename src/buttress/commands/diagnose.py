@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
+
 __all__ = ["conclude", "diagnose"]
 
 
@@ -25,12 +27,12 @@ def diagnose(run: Path, nll_samples: int = 500, gap_steps: int = 100, mi_example
 
 def conclude(run: Any, **settings: Any) -> None:
     """Diagnose a run, write its report, and print the verdict."""
-    from buttress.report.examples import save_run_examples
     from buttress.report.run import write_report
-    from buttress.report.tables import print_evidence
+    from buttress.report.terminal import verdict_table
+    from buttress.showcase import save_run_examples
 
-    evidence = run.diagnose(**settings)
+    run.diagnose(**settings)
     save_run_examples(run)
     page = write_report(run.folder)
-    print_evidence(evidence)
+    Console().print(verdict_table(run.folder))
     print(f"report: {page}")

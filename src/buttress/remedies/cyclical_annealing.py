@@ -1,4 +1,4 @@
-"""Cyclical annealing: the weight of the rate rises from 0 to 1 several times; each restart begins from informative z."""
+"""Cyclical annealing: the weight of the rate rises from 0 to 1 several times; each restart finds an informative z."""
 
 from __future__ import annotations
 

@@ -20,7 +20,8 @@ def free_bits(recipe: Recipe, per_group: float = 0.25, total: float = 0.0) -> Re
         total: Floor of all groups together, in nats; where it is set, it stands instead of ``per_group``.
     """
     if not isinstance(recipe.objective, ELBO | FreeBits):
-        raise DoesNotFit(f"free_bits puts a floor under the rate of the ELBO, and the objective is "
-                         f"{recipe.objective.name()}")
+        raise DoesNotFit(
+            f"free_bits puts a floor under the rate of the ELBO, and the objective is {recipe.objective.name()}"
+        )
     floor = {"total": total} if total > 0 else {"per_group": per_group}
     return replace(recipe, objective=FreeBits(**floor, beta=recipe.objective.beta, samples=recipe.objective.samples))

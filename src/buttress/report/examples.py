@@ -20,7 +20,7 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 from torch import Tensor
 
-__all__ = ["Examples", "Kind", "load_examples", "save_examples"]
+__all__ = ["Examples", "Kind", "load_examples", "pixels", "save_examples"]
 
 Kind = Literal["image", "text", "table"]
 PARTS = ("samples", "originals", "reconstructions", "interpolations")
@@ -128,10 +128,10 @@ def _prepare(kind: str, name: str, value: Any) -> Any:
     wanted = (4 if kind == "image" else 2) + walks
     if array.ndim != wanted:
         raise ValueError(f"{name} have shape {array.shape}, wanted {wanted} dimensions for kind {kind!r}")
-    return _pixels(array) if kind == "image" else np.ascontiguousarray(array, dtype=np.float32)
+    return pixels(array) if kind == "image" else np.ascontiguousarray(array, dtype=np.float32)
 
 
-def _pixels(array: np.ndarray) -> np.ndarray:
+def pixels(array: np.ndarray) -> np.ndarray:
     """Grey levels 0 to 255; images in which nothing is above 1 are fractions of white."""
     array = np.nan_to_num(array)
     return np.ascontiguousarray((array * (255 if array.max() <= 1 else 1)).round().clip(0, 255).astype(np.uint8))

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-__all__ = ["Picture", "columns", "sheet"]
+__all__ = ["Picture", "columns", "sheet", "tiles"]
 
 GAP = 2  # pixels between tiles
 
@@ -42,6 +42,17 @@ def sheet(images: UInt8[np.ndarray, "N C H W"], across: int, alt: str, width: in
         alt: What the sheet shows.
         width: Largest width in CSS pixels; larger images are shown smaller.
     """
+    canvas = tiles(images, across)
+    file = io.BytesIO()
+    Image.fromarray(canvas, "RGBA").save(file, "PNG", optimize=True)
+    shown = canvas.shape[1] * max(1, width // canvas.shape[1])
+    shown = min(shown, width)
+    height = round(shown * canvas.shape[0] / canvas.shape[1])
+    return Picture("data:image/png;base64," + base64.b64encode(file.getvalue()).decode(), shown, height, alt)
+
+
+def tiles(images: UInt8[np.ndarray, "N C H W"], across: int) -> UInt8[np.ndarray, "Y X 4"]:
+    """The sheet itself: red, green, blue and opacity of every pixel."""
     n, _, h, w = images.shape
     across = max(1, min(across, n))
     canvas = np.zeros((math.ceil(n / across) * (h + GAP) - GAP, across * (w + GAP) - GAP, 4), dtype=np.uint8)
@@ -49,12 +60,7 @@ def sheet(images: UInt8[np.ndarray, "N C H W"], across: int, alt: str, width: in
         top, left = i // across * (h + GAP), i % across * (w + GAP)
         canvas[top : top + h, left : left + w, :3] = np.moveaxis(image if len(image) == 3 else image[:1].repeat(3, 0), 0, -1)
         canvas[top : top + h, left : left + w, 3] = 255
-    file = io.BytesIO()
-    Image.fromarray(canvas, "RGBA").save(file, "PNG", optimize=True)
-    shown = canvas.shape[1] * max(1, width // canvas.shape[1])
-    shown = min(shown, width)
-    height = round(shown * canvas.shape[0] / canvas.shape[1])
-    return Picture("data:image/png;base64," + base64.b64encode(file.getvalue()).decode(), shown, height, alt)
+    return canvas
 
 
 def columns(

@@ -1,0 +1,23 @@
+"""buttress sample RUN."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+__all__ = ["sample"]
+
+
+def sample(run: Path, count: int = 64, out: Path | None = None, seed: int = 0) -> None:
+    """Draw new examples: z from the prior, x from the decoder.
+
+    Args:
+        run: Folder of the run.
+        count: How many.
+        out: File to write; sentences and tables are printed where it is missing.
+        seed: Of all draws.
+    """
+    from buttress.showcase import present
+    from buttress.training.run import Run
+
+    opened = Run.load(run)
+    present(opened, opened.sample(count, seed), out, across=max(1, round(count**0.5)))

@@ -1,0 +1,96 @@
+"""What a run makes, for people to look at: samples, reconstructions and interpolations as pictures, lines or tables."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from pathlib import Path
+from typing import Any, TextIO
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from buttress.data.tokens import decode
+from buttress.parts import DataSpec
+from buttress.report.examples import pixels, save_examples
+from buttress.report.pictures import tiles
+from buttress.training.run import Run
+
+__all__ = ["as_observed", "present", "save_run_examples", "shown", "some_held_out"]
+
+
+def some_held_out(run: Run, count: int, seed: int = 0) -> Tensor:
+    """``count`` stored held-out examples, drawn without replacement."""
+    examples = run.splits().held_out
+    order = torch.randperm(len(examples), generator=torch.Generator().manual_seed(seed))
+    return examples.batch(order[:count].sort().values)
+
+
+def as_observed(run: Run, raw: Tensor, seed: int = 0) -> Tensor:
+    """Stored examples as the model sees them, binarised with the noise of ``seed``."""
+    with torch.random.fork_rng([]):
+        torch.manual_seed(seed)
+        return run.model.observe(raw)
+
+
+def shown(spec: DataSpec, x: Tensor) -> Any:
+    """Examples x of shape (..., *x) as what people read: strings for sentences, the numbers themselves otherwise."""
+    if spec.kind != "text":
+        return x
+    if x.dim() > 2:
+        return [shown(spec, row) for row in x]
+    return decode(spec, x)
+
+
+def save_run_examples(run: Run, count: int = 32, ways: int = 6, seed: int = 0) -> Path:
+    """Write into a run's folder what its report shows.
+
+    Args:
+        run: The run.
+        count: Samples, and held-out examples with their reconstructions.
+        ways: Interpolations, from one held-out example to another.
+        seed: Of all draws.
+    """
+    raw = some_held_out(run, max(count, 2 * ways), seed)
+    ways = min(ways, len(raw) // 2)
+    between = run.interpolate(raw[:ways], raw[ways : 2 * ways], steps=10, seed=seed).transpose(0, 1)
+    spec = run.spec
+    return save_examples(
+        run.folder,
+        spec.kind,
+        samples=shown(spec, run.sample(count, seed)),
+        originals=shown(spec, as_observed(run, raw[:count], seed)),
+        reconstructions=shown(spec, run.reconstruct(raw[:count], seed)),
+        interpolations=shown(spec, between),
+        columns=spec.columns,
+    )
+
+
+def present(run: Run, rows: Tensor, out: Path | None, across: int) -> None:
+    """Show examples: sentences as lines, tables as CSV, images as a PNG of tiles.
+
+    Args:
+        run: Whose examples they are.
+        rows: The examples, shape (N, *x).
+        out: The file to write; None prints, or for images writes ``samples.png`` into
+            the run's folder.
+        across: Images in a row of the picture.
+    """
+    if run.spec.kind == "image":
+        out = out or run.folder / "samples.png"
+        Image.fromarray(tiles(pixels(rows.float().numpy()), across), "RGBA").save(out)
+    elif out is None:
+        _write(run.spec, rows, sys.stdout)
+    else:
+        with out.open("w", encoding="utf-8", newline="") as file:
+            _write(run.spec, rows, file)
+    if out is not None:
+        print(out)
+
+
+def _write(spec: DataSpec, rows: Tensor, file: TextIO) -> None:
+    if spec.kind == "text":
+        file.writelines(f"{line}\n" for line in decode(spec, rows))
+    else:
+        csv.writer(file, lineterminator="\n").writerows([spec.columns, *rows.tolist()])
