@@ -47,16 +47,14 @@ class Source:
     notes: tuple[str, ...] = ()
 
     def cast(self, rows: Array) -> Array:
-        """Stored rows as examples: (n, C, H, W) uint8 or float32 (a true bit is 255), or (n, D) float32."""
+        """Stored rows as examples: (n, C, H, W) uint8, or float32 from floats and bits, or (n, D) float32."""
         if self.layout == "NHW":
             rows = rows[:, None]
         elif self.layout == "NHWC":
             rows = rows.transpose(0, 3, 1, 2)
-        if self.layout == "ND" or rows.dtype.kind == "f":
+        if self.layout == "ND" or rows.dtype.kind in "fb":
             with np.errstate(over="ignore"):  # what becomes infinite is refused by name
                 rows = rows.astype(np.float32, copy=False)
-        elif rows.dtype.kind == "b":
-            rows = rows * np.uint8(255)
         return np.ascontiguousarray(rows if rows.dtype.kind == "f" else rows.astype(np.uint8, copy=False))
 
     def site(self, place: tuple[int, ...]) -> str:
@@ -217,7 +215,7 @@ class _Range:
         elif self.source.rows.dtype == np.uint8 and self.high <= 1:
             raise ValueError(
                 f"{self.source.where}: the largest value is 1, but bytes mean 0 to 255; "
-                "if these are black and white, try saving them as bool or times 255"
+                "if these are black and white, try saving them as bool, which are read as 0.0 and 1.0"
             )
 
     def _constant_columns(self, moments: Moments) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from PIL.Image import Image
@@ -19,7 +19,7 @@ from buttress.data.arrays import Layout, Source, open_rows
 from buttress.data.memory import Array, Rows, cached, file_key, name_at, read_json, row_name
 from buttress.data.pictures import ENDINGS, Pictures, decode_all
 from buttress.data.split import Division
-from buttress.parts import Data, Splits
+from buttress.parts import Data, Kind, Splits
 
 __all__ = ["Images"]
 
@@ -28,7 +28,7 @@ _VERSION = 1  # of what is in the cache
 
 @dataclass(frozen=True)
 class Images(Data):
-    """Images, read as uint8 from 0 to 255 (booleans as 0 and 255) or as floats as they are stored.
+    """Images, read as uint8 from 0 to 255 or as floats as they are stored (booleans as 0.0 and 1.0).
 
     A folder or a dataset is decoded once, into the cache (see :func:`buttress.data.memory.cache_dir`); arrays are read
     from where they are, so that memory does not grow with the data.
@@ -53,6 +53,8 @@ class Images(Data):
     Errors:
         ValueError: On anything that could only fail later; says which file and row, and what to try.
     """
+
+    kind: ClassVar[Kind] = "image"
 
     path: str
     key: str | None = None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Float
@@ -17,7 +17,7 @@ from torch import Tensor
 from buttress.data.arrays import Source, open_rows
 from buttress.data.memory import Rows, row_name
 from buttress.data.split import Division
-from buttress.parts import Data, Splits
+from buttress.parts import Data, Kind, Splits
 
 __all__ = ["LinearGaussian"]
 
@@ -43,6 +43,8 @@ class LinearGaussian(Data):
         >>> data.open().spec.shape, data.weight.shape
         ((3,), torch.Size([3, 1]))
     """
+
+    kind: ClassVar[Kind] = "table"
 
     dim: int = 8
     latent_dim: int = 2

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -19,7 +20,7 @@ from torch import Tensor, nn
 
 from buttress.data.memory import Rows, cached, row_name
 from buttress.data.tokens import SPECIAL, TokenExamples, word_tokenizer
-from buttress.parts import BOS, EOS, Data, DataSpec, Splits
+from buttress.parts import BOS, EOS, Data, DataSpec, Kind, Splits
 
 __all__ = ["Generator", "LstmText"]
 
@@ -52,6 +53,8 @@ class LstmText(Data):
         >>> data.generator().log_prob(x, torch.zeros(3, 1)).shape
         torch.Size([3])
     """
+
+    kind: ClassVar[Kind] = "text"
 
     latent_dim: int = 1
     spread: float = 2.0

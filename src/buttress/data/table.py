@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from buttress.data.arrays import Source, open_rows
 from buttress.data.delimited import Asked
 from buttress.data.memory import Rows, cached, file_key, name_at, read_json, row_name
 from buttress.data.split import Division
-from buttress.parts import Data, Splits
+from buttress.parts import Data, Kind, Splits
 
 __all__ = ["Table"]
 
@@ -42,6 +42,8 @@ class Table(Data):
     Errors:
         ValueError: On anything that could only fail later; says which file, row and column, and what to try.
     """
+
+    kind: ClassVar[Kind] = "table"
 
     path: str
     columns: tuple[str, ...] = ()
