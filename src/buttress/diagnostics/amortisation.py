@@ -4,8 +4,8 @@ $$ \Delta(x) = \max_{\lambda} \mathrm{ELBO}(x; q_\lambda) - \mathrm{ELBO}(x; q(z
 
 Cremer et al. 2018. The decoder and the prior are frozen. q is refined by Adam from where the encoder put it, with fresh
 antithetic noise at every step and a step size that falls to zero. Whether the refined q is kept is decided, for each
-example, on other samples than those that measure the gain: so the gain is not optimistic, and at most noise below zero.
-It is a lower bound of the gap, since the search may not have arrived.
+example and for all together, on other samples than those that measure the gain: so the gain is not optimistic, and zero
+where there is nothing to gain. It is a lower bound of the gap, since the search may not have arrived.
 
 If the decoder ignores z nothing is gained but rate; if it would use z but q does not tell it, the gap is large and the
 decoder gains: then inference lags behind (He et al. 2019).
@@ -22,7 +22,7 @@ from torch.distributions import Distribution, Independent, MultivariateNormal, N
 
 from buttress.diagnostics.estimate import Estimate, mean
 from buttress.diagnostics.evaluation import blocks, choose, count, decode, draw, evaluating, noise, pairs_at_once
-from buttress.diagnostics.families import closed_form_kl, normal
+from buttress.diagnostics.families import closed_form_kl, factors, normal
 from buttress.diagnostics.protocol import Batches, Model
 
 __all__ = ["Refinement", "amortisation_gap", "refinement"]
@@ -66,30 +66,40 @@ def refinement(
         steps: Of Adam, with one antithetic pair of samples each.
         examples: At most so many: a random choice of the data where there is more. None for all.
         learning_rate: First step size, in standard deviations of q.
-        samples: Fresh samples per example that measure the gain, and as many that decide what to keep.
+        samples: Fresh samples per example, in antithetic pairs, that measure the gain, and as many that decide what
+            to keep.
         seed: Of the choice and the noise.
 
     Errors:
-        ValueError: steps is below 1 or samples below 2.
+        ValueError: steps is below 1, or samples is not an even number.
     """
-    if steps < 1 or samples < 2:
-        raise ValueError(f"amortisation gap: got {steps} steps and {samples} samples, wanted at least 1 and 2")
+    if steps < 1 or samples < 2 or samples % 2:
+        raise ValueError(
+            f"amortisation gap: got {steps} steps and {samples} samples, wanted 1 or more steps and 2, 4, 6 ... samples"
+        )
     rows: list[tuple[Tensor, ...]] = []
     with evaluating(model, seed), torch.backends.cudnn.flags(enabled=False):  # cuDNN has no backward in eval mode
-        keep = choose(count(batches), examples, seed)
-        for index, x in blocks(batches, keep=keep):
+        chosen = choose(count(batches), examples, seed)
+        for index, x in blocks(batches, keep=chosen):
             for i, few in zip(*(t.split(max(1, pairs_at_once(x) // 2)) for t in (index, x)), strict=True):
                 search = _Search(model, few, i, seed)
                 if search.obstacle:
-                    return _none(count(batches) if keep is None else len(keep), search.obstacle)
+                    return _none(count(batches) if chosen is None else len(chosen), search.obstacle)
                 rows.append(search.measure(search.run(steps, learning_rate), samples))
-    gap, gain, rate = (torch.cat(column).cpu() for column in zip(*rows, strict=True))
-    method = f"Adam, {steps} steps of {learning_rate} on {len(gap)} examples; {samples} fresh samples"
+    hint, saved, rate, refined = (torch.cat(column).cpu() for column in zip(*rows, strict=True))
+    keep = (hint > 0) & _convincing(hint)
+    saved, refined = torch.where(keep, saved, 0), torch.where(keep, refined, rate)
+    method = f"Adam, {steps} steps of {learning_rate} on {len(rate)} examples; {samples} fresh samples"
     return Refinement(
-        mean(gap, method, note="a lower bound: the search may not have arrived"),
-        mean(gain, method, note="distortion that the decoder saves with the refined q"),
-        mean(rate, method, note="rate of the refined q"),
+        mean(saved + rate - refined, method, note="a lower bound: the search may not have arrived"),
+        mean(saved, method, note="distortion that the decoder saves with the refined q"),
+        mean(refined, method, note="rate of the refined q"),
     )
+
+
+def _convincing(gain: Float[Tensor, " N"]) -> bool:
+    """Whether the search gained anything at all: more than two standard errors."""
+    return bool(gain.mean() > (2 * gain.std() / len(gain) ** 0.5 if len(gain) > 1 else 0))
 
 
 def amortisation_gap(
@@ -125,7 +135,7 @@ class _Search:
     def _obstacle(self) -> str:
         """Why this q cannot be refined, or nothing."""
         if normal(self.start) is None and type(self.start) is not MultivariateNormal:
-            return f"a q of type {type(self.start).__name__} cannot be refined; only Gaussian families can"
+            return f"a q of type {type(factors(self.start)).__name__} cannot be refined; only Gaussian families can"
         with torch.enable_grad():
             z = draw(self.start, self.index, 2, self.seed, "probe").detach().requires_grad_()
             value = decode(self.model, self.x, z)
@@ -163,23 +173,17 @@ class _Search:
         rate = q.log_prob(z) - self.prior.log_prob(z) if exact is None else exact.reshape(len(self.x), -1).sum(1)
         return -decode(self.model, self.x, z), rate.double()
 
-    def measure(self, end: Distribution, samples: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Gain, distortion saved and rate, with fresh noise that start and end share."""
-        better = self._better(end, samples)
+    def measure(self, end: Distribution, samples: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Gain by samples that only decide, then by others: distortion saved, rate at the start, rate at the end."""
+        hints = [sum(self._fresh(q, samples, "keep")) for q in (self.start, end)]
         (before, rate), (after, refined) = (self._fresh(q, samples, "gain") for q in (self.start, end))
-        saved = torch.where(better, (before - after).mean(0), 0)
         rate, refined = (r.expand_as(before).mean(0) for r in (rate, refined))
-        kept = torch.where(better, refined, rate)
-        return saved + rate - kept, saved, kept
-
-    def _better(self, end: Distribution, samples: int) -> Tensor:
-        """Of which examples the end is better by more than a standard error of the samples."""
-        before, after = (sum(self._fresh(q, samples, "keep")) for q in (self.start, end))
-        gain = torch.as_tensor(before - after)
-        return gain.mean(0) > gain.std(0) / samples**0.5
+        return torch.as_tensor(hints[0] - hints[1]).mean(0), (before - after).mean(0), rate, refined
 
     def _fresh(self, q: Distribution, samples: int, stream: str) -> tuple[Tensor, Tensor]:
-        return self._halves(q, _at(q, noise(self.index, samples, q.event_shape, self.seed, stream)))
+        """Distortion and rate at antithetic samples."""
+        e = noise(self.index, samples // 2, q.event_shape, self.seed, stream)
+        return self._halves(q, _at(q, torch.cat([e, -e])))
 
 
 def _unit(q: Distribution, p: Distribution) -> Tensor:

@@ -1,0 +1,78 @@
+import json
+
+import pytest
+from closed_forms import data
+
+from buttress.diagnostics.diagnose import STAGES, diagnose
+from buttress.diagnostics.estimate import Estimate
+from buttress.diagnostics.evidence import Evidence, Groups, Verdict
+
+
+def made_up():
+    estimates = {"elbo": Estimate(-1.5, 0.1, 9, "Monte Carlo"), "nll": Estimate(float("nan"), float("inf"), 9, "m")}
+    verdict = Verdict("collapsed", None, ("because", "so"), ("kl_annealing",))
+    return Evidence(9, "image", estimates, Groups(("a",), (0.5,), (None,), (0.1,)), {"seed": 3}, verdict)
+
+
+def test_json_and_back(tmp_path):
+    evidence = made_up()
+    assert Evidence.from_json(evidence.to_json()) == evidence
+    evidence.save(tmp_path / "evidence.json")
+    assert Evidence.load(tmp_path / "evidence.json") == evidence
+
+
+def test_the_layout():
+    plain = json.loads(made_up().to_json())
+    assert list(plain) == ["format", "n", "kind", "units", "estimates", "groups", "settings", "verdict"]
+    assert (plain["format"], plain["units"]) == (1, "nats per example")
+    assert list(plain["estimates"]["elbo"]) == ["value", "error", "n", "method", "ceiling", "note"]
+    assert list(plain["groups"]) == ["names", "rate", "rate_error", "variance_of_mean"]
+    assert list(plain["verdict"]) == ["state", "cause", "reasons", "advice"]
+
+
+def test_what_is_not_finite_is_null_with_a_note():
+    text = made_up().to_json()
+    plain = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
+    assert plain["estimates"]["nll"] == {
+        "value": None,
+        "error": None,
+        "n": 9,
+        "method": "m",
+        "ceiling": None,
+        "note": "not finite: nan",
+    }
+
+
+@pytest.mark.parametrize("text", ['{"format": 2}', "[]", '{"format": 1}'])
+def test_what_is_no_evidence_is_refused(text):
+    with pytest.raises(ValueError, match="evidence:"):
+        Evidence.from_json(text)
+
+
+def test_diagnosing_gives_every_number_and_says_how():
+    model, batches = data(60)
+    stages = []
+    evidence = diagnose(
+        model.vae(),
+        batches,
+        nll_samples=3,
+        gap_steps=3,
+        seed=7,
+        groups=["a", "b"],
+        progress=lambda name, done, total: stages.append((name, done, total)),
+    )
+    assert {
+        "elbo", "distortion", "rate", "active_units", "mutual_information", "aggregate_kl", "nll",
+        "effective_sample_size", "bits_per_dim", "worth_shuffled", "worth_prior", "amortisation_gap",
+    } <= set(evidence.estimates)  # fmt: skip
+    assert all(e.value is not None and e.method for e in evidence.estimates.values())
+    assert (evidence.n, evidence.kind, evidence.settings["seed"]) == (60, "table", 7)
+    assert evidence.groups.names == ("a", "b") and None not in evidence.groups.rate
+    assert stages == [(name, i, len(STAGES)) for i, name in enumerate(STAGES)]
+    assert Evidence.from_json(evidence.to_json()) == evidence
+
+
+def test_a_rate_without_groups_leaves_the_variance_curve():
+    model, batches = data(60)
+    groups = diagnose(model, batches, nll_samples=0, gap_steps=0).groups
+    assert groups.names == ("z0", "z1") and groups.rate == (None, None) and None not in groups.variance_of_mean

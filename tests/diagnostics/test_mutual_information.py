@@ -1,0 +1,126 @@
+import math
+from typing import ClassVar
+
+import pytest
+import torch
+from closed_forms import close, data, normals, toy
+from torch.distributions import Distribution, Normal, constraints
+
+from buttress.diagnostics.mutual_information import aggregate_kl, information, mutual_information
+from buttress.diagnostics.rate import bound
+
+
+@pytest.mark.parametrize("progress", [0.3, 1.0])
+def test_both_halves_agree_with_the_linear_vae(progress):
+    model, batches = data(2000)
+    vae = model.lagging(progress)
+    assert close(mutual_information(vae, batches), vae.mutual_information())
+    assert aggregate_kl(vae, batches).value == pytest.approx(vae.aggregate_kl(), abs=0.1)
+
+
+def test_a_full_covariance_goes_the_general_way_and_agrees():
+    model, batches = data(1000)
+    assert close(mutual_information(model, batches), model.mutual_information())
+
+
+@pytest.mark.parametrize("n", [2, 10, 600])
+def test_posteriors_far_apart_give_log_n_and_say_that_it_is_the_ceiling(n):
+    model = toy(lambda x: normals(x, 0.01))
+    found = information(model, list(torch.arange(float(n))[:, None].split(4)))
+    assert found.mutual_information.value == pytest.approx(math.log(n), abs=1e-9)
+    assert found.mutual_information.ceiling == pytest.approx(math.log(n))
+    assert "at its ceiling: a lower bound" in found.mutual_information.note
+    assert "upper bound" in found.aggregate_kl.note
+
+
+def test_the_ceiling_is_never_passed():
+    for seed in range(20):
+        found = mutual_information(toy(lambda x: normals(x, 0.3)), [torch.randn(30, 1)], seed=seed)
+        assert found.value <= found.ceiling
+
+
+def test_the_ceiling_is_that_of_the_whole_data_not_of_a_batch():
+    model = toy(lambda x: normals(x, 0.01))
+    found = mutual_information(model, list(torch.arange(320.0)[:, None].split(32)))
+    assert found.value == pytest.approx(math.log(320)) and found.value > math.log(32) + 2
+
+
+def test_a_cap_is_stated():
+    found = mutual_information(toy(lambda x: normals(x, 0.01)), [torch.arange(100.0)[:, None]], examples=40)
+    assert (found.n, found.ceiling) == (40, pytest.approx(math.log(40))) and "N = 40" in found.note
+
+
+def test_q_equal_to_the_prior_gives_nothing():
+    model = toy(lambda x: normals(torch.zeros(len(x), 3)), latents=3)
+    found = information(model, [torch.randn(500, 2)])
+    assert found.mutual_information.value == pytest.approx(0, abs=1e-9)
+    assert found.aggregate_kl.value == pytest.approx(0, abs=1e-5)
+    assert "ceiling" not in found.mutual_information.note
+
+
+def mixture(x, scale):
+    """Truth by quadrature: I and KL(q || p) of the mixture of N(x_n, scale^2)."""
+    z = torch.linspace(-12, 12, 20001).double()
+    q = Normal(x.double(), scale).log_prob(z)
+    whole, p = q.logsumexp(0) - math.log(len(x)), Normal(0.0, 1.0).log_prob(z)
+    information = torch.trapezoid(q.exp() * (q - whole), z).mean().item()
+    return information, torch.trapezoid(whole.exp() * (whole - p), z).item()
+
+
+@pytest.mark.parametrize("scale", [0.2, 1.0])
+def test_the_rate_splits_on_a_mixture_as_by_quadrature(scale):
+    x = torch.tensor([[-2.0], [-0.5], [0.1], [2.5]])
+    model = toy(lambda x: normals(x, scale))
+    found = information(model, [x], samples=20_000)
+    one, other = mixture(x, scale)
+    assert found.mutual_information.value == pytest.approx(one, abs=0.02)
+    assert found.aggregate_kl.value == pytest.approx(other, abs=0.04)
+    rate = bound(model, [x]).rate.value
+    assert rate == pytest.approx(one + other, abs=1e-3)
+    assert found.mutual_information.value + found.aggregate_kl.value == pytest.approx(rate, abs=0.04)
+
+
+class Plain(Distribution):
+    """A normal that nothing is known about."""
+
+    arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}
+    support = constraints.real_vector
+
+    def __init__(self, inner):
+        self.inner = inner
+        super().__init__(inner.batch_shape, inner.event_shape, validate_args=False)
+
+    def sample(self, shape=()):
+        return self.inner.sample(shape)
+
+    def log_prob(self, z):
+        return self.inner.log_prob(z)
+
+
+def test_the_fast_way_for_normals_equals_the_general_one():
+    from buttress.diagnostics.mutual_information import _Aggregate
+
+    loc, scale = 30 + torch.randn(50, 4).double(), torch.rand(50, 4).double() * 0.1 + 1e-3
+    fast, slow = ([kind(normals(loc, scale))] for kind in (lambda q: q, Plain))
+    z = normals(loc, scale).sample((3,))
+    for one, other in zip(
+        _Aggregate(fast, 50).log_prob(z, torch.arange(50)),
+        _Aggregate(slow, 50).log_prob(z, torch.arange(50)),
+        strict=True,
+    ):
+        assert torch.allclose(one, other, atol=1e-6)
+
+
+def test_any_distribution_will_do():
+    x = torch.tensor([[-2.0], [2.5]])
+    found = mutual_information(toy(lambda x: Plain(normals(x, 1.0))), [x], samples=20_000)
+    assert found.value == pytest.approx(mixture(x, 1.0)[0], abs=0.02)
+
+
+def test_its_standard_error_is_honest():
+    model, _ = data()
+    vae, values = model.lagging(0.5), []
+    for seed in range(60):
+        values.append(mutual_information(vae, [model.sample(300, seed=seed)[0]], seed=seed))
+    spread = torch.tensor([v.value for v in values]).std().item()
+    assert spread == pytest.approx(sum(v.error for v in values) / 60, rel=0.35)

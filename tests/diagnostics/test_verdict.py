@@ -1,0 +1,122 @@
+import pytest
+import torch
+from closed_forms import data, normals, toy
+
+from buttress.diagnostics.diagnose import diagnose
+from buttress.diagnostics.estimate import Estimate
+from buttress.diagnostics.verdict import COLLAPSED, DEGENERATE, IGNORED, LAGS, PARTLY, USED, judge
+from buttress.exact import LinearVAE
+
+
+def made_up(**values):
+    """Estimates of a healthy image model, with some changed; a pair is (value, error)."""
+    healthy = {
+        "rate": 20.0,
+        "mutual_information": 6.5,
+        "aggregate_kl": 13.5,
+        "worth_shuffled": (100.0, 1.0),
+        "active_units": 12.0,
+        "effective_beta": (0.9, 0.01),
+        "amortisation_gap": (3.0, 0.1),
+        "decoder_gain": (2.0, 0.1),
+    }
+    found = {}
+    for name, value in (healthy | values).items():
+        number, error = value if isinstance(value, tuple) else (value, None)
+        ceiling = 6.9 if name == "mutual_information" else 16.0 if name == "active_units" else None
+        found[name] = Estimate(number, error, 1000, "made up", ceiling)
+    return found
+
+
+def test_a_healthy_model_is_used_although_its_information_is_at_the_ceiling():
+    verdict = judge(made_up(), "image")
+    assert (verdict.state, verdict.cause, verdict.advice) == (USED, None, ())
+    assert any("at its ceiling" in reason for reason in verdict.reasons)
+
+
+def test_a_rate_that_nobody_reads_is_not_use():
+    """The trap of free bits: the rate sits at its floor and carries nothing."""
+    verdict = judge(
+        made_up(rate=8.0, mutual_information=5.0, worth_shuffled=(0.01, 0.02), decoder_gain=(0.0, 0.0)), "image"
+    )
+    assert (verdict.state, verdict.cause) == (COLLAPSED, IGNORED)
+    assert "free_bits" not in verdict.advice and verdict.advice[:2] == ("kl_annealing", "local_decoder")
+    assert any("8 nats is paid" in reason for reason in verdict.reasons)
+
+
+def test_a_q_that_says_nothing_is_collapse_whatever_noise_the_worth_has():
+    verdict = judge(made_up(rate=0.02, mutual_information=0.01, worth_shuffled=(0.8, 0.9)), "text")
+    assert verdict.state == COLLAPSED
+
+
+@pytest.mark.parametrize(("carried", "state"), [(0.05, COLLAPSED), (0.3, PARTLY), (0.8, USED)])
+def test_what_z_carries_decides(carried, state):
+    verdict = judge(made_up(rate=carried, mutual_information=carried, worth_shuffled=(carried, 0.01)), "image")
+    assert verdict.state == state
+
+
+def test_most_of_the_rate_wasted_is_partly_used():
+    verdict = judge(
+        made_up(rate=8.0, mutual_information=5.0, worth_shuffled=(2.0, 0.1), decoder_gain=(0.1, 0.01)), "text"
+    )
+    assert (verdict.state, verdict.cause) == (PARTLY, IGNORED) and "word_dropout" in verdict.advice
+
+
+@pytest.mark.parametrize(
+    ("gap", "gain", "cause"),
+    [
+        ((2.0, 0.2), (3.0, 0.2), LAGS),
+        ((2.0, 0.2), (0.0, 0.0), IGNORED),  # only rate is gained
+        ((0.05, 0.01), (0.05, 0.01), IGNORED),  # too little to leave collapse
+        ((0.5, 0.4), (0.6, 0.4), IGNORED),  # an accident
+    ],
+)
+def test_the_cause_of_collapse(gap, gain, cause):
+    silent = {"rate": 0.01, "mutual_information": 0.01, "worth_shuffled": (0.0, 0.01)}
+    verdict = judge(made_up(**silent, amortisation_gap=gap, decoder_gain=gain), "text")
+    assert (verdict.state, verdict.cause) == (COLLAPSED, cause)
+    assert verdict.advice[0] == ("aggressive" if cause == LAGS else "kl_annealing")
+
+
+def test_without_a_gap_the_cause_is_not_guessed():
+    estimates = made_up(rate=0.0, mutual_information=0.0, worth_shuffled=(0.0, 0.0))
+    del estimates["amortisation_gap"]
+    verdict = judge(estimates, "table")
+    assert verdict.cause is None and any("left out" in reason for reason in verdict.reasons)
+
+
+def test_a_point_is_an_autoencoder():
+    verdict = judge(made_up(rate=150.0, aggregate_kl=143.0, effective_beta=(0.001, 0.0001)), "image")
+    assert verdict.state == DEGENERATE and any("0.001" in reason for reason in verdict.reasons)
+    assert judge(made_up(rate=150.0, aggregate_kl=143.0, effective_beta=(0.5, 0.0)), "image").state == USED
+
+
+def test_a_verdict_needs_its_numbers():
+    with pytest.raises(ValueError, match="worth_shuffled"):
+        judge(made_up(worth_shuffled=(float("nan"), None)), "image")
+
+
+def quick(model, batches):
+    return diagnose(model, batches, nll_samples=2, gap_steps=60, gap_examples=80)
+
+
+def test_verdicts_on_linear_models():
+    model, batches = data(300)
+    assert quick(model, batches).verdict.state == USED
+    assert quick(model.vae(), batches).verdict.state == USED
+    lagging = quick(model.lagging(), batches).verdict
+    assert (lagging.state, lagging.cause, lagging.advice[0]) == (COLLAPSED, LAGS, "aggressive")
+    collapsed = quick(model.collapsed(), batches).verdict
+    assert (collapsed.state, collapsed.cause) == (COLLAPSED, IGNORED)
+
+
+def test_a_linear_autoencoder_is_found_out():
+    model, batches = data(300)
+    inverse = torch.linalg.pinv(model.weight)
+    point = LinearVAE(model, inverse, torch.full((2,), 1e-8).double())
+    assert quick(point, batches).verdict.state == DEGENERATE
+
+
+def test_a_floor_that_is_paid_for_nothing_is_found_out():
+    verdict = quick(toy(lambda x: normals(3 * x, 0.5), latents=2), [torch.randn(200, 2)]).verdict
+    assert (verdict.state, verdict.cause) == (COLLAPSED, IGNORED)
