@@ -65,6 +65,12 @@ def test_bernoulli_draws_the_same_for_one_process_and_two():
     torch.testing.assert_close(half, whole[3:])
 
 
+def test_bernoulli_draws_ones_as_often_as_its_mean_says():
+    p = Bernoulli().build(IMAGE)
+    q = p(parameters(p, 1, 2))
+    torch.testing.assert_close(q.sample((20_000,)).mean(0), q.mean, atol=0.015, rtol=0)
+
+
 def test_bernoulli_without_chance():
     raw = torch.tensor([[[[0, 127, 128, 255]]]], dtype=torch.uint8)
     threshold = Bernoulli("threshold").build(DataSpec("image", (1, 1, 4)))
@@ -153,6 +159,8 @@ def test_choose_follows_the_cumulative_probabilities():
     logits = torch.tensor([0.2, 0.0, 0.5, 0.3]).log()
     edges = torch.tensor([0.0, 0.1999, 0.2001, 0.6999, 0.7001, 1 - 2**-24])
     assert choose(logits.expand(6, 4), edges[:, None]).flatten().tolist() == [0, 0, 2, 2, 3, 3]
+    never = torch.tensor([-math.inf, 0.0, -math.inf])
+    assert choose(never.expand(2, 3), torch.tensor([[0.0], [1 - 2**-24]])).flatten().tolist() == [1, 1]
 
 
 # Gaussian
