@@ -7,7 +7,7 @@ $\sum_b p(x_b | z) \le 1$. An average over pixels or tokens in place of the sum 
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Shaped
 from torch import Tensor
 from torch.distributions import Distribution
 
@@ -153,15 +153,15 @@ def _close(one: Tensor, other: Tensor) -> bool:
     return torch.allclose(one.double(), other.double(), rtol=1e-3, atol=1e-2)
 
 
-def _mass(model: Model, x: Tensor, z: Float[Tensor, "S B *event"]) -> None:
+def _mass(model: Model, x: Tensor, z: Shaped[Tensor, "S B *event"]) -> None:
     """Different discrete examples must share a probability of one."""
     distinct, real = x.unique(dim=0), x.is_floating_point()
     if len(distinct) < 4 or x[0].numel() < (16 if real else 2) or (real and not ((x == 0) | (x == 1)).all()):
         return
     value = model.log_likelihood(distinct, z[:1, :1].expand(1, len(distinct), *z.shape[2:]))
     total = value.double().exp().sum().item()
-    # a density of zeros and ones may add up to more than one, but hardly with all its logarithms in [-1, 0]
-    if total > 1.01 and bool((value <= 0).all()) and (not real or bool((value > -1).all())):
+    # a density of zeros and ones may add up to more than one, but hardly with all its logarithms in [-2, 0]
+    if total > 1.01 and bool((value <= 0).all()) and (not real or bool((value > -2).all())):
         raise ValueError(
             f"under one and the same z, log_likelihood gives {len(distinct)} different examples probabilities that add "
             f"up to {total:.3g}, and a probability mass adds up to at most 1. Is it averaged over pixels or tokens? "

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 from torch.distributions import Distribution, MultivariateNormal
 
@@ -111,7 +111,7 @@ def noise(
 
 def draw(
     q: Distribution, index: Int[Tensor, " B"], samples: int, seed: int, stream: str
-) -> Float[Tensor, "S B *event"]:
+) -> Shaped[Tensor, "S B *event"]:
     """Samples of q (batch shape (B,) or ()) for each of the examples ``index``."""
     shared = len(q.batch_shape) == 0
     if (base := normal(q)) is not None:
@@ -130,7 +130,7 @@ def pairs_at_once(x: Tensor) -> int:
     return min(ROWS, max(16, NUMBERS // max(1, weight * x[0].numel())))
 
 
-def decode(model: Model, x: Tensor, z: Float[Tensor, "S B *event"]) -> Float[Tensor, "S B"]:
+def decode(model: Model, x: Tensor, z: Shaped[Tensor, "S B *event"]) -> Float[Tensor, "S B"]:
     """log p(x|z) in float64 nats, a few pairs at a time."""
     pairs = pairs_at_once(x)
     rows = min(len(x), pairs)

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor
 from torch.distributions import Distribution
 
@@ -106,7 +106,7 @@ class _Aggregate:
         self.matrices = _matrices(normals) if len(normals) == len(posteriors) else None
 
     def log_prob(
-        self, z: Float[Tensor, "S B *event"], own: Tensor
+        self, z: Shaped[Tensor, "S B *event"], own: Tensor
     ) -> tuple[Float[Tensor, "S B"], Float[Tensor, "S B"]]:
         """log q(z|x) of z's own example, and log q_N(z). ``own`` are the places of the B examples among the N."""
         flat = z.reshape(-1, *z.shape[2:])
@@ -116,11 +116,11 @@ class _Aggregate:
         mine, marginal = (torch.cat(part).reshape(z.shape[:2]) for part in zip(*parts, strict=True))
         return mine, marginal
 
-    def _few(self, z: Float[Tensor, "C *event"], at: Tensor) -> tuple[Tensor, Tensor]:
+    def _few(self, z: Shaped[Tensor, "C *event"], at: Tensor) -> tuple[Tensor, Tensor]:
         pairs = self._pairs(z)
         return pairs.gather(1, at[:, None])[:, 0], pairs.logsumexp(1) - math.log(self.n)
 
-    def _pairs(self, z: Float[Tensor, "C *event"]) -> Float[Tensor, "C N"]:
+    def _pairs(self, z: Shaped[Tensor, "C *event"]) -> Float[Tensor, "C N"]:
         """log q(z_c|x_n) of all pairs: as matrix products where q is Gaussian, else whatever the family is."""
         if self.matrices is None:
             return torch.cat([q.log_prob(z[:, None]).double() for q in self.posteriors], 1)

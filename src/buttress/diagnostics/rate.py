@@ -15,7 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor
 from torch.distributions import Distribution
 
@@ -48,7 +48,7 @@ class Bound:
     groups_error: Float[Tensor, " G"] | None
 
 
-def kl(q: Distribution, p: Distribution, z: Float[Tensor, "S B *event"]) -> tuple[Float[Tensor, "B *rest"], bool]:
+def kl(q: Distribution, p: Distribution, z: Shaped[Tensor, "S B *event"]) -> tuple[Float[Tensor, "B *rest"], bool]:
     """KL(q || p) of each example in nats and whether it is exact: else the mean of log q - log p over the samples z."""
     exact = closed_form_kl(q, p)
     return ((q.log_prob(z) - p.log_prob(z)).mean(0), False) if exact is None else (exact, True)
