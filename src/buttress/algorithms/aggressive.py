@@ -29,9 +29,9 @@ __all__ = ["Aggressive"]
 class Aggressive(Algorithm):
     """The encoder is brought up to date before every step of the decoder, until mutual information stops rising.
 
-    Source: He et al., Lagging Inference Networks and Posterior Collapse in Variational Autoencoders, 2019, and its code.
-    Deviations: the code stops one short of ``max_inner``; the paper compares the first mutual information with 0 or
-    -1, here the first one always counts as a gain. An "epoch" is ``training.validate_every`` steps.
+    Source: He et al., Lagging Inference Networks and Posterior Collapse in Variational Autoencoders, 2019, with its
+    code. Deviations: the code stops one short of ``max_inner``; it compares the first mutual information with 0 or -1,
+    here the first one always counts as a gain. An "epoch" is ``training.validate_every`` steps.
 
     Args:
         max_inner: Most encoder steps before one decoder step.

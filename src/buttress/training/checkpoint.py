@@ -1,13 +1,14 @@
 """Checkpoints that hold no code: one safetensors file, its tensors by name and everything else as JSON in its header.
 
-A file is written beside its place and moved there when it is whole and on the disk, so that a crash or a full disk leaves
-the file that was there before. A checksum over header and tensors tells a damaged file from a whole one.
+A file is written beside its place and moved there when it is whole and on the disk, so that a crash or a full disk
+leaves the file that was there before. A checksum over header and tensors tells a damaged file from a whole one.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +22,7 @@ from torch import Tensor
 
 __all__ = ["SafeCheckpointIO", "load", "replace_file", "save", "write_text"]
 
-FORMAT = "buttress-1"
+FORMAT = 1
 
 
 def save(path: str | Path, tree: dict[str, Any]) -> None:
@@ -39,8 +40,9 @@ def save(path: str | Path, tree: dict[str, Any]) -> None:
     """
     tensors: dict[str, Tensor] = {}
     text = json.dumps(_describe(tree, "", tensors, {}))
-    metadata = {"format": FORMAT, "tree": text, "crc32": str(_checksum(text, tensors))}
-    replace_file(path, lambda scratch: save_file(tensors, scratch, metadata))
+    header = json.dumps({"format": FORMAT, "crc32": _checksum(text, tensors), "tree": text})
+    # One entry: safetensors writes several in random order, and equal states should be equal files.
+    replace_file(path, lambda scratch: save_file(tensors, scratch, {"buttress": header}))
 
 
 def load(path: str | Path) -> dict[str, Any]:
@@ -55,21 +57,33 @@ def load(path: str | Path) -> dict[str, Any]:
         raise FileNotFoundError(f"{path}: there is no such checkpoint")
     try:
         with safe_open(path, "pt") as file:
-            metadata = file.metadata() or {}
+            header = (file.metadata() or {}).get("buttress")
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
     except (SafetensorError, OSError) as error:
         raise ValueError(f"{path}: {_strange(path)} ({error})") from error
-    if metadata.get("format") != FORMAT:
-        raise ValueError(f"{path}: a safetensors file, but no checkpoint of buttress (its header lacks {FORMAT!r})")
-    if metadata.get("crc32") != str(_checksum(metadata["tree"], tensors)):
+    if header is None:
+        raise ValueError(f"{path}: a safetensors file, but no checkpoint of buttress (its header says nothing of it)")
+    plain = _readable(header)
+    if plain.get("format") != FORMAT:
+        raise ValueError(f"{path}: a checkpoint of format {plain.get('format')!r}, wanted {FORMAT}")
+    if plain.get("crc32") != _checksum(str(plain.get("tree")), tensors):
         raise ValueError(f"{path}: damaged, its checksum is wrong; go back to a copy of it, or train again")
-    return _restore(json.loads(metadata["tree"]), tensors)
+    return _restore(json.loads(plain["tree"]), tensors)
+
+
+def _readable(header: str) -> dict[str, Any]:
+    """The header as JSON; where it is none, one whose checksum cannot be right."""
+    try:
+        plain = json.loads(header)
+    except ValueError:
+        return {"format": FORMAT}
+    return plain if isinstance(plain, dict) else {"format": FORMAT}
 
 
 def replace_file(path: str | Path, write: Callable[[Path], None]) -> None:
     """Put a new file in the place of ``path``, whole or not at all."""
     path = Path(path)
-    scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    scratch = path.with_name(f".{path.name}.tmp")
     try:
         scratch.touch()
         mode = scratch.stat().st_mode  # safetensors lets only the owner read; others may as they may other files
@@ -129,16 +143,15 @@ def _describe(value: Any, where: str, tensors: dict[str, Tensor], known: dict[An
             tensors[known[key]] = value.detach().cpu().contiguous().clone()
         return {"tensor": known[key]}
     if isinstance(value, dict):
-        return {
-            "dict": [[k, _describe(v, f"{where}.{k}" if where else str(k), tensors, known)] for k, v in value.items()]
-        }
+        names = {k: f"{where}.{k}" if where else str(k) for k in value}
+        return {"dict": [[k, _describe(v, names[k], tensors, known)] for k, v in value.items()]}
     if isinstance(value, list | tuple):
         items = [_describe(v, f"{where}.{i}", tensors, known) for i, v in enumerate(value)]
         return {"tuple": items} if isinstance(value, tuple) else items
     if value is None or isinstance(value, bool | int | float | str):
         return value
     raise ValueError(
-        f"a checkpoint holds tensors, numbers, strings and lists and dicts of these, but {where} is {value!r}"
+        f"a checkpoint holds tensors, numbers, strings, lists and dicts of these, but {where} is {value!r}"
     )
 
 
@@ -164,14 +177,15 @@ def _restore(plain: Any, tensors: dict[str, Tensor]) -> Any:
 def _checksum(text: str, tensors: dict[str, Tensor]) -> int:
     value = zlib.crc32(text.encode())
     for name in sorted(tensors):
-        value = zlib.crc32(tensors[name].reshape(-1).view(torch.uint8).numpy(), zlib.crc32(name.encode(), value))
+        raw: Any = tensors[name].reshape(-1).view(torch.uint8).numpy()
+        value = zlib.crc32(raw, zlib.crc32(name.encode(), value))
     return value
 
 
 def _strange(path: Path) -> str:
     """What a file that safetensors cannot read probably is."""
     with path.open("rb") as file:
-        start = file.read(4)
-    if start[:2] == b"PK" or start[:1] == b"\x80":
+        start = file.read(9)
+    if start[:2] == b"PK" or (re.match(rb"\x80[\x02-\x05]", start) and start[8:] not in (b"", b"{")):
         return "a pickled checkpoint, as torch.save makes them; buttress reads only safetensors, which hold no code"
     return "not a whole safetensors file: perhaps cut short, or something else; go back to a copy of it, or train again"

@@ -6,11 +6,13 @@ $$ L = \text{objective}(\text{terms}, t) + \sum_k \mathbb{E}_{S,B}\, \text{penal
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Iterable
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.optim import SGD, Adam, Adamax, AdamW, Optimizer
@@ -19,7 +21,7 @@ from buttress.parts import Objective, Step
 from buttress.recipe import Training
 from buttress.records import Terms
 
-__all__ = ["Descent", "NonFinite", "make_optimizer"]
+__all__ = ["Descent", "NonFinite", "first_non_finite", "first_non_finite_output", "make_optimizer"]
 
 LOOK_EVERY = 25
 """Steps between looks at the gradient's norm where looking makes the processor wait (not on a CPU)."""
@@ -50,7 +52,7 @@ class Descent:
         """
         for parameter in self.parameters:
             parameter.grad = None
-        terms = self.model(x, self.objective.samples)
+        terms = self._terms(x)
         penalties = {name: value.mean() for name, value in terms.latent.penalty.items()}
         loss = self.objective(terms, step.number) + sum(penalties.values())
         step.backward(loss)
@@ -65,13 +67,21 @@ class Descent:
             **{name: value.detach() for name, value in penalties.items()},
         }
 
+    def _terms(self, x: Tensor) -> Terms:
+        try:
+            return self.model(x, self.objective.samples)
+        except ValueError as error:  # torch's distributions refuse NaN, but know no names
+            if name := first_non_finite_output(self.model, x):
+                raise NonFinite(f"{name} became NaN or infinite") from error
+            raise
+
     def _tame(self, number: int, terms: Terms, loss: Float[Tensor, ""]) -> None:
         """Clip, and look whether all is finite: one norm serves both."""
         gradients = [p.grad for p in self.parameters if p.grad is not None]
         norm = torch.nn.utils.get_total_norm(gradients)
         if norm.device.type == "cpu" or number % LOOK_EVERY == 0:
             if not math.isfinite(norm.item() + loss.item()):
-                raise NonFinite(f"{first_non_finite(self.model, terms, loss)} became NaN or infinite")
+                raise NonFinite(f"{_first_of_all(first_non_finite(self.model, terms, loss))} became NaN or infinite")
             if self.clip is None or norm.item() <= self.clip:
                 return
         if self.clip is not None:
@@ -90,8 +100,38 @@ def make_optimizer(parameters: Iterable[nn.Parameter], training: Training) -> Op
     return kind(list(parameters), lr=training.learning_rate, **fast)
 
 
-def first_non_finite(model: nn.Module, terms: Terms, loss: Tensor) -> str:
-    """The name of the first tensor that is not finite, in the order in which a step computes them."""
+def first_non_finite_output(model: nn.Module, x: Tensor) -> str | None:
+    """The name of the first parameter, or else of the first module's output, that is not finite; None for none."""
+    names = [f"the parameter {name}" for name, p in model.named_parameters() if not torch.isfinite(p).all()]
+
+    def look(name: str) -> Any:
+        def hook(module: nn.Module, given: Any, output: Any) -> None:
+            if isinstance(output, Tensor) and not torch.isfinite(output).all():
+                names.append(f"the output of {name}")
+
+        return hook
+
+    hooks = [module.register_forward_hook(look(name)) for name, module in model.named_modules()]
+    try:
+        with torch.no_grad(), contextlib.suppress(ValueError):
+            model(x)
+    finally:
+        for handle in hooks:
+            handle.remove()
+    return names[0] if names else None
+
+
+def _first_of_all(found: tuple[int, str]) -> str:
+    """The earliest name that any process found: only gradients, which they share, are broken in all of them."""
+    everywhere = [found]
+    if dist.is_available() and dist.is_initialized():
+        everywhere = [found] * dist.get_world_size()
+        dist.all_gather_object(everywhere, found)
+    return min(everywhere)[1]
+
+
+def first_non_finite(model: nn.Module, terms: Terms, loss: Tensor) -> tuple[int, str]:
+    """The first tensor that is not finite in the order in which a step computes them: its place and its name."""
     latent, groups = terms.latent, getattr(model, "groups", ())
     rate = {f"the rate of group {name}": latent.rate[:, g] for g, name in enumerate(groups)}
     penalty = {f"the penalty {name}": value for name, value in latent.penalty.items()}
@@ -105,4 +145,5 @@ def first_non_finite(model: nn.Module, terms: Terms, loss: Tensor) -> str:
         "the loss": loss,
         **gradients,
     }
-    return next((name for name, value in computed.items() if not torch.isfinite(value).all()), "the gradient's norm")
+    bad = ((place, name) for place, (name, value) in enumerate(computed.items()) if not torch.isfinite(value).all())
+    return next(bad, (len(computed), "the gradient's norm"))

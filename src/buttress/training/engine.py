@@ -1,4 +1,4 @@
-"""A run as Lightning's Trainer sees it: one epoch of steps, each a function of the recipe, its number and the state so far.
+"""A run as Lightning's Trainer sees it: one epoch of steps, each a function of recipe, number and the state so far.
 
 A step's batch, noise and inner batches follow from (seed, step), so a checkpoint needs no random state, and the loop of
 Lightning needs no checkpoint of its own: a resumed run is an epoch that starts at the saved step.
@@ -81,7 +81,7 @@ class Engine(LightningModule):
         return list(self.algorithm.optimizers)
 
     def on_train_start(self) -> None:
-        """Open the table of metrics and listen to signals."""
+        """Open the table of metrics and listen to signals, for Lightning has just put its own handlers in place."""
         self.stop.install()
         self.clock = time.monotonic()
         if self.trainer.is_global_zero:
@@ -137,8 +137,15 @@ class Engine(LightningModule):
         self.kept = state["metrics_bytes"]
 
     def save(self) -> None:
-        """Write the resumable state; and the weights, unless the best ones are kept."""
+        """Write the resumable state; and the weights, unless the best ones are kept.
+
+        Errors:
+            NonFinite: The model is broken; the checkpoint before is kept.
+        """
         state = self.state()
+        for name, value in state["model"].items():
+            if not torch.isfinite(value).all():
+                raise NonFinite(f"after step {self.step_number - 1}: {name} is NaN or infinite")
         if not self.trainer.is_global_zero:
             return
         io = self.trainer.strategy.checkpoint_io
@@ -172,7 +179,7 @@ class Engine(LightningModule):
 
     def _validate(self) -> None:
         """Look at held-out data; the first process does, and all hear what it saw."""
-        seen = None
+        seen: dict[str, float] = {}
         if self.trainer.is_global_zero:
             training = self.recipe.training
             examples = HeldOut(self.splits.held_out, self.model.observe, training.seed, most=LOOK, device=self.device)

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.multiprocessing as mp
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
-from lightning.pytorch.plugins.environments import LightningEnvironment
 from lightning.pytorch.strategies import DDPStrategy
+from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException, start_processes
 
 from buttress.parts import Splits
 from buttress.recipe import Recipe
@@ -29,6 +29,9 @@ from buttress.training.progress import Bar
 from buttress.training.stop import Stop
 
 __all__ = ["fit", "fit_together"]
+
+LOUD = ("lightning", "lightning.pytorch", "lightning.fabric", "torch.multiprocessing.spawn")
+"""Loggers that speak of what no user asked."""
 
 
 def fit(
@@ -49,6 +52,7 @@ def fit(
             engine.progress.write(folder)
             return
         trainer = _trainer(recipe, folder, engine.step_number, world, [*([Bar()] if progress else []), *callbacks])
+        stop.install()
         try:
             trainer.fit(engine)
         except SystemExit:  # how Lightning ends at a KeyboardInterrupt
@@ -83,7 +87,7 @@ def _trainer(recipe: Recipe, folder: Path, start: int, world: int, callbacks: li
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Without Lightning's tips and advice, none of which is about what the user wrote."""
-    loggers = [logging.getLogger(f"lightning.{room}.utilities.rank_zero") for room in ("pytorch", "fabric")]
+    loggers = [logging.getLogger(name) for name in LOUD]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.ERROR)
@@ -91,6 +95,9 @@ def _quiet() -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
             warnings.filterwarnings("ignore", message=".*smaller than the logging interval.*")
+            warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+            # deprecated in torch 2.13, and what takes its place is not yet there in 2.6
+            warnings.filterwarnings("ignore", message=".*broadcast_buffers.*")
             yield
     finally:
         for logger, level in zip(loggers, levels, strict=True):
@@ -109,11 +116,12 @@ def fit_together(
     job = (recipe.to_yaml(), folder, stop.cell, os.getpid(), world, _free_port(), progress, list(callbacks), news)
     stop.install()
     try:
-        together = mp.start_processes(_work, args=job, nprocs=world, join=False, start_method="spawn")
+        together = start_processes(_work, args=job, nprocs=world, join=False, start_method="spawn")
         try:
-            while not together.join():
-                pass
-        except (mp.ProcessRaisedException, mp.ProcessExitedException) as error:
+            with _quiet():
+                while not together.join():
+                    pass
+        except (ProcessRaisedException, ProcessExitedException) as error:
             if not news.empty():
                 raise news.get() from None
             raise RuntimeError(

@@ -36,6 +36,7 @@ __all__ = [
     "WEIGHTS",
     "Progress",
     "claim",
+    "differences",
     "load_spec",
     "same_data",
     "save_spec",
@@ -116,7 +117,7 @@ def claim(folder: Path, recipe: Recipe, resume: bool) -> None:
         return
     if not resume:
         raise ValueError(
-            f"{folder} already holds a run; go on with it (--resume, resume=True) or choose another folder"
+            f"{folder} holds a run already; go on with it (--resume, resume=True) or choose another folder"
         )
     if different := differences(to_plain(Recipe.load(path)), to_plain(recipe)):
         raise ValueError(

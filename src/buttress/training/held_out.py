@@ -78,7 +78,8 @@ def look(model: LatentVariableModel, batches: HeldOut, seed: int) -> dict[str, f
         seed: Of the noise.
 
     Returns:
-        ``elbo``, ``distortion``, ``rate``, ``mutual_information``, ``rate/<group>`` in nats per example, ``active_units``.
+        In nats per example ``elbo``, ``distortion``, ``rate``, ``mutual_information``, ``rate/<group>``; a count
+        ``active_units``.
     """
     with evaluating(model), torch.no_grad():
         seed_step(seed, OBSERVED)

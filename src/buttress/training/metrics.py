@@ -1,8 +1,8 @@
 """``metrics.csv``: one row for each (step, split), every quantity a column, numbers in nats per example.
 
-Columns: ``step`` (updates made so far), ``split`` ("train": means over the steps since the row before; "held_out"), ``loss``,
-``elbo``, ``distortion``, ``rate``, ``beta``, ``mutual_information``, ``active_units``, then what the algorithm adds
-(``inner_steps``, penalties), then ``rate/<group>``. A cell is empty where a split has no such quantity.
+Columns: ``step`` (updates made so far), ``split`` ("train": means over the steps since the row before; "held_out"),
+``loss``, ``elbo``, ``distortion``, ``rate``, ``beta``, ``mutual_information``, ``active_units``, then what the
+algorithm adds (``inner_steps``, penalties), then ``rate/<group>``. A cell is empty where a split has no such quantity.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Metrics:
                 self.columns = tuple(next(csv.reader(lines), ()))
 
     def append(self, step: int, split: str, values: Mapping[str, float], names: Sequence[str]) -> None:
-        """Add a row. The first one fixes the columns: the usual ones, and those of ``names`` that are not among them."""
+        """Add a row. The first one fixes the columns: the usual ones, then ``names``."""
         row = {"step": step, "split": split, **{k: f"{v:.9g}" for k, v in values.items()}}
         with self.path.open("a", newline="", encoding="utf-8") as file:
             if not self.columns:

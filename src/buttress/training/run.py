@@ -36,7 +36,7 @@ from buttress.randomness import seed_step
 from buttress.recipe import Recipe
 from buttress.training import checkpoint
 from buttress.training import folder as files
-from buttress.training.descent import NonFinite, first_non_finite
+from buttress.training.descent import NonFinite, first_non_finite, first_non_finite_output
 from buttress.training.fit import fit, fit_together
 from buttress.training.held_out import HeldOut
 from buttress.training.stop import Stop
@@ -131,10 +131,16 @@ def check(recipe: Recipe, splits: Splits, devices: int = 1) -> None:
         seed_step(settings.seed, 0)
         model = recipe.model(splits.spec)
         check_support(splits, model.decoder.likelihood.check)
-        terms = model(model.observe(splits.train.batch(order.indices(0))), recipe.objective.samples)
-        loss = recipe.objective(terms, 0)
-    if not torch.isfinite(loss):
-        raise NonFinite(f"before the first step {first_non_finite(model, terms, loss)} is NaN or infinite")
+        x = model.observe(splits.train.batch(order.indices(0)))
+        try:
+            terms = model(x, recipe.objective.samples)
+            loss = recipe.objective(terms, 0)
+            wrong = None if torch.isfinite(loss) else first_non_finite(model, terms, loss)[1]
+        except ValueError:
+            if (wrong := first_non_finite_output(model, x)) is None:
+                raise
+    if wrong:
+        raise NonFinite(f"before the first step {wrong} is NaN or infinite; look for extreme values in the data")
 
 
 class Run:

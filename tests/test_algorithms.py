@@ -1,0 +1,195 @@
+"""Algorithms against their definitions, on a linear model with a loss one can differentiate by hand."""
+
+import itertools
+import math
+from copy import deepcopy
+from dataclasses import dataclass, replace
+
+import pytest
+import torch
+from torch import nn
+
+from buttress.algorithms.aggressive import Aggressive
+from buttress.algorithms.joint import Joint
+from buttress.catalogue import names, part
+from buttress.objectives.elbo import ELBO
+from buttress.parts import Step
+from buttress.recipe import Training
+from buttress.records import Latent, Terms
+from buttress.training.descent import NonFinite
+
+SETTINGS = Training(optimizer="sgd", learning_rate=0.1, clip=None)
+
+
+@dataclass(frozen=True)
+class Spec:
+    kind: str = "table"
+
+
+class Model(nn.Module):
+    """distortion = (x - d e)^2 and rate = e^2 for every example, with numbers e (encoder) and d (decoder)."""
+
+    groups = ("z0",)
+
+    def __init__(self, kind="table", penalty=None):
+        super().__init__()
+        self.spec, self.penalty = Spec(kind), penalty
+        self.encoder, self.inference, self.decoder = nn.Linear(1, 1, bias=False), nn.Identity(), nn.Linear(1, 1, False)
+        for module in (self.encoder, self.decoder):
+            nn.init.constant_(module.weight, 0.5)
+
+    def forward(self, x, samples=1):
+        e, d = self.encoder.weight[0, 0], self.decoder.weight[0, 0]
+        x = x.float().reshape(len(x), -1).mean(1)
+        rate = e.square().expand(len(x), 1)
+        penalty = {} if self.penalty is None else {"pull": (self.penalty * d).expand(1, len(x))}
+        return Terms((x - d * e).square()[None], Latent(e.expand(1, len(x), 1), rate[None], rate, penalty=penalty))
+
+    @property
+    def numbers(self):
+        return self.encoder.weight.item(), self.decoder.weight.item()
+
+
+def step(number=0, x=1.0, more=None):
+    batches = itertools.repeat(torch.tensor([[x]])) if more is None else (torch.tensor([[v]]) for v in more)
+    return Step(number, torch.tensor([[x]]), lambda: next(batches), lambda loss: loss.backward())
+
+
+def gradient(x, e, d, pull=0.0):
+    """Of (x - d e)^2 + e^2 + pull d with respect to e and d."""
+    return -2 * d * (x - d * e) + 2 * e, -2 * e * (x - d * e) + pull
+
+
+def test_joint_is_gradient_descent_on_objective_and_penalties():
+    model = Model(penalty=0.7)
+    logs = Joint().build(model, ELBO(), SETTINGS).step(step(x=2.0))
+    e, d = gradient(2.0, 0.5, 0.5, 0.7)
+    assert model.numbers == pytest.approx((0.5 - 0.1 * e, 0.5 - 0.1 * d), abs=1e-6)
+    assert logs["loss"] == pytest.approx(1.75**2 + 0.25 + 0.35) and logs["pull"] == pytest.approx(0.35)
+    assert logs["distortion"] == pytest.approx(1.75**2) and logs["rate"].tolist() == [0.25]
+
+
+def test_the_gradient_is_clipped_over_all_parameters():
+    model = Model()
+    Joint().build(model, ELBO(), replace(SETTINGS, clip=1.0)).step(step(x=2.0))
+    e, d = gradient(2.0, 0.5, 0.5)
+    scale = 0.1 / math.hypot(e, d)
+    assert model.numbers == pytest.approx((0.5 - scale * e, 0.5 - scale * d), abs=1e-5)
+
+
+def test_an_aggressive_step_moves_the_encoder_on_other_batches_and_the_decoder_once_on_its_own():
+    model = Model()
+    algorithm = Aggressive(max_inner=3, window=99).build(model, ELBO(), SETTINGS)
+    logs = algorithm.step(step(x=2.0, more=[3.0, 4.0]))
+    e = 0.5
+    for x in (2.0, 3.0, 4.0):
+        e -= 0.1 * gradient(x, e, 0.5)[0]
+    assert model.numbers == pytest.approx((e, 0.5 - 0.1 * gradient(2.0, e, 0.5)[1]), abs=1e-6)
+    assert logs["inner_steps"] == 3
+
+
+def test_clipping_counts_the_half_that_rests():
+    model = Model()
+    Aggressive(max_inner=1, window=99).build(model, ELBO(), replace(SETTINGS, clip=1.0)).step(step(x=2.0))
+    e, d = gradient(2.0, 0.5, 0.5)
+    assert model.encoder.weight.item() == pytest.approx(0.5 - 0.1 * e / math.hypot(e, d), abs=1e-5)
+
+
+def test_when_the_phase_is_over_aggressive_is_joint():
+    models = Model(), Model()
+    settings = replace(SETTINGS, optimizer="adam")
+    one, other = (a.build(m, ELBO(), settings) for a, m in zip((Joint(), Aggressive()), models, strict=True))
+    other.active = False
+    for number in range(5):
+        one.step(step(number, 2.0))
+        assert other.step(step(number, 2.0))["inner_steps"] == 0
+    assert models[0].numbers == models[1].numbers
+
+
+@pytest.mark.parametrize(
+    ("losses", "moves"),
+    [
+        ([5, 5, 4, 4, 3, 3, 2, 2, 1], 9),  # falls to the end
+        ([5, 5, 4, 4, 6, 3, 0, 0, 0], 6),  # the third window is above the second
+        ([5, 5, 6, 4, 4, 6, 4, 4, 9], 9),  # equal windows are no rise
+    ],
+)
+def test_the_inner_loop_stops_when_a_window_is_above_the_one_before(losses, moves):
+    algorithm = Aggressive(max_inner=9, window=2).build(Model(), ELBO(), SETTINGS)
+    told = iter(losses)
+    algorithm.descend = lambda *_: {"loss": torch.tensor(float(next(told)))}
+    assert algorithm._catch_up(step()) == moves
+
+
+@pytest.mark.parametrize(("kind", "moves"), [("text", 3), ("table", 2)])
+def test_windows_of_text_are_compared_per_word(kind, moves):
+    algorithm = Aggressive(max_inner=3, window=1).build(Model(kind), ELBO(), SETTINGS)
+    told = iter([4.0, 6.0, 5.0])  # nats per sentence: more in the second batch, but less per word
+    algorithm.descend = lambda *_: {"loss": torch.tensor(next(told))}
+    short, long = torch.tensor([[5, 2, 0, 0]]), torch.tensor([[5, 6, 7, 2]])
+    assert algorithm._catch_up(Step(0, short, lambda: long, lambda loss: None)) == moves
+
+
+@pytest.mark.parametrize(
+    ("patience", "heard", "lasts"),
+    [(1, [0.5, 0.7, 0.6], 2), (1, [-0.1, 0.1, 0.1], 2), (2, [1.0, 0.9, 1.1, 1.0, 1.1, 2.0], 4)],
+)
+def test_the_phase_ends_when_mutual_information_fails_to_improve(patience, heard, lasts):
+    algorithm = Aggressive(patience=patience).build(Model(), ELBO(), SETTINGS)
+    seen = []
+    for value in heard:
+        algorithm.after_validation(value)
+        seen.append(algorithm.active)
+    assert seen == [True] * lasts + [False] * (len(heard) - lasts)
+
+
+@pytest.mark.parametrize("name", names("algorithms"))
+@pytest.mark.parametrize("optimizer", ["adam", "adamax", "adamw", "sgd"])
+def test_a_restored_algorithm_goes_on_as_if_nothing_had_happened(name, optimizer):
+    settings = replace(SETTINGS, optimizer=optimizer)
+    kind = part("algorithms", name).tiny()[0]
+    model = Model()
+    algorithm = kind.build(model, ELBO(), settings)
+    for number, value in enumerate((0.3, 0.2, 0.1)):
+        algorithm.step(step(number))
+        algorithm.after_validation(value)
+    twin = Model()
+    twin.load_state_dict(model.state_dict())
+    restored = kind.build(twin, ELBO(), settings)
+    restored.load_state_dict(deepcopy(algorithm.state_dict()))
+    for number in range(3, 6):
+        algorithm.step(step(number))
+        restored.step(step(number))
+    assert twin.numbers == model.numbers
+
+
+def test_bf16_reads_the_weights_that_the_inner_loop_has_just_moved():
+    model, x = Model(), torch.ones(1, 1)
+    seen = []
+    model.forward = lambda x, samples=1: seen.append(model.encoder(x).item()) or Model.forward(model, x)
+    algorithm = Aggressive(max_inner=4, window=99).build(model, ELBO(), SETTINGS)
+    with torch.autocast("cpu", torch.bfloat16):
+        algorithm.step(Step(0, x, lambda: x, lambda loss: loss.backward()))
+    assert len(set(seen)) == 5
+
+
+@pytest.mark.parametrize(
+    ("break_it", "name"),
+    [
+        (lambda m: m.decoder.weight.data.fill_(torch.nan), r"the parameter decoder\.weight"),
+        (lambda m: setattr(m, "penalty", torch.tensor(torch.inf)), "the penalty pull"),
+    ],
+)
+def test_the_first_tensor_that_is_not_finite_is_named_and_nothing_moves(break_it, name):
+    model = Model(penalty=1.0)
+    break_it(model)
+    before = [p.clone() for p in model.parameters()]
+    with pytest.raises(NonFinite, match=f"{name} became NaN or infinite"):
+        Joint().build(model, ELBO(), SETTINGS).step(step())
+    assert all(torch.equal(a, b) or bool(b.isnan()) for a, b in zip(before, model.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("bad", [{"max_inner": 0}, {"window": 0}, {"patience": 0}])
+def test_contradictions_are_refused(bad):
+    with pytest.raises(ValueError, match=f"aggressive algorithm: {next(iter(bad))} is 0, wanted at least 1"):
+        Aggressive(**bad)

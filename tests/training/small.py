@@ -1,0 +1,81 @@
+"""Small recipes, and runs in other processes that can be killed."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from buttress.algorithms.aggressive import Aggressive
+from buttress.algorithms.joint import Joint
+from buttress.data.linear_gaussian import LinearGaussian
+from buttress.decoders.mlp import Mlp as Decoder
+from buttress.encoders.mlp import Mlp as Encoder
+from buttress.likelihoods.gaussian import Gaussian as Likelihood
+from buttress.objectives.elbo import ELBO
+from buttress.objectives.free_bits import FreeBits
+from buttress.posteriors.gaussian import Gaussian
+from buttress.priors.standard_normal import StandardNormal
+from buttress.recipe import Recipe, Training
+from buttress.schedules.linear import Linear
+
+TRAINING = Training(steps=24, batch_size=8, validate_every=8, checkpoint_every=6, learning_rate=3e-3)
+
+
+def joint(**training: Any) -> Recipe:
+    """A VAE on a linear-Gaussian table, annealed."""
+    return Recipe(
+        LinearGaussian(dim=4, latent_dim=2, n=120),
+        Encoder(hidden=(6,)),
+        Gaussian(3),
+        StandardNormal(),
+        Decoder(hidden=(6,)),
+        Likelihood(),
+        ELBO(beta=Linear(steps=10)),
+        Joint(),
+        replace(TRAINING, **training),
+    )
+
+
+def aggressive(**training: Any) -> Recipe:
+    """The same, trained aggressively until step 20, when mutual information falls for the first time."""
+    settings = {"validate_every": 4, "learning_rate": 0.02, "seed": 1, **training}
+    return replace(joint(**settings), algorithm=Aggressive(max_inner=7, window=3, patience=1))
+
+
+def floored(**training: Any) -> Recipe:
+    """The same with a floor that some groups are above and some are below."""
+    return replace(aggressive(**training), objective=FreeBits(per_group=0.3))
+
+
+def attempt(recipe: str, folder: str, wound: tuple[str, int, bool] | None) -> None:
+    """Start or resume a run, and be killed at the n-th call of a function: before it, or after it has done its work."""
+    from buttress.training.run import train
+
+    if wound is not None:
+        kill_at(*wound)
+    train(Recipe.from_yaml(recipe), Path(folder), resume=True, progress=False)
+
+
+def kill_at(name: str, number: int, after: bool) -> None:
+    """Replace the function ``module:owner.function`` by one whose ``number``-th call is the end of this process."""
+    module, _, path = name.partition(":")
+    *owners, function = path.split(".")
+    owner: Any = importlib.import_module(module)
+    for part in owners:
+        owner = getattr(owner, part)
+    original, calls = getattr(owner, function), []
+
+    def deadly(*args: Any, **kwargs: Any) -> Any:
+        calls.append(1)
+        if len(calls) == number and not after:
+            os.kill(os.getpid(), signal.SIGKILL)
+        result = original(*args, **kwargs)
+        if len(calls) == number:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return result
+
+    setattr(owner, function, deadly)

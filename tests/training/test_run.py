@@ -1,0 +1,386 @@
+"""A run's folder, what is refused, and what stops a run."""
+
+import csv
+import json
+import multiprocessing
+import os
+import re
+import signal
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import small
+import torch
+from lightning.pytorch import Callback
+
+from buttress.data.mnist5k import Mnist5k
+from buttress.diagnostics.evidence import Evidence
+from buttress.encoders.recurrent import Recurrent
+from buttress.likelihoods.bernoulli import Bernoulli
+from buttress.recipe import Recipe
+from buttress.schedules.linear import Linear
+from buttress.training import checkpoint
+from buttress.training.descent import NonFinite
+from buttress.training.folder import Progress, differences
+from buttress.training.held_out import LOOK, look
+from buttress.training.run import Run, train
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> Run:
+    return train(small.joint(), tmp_path_factory.mktemp("runs") / "joint", progress=False)
+
+
+def rows(folder: Path):
+    with (folder / "metrics.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_folder_holds_everything(finished):
+    assert {p.name for p in finished.folder.iterdir()} == {
+        "recipe.yaml",
+        "spec.yaml",
+        "spec.safetensors",
+        "notes.txt",
+        "metrics.csv",
+        "tensorboard",
+        "state.safetensors",
+        "weights.safetensors",
+        "progress.json",
+    }
+    assert Recipe.load(finished.folder / "recipe.yaml") == small.joint()
+    assert any((finished.folder / "tensorboard").glob("events.out.*"))
+    assert finished.progress.finished and finished.progress.step == 24 and finished.seconds > 0
+
+
+def test_metrics_are_tidy(finished):
+    found = [(int(r["step"]), r["split"]) for r in rows(finished.folder)]
+    assert found == [(8, "held_out"), (16, "held_out"), (24, "train"), (24, "held_out")]
+    for row in rows(finished.folder):
+        assert float(row["elbo"]) == pytest.approx(-float(row["distortion"]) - float(row["rate"]), abs=1e-4)
+        assert float(row["rate"]) == pytest.approx(sum(float(row[f"rate/z{i}"]) for i in range(3)), abs=1e-5)
+    train_row, held_out = rows(finished.folder)[-2:]
+    assert train_row["beta"] == "1" and held_out["beta"] == "" and 0 <= float(held_out["active_units"]) <= 3
+
+
+def test_saved_weights_give_the_recorded_bound(finished):
+    seen = look(finished.model, finished.held_out(0, LOOK), 0)
+    last = rows(finished.folder)[-1]
+    assert {k: float(f"{v:.9g}") for k, v in seen.items()} == {k: float(last[k]) for k in seen}
+
+
+def test_the_best_weights_are_kept_where_there_is_patience(tmp_path):
+    recipe = small.joint(patience=2, learning_rate=0.5, steps=200, checkpoint_every=999)  # a rate that soon does harm
+    run = train(recipe, tmp_path / "run", progress=False)
+    curve = {int(r["step"]): float(r["elbo"]) for r in rows(run.folder) if r["split"] == "held_out"}
+    best = max(curve, key=curve.__getitem__)
+    assert run.progress.finished and run.progress.step == max(curve) == best + 16 < 200
+    assert run.progress.best_step == best
+    assert look(run.model, run.held_out(0, LOOK), 0)["elbo"] == pytest.approx(curve[best], rel=1e-7)
+
+
+def test_patience_is_not_lost_while_the_objective_still_changes():
+    progress = Progress()
+    assert progress.judge(-5.0, settled=False, patience=1)
+    assert not progress.judge(-6.0, settled=False, patience=1) and not progress.out_of_patience
+    assert not progress.judge(-6.0, settled=True, patience=1) and progress.out_of_patience
+
+
+def test_a_finished_run_is_returned_at_once(finished, monkeypatch):
+    monkeypatch.setattr("buttress.training.run.fit", lambda *_, **__: pytest.fail("it was trained again"))
+    again = train(small.joint(), finished.folder, resume=True)
+    assert all(torch.equal(a, b) for a, b in zip(again.model.parameters(), finished.model.parameters(), strict=True))
+
+
+def test_a_folder_with_a_run_is_not_overwritten(finished):
+    with pytest.raises(ValueError, match=r"holds a run already; go on with it \(--resume"):
+        train(small.joint(), finished.folder)
+
+
+def test_a_folder_with_something_else_is_refused(tmp_path):
+    (tmp_path / "thesis.tex").touch()
+    with pytest.raises(ValueError, match=r"holds 'thesis\.tex' but no run"):
+        train(small.joint(), tmp_path, resume=True)
+
+
+def test_another_recipe_is_refused_by_name(finished):
+    with pytest.raises(ValueError, match=r"training\.steps is 24 there and 48 here; training\.seed is 0 there and 3"):
+        train(small.joint(steps=48, seed=3), finished.folder, resume=True)
+    with pytest.raises(ValueError, match="algorithm is joint there and aggressive here"):
+        train(small.aggressive(), finished.folder, resume=True)
+
+
+def test_differences_name_parts_that_come_and_go():
+    assert differences({"a": {"name": "x"}}, {"a": {"name": "y", "b": 1}}) == ["a is x there and y here"]
+    assert differences({"a": 1}, {}) == ["a is 1 there and None here"]
+
+
+def test_other_data_is_refused_on_resume(tmp_path, monkeypatch):
+    with pytest.raises(SystemExit):
+        train(small.joint(), tmp_path / "run", progress=False, callbacks=[Raise(signal.SIGTERM, 5)])
+    text = (tmp_path / "run" / "spec.yaml").read_text()
+    (tmp_path / "run" / "spec.yaml").write_text(re.sub(r"train: \d+", "train: 99", text))
+    with pytest.raises(ValueError, match=r"the data changed .*train is 99 there and 10\d here"):
+        train(small.joint(), tmp_path / "run", resume=True)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda r: replace(r, objective=r.objective.replace(beta=Linear(steps=24))),
+            "its final value after 24",
+        ),
+        (lambda r: replace(r, training=replace(r.training, batch_size=500)), "batch_size is 500 and there are 10"),
+        (lambda r: replace(r, encoder=Recurrent()), "the recurrent encoder does not fit table data"),
+        (lambda r: replace(r, data=Mnist5k(), likelihood=Bernoulli(), encoder=Recurrent()), "does not fit image data"),
+    ],
+)
+def test_what_would_fail_is_refused_before_training(tmp_path, change, message):
+    with pytest.raises(ValueError, match=message):
+        train(change(small.joint()), tmp_path / "run", progress=False)
+    assert not (tmp_path / "run" / "state.safetensors").exists()
+
+
+def test_data_outside_the_support_is_refused(tmp_path, monkeypatch):
+    def narrow(self, raw):
+        if raw.max() > 2:
+            raise ValueError(f"value {raw.max():.1f}, wanted at most 2")
+
+    monkeypatch.setattr("buttress.likelihoods.gaussian.GaussianModule.check", narrow)
+    with pytest.raises(ValueError, match=r"linear_gaussian data, row \d+ .*: value"):
+        train(small.joint(), tmp_path / "run", progress=False)
+
+
+def test_a_batch_must_divide_among_the_devices(tmp_path):
+    with pytest.raises(ValueError, match=r"batch_size is 8 and devices is 3: .* try batch_size 6"):
+        train(small.joint(), tmp_path / "run", devices=3)
+
+
+class Spoil(Callback):
+    """Make a decoder weight NaN after some steps."""
+
+    def __init__(self, step):
+        self.step = step
+
+    def on_train_batch_end(self, trainer, engine, *_):
+        if engine.step_number == self.step:
+            list(engine.model.decoder.parameters())[-1].data.fill_(torch.nan)
+
+
+def test_nan_stops_the_run_names_the_tensor_and_keeps_the_checkpoint(tmp_path):
+    with pytest.raises(
+        NonFinite, match=r"step 8: the parameter decoder\..* The checkpoint of step 6 is kept\. Try a lea"
+    ):
+        train(small.joint(), tmp_path / "run", progress=False, callbacks=[Spoil(8)])
+    state = checkpoint.load(tmp_path / "run" / "state.safetensors")
+    assert state["progress"]["step"] == 6 and all(v.isfinite().all() for v in state["model"].values())
+    assert train(small.joint(), tmp_path / "run", resume=True, progress=False).progress.finished
+
+
+def test_a_spoilt_model_is_never_saved(tmp_path):
+    with pytest.raises(NonFinite, match=r"after step 5: decoder.*No checkpoint had been made yet"):
+        train(small.joint(), tmp_path / "run", progress=False, callbacks=[Spoil(6)])
+    assert not (tmp_path / "run" / "state.safetensors").exists()
+
+
+def test_a_model_that_starts_with_nan_is_refused(tmp_path, monkeypatch):
+    def spoilt(self, spec):
+        model = original(self, spec)
+        next(model.encoder.parameters()).data.fill_(torch.inf)
+        return model
+
+    original = Recipe.model
+    monkeypatch.setattr(Recipe, "model", spoilt)
+    with pytest.raises(NonFinite, match=r"before the first step the parameter encoder\."):
+        train(small.joint(), tmp_path / "run", progress=False)
+
+
+class Raise(Callback):
+    """Send a signal to this process after some steps."""
+
+    def __init__(self, number, step, times=1):
+        self.number, self.step, self.times = number, step, times
+
+    def on_train_batch_start(self, trainer, engine, *_):
+        if engine.step_number == self.step:
+            for _ in range(self.times):
+                os.kill(os.getpid(), self.number)
+
+
+def test_sigterm_saves_and_ends_with_a_message(tmp_path, finished, capsys):
+    handler = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit) as stopped:
+        train(small.joint(), tmp_path / "run", progress=False, callbacks=[Raise(signal.SIGTERM, 10)])
+    assert stopped.value.code == 143
+    assert "stopped at step 11 of 24 and saved; go on with --resume" in capsys.readouterr().err
+    assert signal.getsignal(signal.SIGTERM) == handler
+    assert json.loads((tmp_path / "run" / "progress.json").read_text())["stopped"] == signal.SIGTERM
+    train(small.joint(), tmp_path / "run", resume=True, progress=False)
+    assert_equal_runs(tmp_path / "run", finished.folder)
+
+
+def test_ctrl_c_lets_the_step_end_and_saves(tmp_path, finished):
+    with pytest.raises(KeyboardInterrupt, match="stopped at step 4 of 24 and saved"):
+        train(small.joint(), tmp_path / "run", progress=False, callbacks=[Raise(signal.SIGINT, 3)])
+    assert signal.getsignal(signal.SIGINT) == signal.default_int_handler
+    train(small.joint(), tmp_path / "run", resume=True, progress=False)
+    assert_equal_runs(tmp_path / "run", finished.folder)
+
+
+def test_ctrl_c_twice_stops_at_once(tmp_path, finished):
+    with pytest.raises(KeyboardInterrupt, match="stopped at once"):
+        train(small.joint(), tmp_path / "run", progress=False, callbacks=[Raise(signal.SIGINT, 8, times=2)])
+    assert checkpoint.load(tmp_path / "run" / "state.safetensors")["progress"]["step"] == 6
+    assert signal.getsignal(signal.SIGINT) == signal.default_int_handler
+    train(small.joint(), tmp_path / "run", resume=True, progress=False)
+    assert_equal_runs(tmp_path / "run", finished.folder)
+
+
+def assert_equal_runs(one: Path, other: Path) -> None:
+    """Weights, optimiser, phase, means under way, and metrics: bit for bit."""
+    for name in ("state.safetensors", "weights.safetensors", "metrics.csv"):
+        assert (one / name).read_bytes() == (other / name).read_bytes(), name
+
+
+DESCENT = "buttress.training.descent:Descent.__call__"
+REPLACE = "os:replace"
+MOMENTS = {
+    "joint": [
+        ("buttress.training.folder:save_spec", 1, False),  # before anything is known
+        (REPLACE, 1, False),
+        (DESCENT, 3, True),  # before the first checkpoint
+        ("buttress.training.metrics:Metrics.append", 1, True),  # a row is written that no checkpoint knows
+        (REPLACE, 2, True),  # weights are new, state is old
+        (REPLACE, 2, False),
+        ("buttress.training.checkpoint:save_file", 1, True),  # a scratch file is left behind
+        (DESCENT, 9, True),
+        ("buttress.training.folder:Progress.write", 1, False),
+    ],
+    "aggressive": [
+        (DESCENT, 5, True),  # inside the first inner loop
+        (DESCENT, 61, False),
+        (DESCENT, 40, True),
+        ("buttress.training.engine:look", 1, True),
+        (DESCENT, 60, True),
+        (DESCENT, 62, True),  # the phase is over
+    ],
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["joint", "aggressive"])
+def test_kill_9_at_any_moment_changes_nothing(kind, tmp_path):
+    recipe = getattr(small, kind)()
+    whole = train(recipe, tmp_path / "whole", progress=False)
+    folder = tmp_path / "run"
+    for wound in MOMENTS[kind]:
+        assert in_a_process(recipe, folder, wound) == -signal.SIGKILL, f"it ended before {wound}"
+    assert in_a_process(recipe, folder, None) == 0
+    assert_equal_runs(folder, whole.folder)
+    assert [p.name for p in folder.iterdir() if p.name.startswith(".")] == []
+
+
+@pytest.mark.slow
+def test_kill_9_from_outside_changes_nothing(tmp_path):
+    recipe = small.aggressive(steps=60, checkpoint_every=5)
+    whole = train(recipe, tmp_path / "whole", progress=False)
+    folder = tmp_path / "run"
+    for steps in (5, 20, 35):
+        process = start(recipe, folder, None)
+        while process.is_alive() and Progress.read(folder).step < steps:
+            time.sleep(0.002)
+        process.kill()
+        process.join()
+    assert in_a_process(recipe, folder, None) == 0
+    assert_equal_runs(folder, whole.folder)
+
+
+def start(recipe, folder, wound):
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["small", "buttress.training.run"])
+    process = context.Process(target=small.attempt, args=(recipe.to_yaml(), str(folder), wound))
+    process.start()
+    return process
+
+
+def in_a_process(recipe, folder, wound):
+    """The exit code of an attempt."""
+    process = start(recipe, folder, wound)
+    process.join(120)
+    return process.exitcode
+
+
+def test_the_aggressive_phase_was_on_and_off_in_these_tests(tmp_path):
+    train(small.aggressive(), tmp_path / "run", progress=False)
+    state = checkpoint.load(tmp_path / "run" / "state.safetensors")
+    assert not state["algorithm"]["active"] and 3 < float(rows(tmp_path / "run")[-2]["inner_steps"]) < 7
+
+
+def test_training_is_quiet_and_touches_nothing_global(tmp_path, capfd, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    before, handler = torch.get_rng_state(), signal.getsignal(signal.SIGTERM)
+    train(small.joint(), "run", progress=False)
+    assert capfd.readouterr() == ("", "")
+    assert torch.equal(torch.get_rng_state(), before) and signal.getsignal(signal.SIGTERM) == handler
+    assert [p.name for p in tmp_path.iterdir()] == ["run"]
+
+
+def test_the_progress_bar_counts_the_whole_run(tmp_path, capfd):
+    with pytest.raises(SystemExit):
+        train(small.joint(), tmp_path / "run", progress=False, callbacks=[Raise(signal.SIGTERM, 10)])
+    train(small.joint(), tmp_path / "run", resume=True)
+    assert re.search(r"training: 100%.*24/24 .*elbo=-\d+\.\d\d", capfd.readouterr().out)
+
+
+def test_training_works_outside_the_main_thread(tmp_path):
+    worker = threading.Thread(target=train, args=(small.joint(), tmp_path / "run"), kwargs={"progress": False})
+    worker.start()
+    worker.join()
+    assert Progress.read(tmp_path / "run").finished
+
+
+def test_bf16_trains_and_its_quantities_are_float32(tmp_path, finished):
+    run = train(small.aggressive(precision="bf16-mixed"), tmp_path / "run", progress=False)
+    assert all(p.dtype == torch.float32 for p in run.model.parameters())
+    mine, full = rows(run.folder)[-1], rows(train(small.aggressive(), tmp_path / "f", progress=False).folder)[-1]
+    assert float(mine["elbo"]) == pytest.approx(float(full["elbo"]), rel=0.05)
+
+
+def test_draws_repeat(finished):
+    raw = finished.splits().held_out.batch(torch.arange(4))
+    before = torch.get_rng_state()
+    for call in (
+        lambda seed: finished.sample(3, seed),
+        lambda seed: finished.reconstruct(raw, seed),
+        lambda seed: finished.interpolate(raw[:2], raw[2:], 3, seed),
+    ):
+        assert torch.equal(call(1), call(1)) and not torch.equal(call(1), call(2))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert finished.interpolate(raw[:2], raw[2:], 3).shape == (3, 2, 4)
+    with pytest.raises(ValueError, match="got 2 and 1 examples"):
+        finished.interpolate(raw[:2], raw[2:3])
+
+
+def test_a_diagnosis_repeats_and_is_written(finished, tmp_path):
+    settings = {"nll_samples": 5, "gap_steps": 2}
+    evidence = finished.diagnose(**settings)
+    again = Run.load(finished.folder).diagnose(**settings)
+    assert evidence.to_json() == again.to_json()
+    assert Evidence.load(finished.folder / "evidence.json").to_json() == evidence.to_json()
+    assert evidence.n == len(finished.splits().held_out)
+
+
+def test_loading_says_what_is_missing(tmp_path, finished):
+    with pytest.raises(FileNotFoundError, match="holds no trained run"):
+        Run.load(tmp_path)
+    with pytest.raises(SystemExit):
+        train(small.joint(patience=9), tmp_path / "run", progress=False, callbacks=[Raise(signal.SIGTERM, 2)])
+    assert not (tmp_path / "run" / "weights.safetensors").exists()
+    assert Run.load(tmp_path / "run").progress.step == 3  # from the checkpoint
+    (tmp_path / "run" / "state.safetensors").write_bytes(b"PK\x03\x04 something")
+    with pytest.raises(ValueError, match="a pickled checkpoint"):
+        Run.load(tmp_path / "run")

@@ -1,0 +1,89 @@
+"""Two processes that share each batch equal one."""
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+import small
+import torch
+from lightning.pytorch import Callback
+
+from buttress.training import checkpoint
+from buttress.training.descent import NonFinite
+from buttress.training.folder import Progress
+from buttress.training.run import train
+
+pytestmark = pytest.mark.slow
+
+
+def test_two_processes_equal_one(tmp_path):
+    """With inner loops, a phase that ends, and a floor under the global batch's mean rate."""
+    recipe = small.floored()
+    train(recipe, tmp_path / "one", progress=False)
+    train(recipe, tmp_path / "two", progress=False, devices=2)
+    one, two = (checkpoint.load(tmp_path / name / "state.safetensors") for name in ("one", "two"))
+    assert_close(one, two)
+    assert not one["algorithm"]["active"] and one["algorithm"]["best"] > 0
+    for a, b in zip(*((tmp_path / n / "metrics.csv").read_text().splitlines() for n in ("one", "two")), strict=True):
+        assert_close([*map(number, a.split(","))], [*map(number, b.split(","))])
+
+
+def number(cell):
+    try:
+        return float(cell)
+    except ValueError:
+        return cell
+
+
+def assert_close(a, b, where=""):
+    if isinstance(a, torch.Tensor):
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-5, msg=lambda m: f"{where}: {m}")
+    elif isinstance(a, dict):
+        assert a.keys() == b.keys()
+        for key in a:
+            if key != "metrics_bytes":
+                assert_close(a[key], b[key], f"{where}.{key}")
+    elif isinstance(a, list | tuple):
+        assert len(a) == len(b)
+        for i, (x, y) in enumerate(zip(a, b, strict=True)):
+            assert_close(x, y, f"{where}.{i}")
+    else:
+        assert a == (pytest.approx(b, rel=1e-3, abs=1e-5) if isinstance(b, float) else b), where
+
+
+class Act(Callback):
+    """At a step, in the first process only: spoil the model, or send a signal to the launching process."""
+
+    def __init__(self, step: int, number: int = 0, parent: int = 0) -> None:
+        self.step, self.number, self.parent = step, number, parent
+
+    def on_train_batch_end(self, trainer, engine, *_):
+        if engine.step_number != self.step or engine.global_rank != 0:
+            return
+        if self.number:
+            os.kill(self.parent, self.number)
+            time.sleep(0.2)
+        else:
+            list(engine.model.decoder.parameters())[-1].data.fill_(torch.nan)
+
+
+def test_sigterm_to_the_launcher_saves_and_the_run_goes_on_alone(tmp_path):
+    whole = train(small.joint(), tmp_path / "whole", progress=False)
+    act = Act(9, signal.SIGTERM, os.getpid())
+    with pytest.raises(SystemExit):
+        train(small.joint(), tmp_path / "run", progress=False, devices=2, callbacks=[act])
+    stopped = Progress.read(tmp_path / "run")
+    assert 9 <= stopped.step < 24 and stopped.stopped == signal.SIGTERM
+    assert json.loads((Path(tmp_path) / "run" / "progress.json").read_text())["finished"] is False
+    run = train(small.joint(), tmp_path / "run", progress=False, resume=True)
+    assert_close(run.model.state_dict(), whole.model.state_dict())
+
+
+def test_the_error_of_a_process_is_raised_in_the_launching_one(tmp_path, capfd):
+    message = r"step 7: .*decoder.* became NaN or infinite\. The checkpoint of step 6 is kept"
+    with pytest.raises(NonFinite, match=message):
+        train(small.joint(), tmp_path / "run", progress=False, devices=2, callbacks=[Act(7)])
+    assert capfd.readouterr() == ("", "")
