@@ -11,6 +11,9 @@ from typing import Any
 import numpy as np
 import yaml
 
+from buttress.diagnostics.estimate import Estimate
+from buttress.diagnostics.evidence import Evidence, Groups, Verdict
+from buttress.diagnostics.verdict import COLLAPSED, IGNORED, USED
 from buttress.report.examples import save_examples
 
 GROUPS = 16
@@ -22,50 +25,53 @@ ARMS = {  # name -> (distortion, rate, state)
 }
 
 
-def evidence(distortion: float = 94.2, rate: float = 1.2, state: str = "used", n: int = 1000) -> dict[str, Any]:
-    """The contents of an ``evidence.json``."""
+def evidence(distortion: float = 94.2, rate: float = 1.2, state: str = USED, n: int = 1000) -> Evidence:
+    """What a measurement could have given."""
     share = np.exp(-np.arange(GROUPS) / 5.0)
-    rates = rate * share / share.sum()
-    active = 0 if state == "collapsed" else GROUPS
-
-    def estimate(value: float | None, error: float | None = None, ceiling: float | None = None, method: str = "Monte Carlo, 1 sample"):
-        return {"value": value, "error": error, "n": n, "method": method, "ceiling": ceiling, "note": ""}
-
-    return {
-        "format": 1, "n": n, "kind": "image", "units": "nats per example",
-        "estimates": {
-            "elbo": estimate(-distortion - rate, 0.62), "distortion": estimate(distortion, 0.61),
-            "rate": estimate(rate, 0.02 * rate, None, "closed form"),
-            "active_units": estimate(float(active), None, float(GROUPS), "variance of the posterior mean above 0.01"),
-            "mutual_information": estimate(0.93 * rate, 0.03, math.log(n), "all pairs of N examples"),
-            "aggregate_kl": estimate(0.07 * rate, 0.01), "nll": estimate(distortion + 0.9 * rate, 0.6, None, "500 importance samples"),
-            "effective_sample_size": estimate(120.0, 3.0, 500.0), "bits_per_dim": estimate((distortion + 0.9 * rate) / 784 / math.log(2)),
-            "worth_shuffled": estimate(0.0003 if state == "collapsed" else 1.1 * rate, 0.0002), "worth_prior": estimate(1.3 * rate, 0.1),
-            "amortisation_gap": estimate(0.08, 0.004, None, "50 steps of Adam at 0.01 for each example"), "perplexity": estimate(None),
-        },
-        "groups": {
-            "names": [f"z{i}" for i in range(GROUPS)], "rate": rates.tolist(), "rate_error": (0.05 * rates).tolist(),
-            "variance_of_mean": (rates / (1 + rates) if active else 1e-4 * share).tolist(),
-        },
-        "settings": {"nll_samples": 500, "gap_steps": 50},
-        "verdict": {
-            "state": state, "cause": "the model itself ignores z" if state == "collapsed" else None,
-            "reasons": [f"The rate is {rate:.2f} nats per example.", f"{active} of {GROUPS} latent dimensions are active (variance above 0.01).",
-                        "Shuffling z over the data costs " + ("0.0003" if state == "collapsed" else f"{1.1 * rate:.2f}") + " nats."],
-            "advice": ["Try kl_annealing or free_bits.", "Try local_decoder: a decoder that sees less needs z more."] if state == "collapsed" else [],
-        },
-    }  # fmt: skip
+    rates, collapsed = rate * share / share.sum(), state == COLLAPSED
+    active, nll, worth = 0 if collapsed else GROUPS, distortion + 0.9 * rate, 0.0003 if collapsed else 1.1 * rate
+    information = min(0.93 * rate, math.log(n) - 0.05)
+    numbers = {
+        "elbo": Estimate(-distortion - rate, 0.62, n, "Monte Carlo, 4 samples"),
+        "distortion": Estimate(distortion, 0.61, n, "Monte Carlo, 4 samples"),
+        "rate": Estimate(rate, 0.02 * rate, n, "closed form"),
+        "active_units": Estimate(float(active), None, n, "variance of the posterior mean above 0.01", float(GROUPS)),
+        "mutual_information": Estimate(information, 0.03, n, "all pairs of N examples", math.log(n)),
+        "aggregate_kl": Estimate(rate - information, 0.01, n, "rate less mutual information"),
+        "worth_shuffled": Estimate(worth, 0.0002, n, "Monte Carlo, 4 samples"),
+        "worth_prior": Estimate(1.3 * rate, 0.1, n, "Monte Carlo, 4 samples"),
+        "nll": Estimate(nll, 0.6, n, "500 importance samples"),
+        "effective_sample_size": Estimate(120.0, 3.0, n, "500 importance samples", 500.0),
+        "bits_per_dim": Estimate(nll / 784 / math.log(2), None, n, "from the NLL"),
+        "amortisation_gap": Estimate(0.08, 0.004, 200, "100 steps of Adam for each example"),
+        "perplexity": Estimate(None, None, n, ""),
+    }
+    reasons = (
+        f"The rate is {rate:.2f} nats per example.",
+        f"{active} of {GROUPS} latent dimensions are active (variance above 0.01).",
+        f"Shuffling z over the data costs {worth:.4f} nats.",
+    )
+    advice = ("kl_annealing", "free_bits", "local_decoder") if collapsed else ()
+    variance = 1e-4 * share if collapsed else rates / (1 + rates)
+    groups = Groups(tuple(f"z{i}" for i in range(GROUPS)), *(tuple(v.tolist()) for v in (rates, rates / 20, variance)))
+    verdict = Verdict(state, IGNORED if collapsed else None, reasons, advice)
+    return Evidence(n, "image", numbers, groups, {"nll_samples": 500, "gap_steps": 100}, verdict)
 
 
 def recipe(remedies: list[str], seed: int = 0) -> dict[str, Any]:
     """The contents of a ``recipe.yaml``."""
     return {
-        "data": {"name": "mnist5k"}, "encoder": {"name": "conv", "channels": [16, 32]}, "posterior": {"name": "gaussian", "size": GROUPS},
-        "prior": {"name": "standard_normal"}, "decoder": {"name": "pixelcnn", "layers": 6, "channels": 16},
-        "likelihood": {"name": "bernoulli"}, "objective": {"name": "elbo", "beta": {"name": "linear", "steps": 300}},
-        "algorithm": {"name": "joint"}, "training": {"steps": 540, "batch_size": 50, "learning_rate": 0.002, "seed": seed},
+        "data": {"name": "mnist5k"},
+        "encoder": {"name": "conv", "channels": [16, 32]},
+        "posterior": {"name": "gaussian", "size": GROUPS},
+        "prior": {"name": "standard_normal"},
+        "decoder": {"name": "pixelcnn", "layers": 6, "channels": 16},
+        "likelihood": {"name": "bernoulli"},
+        "objective": {"name": "elbo", "beta": {"name": "linear", "steps": 300}},
+        "algorithm": {"name": "joint"},
+        "training": {"steps": 540, "batch_size": 50, "learning_rate": 0.002, "seed": seed},
         "remedies": remedies,
-    }  # fmt: skip
+    }
 
 
 def metrics(path: Path, distortion: float, rate: float, seed: int = 0, steps: int = 540) -> None:
@@ -81,7 +87,12 @@ def metrics(path: Path, distortion: float, rate: float, seed: int = 0, steps: in
             t = step / steps
             for split in ("train", "held_out"):
                 d = distortion + 450 * math.exp(-14 * t) + (noise.normal() if split == "train" else 0)
-                r = rate * (1 + 2.5 * math.exp(-((t - 0.35) ** 2) / 0.02)) * (1 - math.exp(-12 * t)) * (1 + 0.03 * noise.normal())
+                r = (
+                    rate
+                    * (1 + 2.5 * math.exp(-((t - 0.35) ** 2) / 0.02))
+                    * (1 - math.exp(-12 * t))
+                    * (1 + 0.03 * noise.normal())
+                )
                 row = {"step": step, "split": split, "loss": d + r, "elbo": -d - r, "distortion": d, "rate": r}
                 row |= {f"rate/z{i}": r * share[i] * min(1, t * (i + 1)) for i in range(GROUPS)}
                 row |= {"beta": min(1.0, t * 1.8)} if split == "train" else {"mutual_information": 0.93 * r}
@@ -98,11 +109,19 @@ def digits(n: int, seed: int = 0) -> np.ndarray:
     return ((np.abs(across) < 2) & (np.abs(along) < 9)).astype(np.float32)[:, None]
 
 
-def run(folder: Path, remedies: list[str] | None = None, seed: int = 0, distortion=94.2, rate=1.2, state="used", examples=True) -> Path:
+def run(
+    folder: Path,
+    remedies: list[str] | None = None,
+    seed: int = 0,
+    distortion=94.2,
+    rate=1.2,
+    state="used",
+    examples=True,
+) -> Path:
     """A whole run folder."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe(remedies or [], seed), sort_keys=False))
-    (folder / "evidence.json").write_text(json.dumps(evidence(distortion, rate, state)))
+    evidence(distortion, rate, state).save(folder / "evidence.json")
     metrics(folder / "metrics.csv", distortion, rate, seed)
     if examples:
         images = digits(16)
@@ -120,5 +139,7 @@ def comparison(folder: Path, arms: dict[str, tuple[float, float, str]] = ARMS, s
             remedies = [] if name == "none" else name.split("+")
             run(folder / where, remedies, seed, distortion + 0.2 * seed, rate * (1 + 0.05 * seed), state, examples)
         entries.append({"name": name, "runs": runs, "seconds": [30.0 + 3 * number + s for s in range(seeds)]})
-    (folder / "comparison.json").write_text(json.dumps({"format": 1, "data": "mnist5k", "budget": {"steps": 540}, "arms": entries}))
+    (folder / "comparison.json").write_text(
+        json.dumps({"format": 1, "data": "mnist5k", "budget": {"steps": 540, "batch_size": 50}, "arms": entries})
+    )
     return folder

@@ -11,13 +11,13 @@ from typing import Any
 
 from rich.table import Table
 
+from buttress.diagnostics.verdict import PARTLY, USED
 from buttress.report import figures
 from buttress.report.gallery import parts
 from buttress.report.numbers import nats
 from buttress.report.page import render
 from buttress.report.quantities import QUANTITIES
 from buttress.report.results import Arm, Comparison, Run, load_comparison
-from buttress.report.run import carried
 from buttress.report.tables import COLUMNS, ArmRow, arm_rows, as_csv, as_markdown, as_rich, of
 
 __all__ = ["markdown_table", "terminal_table", "write_comparison"]
@@ -55,7 +55,9 @@ def terminal_table(folder: str | Path) -> Table:
 def _page(comparison: Comparison) -> dict[str, Any]:
     rows, arms = arm_rows(comparison), comparison.arms
     return {
-        "title": f"Which remedy keeps z in use on {comparison.data}?" if comparison.data else "Which remedy keeps z in use?",
+        "title": f"Which remedy keeps z in use on {comparison.data}?"
+        if comparison.data
+        else "Which remedy keeps z in use?",
         "subtitle": _subtitle(comparison),
         "sentences": sentences(comparison, rows),
         "flagged": any(row.flag for row in rows),
@@ -65,7 +67,7 @@ def _page(comparison: Comparison) -> dict[str, Any]:
         "rows": rows,
         "looks": figures.styles(arm.name for arm in arms),
         "plane": figures.arm_plane(arms),
-        "curves": figures.arm_curves(arms),
+        "curves": figures.arm_curves(arms, "rate", "rate (KL), nats", height=5.0),
         "information": figures.arm_curves(arms, "mutual_information", "mutual information, nats"),
         "variances": figures.variance_curves(arms),
         "galleries": _galleries(arms),
@@ -84,8 +86,12 @@ def sentences(comparison: Comparison, rows: list[ArmRow]) -> list[str]:
     priced = [(found.mean, arm) for arm in using if (found := of(arm, "elbo")) is not None]
     if priced:
         elbo, best = max(priced, key=lambda pair: pair[0])
-        said.append(f"The lowest −ELBO among {'them' if len(using) > 1 else 'those'} is {nats(-elbo)} nats, by {best.name}{_against(best, arms)}.")
-    said += [f"{row.name} has the lowest −ELBO of all but ignores z: a good ELBO does not make a used z." for row in rows if row.flag]
+        said.append(f"The lowest −ELBO with z in use is {nats(-elbo)} nats, by {best.name}{_against(best, arms)}.")
+    said += [
+        f"{row.name} has the lowest −ELBO of all but ignores z: a good ELBO does not make a used z."
+        for row in rows
+        if row.flag
+    ]
     return said
 
 
@@ -96,30 +102,40 @@ def _against(best: Arm, arms: list[Arm]) -> str:
     if base is None or ours is None or theirs is None:
         return ""
     difference = ours.mean - theirs.mean
-    text = f", {nats(abs(difference))} nats {'better' if difference >= 0 else 'worse'} than none"
-    return f"{text}, where z carries {carried(base.runs[0])}" if base.ignores_z and len(base.runs) == 1 else text
+    than = "the baseline (none)" + (", which ignores z" if base.ignores_z else "")
+    return f", {nats(abs(difference))} nats {'better' if difference >= 0 else 'worse'} than {than}"
 
 
 def _uses(arm: Arm) -> bool:
-    return 2 * (arm.states.get("used", 0) + arm.states.get("partly used", 0)) > sum(arm.states.values())
+    return 2 * (arm.states.get(USED, 0) + arm.states.get(PARTLY, 0)) > sum(arm.states.values())
 
 
 def _subtitle(comparison: Comparison) -> str:
     seeds = max((len(arm.runs) for arm in comparison.arms), default=0)
     same = "same data, decoder and budget for every arm"
-    return " · ".join(filter(None, [f"{len(comparison.arms)} arms", f"{seeds} seed{'s' * (seeds != 1)}", _budget(comparison.budget), same]))
+    return " · ".join(
+        filter(
+            None,
+            [f"{len(comparison.arms)} arms", f"{seeds} seed{'s' * (seeds != 1)}", _budget(comparison.budget), same],
+        )
+    )
 
 
 def _budget(budget: Any) -> str:
     if isinstance(budget, Mapping):
-        return ", ".join(f"{k} {v:,}" if isinstance(v, int) else f"{k} {v}" for k, v in budget.items() if v is not None)
+        return ", ".join(
+            f"{k.replace('_', ' ')} {v:,}" if isinstance(v, int) else f"{k} {v}"
+            for k, v in budget.items()
+            if v is not None
+        )
     return f"budget {budget}" if budget not in (None, "") else ""
 
 
 def _remarks(comparison: Comparison) -> list[str]:
-    """What keeps a run out of the table."""
+    """What is not in the table, and why."""
+    absent = [f"{name} was left out: {reason}" for name, reason in comparison.left_out.items()]
     lost = [run for arm in comparison.arms for run in arm.runs if run.evidence is None]
-    return [f"{_where(run, comparison.folder)} has no evidence, so it is not in the means. {' '.join(run.remarks[:1])}" for run in lost]
+    return absent + [f"{_where(run, comparison.folder)} has no evidence, so no mean has it in." for run in lost]
 
 
 def _galleries(arms: tuple[Arm, ...]) -> list[dict[str, Any]]:

@@ -89,7 +89,9 @@ def save_examples(
     Path(folder).mkdir(parents=True, exist_ok=True)
     if kind == "text":
         path = Path(folder) / "examples.json"
-        path.write_text(json.dumps({"format": 1, "kind": kind, **found}, ensure_ascii=False, indent=1), encoding="utf-8")
+        path.write_text(
+            json.dumps({"format": 1, "kind": kind, **found}, ensure_ascii=False, indent=1), encoding="utf-8"
+        )
         return path
     path = Path(folder) / "examples.safetensors"
     save_file(found, path, {"format": "1", "kind": kind, "columns": json.dumps(list(columns))})

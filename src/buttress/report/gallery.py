@@ -21,10 +21,11 @@ class Part:
 
     title: str
     caption: str = ""
-    picture: Picture | None = None
+    pictures: Sequence[Picture] = ()
     lines: Sequence[Sequence[str]] = ()
     tables: Sequence[Sequence[Sequence[str]]] = ()
     columns: Sequence[str] = ()
+    wide: bool = False
 
 
 def parts(examples: Examples | None, few: bool = False) -> list[Part]:
@@ -48,7 +49,7 @@ def _samples(examples: Examples, few: bool) -> Part | None:
     title, caption = "Samples", "z from the prior, x from the decoder."
     shown = examples.samples[: (32 if few else 64) if examples.kind == "image" else (5 if few else 10)]
     if examples.kind == "image":
-        return Part(title, caption, sheet(shown, 16 if few else 8, f"{len(shown)} samples", 520 if few else 460))
+        return Part(title, caption, [sheet(shown, 16 if few else 8, f"{len(shown)} samples")])
     if examples.kind == "text":
         return Part(title, caption, lines=[[s] for s in shown])
     return Part(title, caption, tables=[_cells(shown)], columns=_titles(examples))
@@ -65,7 +66,7 @@ def _image_pairs(examples: Examples, few: bool) -> Part | None:
     both = both[: 2 * across * (1 if few else 4)]
     caption = PAIRS + "Each row of originals has its reconstructions beneath it."
     alt = f"{len(both) // 2} originals, each with its reconstruction beneath it"
-    return Part("Originals and reconstructions", caption, sheet(both, across, alt, 520 if few else 460))
+    return Part("Originals and reconstructions", caption, [sheet(both, across, alt)])
 
 
 def _image_walks(examples: Examples) -> Part | None:
@@ -74,8 +75,10 @@ def _image_walks(examples: Examples) -> Part | None:
         return None
     walks = walks[:8, :16]
     alt = f"{len(walks)} walks of {walks.shape[1]} steps"
-    picture = sheet(walks.reshape(-1, *walks.shape[2:]), walks.shape[1], alt)
-    return Part("Interpolations", "From the z of one held-out x to that of another, a row a walk.", picture)
+    halves = [half for half in np.array_split(walks, 2) if len(half)]
+    pictures = [sheet(half.reshape(-1, *walks.shape[2:]), walks.shape[1], alt) for half in halves]
+    caption = "From the z of one held-out x to that of another, a row a walk."
+    return Part("Interpolations", caption, pictures, wide=True)
 
 
 def _text_pairs(examples: Examples, few: bool) -> Part | None:
@@ -89,7 +92,7 @@ def _text_walks(examples: Examples) -> Part | None:
     if examples.interpolations is None:
         return None
     lines = [[" → ".join((walk[0], walk[-1])), *walk[1:-1]] for walk in examples.interpolations[:4]]
-    return Part("Interpolations", "From the z of one held-out sentence to that of another.", lines=lines)
+    return Part("Interpolations", "From the z of one held-out sentence to that of another.", lines=lines, wide=True)
 
 
 def _table_pairs(examples: Examples, few: bool) -> Part | None:
@@ -105,7 +108,8 @@ def _table_walks(examples: Examples) -> Part | None:
     if examples.interpolations is None:
         return None
     tables = [_cells(walk) for walk in examples.interpolations[:3]]
-    return Part("Interpolations", "From the z of one held-out row to that of another.", tables=tables, columns=_titles(examples))
+    caption = "From the z of one held-out row to that of another."
+    return Part("Interpolations", caption, tables=tables, columns=_titles(examples), wide=True)
 
 
 MOST_COLUMNS = 12

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import product
+from typing import Any
 
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.text import Annotation
-from matplotlib.transforms import Bbox
+from matplotlib.transforms import Bbox, BboxBase
 
 __all__ = ["place_labels", "spread_out"]
 
@@ -20,26 +20,35 @@ LEADER = 14
 
 
 def place_labels(
-    ax: Axes, points: Sequence[Point], texts: Sequence[str], colors: Sequence[str], obstacles: Sequence[Bbox] = (), size: float = 10
+    ax: Axes,
+    points: Sequence[Point],
+    texts: Sequence[str],
+    colors: Sequence[str],
+    obstacles: Sequence[Bbox] = (),
+    size: float = 10,
 ) -> list[Annotation]:
     """Write each text near its point, greedily at the first of many places that covers least.
 
     Args:
-        ax: Axes whose limits are final.
+        ax: Axes whose limits and layout are final.
         points: Data coordinates.
         texts: A text for each point.
         colors: A colour for each text.
         obstacles: Boxes in display coordinates that should stay free, beside the points themselves.
         size: Of the type, in points.
     """
-    figure = ax.get_figure(root=True)
-    assert isinstance(figure, Figure)
-    figure.draw_without_rendering()  # settles the layout, so that display coordinates mean something
     taken = [*obstacles, *(_box(ax.transData.transform(p), (8, 8), (0.5, 0.5)) for p in points)]
     notes = []
     for point, text, color in zip(points, texts, colors, strict=True):
         note = ax.annotate(
-            text, point, (0, 0), textcoords="offset points", color=color, fontsize=size, fontweight="bold", parse_math=False
+            text,
+            point,
+            (0, 0),
+            textcoords="offset points",
+            color=color,
+            fontsize=size,
+            fontweight="bold",
+            parse_math=False,
         )
         note.set_in_layout(False)
         notes.append(note)
@@ -48,37 +57,35 @@ def place_labels(
     return notes
 
 
-def spread_out(heights: Sequence[float], gap: float) -> list[float]:
-    """Heights at least ``gap`` apart, in the same order and as near to the given ones as pushing upwards, then centring, gives.
+def spread_out(heights: Sequence[float], gap: float, floor: float = -math.inf) -> list[float]:
+    """Heights at least ``gap`` apart and none below ``floor``, in the same order; neighbours give way.
 
     Example:
-        >>> spread_out([1.0, 1.1, 5.0], 1.0)
-        [0.55, 1.55, 5.0]
+        >>> spread_out([1.0, 1.0, 5.0], 1.0)
+        [0.5, 1.5, 5.0]
+        >>> spread_out([0.0, 0.0], 1.0, floor=0.0)
+        [0.0, 1.0]
     """
-    order = sorted(range(len(heights)), key=lambda i: heights[i])
-    blocks: list[tuple[float, list[int]]] = []  # mean height, members in order
-    for i in order:
-        blocks.append((heights[i], [i]))
-        while len(blocks) > 1 and _top(blocks[-2], gap) > _bottom(blocks[-1], gap) - gap:
-            (_, low), (_, high) = blocks[-2:]
-            members = low + high
-            blocks[-2:] = [(sum(heights[j] for j in members) / len(members), members)]
-    placed = [0.0] * len(heights)
-    for mean, members in blocks:
-        for rank, i in enumerate(members):
-            placed[i] = mean + (rank - (len(members) - 1) / 2) * gap
-    return placed
+    blocks: list[list[int]] = []  # neighbours that stand gap by gap
+    for i in sorted(range(len(heights)), key=lambda i: heights[i]):
+        blocks.append([i])
+        while (
+            len(blocks) > 1 and _bottom(blocks[-1], heights, gap, floor) < _top(blocks[-2], heights, gap, floor) + gap
+        ):
+            blocks[-2:] = [blocks[-2] + blocks[-1]]
+    placed = {i: _bottom(block, heights, gap, floor) + rank * gap for block in blocks for rank, i in enumerate(block)}
+    return [placed[i] for i in range(len(heights))]
 
 
-def _top(block: tuple[float, list[int]], gap: float) -> float:
-    return block[0] + (len(block[1]) - 1) / 2 * gap
+def _bottom(block: Sequence[int], heights: Sequence[float], gap: float, floor: float) -> float:
+    return max(floor, sum(heights[i] for i in block) / len(block) - (len(block) - 1) / 2 * gap)
 
 
-def _bottom(block: tuple[float, list[int]], gap: float) -> float:
-    return block[0] - (len(block[1]) - 1) / 2 * gap
+def _top(block: Sequence[int], heights: Sequence[float], gap: float, floor: float) -> float:
+    return _bottom(block, heights, gap, floor) + (len(block) - 1) * gap
 
 
-def _settle(note: Annotation, ax: Axes, at: Sequence[float], size: Point, taken: Sequence[Bbox]) -> Bbox:
+def _settle(note: Annotation, ax: Axes, at: Any, size: Point, taken: Sequence[Bbox]) -> Bbox:
     """Move the note to its best place; gives the box it then fills."""
     scale = note.get_figure(root=True).dpi / 72  # type: ignore[union-attr]
     best: tuple[float, Bbox, Point, int] | None = None
@@ -104,11 +111,11 @@ def _settle(note: Annotation, ax: Axes, at: Sequence[float], size: Point, taken:
 
 
 def _anchor(offset: float) -> float:
-    """Which part of the text stands at its place: 0 its left or lower edge, 1/2 its middle, 1 its right or upper edge."""
+    """Which part of the text stands at its place: 0 its left or lower edge, 1/2 its middle, 1 the opposite edge."""
     return 0.5 if abs(offset) < 2 else (0.0 if offset > 0 else 1.0)
 
 
-def _box(at: Sequence[float], size: Point, anchor: Point) -> Bbox:
+def _box(at: Any, size: Point, anchor: Point) -> Bbox:
     x, y = at[0] - size[0] * anchor[0], at[1] - size[1] * anchor[1]
     return Bbox.from_bounds(x, y, *size)
 
@@ -118,5 +125,10 @@ def _overlap(a: Bbox, b: Bbox) -> float:
     return width * height if width > 0 and height > 0 else 0.0
 
 
-def _outside(box: Bbox, frame: Bbox) -> float:
-    return max(0.0, frame.x0 - box.x0) + max(0.0, box.x1 - frame.x1) + max(0.0, frame.y0 - box.y0) + max(0.0, box.y1 - frame.y1)
+def _outside(box: Bbox, frame: BboxBase) -> float:
+    return (
+        max(0.0, frame.x0 - box.x0)
+        + max(0.0, box.x1 - frame.x1)
+        + max(0.0, frame.y0 - box.y0)
+        + max(0.0, box.y1 - frame.y1)
+    )

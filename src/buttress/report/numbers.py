@@ -94,4 +94,5 @@ def spread(values: Iterable[float | None]) -> Spread | None:
     mean = math.fsum(found) / len(found)
     if len(found) == 1:
         return Spread(mean, None, 1)
-    return Spread(mean, math.sqrt(math.fsum((v - mean) ** 2 for v in found) / (len(found) - 1)), len(found))
+    sd = math.sqrt(math.fsum((v - mean) ** 2 for v in found) / (len(found) - 1))
+    return Spread(mean, sd if sd > 1e-12 * abs(mean) else 0.0, len(found))

@@ -7,17 +7,14 @@ from functools import cache
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
 
+from buttress.diagnostics.verdict import COLLAPSED, DEGENERATE, PARTLY, USED
 from buttress.report.figures import PALETTE
 
 __all__ = ["render"]
 
-STATES = {
-    "used": "used",
-    "partly used": "partly",
-    "collapsed": "collapsed",
-    "degenerate to a deterministic autoencoder": "degenerate",
-}
+STATES = {USED: "used", PARTLY: "partly", COLLAPSED: "collapsed", DEGENERATE: "degenerate"}
 """State of a verdict -> CSS class of its badge."""
 
 
@@ -31,7 +28,15 @@ def _environment() -> Environment:
         undefined=StrictUndefined,
     )
     environment.filters["state_class"] = lambda state: STATES.get(state or "", "unknown")
+    environment.filters["short_state"] = lambda state: state.split(" to ")[0]
+    environment.filters["breakable"] = _breakable
     return environment
+
+
+def _breakable(name: str) -> Markup:
+    """A name that may break after a plus, and where a piece is too wide after an underscore."""
+    pieces = [str(escape(piece)).replace("_", "_<wbr>") for piece in name.split("+")]
+    return Markup("+<wbr>".join(f'<span class="piece">{piece}</span>' for piece in pieces))
 
 
 def render(template: str, **values: Any) -> str:

@@ -58,7 +58,9 @@ def tiles(images: UInt8[np.ndarray, "N C H W"], across: int) -> UInt8[np.ndarray
     canvas = np.zeros((math.ceil(n / across) * (h + GAP) - GAP, across * (w + GAP) - GAP, 4), dtype=np.uint8)
     for i, image in enumerate(images):
         top, left = i // across * (h + GAP), i % across * (w + GAP)
-        canvas[top : top + h, left : left + w, :3] = np.moveaxis(image if len(image) == 3 else image[:1].repeat(3, 0), 0, -1)
+        canvas[top : top + h, left : left + w, :3] = np.moveaxis(
+            image if len(image) == 3 else image[:1].repeat(3, 0), 0, -1
+        )
         canvas[top : top + h, left : left + w, 3] = 255
     return canvas
 
@@ -66,7 +68,7 @@ def tiles(images: UInt8[np.ndarray, "N C H W"], across: int) -> UInt8[np.ndarray
 def columns(
     left: UInt8[np.ndarray, "N C H W"], right: UInt8[np.ndarray, "N C H W"], across: int
 ) -> UInt8[np.ndarray, "M C H W"]:
-    """Rows of ``across`` tiles from ``left``, each with the row of ``right`` beneath it; a last row that is not full goes."""
+    """Rows of ``across`` tiles from ``left``, each with the row of ``right`` beneath it; only full rows."""
     rows = max(1, len(left) // across)
     parts = [a[i * across : (i + 1) * across] for i in range(rows) for a in (left, right)]
     return np.concatenate(parts)

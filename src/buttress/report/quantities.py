@@ -85,9 +85,25 @@ QUANTITIES: dict[str, Quantity] = {
     ),
     "amortisation_gap": Quantity(
         "Amortisation gap",
-        "Nats of ELBO gained by optimising q(z|x) for each example with the decoder frozen. Large in a collapsed model: "
-        "the encoder lags behind the decoder. Near 0 in a collapsed model: the decoder itself ignores z.",
+        "Nats of ELBO gained by optimising q(z|x) for each example with the decoder frozen. Large in a collapsed "
+        "model: the encoder lags behind the decoder. Near 0 in a collapsed model: the decoder itself ignores z.",
         better="lower",
+    ),
+    "decoder_gain": Quantity(
+        "Decoder's part of the gap",
+        "How much of the amortisation gap the decoder gains in distortion: whether it would use z if q told it.",
+    ),
+    "refined_rate": Quantity("Rate after refining", "The rate of the q(z|x) that were optimised for each example."),
+    "collapsed_fraction": Quantity(
+        "Collapsed share of z",
+        "Latent groups whose KL stays below 0.1 nats for all but one example in a hundred (Lucas et al., 2019).",
+        unit="",
+    ),
+    "effective_beta": Quantity(
+        "Effective β",
+        "What the noise of q(z|x) costs the decoder, against what a q in balance would pay. 1 for a plain ELBO; "
+        "near 0, q is a point and the model a deterministic autoencoder.",
+        unit="",
     ),
     "nll": Quantity(
         "NLL",
@@ -96,10 +112,14 @@ QUANTITIES: dict[str, Quantity] = {
     ),
     "effective_sample_size": Quantity(
         "Effective sample size",
-        "How many of the importance samples behind the NLL carry weight. Near 1, the NLL is hardly better than the ELBO.",
+        "How many of the importance samples behind the NLL carry weight. Near 1, the NLL is hardly better "
+        "than the ELBO.",
         unit="",
+        write=count,
     ),
-    "bits_per_dim": Quantity("Bits per dimension", "The NLL in bits, divided by the number of values in x.", unit="", better="lower"),
+    "bits_per_dim": Quantity(
+        "Bits per dimension", "The NLL in bits, divided by the number of values in x.", unit="", better="lower"
+    ),
     "perplexity": Quantity("Perplexity", "The NLL as the exponential of nats per token.", unit="", better="lower"),
 }
 """Name in ``evidence.json`` -> quantity, in the order of the page."""

@@ -19,74 +19,16 @@ import numpy as np
 import yaml
 from jaxtyping import Float
 
+from buttress.diagnostics.estimate import Estimate
+from buttress.diagnostics.evidence import Evidence
+from buttress.diagnostics.thresholds import NEAR_CEILING
+from buttress.diagnostics.verdict import COLLAPSED
 from buttress.report.examples import Examples, load_examples
 
-__all__ = ["Arm", "Comparison", "Estimate", "Evidence", "Groups", "Metrics", "Run", "Verdict", "load_comparison", "load_run"]
+__all__ = ["NOTHING", "Arm", "Comparison", "Curve", "Metrics", "Run", "load_comparison", "load_run"]
 
+NOTHING = Estimate(None, None, 0, "")
 Curve = tuple[Float[np.ndarray, " N"], Float[np.ndarray, " N"]]
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """One number of the evidence.
-
-    Args:
-        value: The estimate, None where it could not be made.
-        error: Its standard error.
-        n: Examples it rests on.
-        method: How it was made.
-        ceiling: The largest value it could have shown.
-        note: What a reader must know.
-    """
-
-    value: float | None = None
-    error: float | None = None
-    n: int | None = None
-    method: str = ""
-    ceiling: float | None = None
-    note: str = ""
-
-    @property
-    def at_ceiling(self) -> bool:
-        """Whether the value stands so close to its ceiling that it can only be read as "at least"."""
-        return self.value is not None and bool(self.ceiling) and self.value > 0.9 * (self.ceiling or 0.0)
-
-
-@dataclass(frozen=True)
-class Groups:
-    """Rate and variance of the posterior mean of every latent group, in nats and squared units of z."""
-
-    names: tuple[str, ...] = ()
-    rate: tuple[float, ...] = ()
-    rate_error: tuple[float, ...] = ()
-    variance_of_mean: tuple[float, ...] = ()
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """The state of z, why, and what to try."""
-
-    state: str
-    cause: str | None = None
-    reasons: tuple[str, ...] = ()
-    advice: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """The contents of ``evidence.json``."""
-
-    n: int | None
-    kind: str
-    units: str
-    estimates: Mapping[str, Estimate]
-    groups: Groups | None
-    settings: Mapping[str, Any]
-    verdict: Verdict | None
-
-    def __getitem__(self, name: str) -> Estimate:
-        """The estimate of that name; an empty one where it was not made."""
-        return self.estimates.get(name, Estimate())
 
 
 @dataclass(frozen=True)
@@ -102,7 +44,9 @@ class Metrics:
     @property
     def groups(self) -> list[str]:
         """Names of the latent groups whose rates were followed on held-out data, in the order of the file."""
-        return [column.removeprefix("rate/") for s, column in self.curves if s == "held_out" and column.startswith("rate/")]
+        return [
+            column.removeprefix("rate/") for s, column in self.curves if s == "held_out" and column.startswith("rate/")
+        ]
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,11 +87,21 @@ class Run:
     @property
     def state(self) -> str | None:
         """The state that the verdict names, None where there is no verdict."""
-        return self.evidence.verdict.state if self.evidence and self.evidence.verdict else None
+        return (self.evidence.verdict.state or None) if self.evidence else None
+
+    def estimate(self, name: str) -> Estimate:
+        """An estimate of the evidence; one without a value where it was not made."""
+        return self.evidence.estimates.get(name, NOTHING) if self.evidence else NOTHING
 
     def value(self, name: str) -> float | None:
         """The value of an estimate, None where there is none."""
-        return self.evidence[name].value if self.evidence else None
+        return self.estimate(name).value
+
+    @property
+    def at_ceiling(self) -> bool:
+        """Whether the mutual information is so near to its ceiling that it can only be read as "at least"."""
+        found = self.estimate("mutual_information")
+        return found.value is not None and found.ceiling is not None and found.value > found.ceiling - NEAR_CEILING
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,17 +121,26 @@ class Arm:
     @property
     def ignores_z(self) -> bool:
         """Whether more than half of the judged runs collapsed."""
-        return 2 * self.states.get("collapsed", 0) > sum(self.states.values())
+        return 2 * self.states.get(COLLAPSED, 0) > sum(self.states.values())
 
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """The contents of a comparison's folder."""
+    """The contents of a comparison's folder.
+
+    Args:
+        folder: Where it lives.
+        data: What the data are called.
+        budget: What every arm was given: settings by name, or a number.
+        arms: In the order they were asked for.
+        left_out: Remedies that did not fit, with the reason.
+    """
 
     folder: Path
     data: str
     budget: Any
     arms: tuple[Arm, ...]
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
 
 def load_run(folder: str | Path) -> Run:
@@ -190,10 +153,13 @@ def load_run(folder: str | Path) -> Run:
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder} is no folder; wanted the folder of a run, with recipe.yaml in it")
     remarks: list[str] = []
-    text = _attempt(remarks, folder / "recipe.yaml", lambda p: p.read_text(encoding="utf-8"), "which settings it had") or ""
+    text = (
+        _attempt(remarks, folder / "recipe.yaml", lambda p: p.read_text(encoding="utf-8"), "which settings it had")
+        or ""
+    )
     recipe = _attempt(remarks, folder / "recipe.yaml", _recipe, "") if text else None
     metrics = _attempt(remarks, folder / "metrics.csv", _metrics, "how training went")
-    evidence = _attempt(remarks, folder / "evidence.json", _evidence, "a verdict; diagnose the run to get one")
+    evidence = _attempt(remarks, folder / "evidence.json", Evidence.load, "a verdict; diagnose the run to get one")
     examples = _attempt(remarks, folder, load_examples, "")
     if examples is None and not any("examples" in remark for remark in remarks):
         remarks.append("There are no saved examples, so this page shows no pictures of what the model makes.")
@@ -214,8 +180,12 @@ def load_comparison(folder: str | Path) -> Comparison:
         plain = json.loads(path.read_text(encoding="utf-8"))
         arms = tuple(_arm(Path(folder), entry) for entry in plain["arms"])
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path}: wanted JSON with a list 'arms' of name and runs, but {type(error).__name__}: {error}") from error
-    return Comparison(Path(folder), str(plain.get("data") or ""), plain.get("budget"), arms)
+        raise ValueError(
+            f"{path}: wanted JSON with a list 'arms' of name and runs, but {type(error).__name__}: {error}"
+        ) from error
+    return Comparison(
+        Path(folder), str(plain.get("data") or ""), plain.get("budget"), arms, plain.get("left_out") or {}
+    )
 
 
 def _arm(folder: Path, plain: Mapping[str, Any]) -> Arm:
@@ -265,46 +235,6 @@ def _sorted(pairs: list[tuple[float, float]]) -> Curve:
     return table[:, 0], table[:, 1]
 
 
-def _evidence(path: Path) -> Evidence:
-    plain = json.loads(path.read_text(encoding="utf-8"))
-    if not isinstance(plain, dict):
-        raise ValueError(f"got {type(plain).__name__}, wanted a mapping")
-    estimates = {str(k): _estimate(v) for k, v in (plain.get("estimates") or {}).items() if isinstance(v, dict)}
-    groups, verdict = plain.get("groups"), plain.get("verdict")
-    return Evidence(
-        n=_whole(plain.get("n")),
-        kind=str(plain.get("kind") or ""),
-        units=str(plain.get("units") or "nats per example"),
-        estimates=estimates,
-        groups=_groups(groups) if groups else None,
-        settings=plain.get("settings") or {},
-        verdict=_verdict(verdict) if verdict else None,
-    )
-
-
-def _estimate(plain: Mapping[str, Any]) -> Estimate:
-    return Estimate(
-        value=_number(plain.get("value")),
-        error=_number(plain.get("error")),
-        n=_whole(plain.get("n")),
-        method=str(plain.get("method") or ""),
-        ceiling=_number(plain.get("ceiling")),
-        note=str(plain.get("note") or ""),
-    )
-
-
-def _groups(plain: Mapping[str, Any]) -> Groups:
-    numbers = {k: tuple(_number(v) or 0.0 for v in plain.get(k) or []) for k in ("rate", "rate_error", "variance_of_mean")}
-    size = max(map(len, numbers.values()))
-    return Groups(tuple(str(n) for n in plain.get("names") or range(size)), **numbers)
-
-
-def _verdict(plain: Mapping[str, Any]) -> Verdict:
-    cause = plain.get("cause")
-    reasons, advice = (tuple(str(s) for s in plain.get(k) or []) for k in ("reasons", "advice"))
-    return Verdict(str(plain["state"]), str(cause) if cause else None, reasons, advice)
-
-
 def _number(value: Any) -> float | None:
     """A finite number, or None."""
     try:
@@ -312,8 +242,3 @@ def _number(value: Any) -> float | None:
     except (TypeError, ValueError):
         return None
     return number if math.isfinite(number) else None
-
-
-def _whole(value: Any) -> int | None:
-    number = _number(value)
-    return None if number is None else int(number)

@@ -10,30 +10,28 @@ from typing import Any
 
 import yaml
 
+from buttress.diagnostics.verdict import COLLAPSED, DEGENERATE, PARTLY, USED
 from buttress.report import figures
 from buttress.report.gallery import parts
 from buttress.report.numbers import count, nats
 from buttress.report.page import render
 from buttress.report.quantities import QUANTITIES
-from buttress.report.results import Evidence, Run, load_run
+from buttress.report.results import Run, load_run
 from buttress.report.tables import evidence_rows
 
 __all__ = ["write_report"]
 
 CURVES = (
     ("elbo", "−ELBO", -1, "Distortion plus rate. Lower is better, even for a model that ignores z."),
-    ("rate", "Rate (KL)", 1, "What z costs and can carry at most."),
     ("distortion", "Distortion", 1, "What the decoder still pays once it has read z."),
-    ("mutual_information", "Mutual information", 1, "What z tells about x."),
-    ("active_units", "Active units", 1, "Latent groups whose posterior mean moves."),
     ("beta", "β", 1, "The weight of the rate in the objective."),
 )
 SENTENCES = {
-    "used": "The decoder listens to z, which carries {carried}.",
-    "partly used": "Only a part of z is in use; it carries {carried}.",
-    "collapsed": "The posterior has collapsed: z carries {carried}, and the decoder does as well without it.",
-    "degenerate to a deterministic autoencoder": "z is used, but q(z|x) has shrunk to almost a point: this model has become "
-    "a deterministic autoencoder, and its samples from the prior can't be trusted. z carries {carried}.",
+    USED: "The decoder listens to z, which carries {carried}.",
+    PARTLY: "Only a part of z is in use; it carries {carried}.",
+    COLLAPSED: "The posterior has collapsed: the decoder does as well without z, which carries {carried}.",
+    DEGENERATE: "z is used, but q(z|x) has shrunk to almost a point: this model has become a deterministic "
+    "autoencoder, and its samples from the prior can't be trusted. z carries {carried}.",
 }
 
 
@@ -62,13 +60,14 @@ def _page(run: Run) -> dict[str, Any]:
         "verdict": verdict,
         "cause": verdict.cause if verdict else None,
         "sentence": sentence(run),
-        "headline": _headline(evidence) if evidence else [],
-        "warnings": _bookkeeping(evidence) if evidence else [],
-        "evidence": evidence_rows(evidence) if evidence else [],
+        "headline": _headline(run),
+        "warnings": _bookkeeping(run),
+        "evidence": evidence_rows(run),
         "gallery_parts": parts(run.examples),
         "gallery_lead": _gallery_lead(run),
         "heat": figures.heat_map(run.metrics) if run.metrics else None,
-        "units": figures.unit_bars(evidence.groups) if evidence and evidence.groups else None,
+        "information": figures.information(run.metrics) if run.metrics else None,
+        "units": figures.unit_bars(evidence.groups) if evidence else None,
         "plane": figures.run_plane(run),
         "curves": _curves(run),
         "facts": facts(run.recipe),
@@ -90,20 +89,24 @@ def sentence(run: Run) -> str:
 def carried(run: Run) -> str:
     """What z carries, in words: mutual information if it was measured, else the rate; and in how many groups."""
     information, rate, active = (run.value(n) for n in ("mutual_information", "rate", "active_units"))
-    size = run.evidence["active_units"].ceiling if run.evidence else None
-    if information is not None and run.evidence:
-        least = "at least " if run.evidence["mutual_information"].at_ceiling else ""
+    size = run.estimate("active_units").ceiling
+    if information is not None:
+        least = "at least " if run.at_ceiling else ""
         text = f"{least}{nats(information)} nats of information about each example"
     elif rate is not None:
         text = f"at most {nats(rate)} nats about each example"
     else:
         return "an amount that was not measured"
-    return text if active is None else f"{text}, in {count(active)}{f' of {count(size)}' if size else ''} latent groups"
+    return (
+        text
+        if active is None
+        else f"{text}, with {count(active)}{f' of {count(size)}' if size else ''} latent groups active"
+    )
 
 
-def _headline(evidence: Evidence) -> list[dict[str, str]]:
-    found = {n: evidence[n].value for n in ("elbo", "distortion", "rate", "mutual_information", "active_units")}
-    shown = [("elbo", ""), ("distortion", "="), ("rate", "+"), ("mutual_information", "·"), ("active_units", "·")]
+def _headline(run: Run) -> list[dict[str, str]]:
+    found = {n: run.value(n) for n in ("elbo", "distortion", "rate", "mutual_information", "active_units")}
+    shown = [("elbo", ""), ("distortion", "="), ("rate", "+"), ("mutual_information", ""), ("active_units", "")]
     return [
         {"title": QUANTITIES[n].title, "value": QUANTITIES[n].write((found[n] or 0.0) * QUANTITIES[n].sign), "op": op}
         for n, op in shown
@@ -111,12 +114,12 @@ def _headline(evidence: Evidence) -> list[dict[str, str]]:
     ]
 
 
-def _bookkeeping(evidence: Evidence) -> list[str]:
+def _bookkeeping(run: Run) -> list[str]:
     """A warning where the books don't balance: −ELBO must be distortion plus rate."""
-    elbo, distortion, rate = (evidence[n].value for n in ("elbo", "distortion", "rate"))
+    elbo, distortion, rate = (run.value(n) for n in ("elbo", "distortion", "rate"))
     if elbo is None or distortion is None or rate is None:
         return []
-    slack = 0.01 + 1e-3 * abs(elbo) + 4 * sum(evidence[n].error or 0.0 for n in ("elbo", "distortion", "rate"))
+    slack = 0.01 + 1e-3 * abs(elbo) + 4 * sum(run.estimate(n).error or 0.0 for n in ("elbo", "distortion", "rate"))
     if abs(elbo + distortion + rate) <= slack:
         return []
     return [f"The books don't balance: −ELBO is {nats(-elbo)}, but distortion + rate is {nats(distortion + rate)}."]
@@ -125,13 +128,15 @@ def _bookkeeping(evidence: Evidence) -> list[str]:
 def _curves(run: Run) -> list[dict[str, Any]]:
     if run.metrics is None:
         return []
-    drawn = [(title, text, figures.curve(run.metrics, name, title, sign)) for name, title, sign, text in CURVES]
+    drawn = [
+        (title, text, figures.curve(run.metrics, name, sign, name != "beta")) for name, title, sign, text in CURVES
+    ]
     return [{"title": title, "caption": text, "svg": svg} for title, text, svg in drawn if svg is not None]
 
 
 def _gallery_lead(run: Run) -> str:
-    if run.state == "collapsed":
-        return "z is ignored here, so reconstructions need not look like their originals, nor interpolations change in steps."
+    if run.state == COLLAPSED:
+        return "z is ignored here, so reconstructions are no nearer to their originals than any sample."
     return "Where z is used, reconstructions keep what matters in their originals."
 
 
@@ -174,5 +179,7 @@ def facts(recipe: Any) -> list[tuple[str, str]]:
 def _line(value: Any) -> str:
     if isinstance(value, list):
         return " + ".join(map(str, value)) or "none"
-    settings = ", ".join(f"{k.replace('_', ' ')} {_line(v) if isinstance(v, dict) else v}" for k, v in value.items() if k != "name")
+    settings = ", ".join(
+        f"{k.replace('_', ' ')} {_line(v) if isinstance(v, dict) else v}" for k, v in value.items() if k != "name"
+    )
     return f"{value['name']} ({settings})" if "name" in value and settings else str(value.get("name", settings))

@@ -1,4 +1,4 @@
-"""Tables of results: the evidence of one run, and the arms of a comparison as rows for a page, a terminal, Markdown and CSV."""
+"""Tables: the evidence of one run, and the arms of a comparison for a page, a terminal, Markdown and CSV."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from rich.table import Table
+from rich.text import Text
 
+from buttress.diagnostics.verdict import COLLAPSED, DEGENERATE, PARTLY, USED
 from buttress.report.numbers import MISSING, Spread, count, nats, plus_minus, seconds, spread
-from buttress.report.quantities import QUANTITIES
-from buttress.report.results import Arm, Comparison, Evidence, Run
+from buttress.report.quantities import QUANTITIES, Quantity
+from buttress.report.results import Arm, Comparison, Run
 
 __all__ = ["COLUMNS", "ArmRow", "Cell", "EvidenceRow", "arm_rows", "as_csv", "as_markdown", "as_rich", "evidence_rows"]
 
@@ -35,7 +37,7 @@ class EvidenceRow:
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell of the table of arms: the mean, the spread or limit beside it, and whether it is the best of its column."""
+    """One cell of the table of arms: a mean, its spread or limit, and whether it is the best of its column."""
 
     main: str
     extra: str = ""
@@ -52,7 +54,8 @@ class ArmRow:
 
     Args:
         name: Of the arm.
-        n: How many seeds.
+        n: How many of its runs have evidence.
+        runs: How many it has.
         cells: As many as there are columns.
         states: State -> number of runs.
         flag: What a reader must not miss, or "".
@@ -60,44 +63,49 @@ class ArmRow:
 
     name: str
     n: int
+    runs: int
     cells: tuple[Cell, ...]
     states: dict[str, int]
     flag: str = ""
+
+    @property
+    def seeds(self) -> str:
+        """How many seeds, in words."""
+        total = f"{self.runs} seed{'s' * (self.runs != 1)}"
+        return total if self.n == self.runs else f"{self.n} of {total} measured"
 
     @property
     def verdict(self) -> str:
         """The states in one line: "used", or "2 collapsed, 1 used"."""
         if not self.states:
             return "no verdict"
-        return next(iter(self.states)) if len(self.states) == 1 else ", ".join(f"{n} {s}" for s, n in self.states.items())
+        return (
+            next(iter(self.states)) if len(self.states) == 1 else ", ".join(f"{n} {s}" for s, n in self.states.items())
+        )
 
 
-def evidence_rows(evidence: Evidence) -> list[EvidenceRow]:
-    """The estimates in the order of the page; those without a value stand there with their note, unknown ones at the end."""
-    known = [name for name in QUANTITIES if name in evidence.estimates]
-    return [_evidence_row(name, evidence) for name in (*known, *(n for n in evidence.estimates if n not in QUANTITIES))]
+def evidence_rows(run: Run) -> list[EvidenceRow]:
+    """A run's estimates in the order of the page, unknown ones last; without a value only those that say why."""
+    found = run.evidence.estimates if run.evidence else {}
+    names = [*(n for n in QUANTITIES if n in found), *(n for n in found if n not in QUANTITIES)]
+    return [_evidence_row(name, run) for name in names if found[name].value is not None or found[name].note]
 
 
-def _evidence_row(name: str, evidence: Evidence) -> EvidenceRow:
-    estimate, quantity = evidence[name], QUANTITIES.get(name)
-    value = None if estimate.value is None else estimate.value * (quantity.sign if quantity else 1)
-    write = quantity.write if quantity else nats
-    text = plus_minus(value, estimate.error) if write is nats or estimate.error else write(value)
-    note = "; ".join(filter(None, ["at its ceiling, so read it as “at least”" if _capped(name, evidence) else "", estimate.note]))
+def _evidence_row(name: str, run: Run) -> EvidenceRow:
+    estimate, quantity = run.estimate(name), QUANTITIES.get(name, Quantity(name.replace("_", " "), "", unit=""))
+    value, capped = estimate.value, name == "mutual_information" and run.at_ceiling
+    write, digits = quantity.write, 2 if quantity.write is nats else 1
+    signed = None if value is None else value * quantity.sign
     return EvidenceRow(
-        title=quantity.title if quantity else name.replace("_", " "),
-        value=text,
-        unit=quantity.unit if quantity else "",
+        title=quantity.title,
+        value=write(signed) if estimate.error is None else plus_minus(signed, estimate.error, digits),
+        unit=quantity.unit,
         n=count(estimate.n),
         ceiling=write(estimate.ceiling),
         method=estimate.method or MISSING,
-        note=note,
-        meaning=quantity.meaning if quantity else "",
+        note="; ".join(filter(None, ["at its ceiling, so read it as “at least”" if capped else "", estimate.note])),
+        meaning=quantity.meaning,
     )
-
-
-def _capped(name: str, evidence: Evidence) -> bool:
-    return name == "mutual_information" and evidence[name].at_ceiling
 
 
 @dataclass(frozen=True)
@@ -113,9 +121,14 @@ def arm_rows(comparison: Comparison) -> list[ArmRow]:
     """A row for each arm, in the order of the comparison."""
     arms = comparison.arms
     leader = _leader("elbo", arms)
-    return [
-        ArmRow(arm.name, len(arm.runs), tuple(c.cell(arm, arms) for c in COLUMNS), arm.states, _flag(arm, leader)) for arm in arms
-    ]
+    return [_arm_row(arm, arms, leader) for arm in arms]
+
+
+def _arm_row(arm: Arm, arms: Sequence[Arm], leader: Arm | None) -> ArmRow:
+    measured = sum(run.evidence is not None for run in arm.runs)
+    return ArmRow(
+        arm.name, measured, len(arm.runs), tuple(c.cell(arm, arms) for c in COLUMNS), arm.states, _flag(arm, leader)
+    )
 
 
 def _flag(arm: Arm, leader: Arm | None) -> str:
@@ -142,33 +155,30 @@ def _estimate_cell(name: str) -> Callable[[Arm, Sequence[Arm]], Cell]:
         quantity, found = QUANTITIES[name], of(arm, name)
         if found is None:
             return Cell(MISSING)
-        extra = "" if found.sd is None else f"± {quantity.write(found.sd) if quantity.write is not count else nats(found.sd, 1)}"
-        ceiling = spread(run.evidence[name].ceiling for run in arm.runs if run.evidence)
+        extra = "" if not found.sd else f"± {nats(found.sd, 1 if quantity.write is count else 2)}"
+        ceiling = spread(run.estimate(name).ceiling for run in arm.runs)
         if name == "mutual_information" and ceiling:
-            extra += f" ≤ {nats(ceiling.mean)}"
+            extra += f" (≤ {nats(ceiling.mean)})"
         if name == "active_units" and ceiling:
             extra += f" of {count(ceiling.mean)}"
+        capped = name == "mutual_information" and any(run.at_ceiling for run in arm.runs)
         best = name in ("elbo", "nll") and arm is _leader(name, arms)
-        return Cell(quantity.write(found.mean * quantity.sign), extra.strip(), best)
+        return Cell(("≥ " if capped else "") + quantity.write(found.mean * quantity.sign), extra.strip(), best)
 
     return cell
 
 
-def _seconds_cell(arm: Arm, arms: Sequence[Arm]) -> Cell:
-    found = spread(arm.seconds)
-    return Cell(seconds(found.mean)) if found else Cell(MISSING)
-
-
-def _ratio_cell(arm: Arm, arms: Sequence[Arm]) -> Cell:
+def _time_cell(arm: Arm, arms: Sequence[Arm]) -> Cell:
     base = next((spread(a.seconds) for a in arms if a.name == "none"), None)
     found = spread(arm.seconds)
-    return Cell(f"{found.mean / base.mean:.2f} ×") if found and base and base.mean > 0 else Cell(MISSING)
+    if found is None:
+        return Cell(MISSING)
+    return Cell(seconds(found.mean), f"({found.mean / base.mean:.2f} × none)" if base and base.mean > 0 else "")
 
 
 COLUMNS = (
     *(Column(QUANTITIES[name].title, QUANTITIES[name].unit, _estimate_cell(name)) for name in SHOWN),
-    Column("Time", "", _seconds_cell),
-    Column("Time against none", "", _ratio_cell),
+    Column("Time", "", _time_cell),
 )
 """The columns between an arm's name and its verdict."""
 
@@ -177,12 +187,17 @@ def as_markdown(rows: Sequence[ArmRow]) -> str:
     """The arms as a Markdown table: mean ± standard deviation over seeds; the best −ELBO and NLL in bold.
 
     Example:
-        >>> print(as_markdown([ArmRow("none", 3, (Cell("96.80", "± 0.02"),) + (Cell("—"),) * 8, {"collapsed": 3})]))
+        >>> print(as_markdown([ArmRow("none", 3, 3, (Cell("96.80", "± 0.02"),) + (Cell("—"),) * 7, {"collapsed": 3})]))
         | arm | seeds | −ELBO | NLL | rate | mutual information | ... | verdict |
-        |:--|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|:--|
-        | `none` | 3 | 96.80 ± 0.02 | — | — | — | — | — | — | — | — | collapsed |
+        |:--|--:|--:|--:|--:|--:|--:|--:|--:|--:|:--|
+        | `none` | 3 | 96.80 ± 0.02 | — | — | — | — | — | — | — | collapsed |
     """
-    titles = ["arm", "seeds", *(c.title if c.title.isupper() or c.title[0] == "−" else _lower(c.title) for c in COLUMNS), "verdict"]
+    titles = [
+        "arm",
+        "seeds",
+        *(c.title if c.title.isupper() or c.title[0] == "−" else _lower(c.title) for c in COLUMNS),
+        "verdict",
+    ]
     lines = [titles, [":--", *["--:"] * (len(titles) - 2), ":--"]]
     for row in rows:
         cells = [f"**{c.main}** {c.extra}".strip() if c.best else str(c) for c in row.cells]
@@ -195,7 +210,7 @@ def _lower(title: str) -> str:
     return title[0].lower() + title[1:]
 
 
-STATE_COLOR = {"used": "green", "partly used": "yellow", "collapsed": "red", "degenerate to a deterministic autoencoder": "magenta"}
+STATE_COLOR = {USED: "green", PARTLY: "yellow", COLLAPSED: "red", DEGENERATE: "magenta"}
 
 
 def as_rich(rows: Sequence[ArmRow], title: str = "") -> Table:
@@ -203,20 +218,20 @@ def as_rich(rows: Sequence[ArmRow], title: str = "") -> Table:
     table = Table(title=title or None, title_justify="left", header_style="bold", expand=False, pad_edge=False)
     table.add_column("arm", no_wrap=True)
     for column in COLUMNS:
-        table.add_column(_lower(column.title) if column.title not in ("NLL", "−ELBO") else column.title, justify="right")
+        table.add_column(
+            _lower(column.title) if column.title not in ("NLL", "−ELBO") else column.title, justify="right"
+        )
     table.add_column("verdict")
     for row in rows:
         color = STATE_COLOR.get(next(iter(row.states), ""), "") if len(row.states) == 1 else ""
         verdict = f"{row.verdict}\n{row.flag}" if row.flag else row.verdict
-        cells = [_styled(f"{c.main}\n{c.extra}" if c.extra else c.main, "bold" if c.best else "") for c in row.cells]
-        table.add_row(_styled(row.name), *cells, _styled(verdict, color))
+        cells = [_text(f"{c.main}\n{c.extra}" if c.extra else c.main, "bold" if c.best else "") for c in row.cells]
+        table.add_row(_text(row.name), *cells, _text(verdict, color))
     return table
 
 
-def _styled(text: str, style: str = "") -> object:
-    from rich.text import Text
-
-    return Text(text, style=style)
+def _text(text: str, style: str = "") -> Text:
+    return Text(text, style=style)  # never read as markup
 
 
 def as_csv(comparison: Comparison) -> str:
@@ -233,12 +248,10 @@ def as_csv(comparison: Comparison) -> str:
 
 
 def _run_cells(run: Run, comparison: Comparison) -> list[object]:
-    verdict = run.evidence.verdict if run.evidence else None
-    where = run.folder.relative_to(comparison.folder).as_posix()
-    return [where, run.seed, verdict.state if verdict else None, verdict.cause if verdict else None]
+    cause = run.evidence.verdict.cause if run.evidence else None
+    return [run.folder.relative_to(comparison.folder).as_posix(), run.seed, run.state, cause]
 
 
 def _estimates(run: Run, names: Sequence[str]) -> list[object]:
-    if run.evidence is None:
-        return [None] * (1 + 2 * len(names))
-    return [run.evidence.n, *(x for name in names for x in (run.evidence[name].value, run.evidence[name].error))]
+    found = [run.estimate(name) for name in names]
+    return [run.evidence.n if run.evidence else None, *(x for e in found for x in (e.value, e.error))]

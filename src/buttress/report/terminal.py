@@ -31,6 +31,6 @@ def verdict_table(run_folder: str | Path) -> Group:
     table = Table(header_style="bold", title="evidence", title_justify="left")
     for heading in ("quantity", "value", "unit", "N", "ceiling", "method"):
         table.add_column(heading, justify="right" if heading in ("value", "N", "ceiling") else "left")
-    for row in evidence_rows(run.evidence):
+    for row in evidence_rows(run):
         table.add_row(row.title, row.value, row.unit, row.n, row.ceiling, row.method)
     return Group(*parts, table)

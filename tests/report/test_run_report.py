@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from buttress.report.examples import save_examples
+from buttress.report.results import load_run
+from buttress.report.run import write_report
+
+from . import made_up
+
+VOID = {"meta", "img", "br", "hr", "wbr", "link", "input"}
+
+
+class Balance(HTMLParser):
+    """Collects tags that are closed out of order, text, and every address a browser would fetch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open, self.wrong, self.fetched, self.text, self.ids = [], [], [], [], []
+
+    def handle_starttag(self, tag, attrs) -> None:
+        if tag not in VOID:
+            self.open.append(tag)
+        self.fetched += [
+            v
+            for k, v in attrs
+            if k in ("src", "srcset", "data", "xlink:href") and v and not v.startswith(("data:", "#"))
+        ]
+        self.fetched += [tag] if tag in ("link", "script", "iframe", "object") else []
+        self.ids += [v for k, v in attrs if k == "id"]
+
+    def handle_startendtag(self, tag, attrs) -> None:
+        self.handle_starttag(tag, attrs)
+        self.handle_endtag(tag)
+
+    def handle_endtag(self, tag) -> None:
+        if tag not in VOID and (not self.open or self.open.pop() != tag):
+            self.wrong.append(tag)
+
+    def handle_data(self, data) -> None:
+        self.text.append(data)
+
+
+def read(path: Path) -> tuple[str, str]:
+    """A page, checked to be whole and to fetch nothing; as it stands and as its text."""
+    page = path.read_text(encoding="utf-8")
+    parser = Balance()
+    parser.feed(page)
+    assert not parser.wrong and not parser.open and not parser.fetched
+    assert len(parser.ids) == len(set(parser.ids)), "identifiers of one figure would answer for another's"
+    assert "@import" not in page and not re.findall(r"url\((?!#)", page)
+    return page, " ".join("".join(parser.text).split())
+
+
+def test_a_whole_run_makes_a_whole_page(tmp_path: Path) -> None:
+    page, text = read(write_report(made_up.run(tmp_path, ["kl_annealing"])))
+    assert "kl_annealing on mnist5k" in text and "is-used" in page
+    assert text.index("used") < text.index("Evidence") < text.index("What the model makes") < text.index("Recipe")
+    assert "95.40 ± 0.62 nats" in text and "= 94.20" in text and "+ 1.20" in text
+    assert "6.91" in text, "the ceiling of the mutual information"
+    assert page.count("<svg") == 7 and page.count("data:image/png") >= 4
+    assert "Perplexity" in text.split("How each number is estimated")[1]
+    assert "Perplexity" not in text.split("How each number is estimated")[0]
+
+
+def test_a_collapsed_run_says_so_with_cause_reasons_and_advice(tmp_path: Path) -> None:
+    page, text = read(write_report(made_up.run(tmp_path, distortion=96.78, rate=0.02, state="collapsed")))
+    assert "badge is-collapsed" in page and "The posterior has collapsed" in text
+    assert "the model ignores z" in text and "0 of 16 latent groups active" in text
+    assert "0.0003 ± 0.0002 nats" in text, "a worth of 0.0003 nats is not nothing"
+    assert "<li><code>kl_annealing</code></li><li><code>free_bits</code></li>" in page.split("What to try")[1]
+
+
+def test_the_page_depends_on_the_files_alone(tmp_path: Path) -> None:
+    folder = made_up.run(tmp_path)
+    assert write_report(folder).read_bytes() == write_report(folder).read_bytes()
+
+
+@pytest.mark.parametrize("gone", ["recipe.yaml", "metrics.csv", "evidence.json", "examples.safetensors"])
+def test_a_page_without_one_file_says_what_is_missing(tmp_path: Path, gone: str) -> None:
+    (made_up.run(tmp_path) / gone).unlink()
+    _, text = read(write_report(tmp_path))
+    assert ("no saved examples" if gone.startswith("examples") else f"There is no {gone}") in text
+    if gone == "evidence.json":
+        assert "no verdict" in text and "interrupted" in text and "step 540" in text
+
+
+def test_an_empty_folder_makes_a_page_and_no_folder_an_error(tmp_path: Path) -> None:
+    _, text = read(write_report(tmp_path))
+    assert "There is no verdict on this run" in text
+    with pytest.raises(FileNotFoundError, match="wanted the folder of a run"):
+        write_report(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("name", ["recipe.yaml", "evidence.json", "examples.safetensors"])
+def test_a_broken_file_is_named_and_the_rest_still_shown(tmp_path: Path, name: str) -> None:
+    (made_up.run(tmp_path) / name).write_text("{ broken: [")
+    _, text = read(write_report(tmp_path))
+    assert "not readable" in text and "Training" in text
+
+
+def test_a_metrics_file_cut_off_in_a_row_keeps_the_rows_before(tmp_path: Path) -> None:
+    path = made_up.run(tmp_path) / "metrics.csv"
+    path.write_text(path.read_text()[:-150])
+    metrics = load_run(tmp_path).metrics
+    assert metrics is not None and metrics.curve("held_out", "elbo")[0][-2] == 520  # type: ignore[index]
+    read(write_report(tmp_path))
+
+
+def test_a_resumed_run_counts_the_last_row_of_a_step(tmp_path: Path) -> None:
+    (tmp_path / "metrics.csv").write_text(
+        "step,split,rate\n10,held_out,1\n20,held_out,2\n10,held_out,3\n20,held_out,\n"
+    )
+    steps, values = load_run(tmp_path).metrics.curve("held_out", "rate")  # type: ignore[union-attr,misc]
+    assert (steps.tolist(), values.tolist()) == ([10, 20], [3, 2])
+
+
+def test_books_that_do_not_balance_are_shown(tmp_path: Path) -> None:
+    path = made_up.run(tmp_path) / "evidence.json"
+    plain = json.loads(path.read_text())
+    plain["estimates"]["elbo"]["value"] = -80.0
+    path.write_text(json.dumps(plain))
+    assert "The books don't balance: −ELBO is 80.00, but distortion + rate is 95.40." in read(write_report(tmp_path))[1]
+
+
+def test_what_users_wrote_is_text_never_markup(tmp_path: Path) -> None:
+    evil = "<script>alert(1)</script> $x_1$ & 'q'"
+    made_up.run(tmp_path, [evil], examples=False)
+    save_examples(tmp_path, "text", [evil], [evil], [evil], [[evil, evil, evil]])
+    plain = json.loads((tmp_path / "evidence.json").read_text())
+    plain["groups"]["names"][0] = evil
+    plain["estimates"]["my_own"] = {"value": 0.5, "error": None, "n": 7, "method": evil}
+    plain["verdict"]["reasons"].append(evil)
+    plain["settings"] = {"note": evil}
+    (tmp_path / "evidence.json").write_text(json.dumps(plain))
+    page, text = read(write_report(tmp_path))
+    assert "<script" not in page and text.count("<script>alert(1)</script>") >= 8
+    assert "my own" in text
+
+
+@pytest.mark.parametrize("groups", [1, 3, 40])
+def test_any_number_of_latent_groups_is_drawn(tmp_path: Path, groups: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(made_up, "GROUPS", groups)
+    page, _ = read(write_report(made_up.run(tmp_path, examples=False)))
+    assert page.count("<svg") == 7
+
+
+def test_a_run_of_one_step_is_drawn(tmp_path: Path) -> None:
+    made_up.run(tmp_path, examples=False)
+    lines = (tmp_path / "metrics.csv").read_text().splitlines()
+    (tmp_path / "metrics.csv").write_text("\n".join(lines[:3]) + "\n")
+    read(write_report(tmp_path))
