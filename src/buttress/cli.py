@@ -27,9 +27,6 @@ from buttress.recipe import Recipe, Training
 
 __all__ = ["main"]
 
-HIDDEN = {"remedies"}
-"""Recipe fields that are a record rather than a setting."""
-
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code. What a user can mend is one line on stderr and code 2."""
@@ -72,8 +69,8 @@ def call(function: Callable[..., None], parsed: Namespace) -> None:
     """Call a command with what was parsed for it."""
     values = parsed.as_dict()
     if _takes_recipe(function):
-        settings = {f.name: values.pop(f.name) for f in fields(Recipe) if f.name in values}
-        plain = {name: _plain_part(value) for name, value in settings.items()}
+        own = ["training", *(name for name, _ in rooms_of_recipe())]
+        plain = {name: _plain_part(values.pop(name)) for name in own}
         values = {k: v for k, v in values.items() if k not in ("DATA", "from")}
         values["recipe"] = catalogue.from_plain(Recipe, plain, "recipe")
     function(**values)
