@@ -64,3 +64,11 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip("needs the data sets in ../shared/data (beside the repository), which are not there")
     return folder
+
+
+@pytest.fixture
+def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache of the test's own, so that nothing decoded yesterday hides a fault of today."""
+    folder = tmp_path_factory.mktemp("cache")
+    monkeypatch.setenv("BUTTRESS_CACHE", str(folder))
+    return folder

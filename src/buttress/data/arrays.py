@@ -46,22 +46,25 @@ class Source:
     labels: Array | None = None
     notes: tuple[str, ...] = ()
 
-    def cast(self, rows: Array) -> Array:
-        """Stored rows as examples: (n, C, H, W) uint8, or float32 from floats and bits, or (n, D) float32."""
-        if self.layout == "NHW":
-            rows = rows[:, None]
-        elif self.layout == "NHWC":
-            rows = rows.transpose(0, 3, 1, 2)
+    def convert(self, rows: Array) -> Array:
+        """Stored rows as uint8 (images of whole numbers) or float32, their axes as stored."""
         if self.layout == "ND" or rows.dtype.kind in "fb":
             with np.errstate(over="ignore"):  # what becomes infinite is refused by name
-                rows = rows.astype(np.float32, copy=False)
-        return np.ascontiguousarray(rows if rows.dtype.kind == "f" else rows.astype(np.uint8, copy=False))
+                return rows.astype(np.float32, copy=False)
+        return rows.astype(np.uint8, copy=False)
+
+    def arrange(self, rows: Array) -> Array:
+        """Stored axes as those of examples: (n, C, H, W) or (n, D)."""
+        if self.layout == "NHW":
+            return rows[:, None]
+        return rows.transpose(0, 3, 1, 2) if self.layout == "NHWC" else rows
 
     def site(self, place: tuple[int, ...]) -> str:
-        """How a person calls one value of a row."""
+        """How a person calls one value of a stored row."""
         if self.layout == "ND":
             return f"column {self.columns[place[0]]!r}"
-        return "channel {}, row {}, column {} of the image".format(*place)
+        row, column = place[1:] if self.layout == "NCHW" else place[:2]
+        return f"pixel row {row}, column {column}"
 
 
 class ArrayExamples(Examples):
@@ -81,7 +84,8 @@ class ArrayExamples(Examples):
 
     def batch(self, index: Tensor, rows: slice = slice(None)) -> Tensor:
         """See :class:`buttress.parts.Examples`."""
-        return torch.from_numpy(self._source.cast(self._source.rows.take(self._index[index[rows].numpy()])))
+        taken = self._source.rows.take(self._index[index[rows].numpy()])
+        return torch.from_numpy(np.ascontiguousarray(self._source.arrange(self._source.convert(taken))))
 
     def where(self, position: int) -> str:
         """The file and row of an example, for errors."""
@@ -98,20 +102,37 @@ class Moments:
 
     def add(self, values: Array) -> None:
         """Take in more values, shape (n, *sites)."""
-        if not len(values):
-            return
-        centred = values.astype(np.float64)
-        mean = centred.mean(0)
-        centred -= mean
-        total, delta = self.count + len(values), mean - self.mean
-        self.squares = self.squares + np.square(centred).sum(0) + delta**2 * (self.count * len(values) / total)
-        self.mean = self.mean + delta * (len(values) / total)
-        self.count = total
+        for start in range(0, len(values), _EXACT):
+            block = values[start : start + _EXACT]
+            n, (mean, squares) = len(block), _of_bytes(block) if block.dtype == np.uint8 else _of_floats(block)
+            total, delta = self.count + n, mean - self.mean
+            self.squares = self.squares + squares + delta**2 * (self.count * n / total)
+            self.mean = self.mean + delta * (n / total)
+            self.count = total
 
     @property
     def std(self) -> Array:
         """The (population) standard deviation."""
         return np.sqrt(self.squares / max(1, self.count))
+
+
+_EXACT = 256  # so many squares of bytes add up below 2^24, where float32 is still exact
+
+
+def _of_bytes(block: Array) -> tuple[Array, Array]:
+    """Mean and sum of squared deviations of at most ``_EXACT`` rows, in float32 and yet without error: fast."""
+    values = block.reshape(len(block), -1).astype(np.float32)
+    ones = np.ones(len(block), np.float32)
+    first = (ones @ values).astype(np.float64)
+    second = (ones @ np.square(values, out=values)).astype(np.float64)
+    mean = first / len(block)
+    return mean.reshape(block.shape[1:]), (second - first * mean).clip(0).reshape(block.shape[1:])
+
+
+def _of_floats(block: Array) -> tuple[Array, Array]:
+    values = block.astype(np.float64)
+    mean = values.mean(0)
+    return mean, np.square(np.subtract(values, mean, out=values), out=values).sum(0)
 
 
 def open_rows(source: Source, division: Division, held_out: Source | None = None) -> Splits:
@@ -135,7 +156,7 @@ def open_rows(source: Source, division: Division, held_out: Source | None = None
         values = seen.checked(start, chunk)
         if held_out is None and division.method == "hash":
             held[part] = division.hashed_rows(values)
-        moments.add(values[~held[part]])
+        moments.add(values if held_out else values[~held[part]])
     seen.finish(moments)
     spec = _spec(source, moments)
     train = ArrayExamples(source, np.flatnonzero(~held))
@@ -149,15 +170,19 @@ def open_rows(source: Source, division: Division, held_out: Source | None = None
 
 
 def _spec(source: Source, moments: Moments) -> DataSpec:
-    mean, std = (torch.from_numpy(m.astype(np.float32)) for m in (moments.mean, moments.std))
+    mean, std = (_tensor(source.arrange(m[None])[0]) for m in (moments.mean, moments.std))
     kind: Literal["table", "image"] = "table" if source.layout == "ND" else "image"
     return DataSpec(kind, tuple(mean.shape), mean=mean, std=std, columns=source.columns)
+
+
+def _tensor(values: Array) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(values, np.float32))
 
 
 def _given(source: Source, spec: DataSpec) -> ArrayExamples:
     seen = _Range(source)
     for start, chunk in source.rows.chunks():
-        shape = seen.checked(start, chunk).shape[1:]
+        shape = source.arrange(seen.checked(start, chunk)).shape[1:]
         if shape != spec.shape:
             raise ValueError(f"{source.where}: examples of shape {shape}, but training examples have {spec.shape}")
     if not len(source.rows):
@@ -175,8 +200,6 @@ class _Range:
     def __init__(self, source: Source) -> None:
         self.source = source
         self.low, self.high = np.inf, -np.inf
-        self.constant: Array | None = None
-        self.first: Array | None = None
         if source.rows.dtype.kind not in "buif":
             raise ValueError(
                 f"{source.where}: values of type {source.rows.dtype}, wanted real numbers; try converting them, "
@@ -184,23 +207,20 @@ class _Range:
             )
 
     def checked(self, start: int, chunk: Array) -> Array:
-        """The chunk as examples, or a refusal that names row and place."""
+        """The chunk converted, or a refusal that names row and place."""
         if chunk.dtype.kind in "iu" and chunk.dtype != np.uint8 and self.source.layout != "ND":
             self._refuse((chunk < 0) | (chunk > 255), start, chunk, "wanted image values from 0 to 255 (or floats)")
-        values = self.source.cast(chunk)
+        values = self.source.convert(chunk)
         if values.dtype.kind == "f":
             self._refuse(~np.isfinite(values), start, values, "wanted finite numbers within float32")
         if len(values):
             self.low, self.high = min(self.low, values.min()), max(self.high, values.max())
-            self.first = values[0] if self.first is None else self.first
-            same = (values == self.first).all(0)
-            self.constant = same if self.constant is None else self.constant & same
         return values
 
     def _refuse(self, bad: Array, start: int, values: Array, wanted: str) -> None:
         if bad.any():
             row, *place = (int(i) for i in np.argwhere(bad)[0])
-            site = self.source.site(tuple(place)) if len(place) in (1, 3) else f"place {place}"
+            site = self.source.site(tuple(place)) if len(place) in (1, 2, 3) else f"place {place}"
             raise ValueError(
                 f"{self.source.row_name(start + row)}, {site}: the value is {values[row][tuple(place)]}; {wanted}; "
                 "try removing or repairing the row"
@@ -219,8 +239,7 @@ class _Range:
             )
 
     def _constant_columns(self, moments: Moments) -> None:
-        still = self.constant if self.constant is not None else np.zeros(0, bool)
-        still = still | (moments.squares == 0)
+        still = moments.std <= 1e-12 * np.abs(moments.mean)
         if still.any():
             named = ", ".join(f"{c!r}" for c, s in zip(self.source.columns, still, strict=True) if s)
             raise ValueError(

@@ -6,8 +6,8 @@ import codecs
 import gzip
 import zlib
 from collections.abc import Iterator
+from io import BufferedIOBase
 from pathlib import Path
-from typing import IO, cast
 
 __all__ = ["LONGEST", "find", "read"]
 
@@ -65,11 +65,11 @@ def read(path: Path, encoding: str = "utf-8", tidy: bool = True) -> Iterator[tup
         raise ValueError(f"{path}: the file is empty; try another one")
 
 
-def _open(path: Path) -> IO[bytes]:
-    return cast(IO[bytes], gzip.open(path, "rb")) if path.suffix == ".gz" else path.open("rb")
+def _open(path: Path) -> BufferedIOBase:
+    return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
 
 
-def _pass_over(file: IO[bytes], raw: bytes) -> None:
+def _pass_over(file: BufferedIOBase, raw: bytes) -> None:
     while raw and not raw.endswith(b"\n"):
         raw = file.readline(LONGEST)
 

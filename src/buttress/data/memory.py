@@ -1,8 +1,7 @@
 """Arrays larger than memory: a cache of decoded files, and rows mapped from disk whose pages do not pile up.
 
-Pages of a mapped file count as this process's memory once touched, and the kernel maps their neighbours too. So
-whoever reads rows keeps a tally and gives the pages back when it passes a budget; the next read finds them in the
-kernel's cache.
+Pages of a mapped file count as this process's memory once touched, and the kernel maps up to megabytes around them. So
+whoever reads rows of a large file gives the pages back at once; the next read finds them in the kernel's cache.
 """
 
 from __future__ import annotations
@@ -35,11 +34,11 @@ __all__ = [
 ]
 
 Array = NDArray[Any]
-BUDGET = 64 * 2**20
-"""Bytes of mapped pages a file may hold before they are given back."""
-CHUNK = 2 * 2**20
+LARGE = 32 * 2**20
+"""Bytes from which on a file's pages are given back after every read."""
+CHUNK = 2**20
 """Bytes of stored rows that are worked on at a time."""
-_AROUND = 64 * 2**10  # a fault maps up to this much around the touched row
+_FEWEST = 32  # rows read before pages are given back, however long the rows
 
 
 def cache_dir() -> Path:
@@ -166,7 +165,6 @@ class Rows:
     def __init__(self, source: Array | Path) -> None:
         self.path = source if isinstance(source, Path) else None
         self._array: Array | None = None if isinstance(source, Path) else source
-        self._touched = 0
         self.shape, self.dtype = self._values().shape, self._values().dtype
 
     def __len__(self) -> int:
@@ -182,8 +180,11 @@ class Rows:
 
     def take(self, index: Array) -> Array:
         """A copy of the rows at these positions."""
-        taken = np.asarray(self._values()[index])
-        self._count(len(index) * (self.row_bytes + _AROUND))
+        taken = np.empty((len(index), *self.shape[1:]), self.dtype)
+        step = max(_FEWEST, CHUNK // max(1, self.row_bytes))
+        for start in range(0, len(index), step):
+            taken[start : start + step] = self._values()[index[start : start + step]]
+            self._give_back()
         return taken
 
     def chunks(self, size: int = CHUNK) -> Iterator[tuple[int, Array]]:
@@ -191,7 +192,7 @@ class Rows:
         step = max(1, size // max(1, self.row_bytes))
         for start in range(0, len(self), step):
             chunk = np.array(self._values()[start : start + step])
-            self._count(chunk.nbytes + _AROUND)
+            self._give_back()
             yield start, chunk
 
     def _values(self) -> Array:
@@ -200,10 +201,8 @@ class Rows:
             self._array = _map(self.path)
         return self._array
 
-    def _count(self, nbytes: int) -> None:
-        self._touched += nbytes
-        if self.path and self._touched > BUDGET:
-            self._touched = 0
+    def _give_back(self) -> None:
+        if self.path and len(self) * self.row_bytes > LARGE:
             if isinstance(mapping := self._values().base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
                 mapping.madvise(mmap.MADV_DONTNEED)
             else:  # no such advice on this system: close the mapping and open it anew
@@ -222,9 +221,12 @@ def _map(path: Path) -> Array:
 def _unreadable(path: Path, error: Exception) -> str:
     if path.stat().st_size == 0:
         return "the file is empty; try writing it again"
-    if "bject" in str(error) or "pickle" in str(error):
+    with path.open("rb") as file:
+        magic = file.read(6)
+    if magic == b"\x93NUMPY" and ("bject" in str(error) or "pickle" in str(error)):
         return (
             "holds Python objects, which only running pickled code could read; "
             "try saving plain numbers, such as np.save(path, np.stack(list_of_arrays))"
         )
-    return f"not readable as a .npy file, perhaps cut short ({error}); try writing it again with np.save"
+    state = "cut short" if magic == b"\x93NUMPY" else "not of numpy"
+    return f"not readable as a .npy file, perhaps {state} ({error}); try writing it again with np.save"
