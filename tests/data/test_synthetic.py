@@ -1,0 +1,140 @@
+"""Sets with known truth follow it, and the embedded set is what it says."""
+
+from dataclasses import replace
+from importlib import metadata
+
+import numpy as np
+import pytest
+import torch
+
+from buttress.data.linear_gaussian import LinearGaussian
+from buttress.data.lstm_text import LstmText
+from buttress.data.mnist5k import Mnist5k
+from buttress.data.order import Order
+from buttress.data.tokens import decode
+from buttress.parts import EOS
+from buttress.recipe import Recipe
+
+SMALL = LstmText(hidden=6, words=3, length=2, train=4000, held_out=20, test=30)
+
+
+def whole(examples):
+    return examples.batch(torch.arange(len(examples)))
+
+
+def test_linear_gaussian_rows_have_the_true_mean_and_covariance():
+    data = LinearGaussian(dim=4, latent_dim=2, noise=0.3, n=40_000)
+    splits = data.open()
+    x = torch.cat([whole(splits.train), whole(splits.held_out)])
+    covariance = data.weight @ data.weight.T + data.sigma**2 * torch.eye(4)
+    torch.testing.assert_close(x.mean(0), data.mean, atol=5 * float(covariance.diag().max() / 40_000) ** 0.5, rtol=0)
+    torch.testing.assert_close(x.T.cov(), covariance, atol=0.03 * float(covariance.max()), rtol=0)
+
+
+def test_linear_gaussian_depends_on_its_seed_alone():
+    data = LinearGaussian(n=50)
+    assert torch.equal(whole(data.open().train), whole(LinearGaussian(n=50).open().train))
+    assert not torch.equal(data.weight, replace(data, seed=1).weight)
+    assert torch.equal(data.weight, replace(data, n=99).weight)
+
+
+@pytest.mark.parametrize("settings", [{"dim": 0}, {"noise": 0.0}, {"n": -1}, {"seed": -1}])
+def test_impossible_linear_gaussians_are_refused(settings):
+    with pytest.raises(ValueError, match="wanted"):
+        LinearGaussian(**settings)
+
+
+def all_sentences(part):
+    pairs = torch.cartesian_prod(*[torch.arange(4, 4 + part.words)] * part.length)
+    return torch.cat([pairs, torch.full((len(pairs), 1), EOS)], 1)
+
+
+@pytest.mark.usefixtures("own_cache")
+def test_true_probabilities_of_all_sentences_add_up_to_one_and_are_those_drawn():
+    generator = SMALL.generator()
+    every = all_sentences(SMALL)
+    z = torch.tensor([[0.7]])
+    p = generator.log_prob(every, z.expand(len(every), 1)).exp()
+    torch.testing.assert_close(p.sum(), torch.tensor(1.0))
+    drawn = generator.sample(z.expand(20_000, 1), torch.Generator().manual_seed(0))
+    share = (drawn[:, None] == every).all(-1).float().mean(0)
+    assert ((share - p).abs() < 5 * (p * (1 - p) / 20_000).sqrt() + 1e-4).all()
+
+
+@pytest.mark.usefixtures("own_cache")
+@pytest.mark.parametrize("dims", [1, 2, 3])
+def test_z_follows_its_mixture(dims):
+    part = replace(SMALL, latent_dim=dims, train=20_000)
+    z, means = part.latents(), part.generator().means()
+    assert z.shape == (20_050, dims) and len(means.unique(dim=0)) == 4
+    torch.testing.assert_close(z.mean(0), means.mean(0), atol=0.1, rtol=0)
+    torch.testing.assert_close(z.var(0), 1 + means.var(0, unbiased=False), rtol=0.05, atol=0)
+    if dims == 1:
+        grid = torch.linspace(-20, 20, 4001)[:, None]
+        mass = part.generator().log_prior(grid).exp().sum() * 0.01
+        torch.testing.assert_close(mass, torch.tensor(1.0), rtol=1e-4, atol=0)
+
+
+@pytest.mark.usefixtures("own_cache")
+def test_generated_text_is_text():
+    splits = SMALL.open()
+    assert (len(splits.train), len(splits.held_out), len(SMALL.test_examples())) == (4000, 20, 30)
+    assert splits.spec.shape == (3,) and splits.spec.vocabulary == 7
+    x = whole(splits.train)
+    assert (x[:, -1] == EOS).all() and x[:, :-1].min() == 4 and x.max() == 6
+    assert set(" ".join(decode(splits.spec, x[:50])).split()) == {"w0", "w1", "w2"}
+    assert (splits.train.lengths == 3).all()
+    before = torch.equal(x, whole(replace(SMALL, seed=1).open().train))
+    assert not before and torch.equal(x, whole(replace(SMALL).open().train))
+
+
+@pytest.mark.usefixtures("own_cache")
+def test_sentences_were_drawn_given_their_own_z():
+    part = replace(SMALL, hidden=20, words=30, length=4, train=1000)
+    x, z, generator = whole(part.open().train), part.latents()[:1000], part.generator()
+    own = generator.log_prob(x, z).mean()
+    assert own > generator.log_prob(x, z.roll(1, 0)).mean() + 1
+
+
+@pytest.mark.parametrize("settings", [{"words": 1}, {"length": 0}, {"train": 0}, {"spread": -1.0}])
+def test_impossible_generators_are_refused(settings):
+    with pytest.raises(ValueError, match="wanted at least 2 words"):
+        LstmText(**settings)
+
+
+def test_mnist5k_is_mnist():
+    splits = Mnist5k().open()
+    x = whole(splits.held_out)
+    assert x.dtype == torch.uint8 and x.shape[1:] == splits.spec.shape == (1, 28, 28)
+    assert len(splits.train) + len(splits.held_out) == 5000
+    assert splits.labels.shape == (len(x),) and len(splits.labels.unique()) == 10
+    ink = torch.stack([x[splits.labels == digit].float().mean() for digit in range(10)])
+    assert ink.argmax() == 0 and ink.argmin() == 1  # the fattest and the thinnest digit: labels match images
+    assert Order(len(splits.train), 64, 0).indices(0).shape == (64,)
+
+
+def test_mnist5k_says_what_to_install(monkeypatch):
+    def absent(name):
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(metadata, "version", absent)
+    with pytest.raises(ValueError, match=r"pip install 'buttress\[demo\]'"):
+        Mnist5k().open()
+
+
+def test_mnist5k_is_among_the_mnist_images(shared_data):
+    with np.load(shared_data / "mnist.npz") as mnist:
+        known = {row.tobytes() for name in ("x_train", "x_test") for row in mnist[name]}
+    held_out = whole(Mnist5k().open().held_out)
+    assert np.mean([row.numpy().tobytes() in known for row in held_out]) > 0.99
+
+
+def test_data_parts_stand_in_recipes():
+    from buttress.baseline import baseline
+    from buttress.data.images import Images
+    from buttress.data.sentences import Sentences
+
+    recipe = baseline(LinearGaussian(n=50), LinearGaussian(n=50).open().spec)
+    for data in (Images("a", resize=(4, 5)), Sentences(("a.txt", "b.txt"), limit=5), Sentences("a.txt")):
+        changed = replace(recipe, data=data)
+        assert Recipe.from_yaml(changed.to_yaml()) == changed
