@@ -26,11 +26,11 @@ COLLAPSED_DELTA = 0.01
 """Their delta: a factor may exceed epsilon for one example in a hundred and still count as collapsed."""
 
 COLLAPSED_NATS = 0.1
-"""Below it z says nothing: a seventh of one yes-no question (ln 2 = 0.69). Collapsed runs of the literature print 0.0
-to 0.05, and the standard error of our estimates on a thousand examples is about 0.03."""
+"""Below it z says nothing: a seventh of one yes-no question (ln 2 = 0.69). Tables of the literature print 0.0 for
+collapsed runs and 1 to 3 for those that were rescued, so little depends on where between them the line is."""
 
 USED_NATS = 0.5
-"""From here on z is used: most of one yes-no question about each example. Runs that were rescued print 1 and more."""
+"""From here on z is used: most of one yes-no question about each example. For rescued runs see COLLAPSED_NATS."""
 
 READ_SHARE = 0.5
 """Of the rate, at least, that shuffling z must cost. With the exact posterior it costs more than the mutual
