@@ -3,9 +3,10 @@ r"""The gated layers of a PixelCNN with their fields: a vertical stack v over th
 $$ v_l = v_{l-1} + g(K_l * v_{l-1}), \qquad h_l = h_{l-1} + g(k_l * h_{l-1} + U_l [v_l, m]), \qquad
    g([a, b]) = \tanh(a / 2) \, \sigma(b) $$
 
-with maps m from z. K_l reaches over rows (0, -d) and columns (-d, 0, d), k_l over columns (0, -d) of its own row:
-kernels are cropped, not masked, so nothing is multiplied by zero. The first layer reads x: K_0 the r rows above in a
-width of 2 r + 1, k_0 the r pixels before. Then v knows the rows above and h the pixels before as well; no blind spot.
+with maps m that say where a place is and what z is. K_l reaches over rows (0, -d) and columns (-d, 0, d), k_l over
+columns (0, -d) of its own row: kernels are cropped, not masked, so nothing is multiplied by zero. The first layer reads
+x: K_0 the r rows above in a width of 2 r + 1, k_0 the r pixels before. Then v knows the rows above and h the pixels
+before as well; there is no blind spot.
 
 Source: van den Oord et al., Conditional Image Generation with PixelCNN Decoders, 2016. Ours: z enters h only, so that v
 is computed once for all samples of z; v is half as wide as h; there is no 1x1 convolution behind the gate.
@@ -72,7 +73,7 @@ class Vertical(nn.Module):
         return self.step(v, F.pad(v, (r, r, r, -1) if self.first else (r, r, r, 0)))
 
     def step(self, v: Float[Tensor, "N C R0 W0"], window: Float[Tensor, "N C K L"]) -> Float[Tensor, "N V R W"]:
-        """v of the next layer at some rows, from v there (unread by the first) and the padded rows the kernel covers."""
+        """v of the next layer at some rows, from v there (unread by the first) and the rows under the kernel."""
         spread = 1 if self.first else max(1, self.reach)
         new = gate(F.conv2d(window, self.conv.weight, self.conv.bias, dilation=spread))
         return new if self.first else v + new

@@ -5,8 +5,9 @@ to either side, and as many pixels to its left. k = 1 sees no pixel at all, whic
 is the unit: its C values are together one factor, in which the likelihood may couple them (the mixture of logistics
 does) or not; a true mass or density either way.
 
-z becomes maps m of the size of the image, by a perceptron, so that also a decoder that sees no pixel knows where it is;
-they enter every layer, and their last weights start small, so that z is ignored until it is worth something.
+z reaches every layer through maps m(i, j) = w(i, j) + A z, w learned, so that also a decoder that sees no pixel knows
+where it is. A z is the same at every place (van den Oord), and a decoder that sees enough of x learns faster to do
+without it. ``spatial`` makes it f(z)(i, j) by a perceptron (Chen): far more useful, and far less ignored.
 """
 
 from __future__ import annotations
@@ -39,8 +40,9 @@ class PixelCNN(Decoder):
             size (then the layers look further and are slower).
         layers: Number of layers, the one that reads x included. The field does not depend on it.
         channels: Channels of the horizontal stack; the vertical one has half as many.
-        maps: Number of maps that z becomes.
-        hidden: Width of the perceptron that makes them.
+        maps: Number of maps through which z and the place reach each layer; below the dimension of z they narrow it.
+        spatial: Whether z may say something else at every place.
+        hidden: Width of the perceptron by which it does.
 
     Errors:
         ValueError: An even field, or a number below 1 (below 2 for ``channels``).
@@ -59,7 +61,8 @@ class PixelCNN(Decoder):
     field: int | None = 13
     layers: int = 4
     channels: int = 16
-    maps: int = 8
+    maps: int = 16
+    spatial: bool = False
     hidden: int = 64
 
     def __post_init__(self) -> None:
@@ -74,7 +77,7 @@ class PixelCNN(Decoder):
     def tiny(cls) -> tuple[PixelCNN, ...]:
         """See :class:`buttress.parts.Part`."""
         small = cls(layers=2, channels=4, maps=2, hidden=3)
-        return tuple(small.replace(field=field) for field in (1, 3, None))
+        return (*(small.replace(field=field) for field in (1, 3, None)), small.replace(spatial=True))
 
     def build(self, spec: DataSpec, z_shape: tuple[int, ...], likelihood: LikelihoodModule) -> PixelCNNModule:
         """See :class:`buttress.parts.Decoder`."""
@@ -86,15 +89,13 @@ class PixelCNNModule(AutoregressiveModule):
 
     def __init__(self, part: PixelCNN, spec: DataSpec, z_shape: tuple[int, ...], likelihood: LikelihoodModule) -> None:
         super().__init__()
-        self.likelihood, self.maps = likelihood, part.maps
+        self.likelihood = likelihood
         self.z_dims, self.event, self.places = len(z_shape), spec.shape, spec.shape[1:]
-        pixels = self.places[0] * self.places[1]
         radius = max(self.places) - 1 if part.field is None else (part.field - 1) // 2
         far = reaches(radius, part.layers)
         above = part.channels // 2 if radius else 0
-        size = torch.Size(z_shape).numel()
-        last = nn.Linear(part.hidden, part.maps * pixels)
-        self.lift = nn.Sequential(nn.Linear(size, part.hidden), nn.ELU(), last)
+        self.where = nn.Parameter(0.1 * torch.randn(*self.places, part.maps))
+        self.lift = _lift(part, torch.Size(z_shape).numel(), self.places)
         self.vertical, self.horizontal = nn.ModuleList(), nn.ModuleList()
         for i, reach in enumerate(far):
             v, h = (above, part.channels) if i else (spec.shape[0], spec.shape[0])
@@ -106,7 +107,6 @@ class PixelCNNModule(AutoregressiveModule):
         self.bias = nn.Parameter(torch.zeros(*self.places, likelihood.channels) if start is None else start.clone())
         with torch.no_grad():
             self.out.weight.mul_(0.1)  # start near the data's mean
-            last.weight.mul_(0.01)
 
     def log_prob(self, z: Float[Tensor, "*rest"], x: Tensor) -> Float[Tensor, "*batch"]:
         """See :class:`AutoregressiveModule`."""
@@ -132,8 +132,8 @@ class PixelCNNModule(AutoregressiveModule):
         return parameters.reshape(*lead, *self.bias.shape)
 
     def maps_of(self, z: Float[Tensor, "N D"]) -> Float[Tensor, "N M H W"]:
-        """m: what z says at every place."""
-        return self.lift(z).view(-1, *self.places, self.maps).movedim(-1, 1)
+        """m: where a place is and what z says there."""
+        return (self.lift(z) + self.where).movedim(-1, 1)
 
     def blank(self, count: int) -> Tensor:
         """See :class:`AutoregressiveModule`."""
@@ -151,6 +151,14 @@ class PixelCNNModule(AutoregressiveModule):
                 x[:, :, i, j] = values
                 loop.put(j, self.likelihood.features(values[..., None, None]))
         return x
+
+
+def _lift(part: PixelCNN, size: int, places: tuple[int, ...]) -> nn.Sequential:
+    """z (N, D) -> what it says, (N, 1, 1, M) or (N, H, W, M)."""
+    if not part.spatial:
+        return nn.Sequential(nn.Linear(size, part.maps, bias=False), nn.Unflatten(1, (1, 1, -1)))
+    last = nn.Linear(part.hidden, torch.Size(places).numel() * part.maps, bias=False)
+    return nn.Sequential(nn.Linear(size, part.hidden), nn.ELU(), last, nn.Unflatten(1, (*places, -1)))
 
 
 def _channels_last(maps: Float[Tensor, "N C H W"]) -> Float[Tensor, "N C H W"]:
