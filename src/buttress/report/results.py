@@ -223,7 +223,7 @@ def _metrics(path: Path) -> Metrics:
         for row in csv.DictReader(file):
             step = _number(row.get("step"))
             for column, cell in row.items():
-                if column is None or column in ("step", "split") or step is None:  # a row cut off or too long
+                if column in ("step", "split") or step is None:  # a row cut off
                     continue
                 if (value := _number(cell)) is not None:
                     cells.setdefault((row.get("split") or "train", column), []).append((step, value))
