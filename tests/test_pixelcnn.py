@@ -5,7 +5,7 @@ import itertools
 import pytest
 import torch
 
-from buttress.decoders._gated import gate, reaches
+from buttress.decoders._gated import Vertical, gate, reaches
 from buttress.decoders.pixelcnn import PixelCNN
 from buttress.likelihoods.bernoulli import Bernoulli
 from buttress.likelihoods.categorical import Categorical
@@ -155,6 +155,14 @@ def test_the_gate_is_tanh_times_sigmoid_twice_differentiable():
     a, b = t.chunk(2, 1)
     torch.testing.assert_close(gate(t), torch.tanh(a / 2) * torch.sigmoid(b))
     assert torch.autograd.gradgradcheck(gate, (t,))
+
+
+def test_a_layer_adds_to_what_it_reads():
+    layer = Vertical(4, 4, reach=2)
+    for parameter in layer.parameters():
+        torch.nn.init.zeros_(parameter)
+    v = torch.randn(2, 4, 5, 6)
+    assert torch.equal(layer(v), v)
 
 
 @pytest.mark.parametrize("wrong", [dict(field=4), dict(field=0), dict(layers=0), dict(channels=1), dict(maps=0)])
