@@ -1,6 +1,7 @@
 """Reading by the batch: what a naive loop would give, padded alike for every shard, from memory or from disk."""
 
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -84,8 +85,29 @@ def test_rows_of_a_file_are_those_of_the_array(tmp_path, monkeypatch, large):
     rows = Rows(tmp_path / "a.npy")
     index = np.random.default_rng(1).integers(0, 1000, 500)
     assert (rows.take(index) == values[index]).all()
+    monkeypatch.setattr(memory, "CHUNK", 300)
+    assert (rows.take(index) == values[index]).all()
     assert (np.concatenate([chunk for _, chunk in rows.chunks(100)]) == values).all()
     assert [start for start, _ in rows.chunks(100)][:3] == [0, 14, 28]
+
+
+def test_pages_of_a_large_file_are_given_back(tmp_path):
+    np.save(tmp_path / "a.npy", np.ones((10_000, 4096), "u1"))
+    rows = Rows(tmp_path / "a.npy")
+    before = resident_files()
+    for index in np.random.default_rng(0).permutation(10_000).reshape(-1, 100):
+        rows.take(index)
+    assert all(chunk.all() for _, chunk in rows.chunks())
+    assert resident_files() - before < 4 * 2**20  # of 40 million bytes read
+
+
+def resident_files() -> int:
+    """Bytes of mapped files in this process's memory; 0 where the system does not say."""
+    try:
+        status = Path("/proc/self/status").read_text()
+    except OSError:
+        return 0
+    return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("RssFile"))
 
 
 def test_a_mapped_file_is_opened_again_rather_than_copied(tmp_path):
@@ -153,17 +175,21 @@ def test_a_small_spread_around_a_large_mean_is_not_lost():
     np.testing.assert_allclose(moments.std, values.std(0), rtol=1e-6)
 
 
-def test_a_value_outside_the_support_is_named_with_its_row(tmp_path):
+@pytest.mark.parametrize("side", ["train", "held_out"])
+def test_a_value_outside_the_support_is_named_with_its_row(tmp_path, side):
     values = np.random.default_rng(0).random((300, 4, 4)).astype("f4")
-    values[277, 1, 2] = 1.5
+    np.save(tmp_path / "a.npy", values)
+    images = Images(str(tmp_path / "a.npy"), split="seed")
+    row = int(getattr(images.open(), side).where(17).split()[-3])
+    values[row, 1, 2] = 1.5
     np.save(tmp_path / "a.npy", values)
 
     def check(raw):
         if raw.max() > 1:
             raise ValueError(f"got {raw.max():.1f}, wanted [0, 1]; try dividing")
 
-    with pytest.raises(ValueError, match=r"a\.npy, row 277 \(from 0\): got 1\.5, wanted \[0, 1\]; try dividing"):
-        check_support(Images(str(tmp_path / "a.npy")).open(), check, batch_size=64)
-    values[277] /= 2
+    with pytest.raises(ValueError, match=rf"a\.npy, row {row} \(from 0\): got 1\.5, wanted \[0, 1\]; try dividing"):
+        check_support(images.open(), check, batch_size=64)
+    values[row] /= 2
     np.save(tmp_path / "a.npy", values)
-    check_support(Images(str(tmp_path / "a.npy")).open(), check)
+    check_support(images.open(), check)

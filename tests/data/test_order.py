@@ -84,3 +84,8 @@ def test_less_than_a_batch_is_refused(n, size):
 def test_one_length_needs_lengths():
     with pytest.raises(ValueError, match="only sentences"):
         Order(8, 2, 0, same_length=True)
+
+
+def test_nothing_is_seen_twice_in_an_epoch_where_every_length_fills_its_batches():
+    lengths = torch.tensor([3, 9]).repeat(64)
+    assert len(epoch(Order(128, 16, 0, lengths, same_length=True)).unique()) == 128

@@ -111,7 +111,14 @@ def test_long_sentences_are_set_aside_or_cut_by_name(tmp_path):
     assert any("cut 1 " in note and note.endswith("line 31") for note in cut.notes)
     found = read_back(cut)
     assert len(found) == 101 and cut.spec.shape == (20,)
-    assert max(cut.train.lengths.max(), cut.held_out.lengths.max()) == 20
+    ends = [e.batch(torch.arange(len(e))).gather(1, e.lengths[:, None] - 1) for e in (cut.train, cut.held_out)]
+    assert (torch.cat(ends) == EOS).all()
+
+
+def test_max_length_counts_eos(tmp_path):
+    path = written(tmp_path, [" ".join("word" if i % 2 else "other" for _ in range(4 + i % 3)) for i in range(90)])
+    splits = Sentences(path, max_length=6, split="seed").open()
+    assert len(splits.train) + len(splits.held_out) == 60 and splits.spec.shape == (6,)
 
 
 def test_a_line_without_end_is_not_read_into_memory(tmp_path, monkeypatch):

@@ -45,7 +45,9 @@ def test_old_sentences_keep_their_side_when_sentences_are_added(tmp_path):
 
 
 def test_copies_stay_on_one_side(tmp_path, values):
-    copies = np.concatenate([values, values[:200], -0.0 * values[:1], 0.0 * values[:1]])
+    zeros = values[:100] * [1, 1, 0]
+    copies = np.concatenate([values, values[:200], abs(zeros), -abs(zeros) * [-1, -1, 1]])  # 0 equals -0
+    assert np.signbit(copies[-1, 2])
     splits = Table(table(tmp_path / "a.npy", copies), held_out=0.3).open()
     assert not rows_of(splits.train) & rows_of(splits.held_out)
 

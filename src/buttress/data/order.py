@@ -81,8 +81,8 @@ class Order:
         offset = torch.rand(1, generator=generator, dtype=torch.float64)
         places = (torch.arange(self.epoch_steps) + offset) * (self.n / self.epoch_steps)
         chosen = group[places.long().clamp(max=self.n - 1)]
-        first = torch.searchsorted(chosen, chosen)  # chosen is sorted: number of batches of shorter lengths
-        turn = (torch.arange(self.epoch_steps) - first) * self.batch_size
+        # One window after the other, so that those of a length overlap only where its sentences do not suffice.
+        turn = torch.arange(self.epoch_steps) * self.batch_size
         within = (turn[:, None] + torch.arange(self.batch_size)) % counts[chosen][:, None]
         return by_length[starts[chosen][:, None] + within]
 
