@@ -10,6 +10,7 @@ import threading
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import small
@@ -17,16 +18,20 @@ import torch
 from lightning.pytorch import Callback
 
 from buttress.data.mnist5k import Mnist5k
+from buttress.data.order import Order
 from buttress.diagnostics.evidence import Evidence
 from buttress.encoders.recurrent import Recurrent
 from buttress.likelihoods.bernoulli import Bernoulli
+from buttress.randomness import seed_step
 from buttress.recipe import Recipe
 from buttress.schedules.linear import Linear
 from buttress.training import checkpoint
 from buttress.training.descent import NonFinite
+from buttress.training.engine import INITIAL, Engine
 from buttress.training.folder import Progress, differences
 from buttress.training.held_out import LOOK, look
 from buttress.training.run import Run, train
+from buttress.training.stop import Stop
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +75,37 @@ def test_saved_weights_give_the_recorded_bound(finished):
     seen = look(finished.model, finished.held_out(0, LOOK), 0)
     last = rows(finished.folder)[-1]
     assert {k: float(f"{v:.9g}") for k, v in seen.items()} == {k: float(last[k]) for k in seen}
+
+
+def test_a_run_is_the_loop_one_would_write(finished):
+    recipe, splits = small.joint(), small.joint().data.open()
+    settings = recipe.training
+    seed_step(settings.seed, INITIAL)
+    model = recipe.model(splits.spec)
+    adam = torch.optim.Adam(model.parameters(), lr=settings.learning_rate)
+    order = Order(len(splits.train), settings.batch_size, settings.seed)
+    for step in range(settings.steps):
+        seed_step(settings.seed, step)
+        loss = recipe.objective(model(model.observe(splits.train.batch(order.indices(step)))), step)
+        adam.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), settings.clip)
+        adam.step()
+    for name, value in model.state_dict().items():
+        torch.testing.assert_close(finished.model.state_dict()[name], value, rtol=1e-4, atol=1e-6)
+
+
+def test_inner_batches_are_others_of_this_epoch_and_the_same_at_every_resume(tmp_path):
+    recipe = small.aggressive()
+    splits = recipe.data.open()
+    engine = Engine(recipe, splits, tmp_path, Stop())
+    engine._trainer = SimpleNamespace(world_size=1, global_rank=0, strategy=SimpleNamespace(root_device="cpu"))
+    epoch = [splits.train.batch(engine.order.indices(i)) for i in range(13, 26)]
+    draws = [[more() for _ in range(6)] for more in (engine._more(14), engine._more(14), engine._more(15))]
+    assert engine.order.epoch_steps == 13
+    assert all(any(torch.equal(x, batch) for batch in epoch) for x in draws[0])
+    assert all(map(torch.equal, draws[0], draws[1])) and not all(map(torch.equal, draws[0], draws[2]))
+    assert len({x.sum().item() for x in draws[0]}) > 2
 
 
 def test_the_best_weights_are_kept_where_there_is_patience(tmp_path):
