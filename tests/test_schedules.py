@@ -61,7 +61,12 @@ def test_a_constant_fits_any_run():
 
 @pytest.mark.parametrize(
     "make",
-    [lambda: Linear(steps=0), lambda: Sigmoid(steps=5, steepness=0), lambda: Cyclical(ratio=0.0), lambda: Cyclical(2, 3)],
+    [
+        lambda: Linear(steps=0),
+        lambda: Sigmoid(steps=5, steepness=0),
+        lambda: Cyclical(ratio=0.0),
+        lambda: Cyclical(2, 3),
+    ],
 )
 def test_contradictions_are_refused(make):
     with pytest.raises(ValueError, match="wanted"):

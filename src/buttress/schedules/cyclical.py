@@ -12,7 +12,7 @@ __all__ = ["Cyclical"]
 
 @dataclass(frozen=True)
 class Cyclical(Schedule):
-    """``cycles`` ramps from ``start`` to ``end`` over ``steps`` steps; each ramps for ``ratio`` of its cycle, then holds.
+    """``cycles`` ramps from ``start`` to ``end`` over ``steps`` steps; each ramps for ``ratio`` of it, then holds.
 
     Source: Fu et al., Cyclical Annealing Schedule, 2019. T/M is not rounded, so the last cycle ends at T exactly.
 
