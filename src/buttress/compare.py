@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -137,7 +139,10 @@ def _run_all(
     context = multiprocessing.get_context("spawn")
     threads = max(1, (os.cpu_count() or 1) // jobs)
     seconds: dict[str, float] = {}
-    with context.Manager() as manager, ProcessPoolExecutor(jobs, mp_context=context) as pool:
+    with (
+        context.Manager() as manager,
+        ProcessPoolExecutor(jobs, mp_context=context, initializer=_end_with_parent) as pool,
+    ):
         news: Queue[tuple[str, int, int]] = manager.Queue()  # type: ignore[assignment]
         pending = {
             pool.submit(_run_one, recipe.to_yaml(), str(folder), name, threads, settings, news): name
@@ -150,6 +155,18 @@ def _run_all(
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     return seconds
+
+
+def _end_with_parent() -> None:
+    """Let this process save and end when the one that started it dies, whatever killed that."""
+    parent = multiprocessing.parent_process()
+
+    def wait() -> None:
+        if parent is not None:
+            parent.join()
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def _while_watching(
