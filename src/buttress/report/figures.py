@@ -373,8 +373,9 @@ def _marks(ax: Axes, points: Sequence[tuple[float, float]]) -> list[Bbox]:
 def _plane(ax: Axes, points: Sequence[tuple[float, float]]) -> None:
     """Axes of the plane around the points, rates from about 0."""
     x, y = np.array(points, dtype=float).T
-    wide, tall = max(float(x.max()), 0.5), max(float(np.ptp(y)), 0.5)
-    ax.set(xlim=(-0.06 * wide, 1.14 * wide), ylim=(float(y.min()) - 0.14 * tall, float(y.max()) + 0.14 * tall))
+    wide = max(float(x.max()), 0.5)
+    tall = max(float(np.ptp(y)), 0.6 * wide)  # never so flat that the diagonals stand upright
+    ax.set(xlim=(-0.06 * wide, 1.14 * wide), ylim=(float(y.min()) - 0.14 * tall, float(y.min()) + 1.14 * tall))
     ax.set(xlabel="rate, nats", ylabel="distortion, nats")
     ax.grid(False)
     _settle(ax)

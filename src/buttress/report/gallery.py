@@ -26,6 +26,7 @@ class Part:
     tables: Sequence[Sequence[Sequence[str]]] = ()
     columns: Sequence[str] = ()
     wide: bool = False
+    paired: bool = False
 
 
 def parts(examples: Examples | None, few: bool = False) -> list[Part]:
@@ -99,15 +100,16 @@ def _table_pairs(examples: Examples, few: bool) -> Part | None:
     if examples.originals is None:
         return None
     pairs = [x for pair in zip(examples.originals, examples.reconstructions, strict=True) for x in pair]
-    caption = PAIRS + "Each row has its reconstruction beneath it."
+    caption = PAIRS + "The reconstruction stands in colour beneath it."
     shown = np.stack(pairs[: 8 if few else 16])
-    return Part("Originals and reconstructions", caption, tables=[_cells(shown)], columns=_titles(examples))
+    tables, titles = [_cells(shown)], _titles(examples)
+    return Part("Originals and reconstructions", caption, tables=tables, columns=titles, paired=True)
 
 
 def _table_walks(examples: Examples) -> Part | None:
     if examples.interpolations is None:
         return None
-    tables = [_cells(walk) for walk in examples.interpolations[:3]]
+    tables = [_cells(walk) for walk in examples.interpolations[:4]]
     caption = "From the z of one held-out row to that of another."
     return Part("Interpolations", caption, tables=tables, columns=_titles(examples), wide=True)
 

@@ -83,6 +83,15 @@ QUANTITIES: dict[str, Quantity] = {
         "Nats of distortion lost when z is drawn from the prior instead of q(z|x).",
         better="higher",
     ),
+    "nll": Quantity(
+        "NLL",
+        "−log p(x) by importance weighting with samples of q(z|x): a tighter bound than the ELBO, still from above.",
+        better="lower",
+    ),
+    "bits_per_dim": Quantity(
+        "Bits per dimension", "The NLL in bits, divided by the number of values in x.", unit="", better="lower"
+    ),
+    "perplexity": Quantity("Perplexity", "The NLL as the exponential of nats per token.", unit="", better="lower"),
     "amortisation_gap": Quantity(
         "Amortisation gap",
         "Nats of ELBO gained by optimising q(z|x) for each example with the decoder frozen. Large in a collapsed "
@@ -94,21 +103,16 @@ QUANTITIES: dict[str, Quantity] = {
         "How much of the amortisation gap the decoder gains in distortion: whether it would use z if q told it.",
     ),
     "refined_rate": Quantity("Rate after refining", "The rate of the q(z|x) that were optimised for each example."),
-    "collapsed_fraction": Quantity(
-        "Collapsed share of z",
-        "Latent groups whose KL stays below 0.1 nats for all but one example in a hundred (Lucas et al., 2019).",
-        unit="",
-    ),
     "effective_beta": Quantity(
         "Effective β",
         "What the noise of q(z|x) costs the decoder, against what a q in balance would pay. 1 for a plain ELBO; "
         "near 0, q is a point and the model a deterministic autoencoder.",
         unit="",
     ),
-    "nll": Quantity(
-        "NLL",
-        "−log p(x) by importance weighting with samples of q(z|x): a tighter bound than the ELBO, still from above.",
-        better="lower",
+    "collapsed_fraction": Quantity(
+        "Collapsed share of z",
+        "Latent groups whose KL stays below 0.1 nats for all but one example in a hundred (Lucas et al., 2019).",
+        unit="",
     ),
     "effective_sample_size": Quantity(
         "Effective sample size",
@@ -117,9 +121,5 @@ QUANTITIES: dict[str, Quantity] = {
         unit="",
         write=count,
     ),
-    "bits_per_dim": Quantity(
-        "Bits per dimension", "The NLL in bits, divided by the number of values in x.", unit="", better="lower"
-    ),
-    "perplexity": Quantity("Perplexity", "The NLL as the exponential of nats per token.", unit="", better="lower"),
 }
 """Name in ``evidence.json`` -> quantity, in the order of the page."""
