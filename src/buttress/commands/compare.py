@@ -22,7 +22,10 @@ def compare(
     budget: int | None = None,
     out: Path = Path("runs/comparison"),
     jobs: int = 1,
-    nll_samples: int = 500,
+    nll_samples: int = 100,
+    nll_examples: int = 500,
+    gap_steps: int = 100,
+    gap_examples: int = 100,
 ) -> None:
     """Train the same baseline under several remedies, with several seeds, and put all in one table.
 
@@ -33,7 +36,10 @@ def compare(
         budget: Training steps of every run; stands instead of training.steps.
         out: Folder of the comparison; an interrupted one goes on.
         jobs: Runs at a time.
-        nll_samples: Importance samples of each example for the NLL.
+        nll_samples: Importance samples of each example for the NLL; 0 leaves it out.
+        nll_examples: Held-out examples on which the NLL is measured, at most.
+        gap_steps: Steps of refining each example's q for the amortisation gap; 0 leaves it out, and with it the cause.
+        gap_examples: Held-out examples on which the gap is measured, at most.
     """
     from buttress.remedy import catalogue
 
@@ -41,17 +47,23 @@ def compare(
     if budget is not None:
         recipe = replace(recipe, training=replace(recipe.training, steps=budget))
     names.sort(key=lambda name: name != "none")
-    show(recipe, names, out, seeds, jobs, nll_samples)
+    effort = {
+        "nll_samples": nll_samples,
+        "nll_examples": nll_examples,
+        "gap_steps": gap_steps,
+        "gap_examples": gap_examples,
+    }
+    show(recipe, names, out, seeds, jobs, effort)
 
 
-def show(recipe: Recipe, names: list[str], out: Path, seeds: int, jobs: int, nll_samples: int) -> None:
+def show(recipe: Recipe, names: list[str], out: Path, seeds: int, jobs: int, settings: dict[str, int]) -> None:
     """Run a comparison with a progress bar for each run; print its table and where its report lies."""
     from buttress.compare import compare as run
     from buttress.report.comparison import terminal_table, write_comparison
 
     console = Console()
     with bars(console) as watch:
-        done = run(recipe, names, out, seeds=seeds, jobs=jobs, settings={"nll_samples": nll_samples}, watch=watch)
+        done = run(recipe, names, out, seeds=seeds, jobs=jobs, settings=settings, watch=watch)
     for name, reason in done.left_out.items():
         console.print(f"[dim]left out: {name}: {reason}[/dim]")
     page = write_comparison(done.folder)

@@ -10,19 +10,37 @@ from rich.console import Console
 __all__ = ["conclude", "diagnose"]
 
 
-def diagnose(run: Path, nll_samples: int = 500, gap_steps: int = 100, mi_examples: int = 5000, seed: int = 0) -> None:
+def diagnose(
+    run: Path,
+    nll_samples: int = 500,
+    nll_examples: int | None = 1000,
+    gap_steps: int = 100,
+    gap_examples: int | None = 200,
+    mi_examples: int | None = 5000,
+    seed: int = 0,
+) -> None:
     """Say whether a run's z is used, why not, and what to try.
 
     Args:
         run: Folder of the run.
-        nll_samples: Importance samples of each example for the NLL.
-        gap_steps: Optimisation steps of each example's q for the amortisation gap.
-        mi_examples: Most examples among which mutual information is measured.
+        nll_samples: Importance samples of each example for the NLL; 0 leaves it out.
+        nll_examples: Held-out examples on which the NLL is measured, at most; null for all.
+        gap_steps: Steps of refining each example's q for the amortisation gap; 0 leaves it out, and with it the cause.
+        gap_examples: Held-out examples on which the gap is measured, at most; null for all.
+        mi_examples: Held-out examples among which mutual information is measured, at most; null for all.
         seed: Of all draws.
     """
     from buttress.training.run import Run
 
-    conclude(Run.load(run), nll_samples=nll_samples, gap_steps=gap_steps, mi_examples=mi_examples, seed=seed)
+    conclude(
+        Run.load(run),
+        seed=seed,
+        nll_samples=nll_samples,
+        nll_examples=nll_examples,
+        gap_steps=gap_steps,
+        gap_examples=gap_examples,
+        mi_examples=mi_examples,
+    )
 
 
 def conclude(run: Any, **settings: Any) -> None:
@@ -31,8 +49,12 @@ def conclude(run: Any, **settings: Any) -> None:
     from buttress.report.terminal import verdict_table
     from buttress.showcase import save_run_examples
 
-    run.diagnose(**settings)
+    console = Console()
+    with console.status("diagnosing") as status:
+        run.diagnose(
+            progress=lambda stage, done, total: status.update(f"diagnosing: {stage} ({done}/{total})"), **settings
+        )
     save_run_examples(run)
     page = write_report(run.folder)
-    Console().print(verdict_table(run.folder))
+    console.print(verdict_table(run.folder))
     print(f"report: {page}")
