@@ -12,8 +12,12 @@ from typing import Any
 from buttress.algorithms.aggressive import Aggressive
 from buttress.algorithms.joint import Joint
 from buttress.data.linear_gaussian import LinearGaussian
+from buttress.data.sentences import Sentences
 from buttress.decoders.mlp import Mlp as Decoder
+from buttress.decoders.recurrent import Recurrent as RecurrentDecoder
 from buttress.encoders.mlp import Mlp as Encoder
+from buttress.encoders.recurrent import Recurrent as RecurrentEncoder
+from buttress.likelihoods.categorical import Categorical
 from buttress.likelihoods.gaussian import Gaussian as Likelihood
 from buttress.objectives.elbo import ELBO
 from buttress.objectives.free_bits import FreeBits
@@ -49,6 +53,21 @@ def aggressive(**training: Any) -> Recipe:
 def floored(**training: Any) -> Recipe:
     """The same with a floor that some groups are above and some are below."""
     return replace(aggressive(**training), objective=FreeBits(per_group=0.3))
+
+
+def sentences(path: Path, **training: Any) -> Recipe:
+    """A sentence VAE with word dropout on a text file, trained aggressively."""
+    return Recipe(
+        Sentences(str(path)),
+        RecurrentEncoder(embedding=4, hidden=6),
+        Gaussian(3),
+        StandardNormal(),
+        RecurrentDecoder(embedding=4, hidden=6, word_dropout=0.3, dropout=0.2),
+        Categorical(),
+        ELBO(),
+        Aggressive(max_inner=4, window=2),
+        replace(TRAINING, steps=10, validate_every=4, checkpoint_every=4, **training),
+    )
 
 
 def attempt(recipe: str, folder: str, wound: tuple[str, int, bool] | None) -> None:

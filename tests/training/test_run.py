@@ -4,6 +4,7 @@ import csv
 import json
 import multiprocessing
 import os
+import random
 import re
 import signal
 import threading
@@ -348,6 +349,46 @@ def in_a_process(recipe, folder, wound):
     process = start(recipe, folder, wound)
     process.join(120)
     return process.exitcode
+
+
+def test_sentences_train_stop_resume_and_speak(tmp_path, monkeypatch):
+    monkeypatch.setenv("BUTTRESS_CACHE", str(tmp_path / "cache"))
+    words = ["the", "a", "cat", "dog", "saw", "ate", "big", "old"]
+    rng = random.Random(0)
+    lines = {" ".join(rng.choices(words, k=rng.randint(1, 9))) for _ in range(150)}
+    (tmp_path / "text").write_text("".join(f"{line}\n" for line in sorted(lines)))
+    recipe = small.sentences(tmp_path / "text")
+    whole = train(recipe, tmp_path / "whole", progress=False)
+    with pytest.raises(SystemExit):
+        train(recipe, tmp_path / "run", progress=False, callbacks=[Raise(signal.SIGTERM, 5)])
+    run = train(recipe, tmp_path / "run", progress=False, resume=True)
+    assert_equal_runs(run.folder, whole.folder)
+    assert run.spec.tokenizer is not None and run.spec == run.splits().spec
+    raw = run.splits().held_out.batch(torch.arange(4))
+    for drawn in (run.sample(4), run.reconstruct(raw), run.interpolate(raw[:2], raw[2:], 2).flatten(0, 1)):
+        assert drawn.dtype == torch.int64 and drawn.shape[0] == 4 and int(drawn.max()) < run.spec.vocabulary
+
+
+def test_only_one_process_at_a_time_may_train_in_a_folder(tmp_path):
+    class Intrude(Callback):
+        def on_train_batch_end(self, *_):
+            with pytest.raises(ValueError, match="another process is training in"):
+                train(small.joint(), tmp_path / "run", resume=True, progress=False)
+
+    train(small.joint(), tmp_path / "run", progress=False, callbacks=[Intrude()])
+
+
+class End(Callback):
+    """A user's own early stopping."""
+
+    def on_train_batch_end(self, trainer, engine, *_):
+        trainer.should_stop = engine.step_number == 10
+
+
+def test_a_users_callback_may_end_the_run(tmp_path):
+    run = train(small.joint(), tmp_path / "run", progress=False, callbacks=[End()])
+    assert run.progress.finished and run.progress.step == 10
+    assert [(r["step"], r["split"]) for r in rows(run.folder)][-2:] == [("10", "train"), ("10", "held_out")]
 
 
 def test_the_aggressive_phase_was_on_and_off_in_these_tests(tmp_path):

@@ -103,7 +103,7 @@ class Engine(LightningModule):
     def on_train_batch_end(self, *_: Any) -> None:
         """Log, look at held-out data, save and stop where it is time to."""
         settings, step = self.recipe.training, self.step_number
-        last = step == settings.steps
+        last = step == settings.steps or self.trainer.should_stop  # a callback of the user's may end the run
         if step % LOG_EVERY == 0 or last:
             self._log_training()
         if step % settings.validate_every == 0 or last:

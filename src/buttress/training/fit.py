@@ -10,6 +10,7 @@ import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,7 @@ def fit(
 ) -> None:
     """Train in this process, alone or as one of ``world``, from the folder's checkpoint if there is one."""
     path = folder / files.STATE
-    with torch.random.fork_rng(), _quiet():
+    with torch.random.fork_rng([]), _quiet():
         engine = Engine(recipe, splits, folder, stop, checkpoint.load(path) if path.exists() else None)
         if engine.progress.finished:  # killed after the last checkpoint, before it was noted
             engine.progress.write(folder)
@@ -104,6 +105,29 @@ def _quiet() -> Iterator[None]:
             logger.setLevel(level)
 
 
+@dataclass(frozen=True)
+class Job:
+    """What each of several processes must know, all of it picklable.
+
+    Args:
+        recipe: As YAML.
+        folder: Where the run lives.
+        world: Number of processes.
+        port: On which they meet.
+        parent: Process id of the launching process.
+        progress: Show a progress bar.
+        callbacks: Callbacks of Lightning.
+    """
+
+    recipe: str
+    folder: Path
+    world: int
+    port: int
+    parent: int
+    progress: bool
+    callbacks: tuple[Callback, ...]
+
+
 def fit_together(
     recipe: Recipe, folder: Path, stop: Stop, world: int, progress: bool, callbacks: Sequence[Callback]
 ) -> None:
@@ -113,45 +137,36 @@ def fit_together(
         Exception: What the first process to fail raised.
     """
     news = multiprocessing.get_context("spawn").SimpleQueue()
-    job = (recipe.to_yaml(), folder, stop.cell, os.getpid(), world, _free_port(), progress, list(callbacks), news)
+    job = Job(recipe.to_yaml(), folder, world, _free_port(), os.getpid(), progress, tuple(callbacks))
     stop.install()
+    together = start_processes(_work, args=(job, stop.cell, news), nprocs=world, join=False, start_method="spawn")
     try:
-        together = start_processes(_work, args=job, nprocs=world, join=False, start_method="spawn")
-        try:
-            with _quiet():
-                while not together.join():
-                    pass
-        except (ProcessRaisedException, ProcessExitedException) as error:
-            if not news.empty():
-                raise news.get() from None
-            raise RuntimeError(
-                f"one of the {world} training processes ended: {error}. If this is a script, its main part must stand "
-                'under `if __name__ == "__main__":`'
-            ) from error
+        with _quiet():
+            while not together.join():
+                pass
+    except (ProcessRaisedException, ProcessExitedException) as error:
+        if not news.empty():
+            raise news.get() from None
+        raise RuntimeError(
+            f"one of the {world} training processes ended: {error}. If this is a script, its main part must stand "
+            'under `if __name__ == "__main__":`'
+        ) from error
     finally:
+        for process in together.processes:
+            process.kill()
         stop.remove()
 
 
-def _work(
-    rank: int,
-    recipe: str,
-    folder: Path,
-    cell: Any,
-    parent: int,
-    world: int,
-    port: int,
-    progress: bool,
-    callbacks: list[Callback],
-    news: Any,
-) -> None:
+def _work(rank: int, job: Job, cell: Any, news: Any) -> None:
     """What each process of several does."""
-    os.environ.update(LOCAL_RANK=str(rank), NODE_RANK="0", WORLD_SIZE=str(world))
-    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
-    stop = Stop(parent, cell)
+    os.environ.update(LOCAL_RANK=str(rank), NODE_RANK="0", WORLD_SIZE=str(job.world))
+    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(job.port))
+    stop = Stop(job.parent, cell)
     stop.install()
     try:
-        described = Recipe.from_yaml(recipe)
-        fit(described, described.data.open(), folder, stop, world=world, progress=progress, callbacks=callbacks)
+        recipe = Recipe.from_yaml(job.recipe)
+        splits = recipe.data.open()
+        fit(recipe, splits, job.folder, stop, world=job.world, progress=job.progress, callbacks=job.callbacks)
     except Exception as error:
         news.put(error)
         raise

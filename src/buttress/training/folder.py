@@ -15,8 +15,11 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Self
@@ -35,12 +38,17 @@ __all__ = [
     "STATE",
     "WEIGHTS",
     "Progress",
+    "alone",
     "claim",
     "differences",
     "load_spec",
     "same_data",
     "save_spec",
 ]
+
+fcntl: Any = None
+with suppress(ImportError):  # not on Windows
+    fcntl = importlib.import_module("fcntl")
 
 RECIPE, SPEC, SITES, TOKENIZER = "recipe.yaml", "spec.yaml", "spec.safetensors", "tokenizer.json"
 METRICS, STATE, WEIGHTS, PROGRESS = "metrics.csv", "state.safetensors", "weights.safetensors", "progress.json"
@@ -100,6 +108,26 @@ class Progress:
             return cls()
         plain = json.loads((folder / PROGRESS).read_text(encoding="utf-8"))
         return cls(**{f.name: plain[f.name] for f in fields(cls) if f.name in plain})
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """While this lasts, no other process may train in the folder; where the system knows no locks, nothing is checked.
+
+    Errors:
+        ValueError: Another process is training there.
+    """
+    if fcntl is None:
+        yield
+        return
+    with (folder / RECIPE).open("rb") as file:  # the lock ends with the process, however it ends
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ValueError(
+                f"another process is training in {folder}; wait for it, or choose another folder"
+            ) from error
+        yield
 
 
 def claim(folder: Path, recipe: Recipe, resume: bool) -> None:

@@ -76,11 +76,12 @@ def train(
     recipe.check()
     files.claim(folder, recipe, resume)
     if not files.Progress.read(folder).finished:
-        splits = recipe.data.open()
-        files.same_data(folder, splits)
-        check(recipe, splits, devices)
-        files.save_spec(folder, splits)
-        _fit(recipe, splits, folder, devices, progress, callbacks)
+        with files.alone(folder):
+            splits = recipe.data.open()
+            files.same_data(folder, splits)
+            check(recipe, splits, devices)
+            files.save_spec(folder, splits)
+            _fit(recipe, splits, folder, devices, progress, callbacks)
     return Run.load(folder)
 
 
@@ -127,7 +128,7 @@ def check(recipe: Recipe, splits: Splits, devices: int = 1) -> None:
             f"batch; try batch_size {max(1, settings.batch_size // max(1, devices)) * max(1, devices)}"
         )
     order = Order(len(splits.train), settings.batch_size, settings.seed, splits.train.lengths)
-    with torch.random.fork_rng(), torch.no_grad():
+    with torch.random.fork_rng([]), torch.no_grad():
         seed_step(settings.seed, 0)
         model = recipe.model(splits.spec)
         check_support(splits, model.decoder.likelihood.check)

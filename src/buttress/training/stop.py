@@ -1,4 +1,4 @@
-"""Stopping at the end of a step because somebody asked: SIGTERM, or Ctrl-C once. Ctrl-C twice stops at once."""
+"""Stopping at the end of a step because somebody asked: SIGTERM, or Ctrl-C. The same once more stops at once."""
 
 from __future__ import annotations
 
@@ -49,6 +49,6 @@ class Stop:
             os._exit(1)
         if number == signal.SIGINT and self.parent is not None:
             return
-        if number == signal.SIGINT == self.signal:
+        if number == self.signal:
             raise KeyboardInterrupt
         self.cell.value = number
