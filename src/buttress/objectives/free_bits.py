@@ -3,8 +3,8 @@ r"""Free bits: the rate of the batch's mean is not punished below a floor.
 $$ L = \mathbb{E}_x[-\log p(x|z)] + \beta(t) \sum_g \max(\lambda, \mathbb{E}_x \mathrm{KL}_g)
    \quad\text{or}\quad \dots + \beta(t) \max(\Lambda, \mathbb{E}_x \textstyle\sum_g \mathrm{KL}_g) $$
 
-The maximum is taken after the mean over the batch (Kingma et al. 2016), not per example. Over several processes the mean
-is that of the global batch: the gate is decided on it, and each process passes on its own share of the gradient.
+The maximum is taken after the mean over the batch (Kingma et al. 2016), not per example. Over several processes the
+mean is that of the global batch: the gate is decided on it, and each process passes on its own share of the gradient.
 """
 
 from __future__ import annotations
