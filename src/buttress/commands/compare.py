@@ -67,7 +67,7 @@ def show(recipe: Recipe, names: list[str], out: Path, seeds: int, jobs: int, set
     for name, reason in done.left_out.items():
         console.print(f"[dim]left out: {name}: {reason}[/dim]")
     page = write_comparison(done.folder)
-    console.print(terminal_table(done.folder))
+    console.print(terminal_table(done.folder, console.width))
     console.print(f"report: {page}")
 
 

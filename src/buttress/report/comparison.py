@@ -18,7 +18,7 @@ from buttress.report.numbers import nats
 from buttress.report.page import render
 from buttress.report.quantities import QUANTITIES
 from buttress.report.results import Arm, Comparison, Run, load_comparison
-from buttress.report.tables import COLUMNS, ArmRow, arm_rows, as_csv, as_markdown, as_rich, of
+from buttress.report.tables import COLUMNS, WIDE, ArmRow, arm_rows, as_csv, as_markdown, as_rich, of
 
 __all__ = ["markdown_table", "terminal_table", "write_comparison"]
 
@@ -45,11 +45,11 @@ def markdown_table(folder: str | Path) -> str:
     return as_markdown(arm_rows(load_comparison(folder)))
 
 
-def terminal_table(folder: str | Path) -> Table:
-    """The table of arms for a terminal of about 120 columns or more."""
+def terminal_table(folder: str | Path, width: int = WIDE) -> Table:
+    """The table of arms for a terminal of ``width`` characters; see :func:`buttress.report.tables.as_rich`."""
     comparison = load_comparison(folder)
     title = f"{comparison.data}: held-out, nats per example, mean ± sd over seeds" if comparison.data else ""
-    return as_rich(arm_rows(comparison), title)
+    return as_rich(arm_rows(comparison), title, width)
 
 
 def _page(comparison: Comparison) -> dict[str, Any]:

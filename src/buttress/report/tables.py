@@ -213,11 +213,19 @@ def _lower(title: str) -> str:
 STATE_COLOR = {USED: "green", PARTLY: "yellow", COLLAPSED: "red", DEGENERATE: "magenta"}
 
 
-def as_rich(rows: Sequence[ArmRow], title: str = "") -> Table:
-    """The arms as a table for the terminal."""
+NARROW = tuple(
+    QUANTITIES[name].title for name in ("elbo", "rate", "mutual_information", "active_units", "worth_shuffled")
+)
+"""The columns that a terminal of less than :data:`WIDE` characters has room for."""
+WIDE = 120
+
+
+def as_rich(rows: Sequence[ArmRow], title: str = "", width: int = WIDE) -> Table:
+    """The arms as a table for the terminal; a narrow one leaves out what the page shows beside."""
+    shown = [i for i, column in enumerate(COLUMNS) if width >= WIDE or column.title in NARROW]
     table = Table(title=title or None, title_justify="left", header_style="bold", expand=False, pad_edge=False)
     table.add_column("arm", no_wrap=True)
-    for column in COLUMNS:
+    for column in (COLUMNS[i] for i in shown):
         table.add_column(
             _lower(column.title) if column.title not in ("NLL", "−ELBO") else column.title, justify="right"
         )
@@ -225,7 +233,8 @@ def as_rich(rows: Sequence[ArmRow], title: str = "") -> Table:
     for row in rows:
         color = STATE_COLOR.get(next(iter(row.states), ""), "") if len(row.states) == 1 else ""
         verdict = f"{row.verdict}\n{row.flag}" if row.flag else row.verdict
-        cells = [_text(f"{c.main}\n{c.extra}" if c.extra else c.main, "bold" if c.best else "") for c in row.cells]
+        kept = [row.cells[i] for i in shown]
+        cells = [_text(f"{c.main}\n{c.extra}" if c.extra else c.main, "bold" if c.best else "") for c in kept]
         table.add_row(_text(row.name), *cells, _text(verdict, color))
     return table
 
