@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from buttress.algorithms._descent import NonFinite
 from buttress.algorithms.aggressive import Aggressive
 from buttress.algorithms.joint import Joint
 from buttress.catalogue import names, part
@@ -16,7 +17,6 @@ from buttress.objectives.elbo import ELBO
 from buttress.parts import Step
 from buttress.recipe import Training
 from buttress.records import Latent, Terms
-from buttress.training.descent import NonFinite
 
 SETTINGS = Training(optimizer="sgd", learning_rate=0.1, clip=None)
 

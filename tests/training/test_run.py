@@ -18,6 +18,7 @@ import small
 import torch
 from lightning.pytorch import Callback
 
+from buttress.algorithms._descent import NonFinite
 from buttress.data.mnist5k import Mnist5k
 from buttress.data.order import Order
 from buttress.diagnostics.evidence import Evidence
@@ -27,7 +28,6 @@ from buttress.randomness import seed_step
 from buttress.recipe import Recipe
 from buttress.schedules.linear import Linear
 from buttress.training import checkpoint
-from buttress.training.descent import NonFinite
 from buttress.training.engine import INITIAL, Engine
 from buttress.training.folder import Progress, differences
 from buttress.training.held_out import LOOK, look
@@ -285,7 +285,7 @@ def assert_equal_runs(one: Path, other: Path) -> None:
         assert (one / name).read_bytes() == (other / name).read_bytes(), name
 
 
-DESCENT = "buttress.training.descent:Descent.__call__"
+DESCENT = "buttress.algorithms._descent:Descent.__call__"
 REPLACE = "os:replace"
 MOMENTS = {
     "joint": [

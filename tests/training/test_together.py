@@ -11,8 +11,8 @@ import small
 import torch
 from lightning.pytorch import Callback
 
+from buttress.algorithms._descent import NonFinite
 from buttress.training import checkpoint
-from buttress.training.descent import NonFinite
 from buttress.training.folder import Progress
 from buttress.training.run import train
 

@@ -19,8 +19,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from buttress.algorithms._descent import Descent, make_optimizer
 from buttress.parts import PAD, Algorithm, AlgorithmModule, Objective, Step
-from buttress.training.descent import Descent, make_optimizer
 
 __all__ = ["Aggressive"]
 

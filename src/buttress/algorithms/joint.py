@@ -7,8 +7,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from buttress.algorithms._descent import Descent, make_optimizer
 from buttress.parts import Algorithm, AlgorithmModule, Objective, Step
-from buttress.training.descent import Descent, make_optimizer
 
 __all__ = ["Joint"]
 

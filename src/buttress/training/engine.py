@@ -17,12 +17,12 @@ import torch.distributed as dist
 from lightning.pytorch import LightningModule
 from torch import Tensor
 
+from buttress.algorithms._descent import NonFinite
 from buttress.data.order import Order
 from buttress.parts import Schedule, Splits, Step
 from buttress.randomness import seed_step, shard
 from buttress.recipe import Recipe
 from buttress.training import folder as files
-from buttress.training.descent import NonFinite
 from buttress.training.held_out import LOOK, HeldOut, look
 from buttress.training.metrics import Means, Metrics
 from buttress.training.stop import Stop

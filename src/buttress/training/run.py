@@ -26,6 +26,7 @@ import torch
 from lightning.pytorch import Callback
 from torch import Tensor
 
+from buttress.algorithms._descent import NonFinite, first_non_finite, first_non_finite_output
 from buttress.data.order import Order
 from buttress.data.support import check_support
 from buttress.diagnostics.diagnose import diagnose
@@ -36,7 +37,6 @@ from buttress.randomness import seed_step
 from buttress.recipe import Recipe
 from buttress.training import checkpoint
 from buttress.training import folder as files
-from buttress.training.descent import NonFinite, first_non_finite, first_non_finite_output
 from buttress.training.fit import fit, fit_together
 from buttress.training.held_out import HeldOut
 from buttress.training.stop import Stop
