@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from buttress.report.comparison import markdown_table, terminal_table, write_comparison
-from buttress.report.figures import MARKERS, PALETTE, styles
+from buttress.report.drawing import MARKERS, PALETTE, styles
 from buttress.report.results import load_comparison
 from buttress.report.tables import FLAG
 

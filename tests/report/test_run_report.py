@@ -154,4 +154,8 @@ def test_a_run_of_one_step_is_drawn(tmp_path: Path) -> None:
     made_up.run(tmp_path, examples=False)
     lines = (tmp_path / "metrics.csv").read_text().splitlines()
     (tmp_path / "metrics.csv").write_text("\n".join(lines[:3]) + "\n")
-    read(write_report(tmp_path))
+    page, _ = read(write_report(tmp_path))
+    drawings = {name: part for part in page.split("<svg")[1:] for name in re.findall(r'id="([a-z-]+?)-figure', part)}
+    assert {"curve-elbo", "information", "plane", "units"} <= set(drawings)
+    round_mark = re.compile(r'<path id="[^"]*" d="M 0 \S+ *\n?C ')
+    assert [name for name, part in drawings.items() if name.startswith("curve") and not round_mark.search(part)] == []

@@ -12,7 +12,8 @@ from typing import Any
 from rich.table import Table
 
 from buttress.diagnostics.verdict import PARTLY, USED
-from buttress.report import figures
+from buttress.report import curves, plane, units
+from buttress.report.drawing import styles
 from buttress.report.gallery import parts
 from buttress.report.numbers import nats
 from buttress.report.page import render
@@ -65,11 +66,11 @@ def _page(comparison: Comparison) -> dict[str, Any]:
         "remarks": _remarks(comparison),
         "columns": COLUMNS,
         "rows": rows,
-        "looks": figures.styles(arm.name for arm in arms),
-        "plane": figures.arm_plane(arms),
-        "curves": figures.arm_curves(arms, "rate", "rate (KL), nats", height=5.0),
-        "information": figures.arm_curves(arms, "mutual_information", "mutual information, nats"),
-        "variances": figures.variance_curves(arms),
+        "looks": styles(arm.name for arm in arms),
+        "plane": plane.arm_plane(arms),
+        "curves": curves.arm_curves(arms, "rate", "rate (KL), nats", height=5.0),
+        "information": curves.arm_curves(arms, "mutual_information", "mutual information, nats"),
+        "variances": units.variance_curves(arms),
         "galleries": _galleries(arms),
         "runs": [_run(arm, run, comparison.folder) for arm in arms for run in arm.runs],
         "quantities": list(QUANTITIES.values()),

@@ -10,7 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from buttress.diagnostics.verdict import COLLAPSED, DEGENERATE, PARTLY, USED
-from buttress.report.figures import PALETTE
+from buttress.report.drawing import PALETTE
 
 __all__ = ["render"]
 

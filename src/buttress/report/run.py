@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from buttress.diagnostics.verdict import COLLAPSED, DEGENERATE, PARTLY, USED
-from buttress.report import figures
+from buttress.report import curves, plane, units
 from buttress.report.gallery import parts
 from buttress.report.numbers import count, nats
 from buttress.report.page import render
@@ -65,10 +65,10 @@ def _page(run: Run) -> dict[str, Any]:
         "evidence": evidence_rows(run),
         "gallery_parts": parts(run.examples),
         "gallery_lead": _gallery_lead(run),
-        "heat": figures.heat_map(run.metrics) if run.metrics else None,
-        "information": figures.information(run.metrics) if run.metrics else None,
-        "units": figures.unit_bars(evidence.groups) if evidence else None,
-        "plane": figures.run_plane(run),
+        "heat": units.heat_map(run.metrics) if run.metrics else None,
+        "information": curves.information(run.metrics) if run.metrics else None,
+        "units": units.unit_bars(evidence.groups) if evidence else None,
+        "plane": plane.run_plane(run),
         "curves": _curves(run),
         "facts": facts(run.recipe),
         "settings": yaml.safe_dump(dict(evidence.settings), sort_keys=False) if evidence and evidence.settings else "",
@@ -128,9 +128,7 @@ def _bookkeeping(run: Run) -> list[str]:
 def _curves(run: Run) -> list[dict[str, Any]]:
     if run.metrics is None:
         return []
-    drawn = [
-        (title, text, figures.curve(run.metrics, name, sign, name != "beta")) for name, title, sign, text in CURVES
-    ]
+    drawn = [(title, text, curves.curve(run.metrics, name, sign, name != "beta")) for name, title, sign, text in CURVES]
     return [{"title": title, "caption": text, "svg": svg} for title, text, svg in drawn if svg is not None]
 
 

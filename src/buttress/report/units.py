@@ -1,0 +1,154 @@
+"""Figures of latent groups: which of them carry anything, during training and after it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from jaxtyping import Float
+from markupsafe import Markup
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from buttress.diagnostics.evidence import Groups
+from buttress.diagnostics.thresholds import ACTIVE_VARIANCE
+from buttress.report.drawing import INK, LINE, MAIN, PALETTE, SOFT, WIDTH, as_svg, dress, end_labels, new_axes, styles
+from buttress.report.results import Arm, Curve, Metrics, Run
+
+__all__ = ["heat_map", "unit_bars", "variance_curves"]
+
+
+def heat_map(metrics: Metrics) -> Markup | None:
+    """KL of every latent group on held-out data over training; lines instead of rows where there are six or fewer."""
+    rows = {name: found for name in metrics.groups if (found := metrics.curve("held_out", f"rate/{name}")) is not None}
+    if not rows:
+        return None
+    return _group_lines(rows) if len(rows) <= 6 or len(next(iter(rows.values()))[0]) < 2 else _group_rows(rows)
+
+
+def _group_lines(rows: Mapping[str, Curve]) -> Markup:
+    figure, ax = new_axes(4.3)
+    colors = [PALETTE[f"arm-{i % 8}"][0] for i in range(1, len(rows) + 1)]
+    for (x, y), color in zip(rows.values(), colors, strict=True):
+        ax.plot(x, y, color=color, lw=1.7, marker="o" if len(x) == 1 else None)
+    ax.set(xlabel="training step", ylabel="KL, nats", ylim=(0, max(0.1, 1.08 * max(y.max() for _, y in rows.values()))))
+    end_labels(ax, rows, colors)
+    return as_svg(figure, "heat")
+
+
+def _group_rows(rows: Mapping[str, Curve]) -> Markup:
+    steps = np.unique(np.concatenate([x for x, _ in rows.values()]))
+    table = np.array([np.interp(steps, x, y) for x, y in rows.values()])
+    figure, ax = new_axes(4.3)
+    edges = np.concatenate([[steps[0]], (steps[1:] + steps[:-1]) / 2, [steps[-1]]])
+    top = max(0.1, float(table.max()))  # a collapsed model looks empty instead of having its noise magnified
+    colors = LinearSegmentedColormap.from_list(
+        "rise", [(0.06, 0.45, 0.78, 0.0), (0.06, 0.45, 0.78, 0.55), (0.02, 0.5, 0.85, 1.0)]
+    )
+    mesh = ax.pcolormesh(
+        edges, np.arange(len(rows) + 1), table, vmin=0, vmax=top, cmap=colors, rasterized=True, shading="flat"
+    )
+    ax.set(xlabel="training step", ylabel="latent group")
+    every = max(1, len(rows) // 16 + (len(rows) % 16 > 0))
+    ax.set_yticks(np.arange(0, len(rows), every) + 0.5, list(rows)[::every])
+    for text in ax.get_yticklabels():
+        text.set_parse_math(False)
+    ax.grid(False)
+    ax.invert_yaxis()
+    bar = figure.colorbar(mesh, ax=ax, pad=0.02, aspect=28)
+    bar.ax.patch.set_visible(False)
+    bar.solids.set_rasterized(True)  # type: ignore[union-attr]
+    bar.outline.set_edgecolor(LINE)
+    bar.ax.tick_params(colors=SOFT, labelsize=9, length=0)
+    bar.set_label("KL, nats", color=SOFT, size=10)
+    return as_svg(figure, "heat")
+
+
+def unit_bars(groups: Groups) -> Markup | None:
+    """Rate of every latent group with its error, and the variance of its posterior mean, both sorted by rate."""
+    rate, error, variance = (_known(v) for v in (groups.rate, groups.rate_error, groups.variance_of_mean))
+    shown = [values for values in (rate, variance) if values is not None]
+    if not shown:
+        return None
+    order = np.argsort(-shown[0])
+    figure = Figure((WIDTH, 4.3 if len(shown) == 2 else 2.6), dpi=72, layout="constrained")
+    axes = list(np.atleast_1d(np.array(figure.subplots(len(shown), 1, sharex=True))))
+    for ax in axes:
+        dress(ax)
+        ax.grid(False, axis="x")
+    if rate is not None:
+        _rates(axes[0], rate[order], None if error is None else error[order])
+    if variance is not None:
+        _variances(axes[-1], np.maximum(variance[order], 1e-12))
+    axes[-1].set_xlabel("latent group, by rate" if rate is not None else "latent group, by variance")
+    _names(axes[-1], [groups.names[i] for i in order])
+    return as_svg(figure, "units")
+
+
+def _known(values: Sequence[float | None]) -> Float[np.ndarray, " G"] | None:
+    """The values as an array, or None where not all are known."""
+    return np.array(values, dtype=float) if values and None not in values else None
+
+
+def _rates(ax: Axes, rate: Float[np.ndarray, " G"], error: Float[np.ndarray, " G"] | None) -> None:
+    """Bars, with two standard errors either way."""
+    ax.bar(np.arange(len(rate)), rate, 0.72, color=MAIN)
+    if error is not None:
+        ax.errorbar(np.arange(len(rate)), rate, 2 * error, fmt="none", ecolor=INK, elinewidth=0.9)
+    ax.set(ylabel="rate, nats", ylim=(0, max(0.05, 1.12 * float(rate.max()))))
+
+
+def _variances(ax: Axes, variance: Float[np.ndarray, " G"]) -> None:
+    """Variances on a logarithmic axis, those above the customary line filled."""
+    at = np.arange(len(variance))
+    for chosen, face in ((variance > ACTIVE_VARIANCE, MAIN), (variance <= ACTIVE_VARIANCE, "none")):
+        ax.plot(at[chosen], variance[chosen], "o", ms=5, mfc=face, mec=MAIN)
+    ax.set_yscale("log")
+    ax.set_ylim(min(float(variance.min()), ACTIVE_VARIANCE) / 3, max(float(variance.max()), ACTIVE_VARIANCE) * 3)
+    ax.axhline(ACTIVE_VARIANCE, color=PALETTE["arm-2"][0], lw=1.1, ls=(0, (4, 3)))
+    below = bool(variance[0] > ACTIVE_VARIANCE)  # where the dots are not: they are sorted by rate
+    ax.annotate(
+        f"{ACTIVE_VARIANCE:g}: active above", (0, ACTIVE_VARIANCE), (4, -4 if below else 3),
+        xycoords=("axes fraction", "data"), textcoords="offset points", va="top" if below else "bottom",
+        color=PALETTE["arm-2"][0], fontsize=9,
+    )  # fmt: skip
+    ax.set_ylabel("variance of mean")
+    ax.minorticks_off()
+
+
+def _names(ax: Axes, names: Sequence[str]) -> None:
+    every = max(1, -(-len(names) // 16))
+    ax.set_xticks(range(0, len(names), every), [n if every == 1 else str(i) for i, n in enumerate(names)][::every])
+    longest = max(map(len, names), default=0)
+    for text in ax.get_xticklabels():
+        text.set_parse_math(False)
+        if every == 1 and longest * len(names) > 60:
+            text.set(rotation=45, ha="right", rotation_mode="anchor")
+
+
+def variance_curves(arms: Sequence[Arm]) -> Markup | None:
+    """The variance of the posterior mean of all latent groups, largest first, a line a run, with the 0.01 line."""
+    found = {arm.name: [line for run in arm.runs if (line := _variance_line(run)) is not None] for arm in arms}
+    found = {name: lines for name, lines in found.items() if lines}
+    if not found:
+        return None
+    looks, ends = styles(arm.name for arm in arms), {}
+    figure, ax = new_axes(3.9)
+    for name, lines in found.items():
+        for line in lines:
+            ax.plot(np.arange(1, len(line) + 1), np.maximum(line, 1e-12), "-o", ms=2.5, lw=1.2, color=looks[name].color)
+        ends[name] = (np.arange(1.0, len(lines[0]) + 1), np.maximum(np.array(lines[0], dtype=float), 1e-12))
+    ax.set_yscale("log")
+    ax.axhline(ACTIVE_VARIANCE, color=SOFT, lw=1.1, ls=(0, (4, 3)))
+    ax.set(xlabel="latent group, largest variance first", ylabel="variance of posterior mean")
+    ax.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+    ax.minorticks_off()
+    end_labels(ax, ends, [looks[name].color for name in ends])
+    return as_svg(figure, "variances")
+
+
+def _variance_line(run: Run) -> Float[np.ndarray, " G"] | None:
+    variance = _known(run.evidence.groups.variance_of_mean) if run.evidence else None
+    return None if variance is None else np.maximum(np.sort(variance)[::-1], 1e-12)
