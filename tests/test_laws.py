@@ -43,6 +43,8 @@ def raw_data(spec, likelihood, n=6):
         place = torch.arange(spec.shape[0])
         x = torch.where(place == lengths[:, None], EOS, x)
         return torch.where(place > lengths[:, None], PAD, x)
+    if not getattr(likelihood, "ordinal", True):
+        return torch.randint(0, likelihood.levels, (n, *spec.shape), generator=generator, dtype=torch.int32)
     if getattr(likelihood, "binarize", None) == "none" or (spec.kind == "table" and likelihood.name() == "bernoulli"):
         return torch.randint(0, 2, (n, *spec.shape), generator=generator).float()
     if spec.kind == "image":

@@ -155,6 +155,30 @@ def test_levels_sum_to_one_and_reduce_the_image():
     torch.testing.assert_close(Categorical().build(IMAGE).observe(raw), raw.long())
 
 
+def test_symbols_are_read_one_hot_and_stored_as_they_are():
+    p = Categorical(levels=300, ordinal=False).build(IMAGE)
+    assert (p.channels, p.feature_channels) == (600, 600)
+    raw = torch.tensor([[[[0, 299]], [[7, 1]]]], dtype=torch.int16)
+    p.check(raw)
+    x = p.observe(raw)
+    assert x.dtype == torch.int64 and x.tolist() == raw.tolist()
+    hot = p.features(x)
+    assert hot.shape == (1, 600, 1, 2)
+    assert hot.nonzero().tolist() == [[0, 0, 0, 0], [0, 299, 0, 1], [0, 301, 0, 1], [0, 307, 0, 0]]
+    assert p.features(x.expand(2, 3, 2, 1, 2)).shape == (2, 3, 600, 1, 2)
+    q = p(parameters(p, 1, 2, scale=9.0))
+    assert (q.mode.max(), q.mode.shape) == (q.parameters.view(2, 2, 300).argmax(-1).max(), (2, 1, 2))
+    assert q.log_prob(q.mode) > q.log_prob(x[0])
+    with pytest.raises(ValueError, match="codes means nothing"):
+        _ = q.mean
+
+
+def test_symbols_sum_to_one():
+    p = Categorical(levels=3, ordinal=False).build(IMAGE)
+    log_prob = p(parameters(p, 1, 2)).log_prob(every((0, 1, 2), 4).view(81, 2, 1, 2))
+    assert log_prob.exp().sum() == pytest.approx(1, abs=1e-6)
+
+
 def test_choose_follows_the_cumulative_probabilities():
     logits = torch.tensor([0.2, 0.0, 0.5, 0.3]).log()
     edges = torch.tensor([0.0, 0.1999, 0.2001, 0.6999, 0.7001, 1 - 2**-24])
@@ -381,6 +405,7 @@ def test_half_precision_parameters_are_scored_in_full(part: Likelihood, spec: Da
         (Gaussian(), DataSpec("table", (2,)), [[0.5, math.nan]], "nan at"),
         (LogisticMixture(), IMAGE, [[-1.0, 2.0]], "-1.0 at .*0 to 255"),
         (Categorical(), IMAGE, [[0.5, 3.0]], "0.5 at .*whole numbers"),
+        (Categorical(9, ordinal=False), IMAGE, [[8, 9]], r"9 at .*whole numbers 0 to 8; try: raise levels"),
         (Categorical(), DataSpec("text", (3,), 6), [[3, 6, 2]], r"6 at \(0, 1\).*tokenise"),
         (Categorical(), DataSpec("text", (3,), 6), [[3, 1, 2]], r"1 at \(0, 1\)"),
         (Categorical(), DataSpec("text", (3,), 6), [[3, 0, 2]], r"padding only behind"),
@@ -401,6 +426,10 @@ def test_good_data_pass():
 def test_settings_that_contradict_are_refused():
     with pytest.raises(ValueError, match="levels is 1"):
         Categorical(levels=1)
+    with pytest.raises(ValueError, match="levels is 257"):
+        Categorical(levels=257)
+    with pytest.raises(ValueError, match="levels is 65537, wanted 2 to 65536"):
+        Categorical(levels=65_537, ordinal=False)
     with pytest.raises(ValueError, match="variance is 0"):
         Gaussian(variance=0.0)
     with pytest.raises(ValueError, match="log-variance bounds"):

@@ -45,6 +45,12 @@ def test_the_mass_of_all_small_colour_images_is_one():
     assert module(latents(1, 3)).log_prob(x).exp().sum().item() == pytest.approx(1, abs=1e-12)
 
 
+def test_the_mass_of_all_small_code_maps_is_one():
+    module = decoder(SMALL, (2, 1, 2), Categorical(levels=3, ordinal=False))
+    x = torch.tensor(list(itertools.product(range(3), repeat=4))).view(81, 2, 1, 2)
+    assert module(latents(1, 3)).log_prob(x).exp().sum().item() == pytest.approx(1, abs=1e-12)
+
+
 def seen_from(module, shape, place):
     """Which pixels of x the parameters at a place depend on, by gradient: (H, W)."""
     x = torch.rand(2, *shape, dtype=torch.float64, requires_grad=True)
@@ -97,6 +103,7 @@ LIKELIHOODS = [
     ((1, 5, 7), Bernoulli()),
     ((3, 6, 4), LogisticMixture(mixtures=2)),
     ((2, 3, 4), Categorical(levels=4)),
+    ((2, 3, 4), Categorical(levels=300, ordinal=False)),
     ((1, 4, 3), Gaussian(learned="per_site")),
 ]
 

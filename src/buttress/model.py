@@ -6,12 +6,14 @@ It satisfies the protocol of :mod:`buttress.diagnostics` (``posterior``, ``prior
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from buttress.parts import DataSpec, Decoder, Encoder, Likelihood, Posterior, Prior
+from buttress.parts import DataSpec, Decoder, Encoder, Likelihood, LikelihoodModule, Posterior, Prior
 from buttress.records import Terms
 
 __all__ = ["LatentVariableModel"]
@@ -48,10 +50,11 @@ class LatentVariableModel(nn.Module):
                     f"the {part.name()} {_room(part)} does not fit {spec.kind} data; it fits {', '.join(part.kinds)}"
                 )
         self.spec = spec
-        self.encoder = encoder.build(spec)
+        reading = likelihood.build(spec)
+        self.encoder = encoder.build(_as_read(spec, reading))
         self.inference = posterior.build(self.encoder.features)
         self.prior = prior.build(self.inference.z_shape)
-        self.decoder = decoder.build(spec, self.inference.z_shape, likelihood.build(spec))
+        self.decoder = decoder.build(spec, self.inference.z_shape, reading)
 
     @property
     def likelihood(self) -> nn.Module:
@@ -93,6 +96,13 @@ class LatentVariableModel(nn.Module):
     def reconstruct(self, x: Tensor) -> Tensor:
         """x -> a sample of q(z|x) -> a sample of p(x|z)."""
         return self.decoder(self.posterior(x).sample()).sample()
+
+
+def _as_read(spec: DataSpec, likelihood: LikelihoodModule) -> DataSpec:
+    """The data as ``likelihood.features`` gives it to a network."""
+    if spec.kind != "image" or likelihood.feature_channels == spec.shape[0]:
+        return spec
+    return replace(spec, shape=(likelihood.feature_channels, *spec.shape[1:]), mean=None, std=None)
 
 
 def _room(part: object) -> str:

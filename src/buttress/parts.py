@@ -172,6 +172,11 @@ class LikelihoodModule(nn.Module, ABC):
     values: int
     draws: int
 
+    @property
+    def feature_channels(self) -> int:
+        """Channels of :meth:`features` of an image: ``values``, where a number of x stays one number."""
+        return self.values
+
     @abstractmethod
     def check(self, raw: Tensor) -> None:
         """Raise ValueError, saying which value and what to try, if raw data lies outside the support."""
@@ -184,7 +189,8 @@ class LikelihoodModule(nn.Module, ABC):
     def features(self, x: Tensor) -> Tensor:
         """x as a network should see it: floats of about unit scale; token ids stay token ids.
 
-        For images they lie in [0, 1], black to white, so that they are also what to draw on a screen.
+        For images they lie in [0, 1], black to white, so that they are also what to draw on a screen; symbols without
+        order become one-hot channels instead, see :attr:`feature_channels`.
         """
 
     @abstractmethod

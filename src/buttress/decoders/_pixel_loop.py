@@ -37,7 +37,7 @@ class PixelLoop:
         self.far: list[int] = [layer.reach for layer in self.horizontal]
         self.taps = [None if layer.conv is None else layer.taps for layer in self.horizontal]
         self.out = module.out.weight.flatten(1).t()
-        sizes = [layer.conv.in_channels for layer in self.vertical] or [module.event[0]]
+        sizes = [layer.conv.in_channels for layer in self.vertical] or [1]
         # what each layer's v reads: rows shifted down and right by the layer's reach, zeros around
         self.rows = [maps.new_zeros(n, c, height + r, width + 2 * r) for c, r in zip(sizes, self.far, strict=False)]
         # what each layer's h reads in the present row, shifted right; the first reads x itself, from ``rows``
@@ -80,5 +80,7 @@ class PixelLoop:
 
     def put(self, j: int, features: Float[Tensor, "N C 1 1"]) -> None:
         """Make pixel (i, j) known."""
+        if not self.vertical:
+            return  # a field of one pixel: nobody looks
         r = self.far[0]
         self.rows[0][:, :, self.i + r, j + r] = features.squeeze((2, 3)).to(self.rows[0].dtype)

@@ -96,9 +96,10 @@ class PixelCNNModule(AutoregressiveModule):
         above = part.channels // 2 if radius else 0
         self.where = nn.Parameter(0.1 * torch.randn(*self.places, part.maps))
         self.lift = _lift(part, torch.Size(z_shape).numel(), self.places)
+        self.read, inputs = _reader(likelihood, part.channels) if radius else (nn.Identity(), spec.shape[0])
         self.vertical, self.horizontal = nn.ModuleList(), nn.ModuleList()
         for i, reach in enumerate(far):
-            v, h = (above, part.channels) if i else (spec.shape[0], spec.shape[0])
+            v, h = (above, part.channels) if i else (inputs, inputs)
             self.horizontal.append(Horizontal(h, above + part.maps, part.channels, reach, not i))
             if radius:
                 self.vertical.append(Vertical(v, above, reach, not i))
@@ -116,7 +117,7 @@ class PixelCNNModule(AutoregressiveModule):
         """See :class:`AutoregressiveModule`. What does not depend on z is computed once for all samples of it."""
         lead = torch.broadcast_shapes(z.shape[:-1], x.shape[:-3])
         maps = self.maps_of(z.expand(*lead, z.shape[-1]).reshape(-1, z.shape[-1]))
-        seen = _channels_last(self.likelihood.features(x).to(z.dtype).flatten(0, -4))
+        seen = _channels_last(self.read(self.likelihood.features(x).to(z.dtype).flatten(0, -4)))
         above, h = seen, seen
         layers: list[Any] = list(self.horizontal)
         for i, layer in enumerate(layers):
@@ -149,7 +150,7 @@ class PixelCNNModule(AutoregressiveModule):
             for j in range(self.places[1]):
                 values = self.likelihood.pick(loop.parameters(j), uniforms[:, i, j])
                 x[:, :, i, j] = values
-                loop.put(j, self.likelihood.features(values[..., None, None]))
+                loop.put(j, self.read(self.likelihood.features(values[..., None, None]).to(z.dtype)))
         return x
 
 
@@ -159,6 +160,15 @@ def _lift(part: PixelCNN, size: int, places: tuple[int, ...]) -> nn.Sequential:
         return nn.Sequential(nn.Linear(size, part.maps, bias=False), nn.Unflatten(1, (1, 1, -1)))
     last = nn.Linear(part.hidden, torch.Size(places).numel() * part.maps, bias=False)
     return nn.Sequential(nn.Linear(size, part.hidden), nn.ELU(), last, nn.Unflatten(1, (*places, -1)))
+
+
+def _reader(likelihood: LikelihoodModule, channels: int) -> tuple[nn.Module, int]:
+    """What the first layer reads, and its number of channels: features as they are, one-hot symbols embedded first."""
+    if likelihood.feature_channels == likelihood.values:
+        return nn.Identity(), likelihood.values
+    embed = nn.Conv2d(likelihood.feature_channels, channels, 1, bias=False)
+    nn.init.normal_(embed.weight)  # as an embedding: the scale of a convolution would vanish with the number of symbols
+    return embed, channels
 
 
 def _channels_last(maps: Float[Tensor, "N C H W"]) -> Float[Tensor, "N C H W"]:

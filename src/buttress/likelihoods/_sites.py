@@ -25,6 +25,8 @@ class SiteLikelihood(LikelihoodModule):
     An autoregressive decoder uses it too: it gives the parameters of every place by teacher forcing for ``log_prob``,
     or of one place at a time for ``pick``.
 
+    ``symbols`` says whether x names things that have no order, so that a mean means nothing.
+
     Args:
         spec: Kind and shape of the data.
     """
@@ -34,6 +36,7 @@ class SiteLikelihood(LikelihoodModule):
         self.kind: Kind = spec.kind
         self.values = spec.shape[0] if spec.kind == "image" else 1
         self.draws = self.values
+        self.symbols = spec.kind == "text"
 
     def forward(self, parameters: Float[Tensor, "*rest"]) -> Sites:
         """See :class:`buttress.parts.LikelihoodModule`."""
@@ -45,7 +48,7 @@ class SiteLikelihood(LikelihoodModule):
 
     @abstractmethod
     def center(self, parameters: Float[Tensor, "*rest"]) -> Tensor:
-        """One x to show a person, channels last (..., values): the mean, or the likeliest token."""
+        """One x to show a person, channels last (..., values): the mean, or the likeliest symbol."""
 
     def to_x(self, values: Tensor) -> Tensor:
         """(..., *places, values) -> (..., *sites)."""
@@ -96,15 +99,15 @@ class Sites(Distribution):
 
     @property
     def mean(self) -> Tensor:
-        """The mean of x, (*batch, *event), in the units of x; not for tokens."""
-        if self.likelihood.kind == "text":
-            raise ValueError("the mean of token ids means nothing; ask for the mode")
+        """The mean of x, (*batch, *event), in the units of x; not for symbols."""
+        if self.likelihood.symbols:
+            raise ValueError("the mean of token ids or codes means nothing; ask for the mode")
         return self.likelihood.to_x(self.likelihood.center(self.parameters))
 
     @property
     def mode(self) -> Tensor:
-        """The likeliest token of every place; for text only."""
-        if self.likelihood.kind != "text":
+        """The likeliest symbol of every place; for tokens and codes only."""
+        if not self.likelihood.symbols:
             raise ValueError(f"{self.likelihood.kind} distributions offer their mean; ask for that instead of the mode")
         return self.likelihood.to_x(self.likelihood.center(self.parameters))
 
@@ -132,10 +135,10 @@ def refuse_not_finite(raw: Tensor) -> None:
         refuse(raw, ~raw.isfinite(), "finite numbers", "drop or fill in the examples concerned")
 
 
-def refuse_not_levels(raw: Tensor, advice: str) -> None:
-    """Raise a ValueError if a value is not a whole number from 0 to 255."""
-    if raw.dtype == torch.uint8:
+def refuse_not_levels(raw: Tensor, advice: str, top: int = 255) -> None:
+    """Raise a ValueError if a value is not a whole number from 0 to ``top``."""
+    if raw.dtype == torch.uint8 and top >= 255:
         return
     refuse_not_finite(raw)
-    bad = (raw < 0) | (raw > 255)
-    refuse(raw, bad | (raw != raw.round()) if raw.is_floating_point() else bad, "whole numbers 0 to 255", advice)
+    bad = (raw < 0) | (raw > top)
+    refuse(raw, bad | (raw != raw.round()) if raw.is_floating_point() else bad, f"whole numbers 0 to {top}", advice)

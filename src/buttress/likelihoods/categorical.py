@@ -1,4 +1,4 @@
-r"""p(x) = prod_t softmax(l_t)[x_t]: tokens of a sentence, or grey levels of an image.
+r"""p(x) = prod_t softmax(l_t)[x_t]: tokens of a sentence, grey levels of an image, or the codes of a map of codes.
 
 $$ \log p(x) = \sum_{t : x_t \ne \mathrm{PAD}} \left[ l_{t, x_t} - \log \sum_v \exp l_{t, v} \right] $$
 
@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from buttress.likelihoods._sites import SiteLikelihood, full, refuse, refuse_not_levels
 from buttress.parts import EOS, PAD, DataSpec, Kind, Likelihood
 
-__all__ = ["FIRST", "Categorical", "choose", "score_tokens"]
+__all__ = ["FIRST", "Categorical", "choose", "one_hot", "score_tokens"]
 
 FIRST = EOS
 """The token id of the first logit: id = logit index + FIRST. The ids below it, PAD and BOS, are never predicted."""
@@ -27,16 +27,21 @@ FIRST = EOS
 
 @dataclass(frozen=True)
 class Categorical(Likelihood):
-    """A categorical distribution over token ids (text) or over grey levels (images).
+    """A categorical distribution over token ids (text), grey levels (images) or codes (images of symbols).
 
     For text a decoder gives ``vocabulary - 2`` logits a place (see :data:`FIRST`). For images it gives ``levels``
     logits for each sub-pixel; with fewer levels than 256 the nats are those of the coarser image.
 
+    An image whose values have no order, such as the code map of a quantiser, is not reduced: the stored integer is the
+    symbol. Networks read it one-hot, since the distance between two codes says nothing.
+
     Args:
-        levels: Number of grey levels an image is reduced to, 2 to 256; x is the level from 0. Text ignores it.
+        levels: Number of grey levels an image is reduced to, 2 to 256, or of symbols, 2 to 65,536; x is the level or
+            symbol from 0. Text ignores it.
+        ordinal: Whether an image's values are grey levels; else they are symbols. Text ignores it.
 
     Errors:
-        ValueError: ``levels`` lies outside 2 to 256.
+        ValueError: ``levels`` lies outside its range.
 
     Example:
         >>> p = Categorical().build(DataSpec("text", (3,), vocabulary=7))(torch.zeros(1, 3, 5))
@@ -47,16 +52,20 @@ class Categorical(Likelihood):
     kinds: ClassVar[tuple[Kind, ...]] = ("image", "text")
 
     levels: int = 256
+    ordinal: bool = True
 
     def __post_init__(self) -> None:
         """Refuse contradictions."""
-        if not 2 <= self.levels <= 256:
-            raise ValueError(f"categorical likelihood: levels is {self.levels}, wanted 2 to 256")
+        most = 256 if self.ordinal else 65_536
+        if not 2 <= self.levels <= most:
+            raise ValueError(
+                f"categorical likelihood: levels is {self.levels}, wanted 2 to {most} with ordinal {self.ordinal}"
+            )
 
     @classmethod
     def tiny(cls) -> tuple[Categorical, ...]:
         """See :class:`buttress.parts.Part`."""
-        return (cls(levels=3),)
+        return (cls(levels=3), cls(levels=3, ordinal=False))
 
     def build(self, spec: DataSpec) -> TokensModule | LevelsModule:
         """See :class:`buttress.parts.Likelihood`."""
@@ -114,20 +123,28 @@ class LevelsModule(SiteLikelihood):
 
     def __init__(self, part: Categorical, spec: DataSpec) -> None:
         super().__init__(spec)
-        self.levels = part.levels
+        self.levels, self.symbols = part.levels, not part.ordinal
         self.channels = self.values * part.levels
+
+    @property
+    def feature_channels(self) -> int:
+        """See :class:`buttress.parts.LikelihoodModule`."""
+        return self.values * self.levels if self.symbols else self.values
 
     def check(self, raw: Tensor) -> None:
         """See :class:`buttress.parts.LikelihoodModule`."""
-        refuse_not_levels(raw, "store the images as uint8, or use the gaussian likelihood")
+        if self.symbols:
+            refuse_not_levels(raw, "raise levels to the number of symbols", self.levels - 1)
+        else:
+            refuse_not_levels(raw, "store the images as uint8, or use the gaussian likelihood")
 
     def observe(self, raw: Tensor) -> Tensor:
         """See :class:`buttress.parts.LikelihoodModule`."""
-        return raw.long() if self.levels == 256 else raw.long() * self.levels // 256
+        return raw.long() if self.symbols or self.levels == 256 else raw.long() * self.levels // 256
 
     def features(self, x: Tensor) -> Tensor:
-        """See :class:`buttress.parts.LikelihoodModule`."""
-        return x / (self.levels - 1)
+        """See :class:`buttress.parts.LikelihoodModule`. A symbol becomes ``levels`` channels of which one is 1."""
+        return one_hot(x, self.levels) if self.symbols else x / (self.levels - 1)
 
     def log_prob(self, parameters: Float[Tensor, "*rest"], x: Tensor) -> Float[Tensor, "*batch"]:
         """See :class:`SiteLikelihood`."""
@@ -144,6 +161,8 @@ class LevelsModule(SiteLikelihood):
 
     def center(self, parameters: Float[Tensor, "*rest"]) -> Tensor:
         """See :class:`SiteLikelihood`."""
+        if self.symbols:
+            return self.logits(parameters).argmax(-1)
         weights = full(self.logits(parameters)).softmax(-1)
         return weights @ torch.arange(self.levels, device=weights.device, dtype=weights.dtype)
 
@@ -172,6 +191,19 @@ def score_tokens(
     logits = full(rows if project is None else project(rows))
     nats = -F.cross_entropy(logits, tokens.reshape(-1)[true] - FIRST, reduction="none")
     return nats.new_zeros(tokens.numel()).index_put((true,), nats).view(tokens.shape).sum(-1)
+
+
+def one_hot(x: Tensor, levels: int) -> Float[Tensor, "*rest"]:
+    """(..., C, H, W) of symbols -> (..., C * levels, H, W), the channels of one value side by side.
+
+    Example:
+        >>> one_hot(torch.tensor([[[0, 2]]]), 3).squeeze(1)
+        tensor([[1., 0.],
+                [0., 0.],
+                [0., 1.]])
+    """
+    hot = torch.zeros(*x.shape[:-2], levels, *x.shape[-2:], device=x.device)
+    return hot.scatter_(-3, x.long().unsqueeze(-3), 1.0).flatten(-4, -3)
 
 
 def choose(logits: Float[Tensor, "*rest"], uniforms: Float[Tensor, "*rest2"]) -> Int[Tensor, "*rest2"]:
