@@ -37,7 +37,7 @@ def test_features_of_every_example_are_its_own(part: Encoder, spec: DataSpec):
     encoder = part.build(spec)
     x = examples(spec, 4)
     h = encoder(x)
-    assert h.shape == (4, encoder.features)
+    assert h.shape == (4, *encoder.places, encoder.features)
     torch.testing.assert_close(encoder(x[2:3]), h[2:3])
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
@@ -49,11 +49,17 @@ class LatentVariableModel(nn.Module):
                 raise ValueError(
                     f"the {part.name()} {_room(part)} does not fit {spec.kind} data; it fits {', '.join(part.kinds)}"
                 )
+        if posterior.discrete != prior.discrete:
+            names = {True: "integers", False: "real numbers"}
+            raise ValueError(
+                f"the {posterior.name()} posterior gives {names[posterior.discrete]}, and the {prior.name()} prior is "
+                f"over {names[prior.discrete]}; take two of a kind"
+            )
         self.spec = spec
         reading = likelihood.build(spec)
         self.encoder = encoder.build(_as_read(spec, reading))
-        self.inference = posterior.build(self.encoder.features)
-        self.prior = prior.build(self.inference.z_shape)
+        self.inference = posterior.build(self.encoder.features, self.encoder.places)
+        self.prior = prior.build(self.inference.space)
         self.decoder = decoder.build(spec, self.inference.z_shape, reading)
 
     @property
@@ -70,32 +76,36 @@ class LatentVariableModel(nn.Module):
         """From stored data to x, the variable that is modelled (may binarise or dequantise at random)."""
         return self.decoder.likelihood.observe(raw)
 
-    def encode(self, x: Tensor) -> Float[Tensor, "B F"]:
-        """The features h of every example."""
+    def encode(self, x: Tensor) -> Float[Tensor, "B *places F"]:
+        """The features h of every example, at all places where there are several."""
         return self.encoder(self.decoder.likelihood.features(x))
 
     def posterior(self, x: Tensor) -> Distribution:
-        """q(z|x) of every example: batch shape (B,), event shape that of z."""
+        """q(z|x) of every example: batch shape (B,), event shape that of the latent variable."""
         return self.inference(self.encode(x))
 
-    def log_likelihood(self, x: Tensor, z: Float[Tensor, "S B *event"]) -> Float[Tensor, "S B"]:
+    def log_likelihood(self, x: Tensor, z: Shaped[Tensor, "S B *event"]) -> Float[Tensor, "S B"]:
         """log p(x|z) in nats for S latents of each of B examples."""
-        return self.decoder(z).log_prob(x).float()
+        return self.decode(z).log_prob(x).float()
+
+    def decode(self, z: Shaped[Tensor, "*rest"]) -> Distribution:
+        """p(x|z) for values of the latent variable (*batch, *event): batch shape ``batch``."""
+        return self.decoder(self.inference.embed(z))
 
     def forward(self, x: Tensor, samples: int = 1) -> Terms:
         """The terms of a batch, with ``samples`` samples of z per example."""
         latent = self.inference.latent(self.encode(x), self.prior(), samples)
-        return Terms(-self.log_likelihood(x, latent.z), latent)
+        return Terms(-self.decoder(latent.z).log_prob(x).float(), latent)
 
     @torch.no_grad()
     def sample(self, count: int) -> Tensor:
         """``count`` examples: z from the prior, x from the decoder."""
-        return self.decoder(self.prior().sample((count,))).sample()
+        return self.decode(self.prior().sample((count,))).sample()
 
     @torch.no_grad()
     def reconstruct(self, x: Tensor) -> Tensor:
         """x -> a sample of q(z|x) -> a sample of p(x|z)."""
-        return self.decoder(self.posterior(x).sample()).sample()
+        return self.decode(self.posterior(x).sample()).sample()
 
 
 def _as_read(spec: DataSpec, likelihood: LikelihoodModule) -> DataSpec:

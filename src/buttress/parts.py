@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self
 
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 from torch.distributions import Distribution
 from torch.optim import Optimizer
@@ -46,6 +46,7 @@ __all__ = [
     "Prior",
     "PriorModule",
     "Schedule",
+    "Space",
     "Splits",
     "Step",
 ]
@@ -78,6 +79,19 @@ class DataSpec:
     tokenizer: str | None = None
 
 
+@dataclass(frozen=True)
+class Space:
+    """Where the latent variable lives: what a prior must know of it.
+
+    Args:
+        shape: Of one value: (D,), (H', W', D), or the places and slots of discrete codes, as (H', W', slots).
+        classes: Number K of values each coordinate can take, integers from 0; None for real numbers.
+    """
+
+    shape: tuple[int, ...]
+    classes: int | None = None
+
+
 class Part(ABC):  # noqa: B024 - the rooms add what must be defined
     """A description of one component: a frozen dataclass, final, named after its file."""
 
@@ -99,12 +113,13 @@ class Part(ABC):  # noqa: B024 - the rooms add what must be defined
 
 
 class EncoderModule(nn.Module, ABC):
-    """x -> h. ``features`` is the size of h."""
+    """x -> h. ``features`` is the size F of h, and ``places`` those at which there is one: none for one h of all x."""
 
     features: int
+    places: tuple[int, ...] = ()
 
     @abstractmethod
-    def forward(self, x: Tensor) -> Float[Tensor, "B F"]:
+    def forward(self, x: Tensor) -> Float[Tensor, "B *places F"]:
         """Read ``x`` as ``LikelihoodModule.features`` gives it."""
 
 
@@ -123,29 +138,44 @@ class PriorModule(nn.Module, ABC):
 
     @abstractmethod
     def forward(self) -> Distribution:
-        """The distribution of one z: batch shape (), event shape ``z_shape``."""
+        """The distribution of one latent variable: batch shape (), event shape that of its space."""
 
 
 class Prior(Part):
-    """p(z)."""
+    """p(z). ``discrete`` says whether z is made of integers, or of real numbers."""
+
+    discrete: ClassVar[bool] = False
 
     @abstractmethod
-    def build(self, z_shape: tuple[int, ...]) -> PriorModule:
-        """The module, for latents of this shape."""
+    def build(self, space: Space) -> PriorModule:
+        """The module, for latents of this space."""
 
 
 class PosteriorModule(nn.Module, ABC):
-    """h -> q(z|x). ``z_shape`` is the shape of one z, ``groups`` the names of its G groups."""
+    """h -> q(z|x). ``z_shape`` is the shape of what the decoder reads, ``groups`` the names of the G groups.
+
+    Where the latent variable is discrete, it lives in another ``space`` than what the decoder reads; ``embed`` goes
+    from one to the other. Where it is real, the two are the same.
+    """
 
     z_shape: tuple[int, ...]
     groups: tuple[str, ...]
 
-    @abstractmethod
-    def forward(self, h: Float[Tensor, "B F"]) -> Distribution:
-        """The distribution of z for every example: batch shape (B,), event shape ``z_shape``."""
+    @property
+    def space(self) -> Space:
+        """Where the latent variable lives."""
+        return Space(self.z_shape)
+
+    def embed(self, value: Shaped[Tensor, "*rest"]) -> Float[Tensor, "*rest2"]:
+        """What the decoder reads, (*batch, *z_shape), for values of the latent variable (*batch, *space.shape)."""
+        return value
 
     @abstractmethod
-    def latent(self, h: Float[Tensor, "B F"], prior: Distribution, samples: int = 1) -> Latent:
+    def forward(self, h: Float[Tensor, "B *places F"]) -> Distribution:
+        """The distribution of the latent variable of every example: batch shape (B,), event shape ``space.shape``."""
+
+    @abstractmethod
+    def latent(self, h: Float[Tensor, "B *places F"], prior: Distribution, samples: int = 1) -> Latent:
         """Sample z with gradients and say what it costs under ``prior``."""
 
     def after_step(self) -> None:
@@ -153,11 +183,13 @@ class PosteriorModule(nn.Module, ABC):
 
 
 class Posterior(Part):
-    """h -> q(z|x)."""
+    """h -> q(z|x). ``discrete`` says whether z is made of integers, or of real numbers."""
+
+    discrete: ClassVar[bool] = False
 
     @abstractmethod
-    def build(self, features: int) -> PosteriorModule:
-        """The module, for encoder features of this size."""
+    def build(self, features: int, places: tuple[int, ...] = ()) -> PosteriorModule:
+        """The module, for encoder features of this size at each of these places."""
 
 
 class LikelihoodModule(nn.Module, ABC):

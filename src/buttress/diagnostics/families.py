@@ -11,6 +11,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.distributions import Distribution, Independent, MultivariateNormal, Normal, kl_divergence
 
+from buttress.point import Point
+
 __all__ = ["closed_form_kl", "factors", "mean_of", "multivariate_normal", "normal"]
 
 
@@ -44,7 +46,8 @@ def multivariate_normal(q: Distribution) -> MultivariateNormal | None:
 def closed_form_kl(q: Distribution, p: Distribution) -> Float[Tensor, "B *rest"] | None:
     """KL(q || p) in nats for each factor, shape (B, *factors), or None where the pair has no closed form.
 
-    Where the pair is not a product of the same factors but both are Gaussian it is one number an example, shape (B,).
+    Where the pair is not a product of the same factors but both are Gaussian, or q is a point, it is one number an
+    example, shape (B,).
 
     Example:
         >>> q = Independent(Normal(torch.ones(3, 2), 1.0), 1)
@@ -57,6 +60,8 @@ def closed_form_kl(q: Distribution, p: Distribution) -> Float[Tensor, "B *rest"]
             return kl_divergence(one, other.expand(one.batch_shape))
         except NotImplementedError:
             return None
+    if type(one) is Point:
+        return -p.log_prob(one.value)
     whole, simple = multivariate_normal(q), multivariate_normal(p)
     return kl_divergence(whole, simple) if whole is not None and simple is not None else None
 

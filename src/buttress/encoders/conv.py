@@ -1,4 +1,5 @@
-r"""h = the last map of a stack of stages, each halving (H, W) to (ceil(H/2), ceil(W/2)), laid in a row.
+r"""h = the last map of a stack of stages, each halving (H, W) to (ceil(H/2), ceil(W/2)), laid in a row or left
+as it is.
 
 A stage is a 3x3 convolution of stride 2 and then residual blocks. There is no batch normalisation, through which
 examples would see each other.
@@ -29,6 +30,7 @@ class Conv(Encoder):
         widths: Channels of each stage; every stage halves height and width.
         blocks: Residual blocks in each stage.
         activation: Nonlinearity.
+        spatial: Give the last map as it is, features at each of its places, instead of laying it in a row.
 
     Errors:
         ValueError: No stage, a width below 1, or a negative number of blocks.
@@ -44,6 +46,7 @@ class Conv(Encoder):
     widths: tuple[int, ...] = (32, 64)
     blocks: int = 1
     activation: Activation = "silu"
+    spatial: bool = False
 
     def __post_init__(self) -> None:
         """Refuse contradictions."""
@@ -54,7 +57,7 @@ class Conv(Encoder):
     @classmethod
     def tiny(cls) -> tuple[Conv, ...]:
         """See :class:`buttress.parts.Part`."""
-        return (cls(widths=(3, 4)), cls(widths=(4,), blocks=0, activation="tanh"))
+        return (cls(widths=(3, 4)), cls(widths=(4,), blocks=0, activation="tanh"), cls(widths=(2, 2), spatial=True))
 
     def build(self, spec: DataSpec) -> ConvModule:
         """See :class:`buttress.parts.Encoder`."""
@@ -68,16 +71,18 @@ class ConvModule(EncoderModule):
         super().__init__()
         channels, *size = spec.shape
         height, width = halved(size, len(part.widths))[-1]
-        self.features = part.widths[-1] * height * width
+        self.places = (height, width) if part.spatial else ()
+        self.features = part.widths[-1] * (1 if part.spatial else height * width)
         stages = []
         for before, after in pairwise((channels, *part.widths)):
             blocks = (Residual(after, part.activation) for _ in range(part.blocks))
             stages += [nn.Conv2d(before, after, 3, stride=2, padding=1), *blocks, activation(part.activation)]
         self.net = nn.Sequential(*stages)
 
-    def forward(self, x: Tensor) -> Float[Tensor, "B F"]:
+    def forward(self, x: Tensor) -> Float[Tensor, "B *places F"]:
         """See :class:`buttress.parts.EncoderModule`."""
-        return self.net(x).flatten(1)
+        maps = self.net(x)
+        return maps.movedim(1, -1) if self.places else maps.flatten(1)
 
 
 def halved(size: list[int], times: int) -> list[tuple[int, int]]:

@@ -6,6 +6,7 @@ $$ z = \mu + \sigma \epsilon, \quad \epsilon \sim N(0, I), \qquad
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import torch
@@ -28,7 +29,7 @@ class Gaussian(Posterior):
     becomes NaN after hours.
 
     Args:
-        dim: Number of latent dimensions D.
+        dim: Number of latent dimensions D, at each place where the encoder gives features for several.
         min_log_variance: Lower bound of log sigma^2, in log nats of variance.
         max_log_variance: Upper bound of the same.
 
@@ -57,39 +58,40 @@ class Gaussian(Posterior):
         """See :class:`buttress.parts.Part`."""
         return (cls(dim=2),)
 
-    def build(self, features: int) -> GaussianModule:
+    def build(self, features: int, places: tuple[int, ...] = ()) -> GaussianModule:
         """See :class:`buttress.parts.Posterior`."""
-        return GaussianModule(self, features)
+        return GaussianModule(self, features, places)
 
 
 class GaussianModule(PosteriorModule):
     """The module of :class:`Gaussian`."""
 
-    def __init__(self, part: Gaussian, features: int) -> None:
+    def __init__(self, part: Gaussian, features: int, places: tuple[int, ...]) -> None:
         super().__init__()
         self.bounds = (part.min_log_variance, part.max_log_variance)
-        self.z_shape = (part.dim,)
-        self.groups = tuple(f"z{i}" for i in range(part.dim))
+        self.z_shape = (*places, part.dim)
+        self.groups = tuple("z" + "_".join(map(str, at)) for at in itertools.product(*map(range, self.z_shape)))
         self.linear = nn.Linear(features, 2 * part.dim)
 
-    def normal(self, h: Float[Tensor, "B F"]) -> Normal:
+    def normal(self, h: Float[Tensor, "B *places F"]) -> Normal:
         """The distribution of every dimension apart, in float32 whatever the precision around it."""
         mean, raw = self.linear(h).float().chunk(2, -1)
         return Normal(mean, (0.5 * bounded(raw, *self.bounds)).exp())
 
-    def forward(self, h: Float[Tensor, "B F"]) -> Distribution:
+    def forward(self, h: Float[Tensor, "B *places F"]) -> Distribution:
         """See :class:`buttress.parts.PosteriorModule`."""
-        return Independent(self.normal(h), 1)
+        return Independent(self.normal(h), len(self.z_shape))
 
-    def latent(self, h: Float[Tensor, "B F"], prior: Distribution, samples: int = 1) -> Latent:
+    def latent(self, h: Float[Tensor, "B *places F"], prior: Distribution, samples: int = 1) -> Latent:
         """See :class:`buttress.parts.PosteriorModule`."""
         q = self.normal(h)
         noise = draw(torch.randn, (samples, *q.loc.shape), batch_dim=1).to(q.loc)
         z = q.loc + q.scale * noise
         if isinstance(prior, Independent) and isinstance(prior.base_dist, Normal):
             p = prior.base_dist
-            return Latent(z, q.log_prob(z) - p.log_prob(z), kl_divergence(q, p.expand(q.batch_shape)))
-        total = q.log_prob(z).sum(-1) - prior.log_prob(z)
+            ratio, kl = q.log_prob(z) - p.log_prob(z), kl_divergence(q, p.expand(q.batch_shape))
+            return Latent(z, ratio.flatten(2), kl.flatten(1))
+        total = q.log_prob(z).flatten(2).sum(-1) - prior.log_prob(z)
         return Latent(z, total[..., None])
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, Independent, Normal
 
-from buttress.parts import Prior, PriorModule
+from buttress.parts import Prior, PriorModule, Space
 
 __all__ = ["StandardNormal"]
 
@@ -20,13 +20,13 @@ class StandardNormal(Prior):
     Source: Kingma and Welling, Auto-Encoding Variational Bayes, 2014.
 
     Example:
-        >>> StandardNormal().build((3,))().event_shape
+        >>> StandardNormal().build(Space((3,)))().event_shape
         torch.Size([3])
     """
 
-    def build(self, z_shape: tuple[int, ...]) -> StandardNormalModule:
+    def build(self, space: Space) -> StandardNormalModule:
         """See :class:`buttress.parts.Prior`."""
-        return StandardNormalModule(z_shape)
+        return StandardNormalModule(space.shape)
 
 
 class StandardNormalModule(PriorModule):

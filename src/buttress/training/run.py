@@ -225,7 +225,8 @@ class Run:
     def interpolate(self, raw_a: Tensor, raw_b: Tensor, steps: int = 8, seed: int = 0) -> Tensor:
         """Examples on the way from each of B examples to another, shape (steps, B, ...).
 
-        The way is straight from one posterior sample to the other; the ends are reconstructions.
+        The way is straight from one posterior sample to the other, or where z is discrete takes over one code after
+        the other, in random order; the ends are reconstructions.
 
         Args:
             raw_a: Stored examples where the ways begin, shape (B, ...).
@@ -240,12 +241,20 @@ class Run:
             )
         with self._draws(seed), torch.no_grad():
             a, b = (self.model.posterior(self.model.observe(raw)).sample() for raw in (raw_a, raw_b))
-            weight = torch.linspace(0, 1, steps).reshape(-1, *[1] * a.dim())
-            points = (torch.lerp(a[None], b[None], weight)).flatten(0, 1)
-            return self.model.decoder(points).sample().unflatten(0, (steps, len(a)))
+            points = between(a, b, torch.linspace(0, 1, steps)).flatten(0, 1)
+            return self.model.decode(points).sample().unflatten(0, (steps, len(a)))
 
     def _draws(self, seed: int) -> Any:
         return _Seeded(seed)
+
+
+def between(a: Tensor, b: Tensor, weight: Tensor) -> Tensor:
+    """Latents (len(weight), B, ...) on the way from each of ``a`` (B, ...) to each of ``b``."""
+    weight = weight.reshape(-1, *[1] * a.dim())
+    if a.is_floating_point():
+        return torch.lerp(a[None], b[None], weight)
+    order = torch.randperm(a[0].numel()).reshape(a.shape[1:]) / a[0].numel()
+    return torch.where(order < weight, b, a)
 
 
 class _Seeded:
