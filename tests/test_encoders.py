@@ -71,7 +71,7 @@ def test_mlp_is_the_network_its_sizes_say():
 
 
 @pytest.mark.parametrize("bidirectional", [False, True])
-@pytest.mark.parametrize("pooling", ["last", "mean", "max"])
+@pytest.mark.parametrize("pooling", ["last", "mean", "max", "abs"])
 def test_recurrent_equals_a_loop_over_sentences_without_padding(pooling, bidirectional: bool):
     encoder = Recurrent(3, 4, pooling, bidirectional).build(TEXT)
     x = examples(TEXT, 6)
@@ -79,7 +79,8 @@ def test_recurrent_equals_a_loop_over_sentences_without_padding(pooling, bidirec
     rows = []
     for row in x:
         states, (last, _) = encoder.lstm(encoder.embedding(row[row != PAD]))
-        by_hand = {"last": last.flatten(), "mean": states.mean(0), "max": states.max(0).values}
+        far = torch.stack([column[column.abs().argmax()] for column in states.T])
+        by_hand = {"last": last.flatten(), "mean": states.mean(0), "max": states.max(0).values, "abs": far}
         rows.append(by_hand[pooling])
     torch.testing.assert_close(encoder(x), torch.stack(rows))
 
@@ -115,6 +116,7 @@ def test_recurrent_runs_in_half_precision(part: Recurrent):
         (lambda: Conv(blocks=-1), "blocks is -1"),
         (lambda: Recurrent(hidden=0), "hidden is 0"),
         (lambda: Recurrent(embedding=-2), "embedding is -2"),
+        *[(lambda part=part: part(cosine=-0.1), "cosine is -0.1") for part in (Mlp, Conv, Recurrent)],
     ],
 )
 def test_settings_that_make_no_sense_are_refused(make, message: str):

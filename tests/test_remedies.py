@@ -16,6 +16,7 @@ from buttress.baseline import baseline
 from buttress.data.lstm_text import LstmText
 from buttress.data.mnist5k import Mnist5k
 from buttress.decoders.mlp import Mlp
+from buttress.encoders.mlp import Mlp as Encoder
 from buttress.objectives.importance_weighted import ImportanceWeighted
 from buttress.parts import DataSpec
 from buttress.recipe import Recipe
@@ -87,6 +88,17 @@ def test_what_cannot_be_read_is_named(image, written, complaint):
 def test_a_schedule_longer_than_the_run_is_refused(image):
     with pytest.raises(ValueError, match=r"linear schedule.*the run has 2000"):
         remedy.apply("kl_annealing:fraction=1.5", image).check()
+
+
+def test_the_dispersion_remedies_compose(text):
+    both = remedy.apply("pooled_encoder:pooling=abs+cosine_regularization:weight=0.5", text)
+    assert (both.encoder.pooling, both.encoder.cosine) == ("abs", 0.5)
+    with pytest.raises(remedy.DoesNotFit, match="'abs' already"):
+        remedy.apply("pooled_encoder:pooling=abs", both)
+    with pytest.raises(remedy.DoesNotFit, match="this is mlp"):
+        remedy.apply("pooled_encoder", replace(text, encoder=Encoder()))
+    with pytest.raises(remedy.DoesNotFit, match="weight is 0"):
+        remedy.apply("cosine_regularization:weight=0", text)
 
 
 def test_a_remedy_with_nothing_to_change_says_why(image, text):

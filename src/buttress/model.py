@@ -6,6 +6,7 @@ It satisfies the protocol of :mod:`buttress.diagnostics` (``posterior``, ``prior
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import torch
@@ -14,9 +15,9 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from buttress.parts import DataSpec, Decoder, Encoder, Likelihood, LikelihoodModule, Posterior, Prior
-from buttress.records import Terms
+from buttress.records import Latent, Terms
 
-__all__ = ["LatentVariableModel"]
+__all__ = ["LatentVariableModel", "with_penalty"]
 
 
 class LatentVariableModel(nn.Module):
@@ -58,6 +59,7 @@ class LatentVariableModel(nn.Module):
         self.spec = spec
         reading = likelihood.build(spec)
         self.encoder = encoder.build(_as_read(spec, reading))
+        self.encoder.cosine = encoder.cosine
         self.inference = posterior.build(self.encoder.features, self.encoder.places)
         self.prior = prior.build(self.inference.space)
         self.decoder = decoder.build(spec, self.inference.z_shape, reading)
@@ -94,8 +96,10 @@ class LatentVariableModel(nn.Module):
 
     def forward(self, x: Tensor, samples: int = 1) -> Terms:
         """The terms of a batch, with ``samples`` samples of z per example."""
-        latent = self.inference.latent(self.encode(x), self.prior(), samples)
-        return Terms(-self.decoder(latent.z).log_prob(x).float(), latent)
+        h = self.encode(x)
+        latent = self.inference.latent(h, self.prior(), samples)
+        distortion = -self.decoder(latent.z).log_prob(x).float()
+        return Terms(distortion, with_penalty(latent, self.encoder.penalty(h)))  # last: processes may wait in it
 
     @torch.no_grad()
     def sample(self, count: int) -> Tensor:
@@ -113,6 +117,12 @@ def _as_read(spec: DataSpec, likelihood: LikelihoodModule) -> DataSpec:
     if spec.kind != "image" or likelihood.feature_channels == spec.shape[0]:
         return spec
     return replace(spec, shape=(likelihood.feature_channels, *spec.shape[1:]), mean=None, std=None)
+
+
+def with_penalty(latent: Latent, penalty: Mapping[str, Float[Tensor, " B"]]) -> Latent:
+    """The record with further penalties of each example, the same for all of its samples."""
+    shape = latent.log_ratio.shape[:2]
+    return replace(latent, penalty={**latent.penalty, **{k: v.expand(shape) for k, v in penalty.items()}})
 
 
 def _room(part: object) -> str:

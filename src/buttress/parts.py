@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 from torch.optim import Optimizer
 
+from buttress.dispersion import likeness
 from buttress.records import Latent, Terms
 
 __all__ = [
@@ -113,20 +114,44 @@ class Part(ABC):  # noqa: B024 - the rooms add what must be defined
 
 
 class EncoderModule(nn.Module, ABC):
-    """x -> h. ``features`` is the size F of h, and ``places`` those at which there is one: none for one h of all x."""
+    """x -> h. ``features`` is the size F of h, and ``places`` those at which there is one: none for one h of all x.
+
+    ``cosine`` is what the setting of the part says: the model hands it on.
+    """
 
     features: int
     places: tuple[int, ...] = ()
+    cosine: float = 0.0
 
     @abstractmethod
     def forward(self, x: Tensor) -> Float[Tensor, "B *places F"]:
         """Read ``x`` as ``LikelihoodModule.features`` gives it."""
 
+    def penalty(self, h: Float[Tensor, "B *features"]) -> dict[str, Float[Tensor, " B"]]:
+        """What features like these cost each example beside the objective, by name; the model passes it on."""
+        return {"cosine": self.cosine * likeness(h)} if self.cosine else {}
 
+
+@dataclass(frozen=True, kw_only=True)
 class Encoder(Part):
-    """x -> h, no probability."""
+    """x -> h, no probability.
+
+    Args:
+        cosine: Weight of the mean cosine similarity between the features of a batch, a penalty on their pointing the
+            same way; see :mod:`buttress.dispersion`.
+
+    Errors:
+        ValueError: The weight is negative.
+    """
 
     kinds: ClassVar[tuple[Kind, ...]] = ("image", "text", "table")
+
+    cosine: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Refuse contradictions; an encoder with more of them calls this one too."""
+        if not self.cosine >= 0:
+            raise ValueError(f"{self.name()} encoder: cosine is {self.cosine}, wanted a weight of 0 or more")
 
     @abstractmethod
     def build(self, spec: DataSpec) -> EncoderModule:

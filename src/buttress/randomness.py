@@ -13,7 +13,7 @@ from contextvars import ContextVar
 import torch
 from torch import Tensor
 
-__all__ = ["draw", "seed_step", "shard"]
+__all__ = ["draw", "seed_step", "shard", "sharing"]
 
 _shard: ContextVar[tuple[int, int]] = ContextVar("shard", default=(0, 1))
 
@@ -26,6 +26,17 @@ def shard(rank: int, world: int) -> Iterator[None]:
         yield
     finally:
         _shard.reset(token)
+
+
+def sharing() -> bool:
+    """Whether this process holds only its rows of a global batch.
+
+    Example:
+        >>> with shard(1, 2):
+        ...     sharing()
+        True
+    """
+    return _shard.get()[1] > 1
 
 
 def draw(sampler: Callable[[Sequence[int]], Tensor], shape: Sequence[int], batch_dim: int = 0) -> Tensor:

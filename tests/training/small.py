@@ -55,6 +55,12 @@ def floored(**training: Any) -> Recipe:
     return replace(aggressive(**training), objective=FreeBits(per_group=0.3))
 
 
+def dispersed(**training: Any) -> Recipe:
+    """The first one, with features that are pushed apart more than anything else counts."""
+    recipe = joint(**training)
+    return replace(recipe, encoder=replace(recipe.encoder, cosine=50.0))
+
+
 def sentences(path: Path, **training: Any) -> Recipe:
     """A sentence VAE with word dropout on a text file, trained aggressively."""
     return Recipe(

@@ -31,6 +31,7 @@ class Conv(Encoder):
         blocks: Residual blocks in each stage.
         activation: Nonlinearity.
         spatial: Give the last map as it is, features at each of its places, instead of laying it in a row.
+        cosine: Weight of a penalty on features of a batch that point the same way; 0 for none.
 
     Errors:
         ValueError: No stage, a width below 1, or a negative number of blocks.
@@ -50,6 +51,7 @@ class Conv(Encoder):
 
     def __post_init__(self) -> None:
         """Refuse contradictions."""
+        super().__post_init__()
         check_widths("conv encoder: widths", self.widths, least=1)
         if self.blocks < 0:
             raise ValueError(f"conv encoder: blocks is {self.blocks}, wanted 0 or more")

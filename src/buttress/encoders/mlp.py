@@ -23,6 +23,7 @@ class Mlp(Encoder):
         hidden: Sizes of the hidden layers; the last is that of h. With none, h is x itself, and a model with a linear
             posterior is a linear one.
         activation: Nonlinearity after every layer.
+        cosine: Weight of a penalty on features of a batch that point the same way; 0 for none.
 
     Errors:
         ValueError: A size below 1.
@@ -40,6 +41,7 @@ class Mlp(Encoder):
 
     def __post_init__(self) -> None:
         """Refuse contradictions."""
+        super().__post_init__()
         check_widths("mlp encoder: hidden", self.hidden)
 
     @classmethod

@@ -1,6 +1,7 @@
 r"""h = pool(s_1, ..., s_T), s_t = LSTM(s_{t-1}, embed(x_t)), over the T true tokens of a sentence.
 
-$$ \text{last: } s_T \qquad \text{mean: } \tfrac1T \sum_t s_t \qquad \text{max: } \max_t s_t \text{ in every feature} $$
+$$ \text{last: } s_T \qquad \text{mean: } \tfrac1T \sum_t s_t \qquad \text{max: } \max_t s_t \text{ in every feature}
+   \qquad \text{abs: the } s_t \text{ with } \max_t |s_t| $$
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from buttress.layers import run_lstm
 from buttress.parts import PAD, DataSpec, Encoder, EncoderModule, Kind
 
-__all__ = ["Recurrent"]
+__all__ = ["Pooling", "Recurrent"]
+
+Pooling = Literal["last", "mean", "max", "abs"]
 
 
 @dataclass(frozen=True)
@@ -30,9 +33,11 @@ class Recurrent(Encoder):
     Args:
         embedding: Size of a token's vector.
         hidden: Size of the LSTM's state.
-        pooling: "last", "mean" or "max" of the states at true tokens, EOS included.
+        pooling: "last", "mean" or "max" of the states at true tokens, EOS included; or "abs", in every feature the
+            state that is largest without its sign.
         bidirectional: Add an LSTM that reads backwards; h is twice as wide, and its "last" state is that at the first
             token.
+        cosine: Weight of a penalty on features of a batch that point the same way; 0 for none.
 
     Errors:
         ValueError: A size below 1.
@@ -47,11 +52,12 @@ class Recurrent(Encoder):
 
     embedding: int = 128
     hidden: int = 256
-    pooling: Literal["last", "mean", "max"] = "last"
+    pooling: Pooling = "last"
     bidirectional: bool = False
 
     def __post_init__(self) -> None:
         """Refuse contradictions."""
+        super().__post_init__()
         for name, size in (("embedding", self.embedding), ("hidden", self.hidden)):
             if size < 1:
                 raise ValueError(f"recurrent encoder: {name} is {size}, wanted at least 1")
@@ -59,7 +65,7 @@ class Recurrent(Encoder):
     @classmethod
     def tiny(cls) -> tuple[Recurrent, ...]:
         """See :class:`buttress.parts.Part`."""
-        return (cls(3, 4), cls(3, 4, "mean", bidirectional=True), cls(3, 4, "max"))
+        return (cls(3, 4), cls(3, 4, "mean", bidirectional=True), cls(3, 4, "max", cosine=0.5), cls(3, 4, "abs"))
 
     def build(self, spec: DataSpec) -> RecurrentModule:
         """See :class:`buttress.parts.Encoder`."""
@@ -85,6 +91,9 @@ class RecurrentModule(EncoderModule):
             return self.last(states, lengths)
         if self.pooling == "mean":
             return (states * true[..., None]).sum(1) / lengths[:, None]
+        if self.pooling == "abs":
+            largest = states.abs().masked_fill(~true[..., None], -1.0).argmax(1, keepdim=True)
+            return states.gather(1, largest).squeeze(1)
         return states.masked_fill(~true[..., None], -torch.inf).amax(1)
 
     def states(self, x: Int[Tensor, "B T"], lengths: Int[Tensor, " B"]) -> Float[Tensor, "B T F"]:
