@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields, replace
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from jsonargparse import ArgumentParser, Namespace
@@ -44,23 +45,35 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(words: Sequence[str]) -> None:
     """Parse a command line and call the command it names."""
-    known = functions()
-    chosen = words[0] if words and words[0] in known else None
     words = [*words[:1], *_spelled_out(words[1:])]
     parser = ArgumentParser(prog="buttress", description="Variational auto-encoders that use z.", version=__version__)
-    choices = parser.add_subcommands(required=True, dest="command")
-    for name, function in known.items():
-        choices.add_subcommand(name, _parser(function, words[1:] if name == chosen else ()), help=_summary(function))
+    _add_commands(parser, commands, words)
+    command: Any = commands
     parsed = parser.parse_args(words)
-    call(known[parsed.command], parsed[parsed.command])
+    while isinstance(command, ModuleType):
+        command, parsed = functions(command)[parsed.command], parsed[parsed.command]
+    call(command, parsed)
+
+
+def _add_commands(parser: ArgumentParser, package: ModuleType, words: Sequence[str]) -> None:
+    """Give a parser the commands in a folder; a folder in it is a command that has commands."""
+    choices = parser.add_subcommands(required=True, dest="command")
+    for name, command in functions(package).items():
+        rest = words[1:] if words and words[0] == name else ()
+        folder = isinstance(command, ModuleType)
+        inner = ArgumentParser(description=_summary(command)) if folder else _parser(command, rest)
+        choices.add_subcommand(name, inner, help=_summary(command))
+        if folder:  # only now: jsonargparse wants the outer one first
+            _add_commands(inner, command, rest)
 
 
 @cache
-def functions() -> dict[str, Callable[..., None]]:
-    """The commands by name, in the order a user meets them."""
+def functions(package: ModuleType = commands) -> dict[str, Any]:
+    """The commands in a folder by name, in the order a user meets them: functions, and folders of functions."""
     found = {}
-    for info in pkgutil.iter_modules(commands.__path__):
-        found[info.name] = getattr(importlib.import_module(f"{commands.__name__}.{info.name}"), info.name)
+    for info in pkgutil.iter_modules(package.__path__):
+        module = importlib.import_module(f"{package.__name__}.{info.name}")
+        found[info.name] = module if info.ispkg else getattr(module, info.name)
     order = ["demo", "train", "diagnose", "compare"]
     return {name: found[name] for name in sorted(found, key=lambda n: (order.index(n) if n in order else 9, n))}
 
@@ -80,8 +93,8 @@ def _takes_recipe(function: Callable[..., None]) -> bool:
     return "recipe" in inspect.signature(function).parameters
 
 
-def _summary(function: Callable[..., None]) -> str:
-    return (inspect.getdoc(function) or "").partition("\n")[0]
+def _summary(command: Any) -> str:
+    return (inspect.getdoc(command) or "").partition("\n")[0]
 
 
 def _parser(function: Callable[..., None], words: Sequence[str]) -> ArgumentParser:

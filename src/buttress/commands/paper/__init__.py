@@ -1,0 +1,1 @@
+"""Repeat a paper's experiment, and see which of its claims hold."""

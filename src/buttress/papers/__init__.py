@@ -1,0 +1,1 @@
+"""One file a paper: the data, the baseline, the remedies, and the claims that it must show."""

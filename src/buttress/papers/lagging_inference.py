@@ -1,0 +1,207 @@
+r"""He, Spokoyny, Neubig and Berg-Kirkpatrick 2019, Lagging Inference Networks and Posterior Collapse in VAEs.
+
+Synthetic sentences, a one-dimensional z, an LSTM VAE trained plainly and aggressively. At every look the mean of q,
+$\mu_\phi(x)$, stands beside the mean of the model's true posterior, $\mu_\theta(x) = E[z|x]$, found on a grid. Where
+inference lags, $E|\mu_\phi|$ stays near zero while $E|\mu_\theta|$ does not.
+
+Deviations: weights start as PyTorch starts them (the code of the paper: uniform on ±0.01), the means of the data's
+components are ours, and z of the data may have one dimension or two.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import statistics
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from buttress import remedy
+from buttress.algorithms.joint import Joint
+from buttress.catalogue import to_plain
+from buttress.data.lstm_text import LstmText
+from buttress.decoders.recurrent import Recurrent as Decoder
+from buttress.encoders.recurrent import Recurrent as Encoder
+from buttress.likelihoods.categorical import Categorical
+from buttress.objectives.elbo import ELBO
+from buttress.papers._claims import Claim
+from buttress.papers._posterior_means import PosteriorMeans, read_means
+from buttress.posteriors.gaussian import Gaussian
+from buttress.priors.standard_normal import StandardNormal
+from buttress.recipe import Recipe, Training
+from buttress.training.checkpoint import write_text
+from buttress.training.progress import Watch
+from buttress.training.run import Run, train
+
+__all__ = ["ARMS", "RESULT", "TRACE", "LaggingInference", "claims"]
+
+ARMS = ("none", "aggressive")
+RESULT, TRACE = "lagging_inference.json", "posterior_means.csv"
+COLUMNS = ("arm", "seed", "step", "size_encoder", "size_true", "nll", "elbo", "rate", "mutual_information")
+EFFORT = {"nll_samples": 100, "nll_examples": 1000, "gap_steps": 100, "gap_examples": 100}
+"""Of the evidence at the end of every run; see :func:`buttress.diagnostics.diagnose.diagnose`."""
+
+
+@dataclass(frozen=True)
+class LaggingInference:
+    """The experiment.
+
+    Args:
+        data: The sentences.
+        hidden: Units of both LSTMs and size of both embeddings.
+        steps: Steps of the decoder.
+        batch_size: Sentences in a step.
+        learning_rate: Of SGD without momentum.
+        max_inner: Most encoder steps before one of the decoder, in the aggressive arm.
+        epoch: Steps after which the aggressive arm looks whether mutual information still rises.
+        every: Steps between looks at the posterior means.
+        sentences: Held-out sentences whose means are compared.
+        grid_width: The grid of z runs from minus this to this.
+        grid_step: Its step.
+        seed: The first one.
+        seeds: How many.
+    """
+
+    data: LstmText = field(default_factory=LstmText)
+    hidden: int = 50
+    steps: int = 1000
+    batch_size: int = 16
+    learning_rate: float = 1.0
+    max_inner: int = 30
+    epoch: int = 1000
+    every: int = 50
+    sentences: int = 200
+    grid_width: float = 10.0
+    grid_step: float = 0.2
+    seed: int = 0
+    seeds: int = 3
+
+    def __post_init__(self) -> None:
+        """Refuse what would fail only after the training."""
+        for name in ("every", "sentences", "seeds"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"lagging_inference: {name} is {getattr(self, name)}, wanted at least 1")
+
+    def recipe(self, arm: str, seed: int) -> Recipe:
+        """What is trained in an arm."""
+        training = Training(
+            steps=self.steps,
+            batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
+            optimizer="sgd",
+            seed=seed,
+            validate_every=min(self.epoch, self.steps),
+        )
+        plain = Recipe(
+            self.data,
+            Encoder(self.hidden, self.hidden),
+            Gaussian(1),
+            StandardNormal(),
+            Decoder(self.hidden, self.hidden),
+            Categorical(),
+            ELBO(),
+            Joint(),
+            training,
+        )
+        return remedy.apply(arm if arm == "none" else f"{arm}:max_inner={self.max_inner}", plain)
+
+    def run(self, folder: Path, watch: Callable[[str, int, int], None] = lambda run, step, total: None) -> list[Claim]:
+        """Train all arms with all seeds, or take up what is in the folder, and write down what was seen.
+
+        Args:
+            folder: Where the runs go, and ``lagging_inference.json`` and ``posterior_means.csv`` beside them.
+            watch: Hears (run, step, total).
+        """
+        runs = [
+            self._one(arm, seed, folder, watch) for seed in range(self.seed, self.seed + self.seeds) for arm in ARMS
+        ]
+        found = claims(runs, self.epoch_of_data)
+        plain = {
+            "format": 1,
+            "settings": to_plain(self),
+            "claims": [claim.plain() for claim in found],
+            "runs": [{k: run[k] for k in ("arm", "seed", "folder", "final", "cause")} for run in runs],
+        }
+        write_text(folder / RESULT, json.dumps(plain, indent=1) + "\n")
+        write_text(folder / TRACE, _table(runs))
+        return found
+
+    @property
+    def epoch_of_data(self) -> int:
+        """Steps in which training sees every sentence once."""
+        return max(1, self.data.train // self.batch_size)
+
+    def _one(self, arm: str, seed: int, folder: Path, watch: Callable[[str, int, int], None]) -> dict[str, Any]:
+        """One run: its trace, and its evidence at the end."""
+        name = f"{arm}/seed-{seed}"
+        path = folder / name
+        means = PosteriorMeans(path, self.every, self.sentences, self.grid_width, self.grid_step)
+        run = train(
+            self.recipe(arm, seed),
+            path,
+            resume=(path / "recipe.yaml").exists(),
+            progress=False,
+            callbacks=[means, Watch(lambda step, total: watch(name, step, total))],
+        )
+        watch(name, self.steps, self.steps)
+        return {"arm": arm, "seed": seed, "folder": name, "trace": read_means(path), **_evidence(run)}
+
+
+def _evidence(run: Run) -> dict[str, Any]:
+    """What a run ended with; measured once."""
+    from buttress.diagnostics.evidence import Evidence
+
+    path = run.folder / "evidence.json"
+    evidence = Evidence.from_json(path.read_text(encoding="utf-8")) if path.exists() else run.diagnose(**EFFORT)
+    wanted = ("elbo", "rate", "mutual_information", "nll", "amortisation_gap")
+    return {"final": {n: evidence.estimates[n].value for n in wanted}, "cause": evidence.verdict.cause}
+
+
+def claims(runs: list[dict[str, Any]], epoch: int) -> list[Claim]:
+    """The paper's claims, with the marks of a pilot.
+
+    Args:
+        runs: One dict a run, with ``arm``, ``seed``, ``trace`` and ``final``.
+        epoch: Steps of the first epoch.
+    """
+    plain, aggressive = ([run for run in runs if run["arm"] == arm] for arm in ARMS)
+    nll = tuple(_final(a, "nll") - _final(p, "nll") for p, a in zip(plain, aggressive, strict=True))
+    early = tuple(_lag([row for row in run["trace"] if 0 < row["step"] <= epoch]) for run in plain)
+    return [
+        Claim("plain: E|mean of q| / E|true mean|, median of the looks in the first epoch", "below", 0.2, early),
+        Claim("plain: final KL, nats", "below", 0.05, tuple(_final(run, "rate") for run in plain)),
+        Claim(
+            "aggressive: E|mean of q| / E|true mean| at the end", "above", 0.5,
+            tuple(_lag(run["trace"][-1:]) for run in aggressive),
+        ),
+        Claim("aggressive: final KL, nats", "above", 0.3, tuple(_final(run, "rate") for run in aggressive)),
+        Claim(
+            "aggressive: final mutual information, nats", "above", 0.3,
+            tuple(_final(run, "mutual_information") for run in aggressive),
+        ),
+        Claim("aggressive: NLL above that of plain training, nats", "below", 0.3, nll),
+    ]  # fmt: skip
+
+
+def _lag(rows: list[dict[str, Any]]) -> float:
+    """The median over looks of E|mean of q| / E|true mean|."""
+    ratios = [row["size_encoder"] / row["size_true"] for row in rows if row["size_true"] > 0]
+    return statistics.median(ratios) if ratios else math.nan
+
+
+def _final(run: dict[str, Any], name: str) -> float:
+    value = run["final"][name]
+    return math.nan if value is None else value
+
+
+def _table(runs: list[dict[str, Any]]) -> str:
+    """Every look of every run as CSV."""
+    text = io.StringIO()
+    rows = csv.DictWriter(text, COLUMNS, extrasaction="ignore", lineterminator="\n")
+    rows.writeheader()
+    rows.writerows({**row, "arm": run["arm"], "seed": run["seed"]} for run in runs for row in run["trace"])
+    return text.getvalue()
