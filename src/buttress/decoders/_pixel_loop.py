@@ -1,7 +1,7 @@
-"""The cached loop of a PixelCNN: v once for each row and layer, h once for each pixel and layer.
+"""The cached loop over pixels: v once for each row and layer, h, its key and its value once for each pixel and layer.
 
 A row of v needs the rows above it alone, which are complete when the row begins; so do U_l [v_l, m], all that z says.
-What is left for a pixel is one small matrix product a layer.
+What is left for a pixel is one small matrix product a layer, and a look at the keys so far for each attention.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from buttress.decoders._attention import Memory
 from buttress.decoders._gated import gate
 
 if TYPE_CHECKING:
-    from buttress.decoders.pixelcnn import PixelCNNModule
+    from buttress.decoders._pixels import PixelsModule
 
 __all__ = ["PixelLoop"]
 
@@ -29,7 +30,7 @@ class PixelLoop:
         maps: What z says at every place, shape (N, M, H, W).
     """
 
-    def __init__(self, module: PixelCNNModule, maps: Float[Tensor, "N M H W"]) -> None:
+    def __init__(self, module: PixelsModule, maps: Float[Tensor, "N M H W"]) -> None:
         self.module, self.maps = module, maps
         n, _, height, width = maps.shape
         self.vertical: list[Any] = list(module.vertical)
@@ -42,6 +43,7 @@ class PixelLoop:
         self.rows = [maps.new_zeros(n, c, height + r, width + 2 * r) for c, r in zip(sizes, self.far, strict=False)]
         # what each layer's h reads in the present row, shifted right; the first reads x itself, from ``rows``
         self.left = [maps.new_zeros(n, width + r, module.out.in_channels) for r in self.far]
+        self.memories = {int(at): Memory(part, n, height * width) for at, part in module.attention.items()}
         self.i, self.beside = 0, [maps.new_zeros(0)]
 
     def start_row(self, i: int) -> None:
@@ -69,6 +71,8 @@ class PixelLoop:
             if taps is not None:
                 t = torch.addmm(t, self.window(at, j), taps)
             h = h + gate(t) if at else gate(t)
+            if at in self.memories:
+                h = self.memories[at].look(h, self.maps[:, :, self.i, j])
         return torch.addmm(self.module.bias[self.i, j], F.elu(h), self.out)
 
     def window(self, at: int, j: int) -> Float[Tensor, "N TC"]:
@@ -80,7 +84,9 @@ class PixelLoop:
 
     def put(self, j: int, features: Float[Tensor, "N C 1 1"]) -> None:
         """Make pixel (i, j) known."""
-        if not self.vertical:
-            return  # a field of one pixel: nobody looks
-        r = self.far[0]
-        self.rows[0][:, :, self.i + r, j + r] = features.squeeze((2, 3)).to(self.rows[0].dtype)
+        seen = features.squeeze((2, 3))
+        if self.vertical:  # else the convolutions' field is one pixel, and they read nothing
+            r = self.far[0]
+            self.rows[0][:, :, self.i + r, j + r] = seen.to(self.rows[0].dtype)
+        for memory in self.memories.values():
+            memory.put(seen)

@@ -1,0 +1,170 @@
+"""What image decoders made of gated layers share: z as maps, stacks in reading order, attention where it is wanted.
+
+The letters are those of :mod:`buttress.decoders._gated` and :mod:`buttress.decoders._attention`. The vertical stack
+sees neither z nor the attention, so it is computed once for all samples of z.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from buttress.decoders._attention import Attention
+from buttress.decoders._autoregressive import AutoregressiveModule
+from buttress.decoders._gated import Horizontal, Vertical, gate, reaches
+from buttress.decoders._pixel_loop import PixelLoop
+from buttress.parts import DataSpec, LikelihoodModule
+
+__all__ = ["PixelsModule", "Stack", "check_sizes"]
+
+
+@dataclass(frozen=True)
+class Stack:
+    """The sizes of a :class:`PixelsModule`.
+
+    Args:
+        field: Width of the window of all convolutions together, odd; None for the whole image.
+        layers: Number of gated layers, the one that reads x included.
+        channels: Channels of h; v has half as many.
+        maps: Number of maps m.
+        spatial: Whether z may say something else at every place.
+        hidden: Width of the perceptron by which it does.
+        every: After how many layers comes an attention; 0 for none.
+        heads: Number of heads of each.
+    """
+
+    field: int | None
+    layers: int
+    channels: int
+    maps: int
+    spatial: bool
+    hidden: int
+    every: int = 0
+    heads: int = 1
+
+
+def check_sizes(decoder: str, field: int | None, sizes: Mapping[str, tuple[int, int]]) -> None:
+    """Raise a ValueError for an even field, or for a size (name -> its value, the least one) that is too small."""
+    if field is not None and (field < 1 or field % 2 == 0):
+        raise ValueError(f"{decoder} decoder: field is {field}, wanted an odd number from 1, or None for all")
+    for name, (value, least) in sizes.items():
+        if value < least:
+            raise ValueError(f"{decoder} decoder: {name} is {value}, wanted at least {least}")
+
+
+class PixelsModule(AutoregressiveModule):
+    """Gated layers and attention from z and x to the likelihood's parameters, place after place.
+
+    Args:
+        stack: The sizes.
+        spec: Shape of the image.
+        z_shape: Shape of one z.
+        likelihood: What the outputs mean.
+    """
+
+    def __init__(self, stack: Stack, spec: DataSpec, z_shape: tuple[int, ...], likelihood: LikelihoodModule) -> None:
+        super().__init__()
+        self.likelihood = likelihood
+        self.z_dims, self.event, self.places = len(z_shape), spec.shape, spec.shape[1:]
+        radius = max(self.places) - 1 if stack.field is None else (stack.field - 1) // 2
+        above = stack.channels // 2 if radius else 0
+        self.where = nn.Parameter(0.1 * torch.randn(*self.places, stack.maps))
+        self.lift = _lift(stack, torch.Size(z_shape).numel(), self.places)
+        self.read, inputs = _reader(likelihood, stack.channels, bool(radius or stack.every))
+        self.vertical, self.horizontal, self.attention = nn.ModuleList(), nn.ModuleList(), nn.ModuleDict()
+        for i, reach in enumerate(reaches(radius, stack.layers)):
+            v, h = (above, stack.channels) if i else (inputs, inputs)
+            self.horizontal.append(Horizontal(h, above + stack.maps, stack.channels, reach, not i))
+            if radius:
+                self.vertical.append(Vertical(v, above, reach, not i))
+            if stack.every and (i + 1) % stack.every == 0:
+                self.attention[str(i)] = Attention(stack.channels, inputs, stack.maps, stack.heads)
+        self.out = nn.Conv2d(stack.channels, likelihood.channels, 1, bias=False)
+        start = likelihood.start()
+        self.bias = nn.Parameter(torch.zeros(*self.places, likelihood.channels) if start is None else start.clone())
+        with torch.no_grad():
+            self.out.weight.mul_(0.1)  # start near the data's mean
+
+    def log_prob(self, z: Float[Tensor, "*rest"], x: Tensor) -> Float[Tensor, "*batch"]:
+        """See :class:`AutoregressiveModule`."""
+        return self.likelihood(self.parameters_of(z, x)).log_prob(x)
+
+    def parameters_of(self, z: Float[Tensor, "*rest"], x: Tensor) -> Float[Tensor, "*rest2"]:
+        """See :class:`AutoregressiveModule`. What does not depend on z is computed once for all samples of it."""
+        lead = torch.broadcast_shapes(z.shape[:-1], x.shape[:-3])
+        maps = self.maps_of(z.expand(*lead, z.shape[-1]).reshape(-1, z.shape[-1]))
+        seen = _channels_last(self.read(self.likelihood.features(x).to(z.dtype).flatten(0, -4)))
+        above, h = seen, seen
+        layers: list[Any] = list(self.horizontal)
+        for i, layer in enumerate(layers):
+            beside = maps
+            if self.vertical:
+                above = self.vertical[i](above)
+                beside = torch.cat([_repeat(above, x.shape[:-3], lead), maps], 1)
+            t, row = layer.side(beside), layer.row(h)
+            if row is not None:
+                t = t + (row if i else _repeat(row, x.shape[:-3], lead))
+            h = h + gate(t) if i else gate(t)
+            if str(i) in self.attention:
+                attention: Any = self.attention[str(i)]
+                h = attention(h, maps, _repeat(attention.seen(seen), x.shape[:-3], lead))
+        parameters = self.out(F.elu(h)).movedim(1, -1) + self.bias
+        return parameters.reshape(*lead, *self.bias.shape)
+
+    def maps_of(self, z: Float[Tensor, "N D"]) -> Float[Tensor, "N M H W"]:
+        """m: where a place is and what z says there."""
+        return (self.lift(z) + self.where).movedim(-1, 1)
+
+    def blank(self, count: int) -> Tensor:
+        """See :class:`AutoregressiveModule`."""
+        numbers = self.bias.new_zeros(1, self.likelihood.channels + self.likelihood.draws)
+        one = self.likelihood.pick(*numbers.split([self.likelihood.channels, self.likelihood.draws], 1))
+        return one.new_zeros(count, *self.event)
+
+    def generate(self, z: Float[Tensor, "N D"], uniforms: Float[Tensor, "N H W K"]) -> Tensor:
+        """See :class:`AutoregressiveModule`."""
+        x, loop = self.blank(len(z)), PixelLoop(self, self.maps_of(z))
+        for i in range(self.places[0]):
+            loop.start_row(i)
+            for j in range(self.places[1]):
+                values = self.likelihood.pick(loop.parameters(j), uniforms[:, i, j])
+                x[:, :, i, j] = values
+                loop.put(j, self.read(self.likelihood.features(values[..., None, None]).to(z.dtype)))
+        return x
+
+
+def _lift(stack: Stack, size: int, places: tuple[int, ...]) -> nn.Sequential:
+    """z (N, D) -> what it says, (N, 1, 1, M) or (N, H, W, M)."""
+    if not stack.spatial:
+        return nn.Sequential(nn.Linear(size, stack.maps, bias=False), nn.Unflatten(1, (1, 1, -1)))
+    last = nn.Linear(stack.hidden, torch.Size(places).numel() * stack.maps, bias=False)
+    return nn.Sequential(nn.Linear(size, stack.hidden), nn.ELU(), last, nn.Unflatten(1, (*places, -1)))
+
+
+def _reader(likelihood: LikelihoodModule, channels: int, used: bool) -> tuple[nn.Module, int]:
+    """What the layers read, and its number of channels: features as they are, one-hot symbols embedded first."""
+    if not used or likelihood.feature_channels == likelihood.values:
+        return nn.Identity(), likelihood.feature_channels
+    embed = nn.Conv2d(likelihood.feature_channels, channels, 1, bias=False)
+    nn.init.normal_(embed.weight)  # as an embedding: the scale of a convolution would vanish with the number of symbols
+    return embed, channels
+
+
+def _channels_last(maps: Float[Tensor, "N C H W"]) -> Float[Tensor, "N C H W"]:
+    """The same numbers, channels last in memory, also where there is one channel: the fast layout of convolutions."""
+    return maps.movedim(1, -1).clone(memory_format=torch.contiguous_format).movedim(-1, 1)
+
+
+def _repeat(maps: Float[Tensor, "X C H W"], have: torch.Size, want: torch.Size) -> Float[Tensor, "N C H W"]:
+    """Maps of x with batch shape ``have``, once for each member of ``want``; memory stays channels last."""
+    if have.numel() == want.numel():
+        return maps
+    last = maps.movedim(1, -1)
+    spread = last.view(*have, *last.shape[1:]).expand(*want, *last.shape[1:])
+    return spread.reshape(-1, *last.shape[1:]).movedim(-1, 1)

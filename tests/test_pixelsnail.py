@@ -1,0 +1,189 @@
+"""The PixelSNAIL is a true mass, sees its whole past and nothing else, and its cached loop is the naive one."""
+
+import itertools
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from buttress.decoders._attention import causal_attention
+from buttress.decoders.pixelsnail import PixelSNAIL
+from buttress.likelihoods.bernoulli import Bernoulli
+from buttress.likelihoods.categorical import Categorical
+from buttress.likelihoods.gaussian import Gaussian
+from buttress.likelihoods.logistic_mixture import LogisticMixture
+from buttress.parts import DataSpec
+
+SMALL = PixelSNAIL(layers=1, channels=6, heads=2, field=3, maps=2, hidden=3)
+CODES = Categorical(levels=3, ordinal=False)
+
+
+def decoder(part, shape=(1, 4, 5), likelihood=None, z_shape=(3,)):
+    """A float64 module with weights away from their initial symmetry."""
+    spec = DataSpec("image", shape, mean=torch.full(shape, 100.0), std=torch.full(shape, 50.0))
+    module = part.build(spec, z_shape, (likelihood or Bernoulli()).build(spec)).double()
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.add_(0.3 * torch.randn_like(parameter))
+    return module
+
+
+def latents(*shape):
+    return torch.randn(*shape, dtype=torch.float64)
+
+
+def all_images(values, shape):
+    points = list(itertools.product(range(values), repeat=torch.Size(shape).numel()))
+    return torch.tensor(points).view(-1, *shape)
+
+
+@pytest.mark.parametrize("field", [1, 3])
+def test_the_mass_of_all_small_images_is_one(field):
+    module = decoder(SMALL.replace(field=field), (1, 2, 3))
+    x = all_images(2, (1, 2, 3)).double()
+    assert module(latents(1, 3)).log_prob(x).exp().sum().item() == pytest.approx(1, abs=1e-12)
+
+
+@pytest.mark.parametrize("likelihood", [Categorical(levels=3), CODES], ids=["levels", "codes"])
+def test_the_mass_of_all_small_maps_of_two_values_a_place_is_one(likelihood):
+    module = decoder(SMALL, (2, 1, 2), likelihood)
+    assert module(latents(1, 3)).log_prob(all_images(3, (2, 1, 2))).exp().sum().item() == pytest.approx(1, abs=1e-12)
+
+
+def before(shape, place):
+    """Which pixels come before a place: (H, W)."""
+    _, height, width = shape
+    return torch.arange(height * width).view(height, width) < place[0] * width + place[1]
+
+
+@pytest.mark.parametrize("field", [1, 3, None])
+@pytest.mark.parametrize("blocks", [1, 2])
+def test_a_pixel_sees_exactly_its_past(blocks, field):
+    shape = (2, 5, 6)
+    module = decoder(SMALL.replace(field=field, blocks=blocks), shape)
+    for place in [(0, 0), (0, 1), (0, 5), (2, 3), (3, 0), (4, 5)]:
+        x = torch.rand(2, *shape, dtype=torch.float64, requires_grad=True)
+        out = module.parameters_of(latents(2, 3), x)[:, *place].sum()
+        (gradient,) = torch.autograd.grad(out, x, allow_unused=True, materialize_grads=True)
+        assert torch.equal((gradient != 0).any(0).any(0), before(shape, place)), place
+
+
+def test_codes_are_read_as_symbols_that_say_nothing_to_the_places_before():
+    module = decoder(SMALL, (1, 3, 4), Categorical(levels=9, ordinal=False))
+    z, x = latents(1, 3), torch.randint(0, 9, (1, 1, 3, 4))
+    plain = module.parameters_of(z, x)
+    for place in itertools.product(range(3), range(4)):
+        changed = x.clone()
+        changed[0, 0, *place] = (changed[0, 0, *place] + 1) % 9
+        moved = (module.parameters_of(z, changed) != plain).any(-1)[0]
+        later = torch.arange(12).view(3, 4) > place[0] * 4 + place[1]
+        assert torch.equal(moved, later), place
+
+
+LIKELIHOODS = [
+    ((1, 4, 5), Bernoulli()),
+    ((3, 3, 4), LogisticMixture(mixtures=2)),
+    ((2, 3, 4), Categorical(levels=300, ordinal=False)),
+    ((1, 4, 3), Gaussian(learned="per_site")),
+    ((1, 1, 1), Categorical(levels=9, ordinal=False)),
+]
+
+
+@pytest.mark.parametrize("part", [SMALL, SMALL.replace(field=1, blocks=1, heads=3), SMALL.replace(layers=2)], ids=str)
+@pytest.mark.parametrize(("shape", "likelihood"), LIKELIHOODS, ids=lambda v: getattr(v, "name", str)())
+def test_the_cached_loop_draws_what_the_naive_loop_draws(shape, likelihood, part):
+    p = decoder(part, shape, likelihood)(latents(2, 3, 3))
+    torch.manual_seed(5)
+    cached = p.sample((2,))
+    torch.manual_seed(5)
+    naive = p.sample_naively((2,))
+    assert cached.shape == (2, 2, 3, *shape)
+    assert cached.unique().numel() > 1
+    torch.testing.assert_close(cached, naive, rtol=0, atol=1e-9 if likelihood.name() == "gaussian" else 0)
+
+
+def test_the_cached_loop_projects_every_place_once_for_each_attention(monkeypatch):
+    module, projected, linear = decoder(SMALL), [], F.linear
+
+    def count(x, weight, bias=None):
+        if len(weight) == 3 * SMALL.channels:
+            projected.append(len(x))
+        return linear(x, weight, bias)
+
+    monkeypatch.setattr(F, "linear", count)
+    module(latents(2, 3)).sample()
+    assert projected == [2] * (20 * SMALL.blocks)
+
+
+def test_samples_of_z_and_a_shared_x_are_each_their_own():
+    module = decoder(SMALL)
+    z, x = latents(4, 3, 3), torch.randint(0, 2, (3, 1, 4, 5)).double()
+    together = module(z).log_prob(x)
+    apart = torch.stack([module(z[s]).log_prob(x) for s in range(4)])
+    torch.testing.assert_close(together, apart)
+    assert ((together[0] - together[1]).abs() > 1e-6).all()
+
+
+def test_a_constant_z_makes_it_a_prior_over_code_maps():
+    module = decoder(SMALL, (2, 1, 2), CODES, (1,))
+    p = module(torch.zeros(1, dtype=torch.float64))
+    x = all_images(3, (2, 1, 2))
+    assert p.batch_shape == () and p.log_prob(x).shape == (81,)
+    assert p.log_prob(x).exp().sum().item() == pytest.approx(1, abs=1e-12)
+    assert p.sample((5,)).shape == (5, 2, 1, 2)
+
+
+def test_every_parameter_learns_from_the_start():
+    spec = DataSpec("image", (1, 5, 5))
+    for likelihood, x in ((Bernoulli(), torch.rand(4, 1, 5, 5).round()), (CODES, torch.randint(0, 3, (4, 1, 5, 5)))):
+        module = PixelSNAIL().build(spec, (3,), likelihood.build(spec))
+        module(torch.randn(4, 3)).log_prob(x).sum().backward()
+        assert [name for name, p in module.named_parameters() if p.grad is None or not p.grad.any()] == []
+
+
+def test_attention_is_its_formula_and_twice_differentiable():
+    q, k, v = (latents(2, 2, 4, 3).requires_grad_() for _ in range(3))
+    scores = (q @ k.mT / 3**0.5).masked_fill(torch.ones(4, 4).triu(1).bool(), -torch.inf)
+    weights = latents(2, 2, 4, 3)
+    ours, plain = causal_attention(q, k, v), scores.softmax(-1) @ v
+    torch.testing.assert_close(ours, plain)
+    for twice in (False, True):  # the kernels' gradient, and the one that can be differentiated again
+        gradients = torch.autograd.grad((weights * ours).sum(), (q, k, v), create_graph=twice, retain_graph=True)
+        wanted = torch.autograd.grad((weights * plain).sum(), (q, k, v), retain_graph=True)
+        torch.testing.assert_close(gradients, wanted)
+    assert torch.autograd.gradgradcheck(causal_attention, (q, k, v))
+
+
+def test_the_log_probability_can_be_differentiated_twice():
+    """Which refining a posterior by unrolled gradient steps needs."""
+    module = decoder(SMALL, (1, 2, 3))
+    x = torch.randint(0, 2, (2, 1, 2, 3)).double()
+    assert torch.autograd.gradgradcheck(lambda z: module(z).log_prob(x), (latents(2, 3).requires_grad_(),))
+
+
+def test_no_attention_matrix_is_held_for_one_derivative():
+    """1,024 places: what is kept for the gradient is linear in their number."""
+    q = torch.randn(1, 1, 1024, 8, requires_grad=True)
+    sizes = []
+
+    def keep(t):
+        sizes.append(t.numel())
+        return t
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda t: t):
+        causal_attention(q, q, q).sum().backward()
+    assert max(sizes) <= 1024 * 8
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (dict(field=4), "field is 4"),
+        (dict(blocks=0), "blocks is 0"),
+        (dict(heads=0), "heads is 0"),
+        (dict(channels=32, heads=5), "5 heads do not divide 32 channels; try channels: 35"),
+    ],
+)
+def test_nonsense_is_refused(wrong, message):
+    with pytest.raises(ValueError, match=f"pixelsnail decoder: {message}"):
+        PixelSNAIL(**wrong)
