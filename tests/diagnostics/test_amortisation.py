@@ -28,6 +28,14 @@ def test_the_best_q_has_no_gap_and_never_a_gain_out_of_noise():
     assert refinement(model.vae(), batches, seed=1).gap.value >= 0
 
 
+def test_the_falling_step_size_settles_a_search_that_began_with_great_strides():
+    """With the same step size to the end it falls short by 0.48 here, with the falling one by 0.19."""
+    model, batches = data(200)
+    vae = model.lagging(0.4)
+    found = amortisation_gap(vae, batches, learning_rate=1.0, samples=64, examples=None)
+    assert found.value == pytest.approx(vae.amortisation_gap(torch.cat(batches)).mean().item(), abs=0.3)
+
+
 def test_a_full_covariance_can_be_refined_too():
     rough = LinearGaussian.random(4, 2, 0.5)
     x, _ = rough.sample(60)

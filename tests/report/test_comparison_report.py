@@ -29,6 +29,18 @@ def terminal(folder: Path) -> str:
     return console.export_text()
 
 
+def test_a_narrow_terminal_cuts_nothing_off(tmp_path: Path) -> None:
+    long = "kl_annealing+word_dropout:rate=0.5+cosine_regularization"
+    arms = {"none": (96.78, 0.02, "collapsed"), long: (94.2, 1.2, "used")}
+    made_up.comparison(tmp_path, arms, examples=False)
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(terminal_table(tmp_path, 80))
+    shown = console.export_text()
+    assert "…" not in shown and max(map(len, shown.splitlines())) <= 80
+    assert all(word in shown.split() for word in ("information", "(shuffled)", "word_dropout:", "collapsed"))
+    assert "".join(line[:14].strip() for line in shown.splitlines()).endswith(long)
+
+
 def test_means_and_spreads_over_seeds_agree_in_all_tables(tmp_path: Path) -> None:
     made_up.comparison(tmp_path, examples=False)
     elbo = -(94.2 + 0.2 * np.arange(3) + 1.2 * (1 + 0.05 * np.arange(3)))

@@ -14,6 +14,7 @@ decoder gains: then inference lags behind (He et al. 2019).
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -102,20 +103,9 @@ def _convincing(gain: Float[Tensor, " N"]) -> bool:
     return bool(gain.mean() > (2 * gain.std() / len(gain) ** 0.5 if len(gain) > 1 else 0))
 
 
-def amortisation_gap(
-    model: Model,
-    batches: Batches,
-    *,
-    steps: int = 100,
-    examples: int | None = 200,
-    learning_rate: float = 0.1,
-    samples: int = 16,
-    seed: int = 0,
-) -> Estimate:
-    """The ELBO gained by refining q for each example, see :func:`refinement`."""
-    return refinement(
-        model, batches, steps=steps, examples=examples, learning_rate=learning_rate, samples=samples, seed=seed
-    ).gap
+def amortisation_gap(model: Model, batches: Batches, **settings: Any) -> Estimate:
+    """The ELBO gained by refining q for each example; the settings are those of :func:`refinement`."""
+    return refinement(model, batches, **settings).gap
 
 
 def _none(n: int, why: str) -> Refinement:

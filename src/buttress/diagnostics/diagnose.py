@@ -71,6 +71,31 @@ def diagnose(
     tell = _teller(progress)
     check(model, batches, seed)
     kind = _kind(batches[0]) if kind is None else kind
+    found, active, estimates = _about_z(model, batches, samples, mi_examples, seed, tell)
+    tell(4)
+    if nll_samples:
+        estimates |= _likelihood(model, batches, kind, dims, tokens, nll_samples, nll_examples, seed)
+    tell(5)
+    if gap_steps:
+        estimates |= _gap(model, batches, gap_steps, gap_examples, seed)
+    tell(6)
+    settings = {
+        "samples": samples,
+        "nll_samples": nll_samples,
+        "nll_examples": nll_examples,
+        "gap_steps": gap_steps,
+        "gap_examples": gap_examples,
+        "mi_examples": mi_examples,
+        "seed": seed,
+    }
+    named = _groups(found, active, groups if groups is not None else getattr(model, "groups", None), model)
+    return Evidence(count(batches), kind, estimates, named, settings, judge(estimates, kind))
+
+
+def _about_z(
+    model: Model, batches: Batches, samples: int, mi_examples: int | None, seed: int, tell: Callable[[int], None]
+) -> tuple[Bound, Activity, dict[str, Estimate]]:
+    """The bound and its parts, and how much of z is in use."""
     tell(0)
     found = bound(model, batches, samples=samples, seed=seed)
     tell(1)
@@ -91,29 +116,13 @@ def diagnose(
         "effective_beta": found.effective_beta,
         "collapsed_fraction": collapsed,
     }
-    tell(4)
-    if nll_samples:
-        estimates |= _likelihood(model, batches, kind, dims, tokens, nll_samples, nll_examples, seed)
-    tell(5)
-    if gap_steps:
-        refined = refinement(model, batches, steps=gap_steps, examples=gap_examples, seed=seed)
-        estimates |= {
-            "amortisation_gap": refined.gap,
-            "decoder_gain": refined.decoder_gain,
-            "refined_rate": refined.rate,
-        }
-    tell(6)
-    settings = {
-        "samples": samples,
-        "nll_samples": nll_samples,
-        "nll_examples": nll_examples,
-        "gap_steps": gap_steps,
-        "gap_examples": gap_examples,
-        "mi_examples": mi_examples,
-        "seed": seed,
-    }
-    named = _groups(found, active, groups if groups is not None else getattr(model, "groups", None), model)
-    return Evidence(count(batches), kind, estimates, named, settings, judge(estimates, kind))
+    return found, active, estimates
+
+
+def _gap(model: Model, batches: Batches, steps: int, examples: int | None, seed: int) -> dict[str, Estimate]:
+    """What refining q for each example gains."""
+    found = refinement(model, batches, steps=steps, examples=examples, seed=seed)
+    return {"amortisation_gap": found.gap, "decoder_gain": found.decoder_gain, "refined_rate": found.rate}
 
 
 def _teller(progress: Callable[[str, int, int], None] | None) -> Callable[[int], None]:

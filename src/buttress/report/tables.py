@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
@@ -218,25 +220,50 @@ NARROW = tuple(
 )
 """The columns that a terminal of less than :data:`WIDE` characters has room for."""
 WIDE = 120
+NAME = 13
+"""Characters of an arm's name in a line of a narrow table."""
 
 
 def as_rich(rows: Sequence[ArmRow], title: str = "", width: int = WIDE) -> Table:
     """The arms as a table for the terminal; a narrow one leaves out what the page shows beside."""
     shown = [i for i, column in enumerate(COLUMNS) if width >= WIDE or column.title in NARROW]
-    table = Table(title=title or None, title_justify="left", header_style="bold", expand=False, pad_edge=False)
+    table = Table(title=title or None, title_justify="left", header_style="bold", pad_edge=False)
+    if width < WIDE:  # without lines between columns all fits 80 characters
+        table.box, table.padding, table.show_edge = SIMPLE_HEAD, (0, 1, 0, 0), False
     table.add_column("arm", no_wrap=True)
     for column in (COLUMNS[i] for i in shown):
         table.add_column(
-            _lower(column.title) if column.title not in ("NLL", "−ELBO") else column.title, justify="right"
+            _lower(column.title) if column.title not in ("NLL", "−ELBO") else column.title,
+            justify="right",
+            overflow="fold",
         )
-    table.add_column("verdict")
+    table.add_column("verdict", overflow="fold", max_width=10 if width < WIDE else None)
     for row in rows:
         color = STATE_COLOR.get(next(iter(row.states), ""), "") if len(row.states) == 1 else ""
         verdict = f"{row.verdict}\n{row.flag}" if row.flag else row.verdict
         kept = [row.cells[i] for i in shown]
-        cells = [_text(f"{c.main}\n{c.extra}" if c.extra else c.main, "bold" if c.best else "") for c in kept]
-        table.add_row(_text(row.name), *cells, _text(verdict, color))
+        cells = [_text("\n".join(_lines(c)), "bold" if c.best else "") for c in kept]
+        table.add_row(_text(folded(row.name, NAME if width < WIDE else width)), *cells, _text(verdict, color))
     return table
+
+
+def _lines(cell: Cell) -> list[str]:
+    return [cell.main, *cell.extra.replace(" (", "\n(").splitlines()]
+
+
+def folded(name: str, width: int) -> str:
+    """The name of an arm in lines of about ``width`` characters, broken where its pieces meet.
+
+    Example:
+        >>> folded("kl_annealing+word_dropout:rate=0.5", 16).splitlines()
+        ['kl_annealing+', 'word_dropout:', 'rate=0.5']
+    """
+    lines = [""]
+    for piece in re.findall(r"[^_+:]*[_+:]?", name):
+        if lines[-1] and len(lines[-1] + piece) > width:
+            lines.append("")
+        lines[-1] += piece
+    return "\n".join(lines)
 
 
 def _text(text: str, style: str = "") -> Text:

@@ -30,7 +30,7 @@ def verdict_table(run_folder: str | Path) -> Group:
     parts += [Text(f"  try {advice}") for advice in verdict.advice]
     table = Table(header_style="bold", title="evidence", title_justify="left")
     for heading in ("quantity", "value", "unit", "N", "ceiling", "method"):
-        table.add_column(heading, justify="right" if heading in ("value", "N", "ceiling") else "left")
+        table.add_column(heading, justify="right" if heading in ("value", "N", "ceiling") else "left", overflow="fold")
     for row in evidence_rows(run):
         table.add_row(row.title, row.value, row.unit, row.n, row.ceiling, row.method)
     return Group(*parts, table)
