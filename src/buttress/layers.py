@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
-__all__ = ["Activation", "Residual", "activation", "check_widths", "perceptron", "run_lstm"]
+__all__ = ["Activation", "Residual", "activation", "check_widths", "full", "perceptron", "run_lstm"]
 
 Activation = Literal["relu", "tanh", "gelu", "silu", "elu"]
 """Names of the nonlinearities one can choose."""
@@ -30,6 +30,11 @@ def perceptron(sizes: Sequence[int], name: Activation) -> nn.Sequential:
         ['Linear', 'Tanh']
     """
     return nn.Sequential(*(m for a, b in pairwise(sizes) for m in (nn.Linear(a, b), activation(name))))
+
+
+def full(parameters: Float[Tensor, "*rest"]) -> Float[Tensor, "*rest"]:
+    """In float32 at least, whatever the precision around it."""
+    return parameters.float() if parameters.dtype in (torch.bfloat16, torch.float16) else parameters
 
 
 class Residual(nn.Module):

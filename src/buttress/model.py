@@ -14,6 +14,7 @@ from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
+from buttress.layers import full
 from buttress.parts import DataSpec, Decoder, Encoder, Likelihood, LikelihoodModule, Posterior, Prior
 from buttress.records import Latent, Terms
 
@@ -31,6 +32,9 @@ class LatentVariableModel(nn.Module):
         decoder: z -> p(x|z).
         likelihood: The family of p(x|z).
 
+    ``groups`` are the names of the G groups that the rate is told of: the posterior's, or one under a prior that does
+    not factorise.
+
     Errors:
         ValueError: A part does not fit the kind of data.
     """
@@ -45,7 +49,7 @@ class LatentVariableModel(nn.Module):
         likelihood: Likelihood,
     ) -> None:
         super().__init__()
-        for part in (encoder, decoder, likelihood):
+        for part in (encoder, prior, decoder, likelihood):
             if spec.kind not in part.kinds:
                 raise ValueError(
                     f"the {part.name()} {_room(part)} does not fit {spec.kind} data; it fits {', '.join(part.kinds)}"
@@ -58,21 +62,19 @@ class LatentVariableModel(nn.Module):
             )
         self.spec = spec
         reading = likelihood.build(spec)
-        self.encoder = encoder.build(_as_read(spec, reading))
+        read = _as_read(spec, reading)
+        self.encoder = encoder.build(read)
         self.encoder.cosine = encoder.cosine
         self.inference = posterior.build(self.encoder.features, self.encoder.places)
         self.prior = prior.build(self.inference.space)
         self.decoder = decoder.build(spec, self.inference.z_shape, reading)
+        self.groups: tuple[str, ...] = self.inference.groups if prior.factorised else ("z",)
+        self.prior.bind(self.posterior_of_features, reading, read)
 
     @property
     def likelihood(self) -> nn.Module:
         """The decoder's likelihood."""
         return self.decoder.likelihood
-
-    @property
-    def groups(self) -> tuple[str, ...]:
-        """Names of the G latent groups."""
-        return self.inference.groups
 
     def observe(self, raw: Tensor) -> Tensor:
         """From stored data to x, the variable that is modelled (may binarise or dequantise at random)."""
@@ -86,9 +88,13 @@ class LatentVariableModel(nn.Module):
         """q(z|x) of every example: batch shape (B,), event shape that of the latent variable."""
         return self.inference(self.encode(x))
 
+    def posterior_of_features(self, features: Tensor) -> Distribution:
+        """The same, of x as the likelihood's ``features`` gives it."""
+        return self.inference(self.encoder(features))
+
     def log_likelihood(self, x: Tensor, z: Shaped[Tensor, "S B *event"]) -> Float[Tensor, "S B"]:
         """log p(x|z) in nats for S latents of each of B examples."""
-        return self.decode(z).log_prob(x).float()
+        return full(self.decode(z).log_prob(x))
 
     def decode(self, z: Shaped[Tensor, "*rest"]) -> Distribution:
         """p(x|z) for values of the latent variable (*batch, *event): batch shape ``batch``."""
@@ -98,7 +104,7 @@ class LatentVariableModel(nn.Module):
         """The terms of a batch, with ``samples`` samples of z per example."""
         h = self.encode(x)
         latent = self.inference.latent(h, self.prior(), samples)
-        distortion = -self.decoder(latent.z).log_prob(x).float()
+        distortion = -full(self.decoder(latent.z).log_prob(x))
         return Terms(distortion, with_penalty(latent, self.encoder.penalty(h)))  # last: processes may wait in it
 
     @torch.no_grad()

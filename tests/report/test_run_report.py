@@ -71,7 +71,7 @@ def test_a_whole_run_makes_a_whole_page(tmp_path: Path) -> None:
 def test_a_collapsed_run_says_so_with_cause_reasons_and_advice(tmp_path: Path) -> None:
     page, text = read(write_report(made_up.run(tmp_path, distortion=96.78, rate=0.02, state="collapsed")))
     assert "badge is-collapsed" in page and "The posterior has collapsed" in text
-    assert "the model ignores z" in text and "0 of 16 latent groups active" in text
+    assert "the model ignores z" in text and "0 of 16 coordinates of z active" in text
     assert "0.0003 ± 0.0002 nats" in text, "a worth of 0.0003 nats is not nothing"
     assert "<li><code>kl_annealing</code></li><li><code>free_bits</code></li>" in page.split("What to try")[1]
 

@@ -16,7 +16,7 @@ from torch.distributions import Distribution
 
 from buttress.parts import DataSpec, Kind, LikelihoodModule
 
-__all__ = ["SiteLikelihood", "Sites", "full", "refuse", "refuse_not_finite", "refuse_not_levels"]
+__all__ = ["SiteLikelihood", "Sites", "refuse", "refuse_not_finite", "refuse_not_levels"]
 
 
 class SiteLikelihood(LikelihoodModule):
@@ -114,11 +114,6 @@ class Sites(Distribution):
     @property
     def _lead(self) -> int:
         return len(self.batch_shape)
-
-
-def full(parameters: Float[Tensor, "*rest"]) -> Float[Tensor, "*rest"]:
-    """In float32 at least, whatever the precision around it."""
-    return parameters.float() if parameters.dtype in (torch.bfloat16, torch.float16) else parameters
 
 
 def refuse(raw: Tensor, bad: Bool[Tensor, "*rest"], wanted: str, advice: str) -> None:

@@ -16,7 +16,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from buttress.likelihoods._sites import SiteLikelihood, full, refuse, refuse_not_finite
+from buttress.layers import full
+from buttress.likelihoods._sites import SiteLikelihood, refuse, refuse_not_finite
 from buttress.parts import DataSpec, Kind, Likelihood
 from buttress.randomness import draw
 

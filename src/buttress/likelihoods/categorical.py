@@ -16,7 +16,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
-from buttress.likelihoods._sites import SiteLikelihood, full, refuse, refuse_not_levels
+from buttress.layers import full
+from buttress.likelihoods._sites import SiteLikelihood, refuse, refuse_not_levels
 from buttress.parts import EOS, PAD, DataSpec, Kind, Likelihood
 
 __all__ = ["FIRST", "Categorical", "choose", "one_hot", "score_tokens"]

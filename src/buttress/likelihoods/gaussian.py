@@ -21,7 +21,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from buttress.likelihoods._sites import SiteLikelihood, full, refuse_not_finite, refuse_not_levels
+from buttress.layers import full
+from buttress.likelihoods._sites import SiteLikelihood, refuse_not_finite, refuse_not_levels
 from buttress.parts import DataSpec, Kind, Likelihood
 from buttress.posteriors.gaussian import bounded
 from buttress.randomness import draw

@@ -31,6 +31,7 @@ class FreeBits(Objective):
 
     Args:
         per_group: lambda, nats that each group may cost for free, after the mean over the batch. 0 for no such floor.
+            Under a prior that does not factorise (flow, mixture) all of z is one group, and this is a floor of it all.
         total: Lambda, nats that all groups together may cost for free, after the mean over the batch. 0 for none.
             Set one of the two.
         beta: Weight of the rate at each step.

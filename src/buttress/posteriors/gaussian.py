@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, Normal, kl_divergence
 
+from buttress.layers import full
 from buttress.parts import Posterior, PosteriorModule
 from buttress.randomness import draw
 from buttress.records import Latent
@@ -74,8 +75,8 @@ class GaussianModule(PosteriorModule):
         self.linear = nn.Linear(features, 2 * part.dim)
 
     def normal(self, h: Float[Tensor, "B *places F"]) -> Normal:
-        """The distribution of every dimension apart, in float32 whatever the precision around it."""
-        mean, raw = self.linear(h).float().chunk(2, -1)
+        """The distribution of every dimension apart, in float32 at least, whatever the precision around it."""
+        mean, raw = full(self.linear(h)).chunk(2, -1)
         return Normal(mean, (0.5 * bounded(raw, *self.bounds)).exp())
 
     def forward(self, h: Float[Tensor, "B *places F"]) -> Distribution:

@@ -50,7 +50,7 @@ QUANTITIES: dict[str, Quantity] = {
     ),
     "rate": Quantity(
         "Rate",
-        "KL(q(z|x) ‖ p(z)), summed over latent groups: what z costs, and an upper limit on what it can tell about x. "
+        "KL(q(z|x) ‖ p(z)), over all of z: what z costs, and an upper limit on what it can tell about x. "
         "A collapsed posterior has a rate near 0.",
     ),
     "mutual_information": Quantity(
@@ -68,7 +68,7 @@ QUANTITIES: dict[str, Quantity] = {
     ),
     "active_units": Quantity(
         "Active units",
-        "Latent groups whose posterior mean varies over the data by more than 0.01 (variance). The whole curve of "
+        "Coordinates of z whose posterior mean varies over the data by more than 0.01 (variance). The whole curve of "
         "variances is drawn, since the count depends on where the line stands.",
         unit="",
         write=count,
@@ -111,7 +111,7 @@ QUANTITIES: dict[str, Quantity] = {
     ),
     "collapsed_fraction": Quantity(
         "Collapsed share of z",
-        "Latent groups whose KL stays below 0.1 nats for all but one example in a hundred (Lucas et al., 2019).",
+        "Coordinates of z whose KL stays below 0.1 nats for all but one example in a hundred (Lucas et al., 2019).",
         unit="",
     ),
     "effective_sample_size": Quantity(

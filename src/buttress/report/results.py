@@ -28,7 +28,7 @@ from buttress.report.examples import Examples, load_examples
 __all__ = ["NOTHING", "Arm", "Comparison", "Curve", "Metrics", "Run", "load_comparison", "load_run"]
 
 NOTHING = Estimate(None, None, 0, "")
-Curve = tuple[Float[np.ndarray, " N"], Float[np.ndarray, " N"]]
+Curve = tuple[Float[np.ndarray, " _"], Float[np.ndarray, " _"]]  # curves shown together differ in length
 
 
 @dataclass(frozen=True)

@@ -68,6 +68,7 @@ def _page(run: Run) -> dict[str, Any]:
         "heat": units.heat_map(run.metrics) if run.metrics else None,
         "information": curves.information(run.metrics) if run.metrics else None,
         "units": units.unit_bars(evidence.groups) if evidence else None,
+        "shared_out": evidence is not None and None not in evidence.groups.rate,
         "plane": plane.run_plane(run),
         "curves": _curves(run),
         "facts": facts(run.recipe),
@@ -87,7 +88,7 @@ def sentence(run: Run) -> str:
 
 
 def carried(run: Run) -> str:
-    """What z carries, in words: mutual information if it was measured, else the rate; and in how many groups."""
+    """What z carries, in words: mutual information if it was measured, else the rate; and in how many coordinates."""
     information, rate, active = (run.value(n) for n in ("mutual_information", "rate", "active_units"))
     size = run.estimate("active_units").ceiling
     if information is not None:
@@ -100,7 +101,7 @@ def carried(run: Run) -> str:
     return (
         text
         if active is None
-        else f"{text}, with {count(active)}{f' of {count(size)}' if size else ''} latent groups active"
+        else f"{text}, with {count(active)}{f' of {count(size)}' if size else ''} coordinates of z active"
     )
 
 

@@ -1,0 +1,31 @@
+"""A flow prior: where the codes of the data want to lie, the prior follows, and z need not be bent to N(0, I)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from buttress.objectives.free_bits import FreeBits
+from buttress.priors.autoregressive_flow import AutoregressiveFlow
+from buttress.priors.standard_normal import StandardNormal
+from buttress.recipe import Recipe
+from buttress.remedy import DoesNotFit, remedy
+
+
+@remedy(family="informative prior", source="Chen et al. 2016 (variational lossy autoencoder)")
+def flow_prior(recipe: Recipe, transforms: int = 4, hidden: int = 64, mean_only: bool = False) -> Recipe:
+    """Learn p(z) as an autoregressive flow; ``local_decoder+flow_prior`` is the variational lossy autoencoder.
+
+    Args:
+        recipe: The recipe to change.
+        transforms: Number of transformations; every second reads z from its last coordinate.
+        hidden: Units in each of the two hidden layers of each.
+        mean_only: Shift only, as in the paper, and never stretch.
+    """
+    if not isinstance(recipe.prior, StandardNormal):
+        raise DoesNotFit(f"flow_prior stands instead of a standard normal prior, and this one is {recipe.prior.name()}")
+    if isinstance(recipe.objective, FreeBits) and recipe.objective.per_group > 0:
+        raise DoesNotFit(
+            "under flow_prior z is one group, because its dimensions depend on each other, and a floor for each "
+            "group means little: try free_bits:total=4"
+        )
+    return replace(recipe, prior=AutoregressiveFlow(transforms, (hidden, hidden), mean_only))
