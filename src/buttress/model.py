@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from buttress.layers import full
-from buttress.parts import DataSpec, Decoder, Encoder, Likelihood, LikelihoodModule, Posterior, Prior
+from buttress.parts import DataSpec, Decoder, Encoder, Likelihood, LikelihoodModule, Posterior, Prior, Space
 from buttress.records import Latent, Terms
 
 __all__ = ["LatentVariableModel", "with_penalty"]
@@ -75,6 +75,11 @@ class LatentVariableModel(nn.Module):
     def likelihood(self) -> nn.Module:
         """The decoder's likelihood."""
         return self.decoder.likelihood
+
+    @property
+    def space(self) -> Space:
+        """Where the latent variable lives."""
+        return self.inference.space
 
     def observe(self, raw: Tensor) -> Tensor:
         """From stored data to x, the variable that is modelled (may binarise or dequantise at random)."""

@@ -5,6 +5,14 @@ $$ j \text{ is } (\epsilon, \delta)\text{-collapsed} \iff P_x[\mathrm{KL}_j(x) <
 
 Burda et al. 2016; Lucas et al. 2019. The means of q are used: noise of samples would count dead units as active. Where
 a family does not know its mean, the covariance of two independent sample means has the same expectation.
+
+The number of a code is a name and no quantity, so where z is discrete its means are those of the one-hot code:
+
+$$ A_j = \sum_k \operatorname{Var}_x\bigl(q(z_j = k|x)\bigr), \qquad
+   \text{for a point c(x)} \quad A_j = \frac{N}{N - 1} \Bigl(1 - \sum_k p_k^2\Bigr) $$
+
+with $p_k$ the share of code k at place j: the chance that two examples differ there. A place whose code never changes
+has 0 and is not active, however many codes the codebook has.
 """
 
 from __future__ import annotations
@@ -13,10 +21,12 @@ from dataclasses import dataclass
 
 from jaxtyping import Float
 from torch import Tensor
+from torch.distributions import Distribution
 
+from buttress.diagnostics.codebook import CodeCounts
 from buttress.diagnostics.estimate import Estimate, Moments
 from buttress.diagnostics.evaluation import blocks, draw, evaluating
-from buttress.diagnostics.families import closed_form_kl, mean_of
+from buttress.diagnostics.families import categorical, closed_form_kl, is_uniform, mean_of, point
 from buttress.diagnostics.protocol import Batches, Model
 from buttress.diagnostics.thresholds import ACTIVE_VARIANCE, COLLAPSED_DELTA, COLLAPSED_EPSILON
 
@@ -33,22 +43,27 @@ class Activity:
     Args:
         variance_of_mean: A_j of every coordinate of z, flattened, (J,). The whole curve: no threshold is in it.
         n: Number of examples.
-        method: "means of q", or "covariance of sample means".
+        method: "means of q", "covariance of sample means", or "one-hot codes" for a q that is a point on codes.
+        codes: How often each place takes each code, where q is a point on codes.
     """
 
     variance_of_mean: Float[Tensor, " J"]
     n: int
     method: str
+    codes: CodeCounts | None = None
 
 
 def activity(model: Model, batches: Batches, *, seed: int = 0) -> Activity:
     """Measure the variance curve over all of the data."""
-    one, other, cross = Moments(), Moments(), Moments()
+    one, other, cross, codes = Moments(), Moments(), Moments(), CodeCounts()
     exact = True
     with evaluating(model, seed):
         for index, x in blocks(batches):
             q = model.posterior(x)
-            middle = mean_of(q)
+            if (value := point(q)) is not None:
+                codes.add(value.reshape(len(x), -1))
+                continue
+            middle = _middle(q)
             exact = exact and middle is not None
             a, b = (
                 (middle, middle)
@@ -59,10 +74,19 @@ def activity(model: Model, batches: Batches, *, seed: int = 0) -> Activity:
             one.add(a)
             other.add(b)
             cross.add(a + b)
+    if codes.n:
+        return Activity(codes.difference, codes.n, "one-hot codes", codes)
     covariance = (cross.variance - one.variance - other.variance) / 2
-    return Activity(
-        one.variance if exact else covariance, one.n, "means of q" if exact else "covariance of sample means"
-    )
+    curve = one.variance if exact else covariance
+    if (base := categorical(q)) is not None:
+        curve = curve.reshape(-1, base.logits.shape[-1]).sum(1)
+    return Activity(curve, one.n, "means of q" if exact else "covariance of sample means")
+
+
+def _middle(q: Distribution) -> Tensor | None:
+    """E_q[z], that of the one-hot code where z is discrete, or None where it is not known."""
+    base = categorical(q)
+    return mean_of(q) if base is None else base.probs
 
 
 def active_units(model: Model, batches: Batches, *, threshold: float = ACTIVE_VARIANCE, seed: int = 0) -> Estimate:
@@ -97,11 +121,15 @@ def collapsed_fraction(
 ) -> Estimate:
     """The share of latent factors whose rate is below epsilon nats for at least 1 - delta of the examples.
 
-    It looks at every example, so a factor that speaks up for one example in fifty is not collapsed.
+    It looks at every example, so a factor that speaks up for one example in fifty is not collapsed. Where z is discrete
+    and the prior uniform, every code costs log K whatever it says, so there the rate can't tell.
     """
     below = Moments()
     with evaluating(model, seed):
         prior = model.prior()
+        if is_uniform(prior):
+            why = "under a uniform prior every code costs log K, whatever it says; see active units"
+            return Estimate(None, None, 0, "closed form", note=why)
         for _, x in blocks(batches):
             rate = closed_form_kl(model.posterior(x), prior)
             if rate is None:

@@ -23,7 +23,7 @@ from torch.distributions import Distribution, Independent, MultivariateNormal, N
 
 from buttress.diagnostics.estimate import Estimate, mean
 from buttress.diagnostics.evaluation import blocks, choose, count, decode, draw, evaluating, noise, pairs_at_once
-from buttress.diagnostics.families import closed_form_kl, factors, normal
+from buttress.diagnostics.families import closed_form_kl, factors, normal, point
 from buttress.diagnostics.protocol import Batches, Model
 
 __all__ = ["Refinement", "amortisation_gap", "refinement"]
@@ -124,6 +124,11 @@ class _Search:
 
     def _obstacle(self) -> str:
         """Why this q cannot be refined, or nothing."""
+        if point(self.start) is not None:
+            return (
+                "q is a point on codes: no gradient leads from one code to a better one, and trying all codes at all "
+                "places is too costly"
+            )
         if normal(self.start) is None and type(self.start) is not MultivariateNormal:
             return f"a q of type {type(factors(self.start)).__name__} cannot be refined; only Gaussian families can"
         with torch.enable_grad():

@@ -11,13 +11,15 @@ from torch import Tensor
 from buttress.diagnostics.active_units import Activity, activity, collapsed_fraction, count_active
 from buttress.diagnostics.amortisation import refinement
 from buttress.diagnostics.check import check
+from buttress.diagnostics.codebook import codebook
 from buttress.diagnostics.estimate import Estimate
-from buttress.diagnostics.evaluation import count
+from buttress.diagnostics.evaluation import count, evaluating
 from buttress.diagnostics.evidence import Evidence, Groups, numbers
+from buttress.diagnostics.families import is_discrete
 from buttress.diagnostics.marginal_likelihood import bits_per_dim, likelihoods, perplexity
 from buttress.diagnostics.mutual_information import information
 from buttress.diagnostics.protocol import Batches, Model
-from buttress.diagnostics.rate import Bound, bound
+from buttress.diagnostics.rate import Bound, bound, uniform_rate
 from buttress.diagnostics.verdict import judge
 from buttress.diagnostics.worth import worth
 
@@ -115,6 +117,7 @@ def _about_z(
         "worth_prior": value.prior,
         "effective_beta": found.effective_beta,
         "collapsed_fraction": collapsed,
+        **_of_codes(model, batches, active),
     }
     return found, active, estimates
 
@@ -133,6 +136,16 @@ def _kind(x: Tensor) -> Literal["image", "text", "table"]:
     if x.dim() == 2 and not x.is_floating_point():
         return "text"
     return "image" if x.dim() == 4 else "table"
+
+
+def _of_codes(model: Model, batches: Batches, active: Activity) -> dict[str, Estimate]:
+    """What is asked of a discrete z alone: its rate under the uniform prior, and the health of its codebook."""
+    with evaluating(model):
+        discrete = is_discrete(model.posterior(batches[0][:1]))
+    if not discrete:
+        return {}
+    health = {} if active.codes is None else codebook(model, batches, active.codes)
+    return {"rate_uniform": uniform_rate(model, active.n), **health}
 
 
 def _likelihood(
@@ -168,6 +181,8 @@ def _groups(found: Bound, active: Activity, names: Sequence[str] | None, model: 
         numbers((unknown if rate is None else rate).tolist()),
         numbers((unknown if error is None else error).tolist()),
         numbers(variance.reshape(g, -1).sum(1).tolist()),
+        tuple(shape) if g == variance.numel() else (),
+        () if active.codes is None or g != variance.numel() else numbers(active.codes.perplexities.tolist()),
     )
 
 

@@ -35,13 +35,17 @@ class Groups:
         names: Of the G groups.
         rate: In nats per example.
         rate_error: Standard errors of these.
-        variance_of_mean: Var_x(E_q[z_j]), in squared units of z.
+        variance_of_mean: Var_x(E_q[z_j]), in squared units of z; of the one-hot code where z is discrete.
+        shape: How the groups lie in one z, as (7, 7, 1) for a map of codes; empty where that is not known.
+        perplexity: Of the codes of each group alone, between 1 (always the same code) and K; empty where z is real.
     """
 
     names: tuple[str, ...]
     rate: tuple[float | None, ...]
     rate_error: tuple[float | None, ...]
     variance_of_mean: tuple[float | None, ...]
+    shape: tuple[int, ...] = ()
+    perplexity: tuple[float | None, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,8 @@ class Verdict:
 
     Args:
         state: "used", "partly used", "collapsed" or "degenerate to a deterministic autoencoder".
-        cause: "inference lags", "the model ignores z", or None where nothing is wrong or the cause is not known.
+        cause: "inference lags", "the model ignores z", "the codebook is dead", "the codes ignore x", or None where
+            nothing is wrong or the cause is not known.
         reasons: Sentences with the numbers that the state and the cause rest on.
         advice: Names of remedies to try, the most promising first.
     """

@@ -2,18 +2,30 @@ r"""What can be known about a pair q(z|x), p(z) from their families alone.
 
 $$ \mathrm{KL}\Bigl(\prod_j q_j \Big\| \prod_j p_j\Bigr) = \sum_j \mathrm{KL}(q_j \| p_j), \qquad
    N(\mu, LL^\top): z = \mu + L \epsilon $$
+
+A point q(z|x) = 1 at z = c(x), the q of a deterministic code, costs $-\log p(c)$ whatever p is.
 """
 
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
-from torch.distributions import Distribution, Independent, MultivariateNormal, Normal, kl_divergence
+from torch.distributions import Categorical, Distribution, Independent, MultivariateNormal, Normal, kl_divergence
 
 from buttress.point import Point
 
-__all__ = ["closed_form_kl", "factors", "mean_of", "multivariate_normal", "normal"]
+__all__ = [
+    "categorical",
+    "closed_form_kl",
+    "factors",
+    "is_discrete",
+    "is_uniform",
+    "mean_of",
+    "multivariate_normal",
+    "normal",
+    "point",
+]
 
 
 def factors(q: Distribution) -> Distribution:
@@ -34,6 +46,39 @@ def normal(q: Distribution) -> Normal | None:
     return base if type(base) is Normal else None
 
 
+def point(q: Distribution) -> Int[Tensor, "*batch_and_event"] | None:
+    """The integers that q has all its mass on, shape (*batch, *event), or None where it is no such point.
+
+    Example:
+        >>> point(Independent(Point(torch.tensor([[3, 1]])), 1)).tolist()
+        [[3, 1]]
+    """
+    base = factors(q)
+    return base.value if type(base) is Point else None
+
+
+def categorical(q: Distribution) -> Categorical | None:
+    """The categorical distributions that q is a product of, or None."""
+    base = factors(q)
+    return base if type(base) is Categorical else None
+
+
+def is_discrete(q: Distribution) -> bool:
+    """Whether q is known to be over codes: integers whose size means nothing."""
+    return point(q) is not None or categorical(q) is not None
+
+
+def is_uniform(p: Distribution) -> bool:
+    """Whether p is uniform over codes, so that each costs the same.
+
+    Example:
+        >>> is_uniform(Independent(Categorical(torch.ones(2, 8)), 1)), is_uniform(Normal(0.0, 1.0))
+        (True, False)
+    """
+    base = categorical(p)
+    return base is not None and bool((base.logits.amax(-1) - base.logits.amin(-1) < 1e-6).all())
+
+
 def multivariate_normal(q: Distribution) -> MultivariateNormal | None:
     """q as a multivariate normal, if it is one and its event is a vector."""
     if type(q) is MultivariateNormal:
@@ -47,7 +92,8 @@ def closed_form_kl(q: Distribution, p: Distribution) -> Float[Tensor, "B *rest"]
     """KL(q || p) in nats for each factor, shape (B, *factors), or None where the pair has no closed form.
 
     Where the pair is not a product of the same factors but both are Gaussian, or q is a point, it is one number an
-    example, shape (B,).
+    example, shape (B,); for a point under an autoregressive p that offers ``log_prob_by_group`` (log p of each group
+    given those before it) it is one for each group.
 
     Example:
         >>> q = Independent(Normal(torch.ones(3, 2), 1.0), 1)
@@ -55,15 +101,23 @@ def closed_form_kl(q: Distribution, p: Distribution) -> Float[Tensor, "B *rest"]
         [0.5, 0.5]
     """
     one, other = factors(q), factors(p)
+    if (codes := point(q)) is not None:
+        return _cost(codes, q, p)
     if one.event_shape == other.event_shape:  # and so, q and p having one event shape, the same factors
         try:
             return kl_divergence(one, other.expand(one.batch_shape))
         except NotImplementedError:
             return None
-    if type(one) is Point:
-        return -p.log_prob(one.value)
     whole, simple = multivariate_normal(q), multivariate_normal(p)
     return kl_divergence(whole, simple) if whole is not None and simple is not None else None
+
+
+def _cost(codes: Int[Tensor, "B *event"], q: Distribution, p: Distribution) -> Float[Tensor, "B *rest"]:
+    """-log p of codes, split as far as p allows."""
+    if factors(p).event_shape == factors(q).event_shape:
+        return -factors(p).log_prob(codes)
+    by_group = getattr(p, "log_prob_by_group", None)
+    return -p.log_prob(codes) if by_group is None else -by_group(codes).reshape(len(codes), -1)
 
 
 def mean_of(q: Distribution) -> Float[Tensor, "B *event"] | None:

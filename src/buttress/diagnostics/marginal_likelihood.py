@@ -6,6 +6,8 @@ $$ \text{bits per dimension} = \frac{\mathrm{NLL}}{D \ln 2}, \qquad
    \text{perplexity} = \exp \frac{\sum_n \mathrm{NLL}_n}{\sum_n T_n} $$
 
 Burda et al. 2016. T_n counts the predicted tokens of a sentence with its end and without its beginning.
+
+Where q is a point c(x) all samples are equal and the bound is -log p(x|c) - log p(c) for any k, so one sample is taken.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from torch import Tensor
 
 from buttress.diagnostics.estimate import Estimate, mean, ratio
 from buttress.diagnostics.evaluation import blocks, choose, count, decode, draw, evaluating
+from buttress.diagnostics.families import point
 from buttress.diagnostics.protocol import Batches, Model
 from buttress.objectives.importance_weighted import importance_weighted_bound
 
@@ -37,18 +40,27 @@ class Likelihoods:
         effective_sample_size: Of each example, between 1 and ``samples``, (N,).
         tokens: Entries of each example that are not 0 (so not padding), (N,).
         samples: k.
+        exact: Whether q is a point, so that no further sample could change the estimate.
     """
 
     nll: Float[Tensor, " N"]
     effective_sample_size: Float[Tensor, " N"]
     tokens: Float[Tensor, " N"]
     samples: int
+    exact: bool = False
+
+    @property
+    def method(self) -> str:
+        """How it was measured."""
+        return "-log p(x, codes)" if self.exact else "importance-weighted Monte Carlo"
 
     @property
     def estimate(self) -> Estimate:
         """The NLL in nats per example."""
         note = f"k = {self.samples}; an upper bound on average, tighter as k grows"
-        return mean(self.nll, "importance-weighted Monte Carlo", note=note)
+        if self.exact:
+            note = "an upper bound, equal to the -ELBO: q is a point, so more samples do not tighten it"
+        return mean(self.nll, self.method, note=note)
 
     @property
     def effective(self) -> Estimate:
@@ -77,12 +89,14 @@ def likelihoods(
     columns: list[list[Tensor]] = []
     with evaluating(model, seed):
         keep = choose(count(batches), examples, seed)
+        exact = point(model.posterior(batches[0][:1])) is not None
+        samples = 1 if exact else samples
         for index, x in blocks(batches, max(1, min(256, WEIGHTS // samples)), keep):
             weight = log_weights(model, x, index, samples, seed)
             effective = (2 * weight.logsumexp(0) - (2 * weight).logsumexp(0)).exp()
             columns.append([-importance_weighted_bound(weight), effective, (x != 0).flatten(1).sum(1).double()])
     nll, effective, tokens = (torch.cat(column).cpu() for column in zip(*columns, strict=True))
-    return Likelihoods(nll, effective, tokens, samples)
+    return Likelihoods(nll, effective, tokens, samples, exact)
 
 
 def log_weights(model: Model, x: Tensor, index: Tensor, samples: int, seed: int = 0) -> Float[Tensor, "S B"]:
@@ -126,6 +140,4 @@ def perplexity(found: Likelihoods, tokens_per_example: float | None = None) -> E
     nats, error = ratio(found.nll, tokens)
     value = math.exp(nats) if nats < 700 else math.inf
     note = f"not nats; {tokens.mean().item():.4g} tokens per example; k = {found.samples}"
-    return Estimate(
-        value, None if error is None else value * error, len(tokens), "importance-weighted Monte Carlo", note=note
-    )
+    return Estimate(value, None if error is None else value * error, len(tokens), found.method, note=note)

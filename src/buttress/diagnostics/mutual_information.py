@@ -6,6 +6,9 @@ $$ I_q = \frac1N \sum_n E_{q(z|x_n)} \Bigl[ \log q(z|x_n) - \log q_N(z) \Bigr], 
 Hoffman and Johnson 2016. Both logarithms are taken at the same z, so no term passes log N: that is the ceiling of this
 estimate, whatever the truth, and near it the estimate is a lower bound. It uses all pairs of N examples, never those of
 one batch only.
+
+Where q is a point on codes, $q_N$ is the histogram of the codes, so all pairs are compared by counting equal codes, and
+$I_q = H(q_N)$ exactly, for these N examples: the logarithm of how many of them a code tells apart.
 """
 
 from __future__ import annotations
@@ -15,13 +18,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Shaped
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 from torch.distributions import Distribution
 
 from buttress.diagnostics.estimate import Estimate, mean
 from buttress.diagnostics.evaluation import blocks, choose, count, draw, evaluating
-from buttress.diagnostics.families import normal
+from buttress.diagnostics.families import normal, point
 from buttress.diagnostics.protocol import Batches, Model
 from buttress.diagnostics.thresholds import NEAR_CEILING
 
@@ -70,14 +73,15 @@ def information(
             own.append(mine.mean(0).cpu())
             everyone.append(marginal.mean(0).cpu())
             prior_log.append(prior.log_prob(z).double().mean(0).cpu())
+    how = "Monte Carlo" if aggregate.counts is None else "counting equal codes"
     posterior, marginal, at_prior = torch.cat(own), torch.cat(everyone), torch.cat(prior_log)
     ceiling = math.log(n)
     near = (posterior - marginal).mean().item() > ceiling - NEAR_CEILING
     return Information(
-        mean(posterior - marginal, "Monte Carlo", ceiling, f"N = {n}" + "; at its ceiling: a lower bound" * near),
+        mean(posterior - marginal, how, ceiling, f"N = {n}" + "; at its ceiling: a lower bound" * near),
         mean(
             marginal - at_prior,
-            "Monte Carlo",
+            how,
             note=f"N = {n}" + "; an upper bound, as mutual information is at its ceiling" * near,
         ),
     )
@@ -102,6 +106,8 @@ class _Aggregate:
 
     def __init__(self, posteriors: Sequence[Distribution], n: int) -> None:
         self.posteriors, self.n = posteriors, n
+        points = [value for q in posteriors if (value := point(q)) is not None]
+        self.counts = _counts(points) if len(points) == len(posteriors) else None
         normals = [base for q in posteriors if (base := normal(q)) is not None]
         self.matrices = _matrices(normals) if len(normals) == len(posteriors) else None
 
@@ -109,6 +115,9 @@ class _Aggregate:
         self, z: Shaped[Tensor, "S B *event"], own: Tensor
     ) -> tuple[Float[Tensor, "S B"], Float[Tensor, "S B"]]:
         """log q(z|x) of z's own example, and log q_N(z). ``own`` are the places of the B examples among the N."""
+        if self.counts is not None:
+            logarithm = (self.counts[own] / self.n).log().expand(z.shape[:2])
+            return torch.zeros_like(logarithm), logarithm
         flat = z.reshape(-1, *z.shape[2:])
         places = own.repeat(len(z)).to(z.device)
         step = max(1, NUMBERS // (self.n if self.matrices else self.n * max(1, z[0, 0].numel())))
@@ -127,6 +136,13 @@ class _Aggregate:
         centre, square, linear, constant = self.matrices
         flat = z.reshape(len(z), -1).double() - centre
         return flat.square() @ square + flat @ linear + constant
+
+
+def _counts(points: Sequence[Int[Tensor, "B *event"]]) -> Float[Tensor, " N"]:
+    """How many of the N examples have the same codes as each of them."""
+    codes = torch.cat([value.reshape(len(value), -1).cpu() for value in points])
+    _, which, often = codes.unique(dim=0, return_inverse=True, return_counts=True)
+    return often[which].double()
 
 
 def _matrices(normals: Sequence[torch.distributions.Normal]) -> tuple[Tensor, Tensor, Tensor, Tensor]:

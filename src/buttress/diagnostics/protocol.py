@@ -27,6 +27,8 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
+from buttress.parts import Space
+
 __all__ = ["Adapter", "Batches", "LatentModel", "Model"]
 
 
@@ -76,9 +78,11 @@ class Adapter:
         log_likelihood: (x, z) -> log p(x|z) in nats, shape (S, B), for z of shape (S, B, ...).
         module: The ``nn.Module`` behind them, if any: it is measured in eval mode and left as it was. Methods of a
             module need no mention.
+        space: Where z lives. Only where z is discrete and the prior is learned: then it says how many codes there are.
     """
 
     posterior: Callable[[Tensor], Distribution]
     prior: Callable[[], Distribution]
     log_likelihood: Callable[[Tensor, Tensor], Tensor]
     module: nn.Module | None = None
+    space: Space | None = None

@@ -8,10 +8,14 @@ order in $\sigma$ this says that the noise of q costs the decoder half a nat for
 $$ \beta_\text{effective} = \frac{E_x [D(z) - D(E_q z)]}{E_x \tfrac12 \sum_j (1 - \sigma_j^2 / \sigma_{p,j}^2)} $$
 
 It is exact for a linear decoder with Gaussian noise. A deterministic autoencoder has an effective beta near 0.
+
+Where q is a point c(x) on codes in 0 .. K - 1, the rate is $-\log p(c)$ under the model's prior, and $G \log K$ under
+the uniform one: what the codes cost whoever knows nothing about them.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -21,10 +25,10 @@ from torch.distributions import Distribution
 
 from buttress.diagnostics.estimate import Estimate, Moments, mean, ratio
 from buttress.diagnostics.evaluation import blocks, decode, draw, evaluating
-from buttress.diagnostics.families import closed_form_kl, mean_of, normal
+from buttress.diagnostics.families import categorical, closed_form_kl, mean_of, normal, point
 from buttress.diagnostics.protocol import Batches, Model
 
-__all__ = ["Bound", "bound", "kl"]
+__all__ = ["Bound", "bound", "classes", "kl", "uniform_rate"]
 
 
 @dataclass(frozen=True)
@@ -66,22 +70,24 @@ def bound(model: Model, batches: Batches, *, samples: int = 4, seed: int = 0) ->
     totals: list[list[Tensor]] = []
     groups = Moments()
     with evaluating(model, seed):
-        prior, exact, grouped = model.prior(), True, True
+        prior, exact, grouped, sampled = model.prior(), True, True, True
         for index, x in blocks(batches):
             q = model.posterior(x)
-            z = draw(q, index, samples, seed, "bound")
+            z = draw(q, index, samples if point(q) is None else 1, seed, "bound")
             rate, exact = kl(q, prior, z)
             grouped = exact and rate.dim() > 1
             groups.add(rate.reshape(len(x), -1))
             distortion = -decode(model, x, z).mean(0)
             totals.append([distortion, rate.reshape(len(x), -1).double().sum(1), *_noise_cost(model, x, q, distortion)])
+            sampled = point(q) is None
     distortion, rate, cost, pinned = (torch.cat(column).cpu() for column in zip(*totals, strict=True))
     how = "closed form" if exact else "Monte Carlo"
+    distorted = "Monte Carlo" if sampled else "at the code of each x"
     return Bound(
-        mean(-distortion - rate, f"Monte Carlo distortion, {how} rate"),
-        mean(distortion, "Monte Carlo"),
-        mean(rate, how),
-        _effective_beta(cost, pinned),
+        mean(-distortion - rate, f"{distorted} distortion, {how} rate" if sampled else f"{how}, {distorted}"),
+        mean(distortion, distorted),
+        mean(rate, how, note="" if sampled else "-log p(codes) under the model's prior"),
+        _effective_beta(cost, pinned, sampled),
         groups.mean if grouped else None,
         groups.error if grouped else None,
     )
@@ -96,11 +102,35 @@ def _noise_cost(model: Model, x: Tensor, q: Distribution, distortion: Tensor) ->
     return distortion + decode(model, x, middle[None])[0], pinned
 
 
-def _effective_beta(cost: Tensor, pinned: Tensor) -> Estimate:
+def _effective_beta(cost: Tensor, pinned: Tensor, sampled: bool) -> Estimate:
     method = "Monte Carlo"
+    if not sampled:
+        return Estimate(None, None, len(cost), method, note="q is a point on codes: it has no noise to weigh")
     if not torch.isfinite(pinned).all():
         return Estimate(None, None, len(cost), method, note="known only for a prior of independent normals")
     if pinned.mean() < 0.05:
         return Estimate(None, None, len(cost), method, note="q is as wide as the prior: there is nothing to balance")
     value, error = ratio(cost, pinned)
     return Estimate(value, error, len(cost), method, note="not in nats: 1 for a plain ELBO, 0 for an autoencoder")
+
+
+def classes(model: Model) -> int | None:
+    """The number K of values that each coordinate of a discrete z can take, or None where that is not known.
+
+    A model says so with a ``space`` (:class:`buttress.parts.Space`); a prior of independent categoricals tells it too.
+    """
+    stated: int | None = getattr(getattr(model, "space", None), "classes", None)
+    if stated is not None:
+        return stated
+    base = categorical(model.prior())
+    return None if base is None else base.logits.shape[-1]
+
+
+def uniform_rate(model: Model, n: int) -> Estimate:
+    """G log K in nats per example: the rate of any codes under the uniform prior, the same for each of n examples."""
+    k, method = classes(model), "closed form"
+    if k is None:
+        why = "the number K of codes is not known; give the model a space (buttress.parts.Space)"
+        return Estimate(None, None, n, method, note=why)
+    groups = math.prod(model.prior().event_shape)
+    return Estimate(groups * math.log(k), None, n, method, note=f"{groups} x log {k}")

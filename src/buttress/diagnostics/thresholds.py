@@ -7,6 +7,7 @@ __all__ = [
     "COLLAPSED_DELTA",
     "COLLAPSED_EPSILON",
     "COLLAPSED_NATS",
+    "DEAD_PERPLEXITY",
     "DETERMINISTIC_BETA",
     "ERRORS",
     "LAG_NATS",
@@ -28,6 +29,9 @@ COLLAPSED_DELTA = 0.01
 COLLAPSED_NATS = 0.1
 """Below it z says nothing: a seventh of one yes-no question (ln 2 = 0.69). Tables of the literature print 0.0 for
 collapsed runs and 1 to 3 for those that were rescued, so little depends on where between them the line is."""
+
+DEAD_PERPLEXITY = 1.1
+"""exp(COLLAPSED_NATS): a codebook of which one code takes all but about two places in a hundred."""
 
 USED_NATS = 0.5
 """From here on z is used: most of one yes-no question about each example. For rescued runs see COLLAPSED_NATS."""

@@ -13,6 +13,7 @@ from buttress.diagnostics.estimate import Estimate, short
 from buttress.diagnostics.evidence import Verdict
 from buttress.diagnostics.thresholds import (
     COLLAPSED_NATS,
+    DEAD_PERPLEXITY,
     DETERMINISTIC_BETA,
     ERRORS,
     LAG_NATS,
@@ -22,11 +23,12 @@ from buttress.diagnostics.thresholds import (
     USED_NATS,
 )
 
-__all__ = ["COLLAPSED", "DEGENERATE", "IGNORED", "LAGS", "PARTLY", "USED", "judge"]
+__all__ = ["COLLAPSED", "DEAD", "DEGENERATE", "IGNORED", "LAGS", "PARTLY", "SAME", "USED", "judge"]
 
 USED, PARTLY, COLLAPSED = "used", "partly used", "collapsed"
 DEGENERATE = "degenerate to a deterministic autoencoder"
 LAGS, IGNORED = "inference lags", "the model ignores z"
+DEAD, SAME = "the codebook is dead", "the codes ignore x"
 
 WEAKER_DECODER = {"image": "local_decoder", "text": "word_dropout"}
 """The remedy that takes local structure away from the decoder, where a kind of data has one."""
@@ -64,6 +66,28 @@ class _Numbers:
         found = self.value(name)
         return float("nan") if found is None else found
 
+    @property
+    def discrete(self) -> bool:
+        return "rate_uniform" in self.estimates
+
+    @property
+    def uniform(self) -> bool:
+        """Whether z is discrete and its rate that of the uniform prior: a constant, whatever the codes say."""
+        uniform = self["rate_uniform"]
+        return abs(uniform - self["rate"]) < 1e-3 * max(1.0, uniform)
+
+    @property
+    def rates(self) -> str:
+        """The rate; where z is discrete under which prior, and what the codes cost under the uniform one."""
+        if not self.discrete:
+            return f"{self.text('rate')} nats"
+        uniform = self.value("rate_uniform")
+        if uniform is None:
+            return f"{self.text('rate')} nats under the model's prior"
+        if self.uniform:
+            return f"{short(uniform, 4)} nats under the uniform prior"
+        return f"{self.text('rate')} nats under the learned prior ({short(uniform, 4)} under the uniform one)"
+
     def text(self, name: str) -> str:
         return str(self.estimates[name])
 
@@ -81,10 +105,7 @@ def _state(n: _Numbers) -> tuple[str, tuple[str, ...]]:
     facts = _facts(n)
     if n.carried < COLLAPSED_NATS:
         if n["rate"] > RISING_NATS:
-            facts = (
-                *facts,
-                f"a rate of {n.text('rate')} nats is paid for it all the same: the rate alone proves nothing",
-            )
+            facts = (*facts, f"a rate of {n.rates} is paid for it all the same: the rate alone proves nothing")
         return COLLAPSED, (f"z carries {short(max(0.0, n.carried), 2)} nats (below {COLLAPSED_NATS})", *facts)
     if _deterministic(n):
         return DEGENERATE, (
@@ -96,10 +117,10 @@ def _state(n: _Numbers) -> tuple[str, tuple[str, ...]]:
         )
     if n.carried < USED_NATS:
         return PARTLY, (f"z carries {short(n.carried, 2)} nats (below {USED_NATS})", *facts)
-    if n["worth_shuffled"] < READ_SHARE * n["rate"]:
+    if n["worth_shuffled"] < READ_SHARE * n["rate"] and not n.uniform:
         return PARTLY, (
-            f"z is worth {n.text('worth_shuffled')} nats to the decoder, less than {READ_SHARE:.0%} of the rate of "
-            f"{n.text('rate')} that is paid for it",
+            f"z is worth {n.text('worth_shuffled')} nats to the decoder, less than {READ_SHARE:.0%} of the rate that "
+            f"is paid for it: {n.rates}",
             *facts,
         )
     return USED, (f"z carries at least {short(n.carried, 2)} nats ({USED_NATS} or more)", *facts)
@@ -116,7 +137,19 @@ def _facts(n: _Numbers) -> tuple[str, ...]:
     if (active := n.estimates.get("active_units")) is not None and active.value is not None:
         total = "" if active.ceiling is None else f" of {active.ceiling:.0f}"
         facts.append(f"{active.value:.0f}{total} coordinates of z are active")
-    return tuple(facts)
+    return (*facts, *_codes(n))
+
+
+def _codes(n: _Numbers) -> tuple[str, ...]:
+    """What the codes cost and how many are in use, where z is discrete."""
+    if not n.discrete:
+        return ()
+    cost = (f"the codes cost {n.rates}",) if n.carried >= COLLAPSED_NATS or n["rate"] <= RISING_NATS else ()
+    perplexity, used = n.value("code_perplexity"), n.value("codes_used")
+    if perplexity is None or used is None:
+        return cost
+    of = "" if (k := n.estimates["codes_used"].ceiling) is None else f" of {k:.0f}"
+    return (*cost, f"{used:.0f}{of} codes are taken, with a perplexity of {short(perplexity)}")
 
 
 def _deterministic(n: _Numbers) -> bool:
@@ -127,6 +160,8 @@ def _deterministic(n: _Numbers) -> bool:
 def _cause(n: _Numbers, state: str) -> tuple[str | None, tuple[str, ...]]:
     if state not in (COLLAPSED, PARTLY):
         return None, ()
+    if n.discrete and (found := _cause_in_codes(n)) is not None:
+        return found
     gap, gain = (n.estimates.get(name) for name in ("amortisation_gap", "decoder_gain"))
     if gap is None or gap.value is None or gain is None or gain.value is None:
         why = "it was left out" if gap is None else gap.note
@@ -135,6 +170,20 @@ def _cause(n: _Numbers, state: str) -> tuple[str | None, tuple[str, ...]]:
     if _stands_out(gap, n.carried) and _stands_out(gain, n.carried):
         return LAGS, (f"{told}: it would use z if q told it",)
     return IGNORED, (f"{told}: a better q hardly helps, so it is the model that does not use z",)
+
+
+def _cause_in_codes(n: _Numbers) -> tuple[str, tuple[str, ...]] | None:
+    """A cause that the codes show by themselves, or None."""
+    if n["mutual_information"] < COLLAPSED_NATS and n.value("code_perplexity") is not None:
+        if n["code_perplexity"] < DEAD_PERPLEXITY:
+            return DEAD, (
+                "one code takes all places of all x: start the codebook from encoder outputs, revive dead codes, or "
+                "raise the weight of the commitment",
+            )
+        return SAME, ("several codes are taken, but each place takes the same one for every x",)
+    if n["worth_shuffled"] < COLLAPSED_NATS and n["mutual_information"] >= USED_NATS:
+        return IGNORED, ("the codes differ from one x to the next, and the decoder does as well with those of another",)
+    return None
 
 
 def _stands_out(estimate: Estimate, carried: float) -> bool:
@@ -148,9 +197,11 @@ def _advice(n: _Numbers, state: str, cause: str | None, kind: str) -> tuple[str,
         return ("kl_annealing",)  # it ends at the full ELBO
     if state == USED:
         return ()
+    weaker = (WEAKER_DECODER[kind],) if kind in WEAKER_DECODER else ()
+    if n.discrete:  # its rate is no force that could be annealed: under the uniform prior it is a constant
+        return () if cause == DEAD else weaker
     if cause == LAGS:
         return ("aggressive", "kl_annealing", "cyclical_annealing")
-    weaker = (WEAKER_DECODER[kind],) if kind in WEAKER_DECODER else ()
     paid_for_nothing = n["rate"] > RISING_NATS and n["worth_shuffled"] < READ_SHARE * n["rate"]
     floor = () if paid_for_nothing else ("free_bits",)
     return ("kl_annealing", *floor, *weaker, "cyclical_annealing")

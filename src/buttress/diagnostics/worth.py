@@ -18,6 +18,7 @@ from torch import Tensor
 
 from buttress.diagnostics.estimate import Estimate, mean
 from buttress.diagnostics.evaluation import blocks, count, decode, draw, evaluating
+from buttress.diagnostics.families import point
 from buttress.diagnostics.protocol import Batches, Model
 
 __all__ = ["Worth", "derangement", "worth"]
@@ -47,11 +48,12 @@ def worth(model: Model, batches: Batches, *, samples: int = 4, seed: int = 0) ->
     """
     with evaluating(model, seed):
         z = torch.cat([draw(model.posterior(x), i, samples, seed, "worth") for i, x in blocks(batches)], 1)
+        sampled = point(model.posterior(batches[0][:1])) is None  # a point reads the same z in every sample
         n = count(batches)
         other = torch.stack([derangement(n, seed, s) for s in range(samples)])
         shuffled, prior = [], []
         for index, x in blocks(batches):
-            own = decode(model, x, z[:, index])
+            own = decode(model, x, z[:, index] if sampled else z[:1, index])
             elsewhere = torch.stack([z[s, other[s, index]] for s in range(samples)])
             from_prior = draw(model.prior(), index, samples, seed, "worth of the prior").to(z)
             shuffled.append((own - decode(model, x, elsewhere)).mean(0).cpu())

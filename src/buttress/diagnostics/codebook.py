@@ -1,0 +1,144 @@
+r"""Is the codebook in use? How often each code is taken, over the held-out data and not over a batch.
+
+$$ p_k = \frac{1}{N J} \sum_{n, j} [c_{nj} = k], \qquad \text{perplexity} = \exp\Bigl(-\sum_k p_k \log p_k\Bigr) $$
+
+J places (or slots) of N examples share one codebook of K codes. Perplexity is between 1, where one code takes all and
+the codebook is dead, and K, where all are taken equally often; a code that is never taken is dead. Neither number says
+that codes change with x: a place may take its own code for every x. So the same is counted for each place alone.
+
+Van den Oord et al. 2017 report the perplexity of a batch; with fewer tokens than codes that one is far too low.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from buttress.diagnostics.estimate import Estimate, Moments
+from buttress.diagnostics.evaluation import blocks, evaluating
+from buttress.diagnostics.families import point
+from buttress.diagnostics.protocol import Batches, Model
+from buttress.diagnostics.rate import classes
+
+__all__ = ["CodeCounts", "code_perplexity", "codebook", "codes_used", "count_codes"]
+
+
+class CodeCounts:
+    """How often each of J places takes each code, a batch at a time.
+
+    Example:
+        >>> counts = CodeCounts().add(torch.tensor([[0, 2], [0, 1]])).add(torch.tensor([[0, 2], [0, 1]]))
+        >>> counts.n, counts.table.tolist(), counts.perplexities.tolist()
+        (4, [[4, 0, 0], [0, 2, 2]], [1.0, 2.0])
+    """
+
+    def __init__(self) -> None:
+        self.n = 0
+        self.table: Int[Tensor, "J K"] = torch.zeros(1, 0, dtype=torch.int64)
+        """Grows to the largest code that came."""
+
+    def add(self, codes: Int[Tensor, "B J"]) -> CodeCounts:
+        """Count the codes of some more examples."""
+        codes = codes.cpu().long()
+        places = codes.shape[1]
+        k = max(self.table.shape[1], int(codes.max()) + 1)
+        found = torch.bincount((codes + k * torch.arange(places)).flatten(), minlength=places * k).reshape(places, k)
+        found[:, : self.table.shape[1]] += self.table
+        self.table, self.n = found, self.n + len(codes)
+        return self
+
+    @property
+    def difference(self) -> Float[Tensor, " J"]:
+        """The chance that two different examples differ at a place: the variance of its one-hot code."""
+        share = self.table.double() / self.n
+        return (1 - share.square().sum(1)).clamp(min=0) * self.n / max(1, self.n - 1)
+
+    @property
+    def perplexities(self) -> Float[Tensor, " J"]:
+        """The perplexity of each place alone."""
+        return _entropy(self.table).exp()
+
+
+def _entropy(table: Int[Tensor, "*rest K"]) -> Float[Tensor, "*rest"]:
+    """Of counts in the last dimension, in nats."""
+    share = table.double() / table.sum(-1, keepdim=True)
+    return -torch.xlogy(share, share).sum(-1)
+
+
+def count_codes(model: Model, batches: Batches) -> CodeCounts:
+    """Count the codes of all of the data.
+
+    Errors:
+        ValueError: q(z|x) is not a point on codes.
+    """
+    counts = CodeCounts()
+    with evaluating(model):
+        for _, x in blocks(batches):
+            codes = point(q := model.posterior(x))
+            if codes is None:
+                raise ValueError(f"codebook: q(z|x) is a {type(q).__name__}, wanted a point on codes (buttress.point)")
+            counts.add(codes.reshape(len(x), -1))
+    return counts
+
+
+def codebook(model: Model, batches: Batches, counts: CodeCounts | None = None) -> dict[str, Estimate]:
+    """Usage and perplexity of the codebook, all places together.
+
+    Args:
+        model: Keeps the protocol, with a q that is a point on codes.
+        batches: Held-out data, all of which is used.
+        counts: Of these data, where they have been counted already.
+
+    Returns:
+        ``code_perplexity`` and ``codes_used``; their ceilings are K, if that is known.
+    """
+    counts = count_codes(model, batches) if counts is None else counts
+    k = classes(model)
+    return {"code_perplexity": _perplexity(model, batches, counts, k), "codes_used": _used(counts, k)}
+
+
+def code_perplexity(model: Model, batches: Batches) -> Estimate:
+    """exp(H) of the codes of all places, see :func:`codebook`."""
+    return codebook(model, batches)["code_perplexity"]
+
+
+def codes_used(model: Model, batches: Batches) -> Estimate:
+    """How many of the K codes are taken at all, see :func:`codebook`."""
+    return codebook(model, batches)["codes_used"]
+
+
+def _perplexity(model: Model, batches: Batches, counts: CodeCounts, k: int | None) -> Estimate:
+    """With the standard error over examples: the places of one example are no independent draws."""
+    total = counts.table.sum(0)
+    surprise = -(total.double() / total.sum()).log()
+    of_examples = Moments()
+    with evaluating(model):
+        for _, x in blocks(batches):
+            codes = point(model.posterior(x))
+            assert codes is not None
+            of_examples.add(surprise[codes.reshape(len(x), -1).cpu().long()].mean(1, keepdim=True))
+    value = math.exp(_entropy(total).item())
+    note = f"not nats; {len(counts.table)} places together{_alone(counts)}"
+    return Estimate(
+        value, value * of_examples.error.item(), counts.n, "counting", None if k is None else float(k), note
+    )
+
+
+def _alone(counts: CodeCounts) -> str:
+    if len(counts.table) < 2:
+        return ""
+    each = counts.perplexities
+    return f", each alone {each.min():.3g} to {each.max():.3g}"
+
+
+def _used(counts: CodeCounts, k: int | None) -> Estimate:
+    total = counts.table.sum(0)
+    used, tokens = int((total > 0).sum()), int(total.sum())
+    if k is None:
+        return Estimate(float(used), None, counts.n, "counting", note=f"codes, in {tokens} tokens")
+    few = f"; {tokens} tokens can show no more than {tokens} codes" if tokens < k else ""
+    note = f"codes, of {k}, in {tokens} tokens; {k - used} never taken (dead){few}"
+    return Estimate(float(used), None, counts.n, "counting", float(k), note)
