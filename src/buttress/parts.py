@@ -440,3 +440,18 @@ class Algorithm(Part):
     @abstractmethod
     def build(self, model: nn.Module, objective: Objective, training: Any) -> AlgorithmModule:
         """The algorithm at work on ``model`` (a LatentVariableModel) with the settings of a ``recipe.Training``."""
+
+    def asked(self, model: Any, objective: Objective, step: int, seed: int) -> Any:
+        """The model with the q(z|x) that this algorithm trains it for, which is what evidence should measure.
+
+        Args:
+            model: A LatentVariableModel whose weights stand still while it is asked.
+            objective: What was minimised, up to and including step ``step``.
+            step: Counted from 0.
+            seed: Of any noise in finding q.
+
+        Returns:
+            A model that keeps the protocol of the diagnostics. Where it is not ``model`` itself, ``inference_in_words``
+            says how q is found, and ``amortised`` is the model whose own q is worth measuring beside it, or None.
+        """
+        return model

@@ -50,11 +50,23 @@ class Descent:
         Errors:
             NonFinite: The loss or a gradient is not finite; nothing was moved.
         """
+        terms = self._terms(x)
+        return self.follow(step, terms, self.loss(terms, step.number), *optimizers)
+
+    def loss(self, terms: Terms, number: int) -> Float[Tensor, ""]:
+        """L at a step."""
+        return self.objective(terms, number) + sum(value.mean() for value in terms.latent.penalty.values())
+
+    def follow(
+        self, step: Step, terms: Terms, loss: Float[Tensor, ""], *optimizers: Optimizer
+    ) -> dict[str, float | Tensor]:
+        """Descend along the gradient of ``loss``, which was computed from ``terms``; what a call does once it has both.
+
+        Errors:
+            NonFinite: The loss or a gradient is not finite; nothing was moved.
+        """
         for parameter in self.parameters:
             parameter.grad = None
-        terms = self._terms(x)
-        penalties = {name: value.mean() for name, value in terms.latent.penalty.items()}
-        loss = self.objective(terms, step.number) + sum(penalties.values())
         step.backward(loss)
         self._tame(step.number, terms, loss)
         for optimizer in optimizers:
@@ -64,7 +76,7 @@ class Descent:
             "loss": loss.detach(),
             "distortion": terms.distortion.detach().mean(),
             "rate": terms.latent.rate.detach().mean(0),
-            **{name: value.detach() for name, value in penalties.items()},
+            **{name: value.detach().mean() for name, value in terms.latent.penalty.items()},
         }
 
     def _terms(self, x: Tensor) -> Terms:

@@ -19,7 +19,7 @@ from buttress.parts import Posterior, PosteriorModule
 from buttress.randomness import draw
 from buttress.records import Latent
 
-__all__ = ["Gaussian"]
+__all__ = ["Gaussian", "GaussianModule", "bounded", "latent_at"]
 
 
 @dataclass(frozen=True)
@@ -86,14 +86,18 @@ class GaussianModule(PosteriorModule):
     def latent(self, h: Float[Tensor, "B *places F"], prior: Distribution, samples: int = 1) -> Latent:
         """See :class:`buttress.parts.PosteriorModule`."""
         q = self.normal(h)
-        noise = draw(torch.randn, (samples, *q.loc.shape), batch_dim=1).to(q.loc)
-        z = q.loc + q.scale * noise
-        if isinstance(prior, Independent) and isinstance(prior.base_dist, Normal):
-            p = prior.base_dist
-            ratio, kl = q.log_prob(z) - p.log_prob(z), kl_divergence(q, p.expand(q.batch_shape))
-            return Latent(z, ratio.flatten(2), kl.flatten(1))
-        total = q.log_prob(z).flatten(2).sum(-1) - prior.log_prob(z)
-        return Latent(z, total[..., None])
+        return latent_at(q, prior, draw(torch.randn, (samples, *q.loc.shape), batch_dim=1))
+
+
+def latent_at(q: Normal, prior: Distribution, noise: Float[Tensor, "S B *event"]) -> Latent:
+    """What q, with batch shape (B, *event), says at z = mu + sigma epsilon."""
+    z = q.loc + q.scale * noise.to(q.loc)
+    if isinstance(prior, Independent) and isinstance(prior.base_dist, Normal):
+        p = prior.base_dist
+        ratio, kl = q.log_prob(z) - p.log_prob(z), kl_divergence(q, p.expand(q.batch_shape))
+        return Latent(z, ratio.flatten(2), kl.flatten(1))
+    total = q.log_prob(z).flatten(2).sum(-1) - prior.log_prob(z)
+    return Latent(z, total[..., None])
 
 
 def bounded(raw: Tensor, low: float, high: float) -> Tensor:

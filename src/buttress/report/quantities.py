@@ -103,6 +103,16 @@ QUANTITIES: dict[str, Quantity] = {
         "How much of the amortisation gap the decoder gains in distortion: whether it would use z if q told it.",
     ),
     "refined_rate": Quantity("Rate after refining", "The rate of the q(z|x) that were optimised for each example."),
+    "elbo_amortised": Quantity(
+        "−ELBO of the encoder's q",
+        "The −ELBO with q(z|x) as the encoder gives it, where the other numbers are measured with a q(z|x) that was "
+        "refined for each example, as in training.",
+        sign=-1,
+        better="lower",
+    ),
+    "rate_amortised": Quantity(
+        "Rate of the encoder's q", "The rate of q(z|x) as the encoder gives it, before it was refined."
+    ),
     "effective_beta": Quantity(
         "Effective β",
         "What the noise of q(z|x) costs the decoder, against what a q in balance would pay. 1 for a plain ELBO; "

@@ -184,7 +184,9 @@ class Engine(LightningModule):
             training = self.recipe.training
             examples = HeldOut(self.splits.held_out, self.model.observe, training.seed, most=LOOK, device=self.device)
             with self.trainer.precision_plugin.val_step_context():
-                seen = look(self.model, examples, training.seed)
+                recipe, last = self.recipe, self.step_number - 1
+                asked = recipe.algorithm.asked(self.model, recipe.objective, last, training.seed)
+                seen = look(asked, examples, training.seed)
         seen = self.trainer.strategy.broadcast(seen)
         self.algorithm.after_validation(seen["mutual_information"])
         self._record("held_out", seen)

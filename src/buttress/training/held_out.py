@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -16,7 +17,6 @@ from torch import Tensor
 from buttress.diagnostics.active_units import active_units
 from buttress.diagnostics.evaluation import evaluating
 from buttress.diagnostics.mutual_information import mutual_information
-from buttress.model import LatentVariableModel
 from buttress.parts import Examples
 from buttress.randomness import seed_step
 
@@ -69,11 +69,12 @@ class HeldOut:
             return self.observe(raw)
 
 
-def look(model: LatentVariableModel, batches: HeldOut, seed: int) -> dict[str, float]:
+def look(model: Any, batches: HeldOut, seed: int) -> dict[str, float]:
     """The true bound (whatever the objective's beta) and its parts, the mutual information and the active groups.
 
     Args:
-        model: In any mode; it is looked at in eval mode and left as it was.
+        model: A LatentVariableModel, or what its algorithm gives to be asked in its place, in any mode; it is looked at
+            in eval mode and left as it was.
         batches: What to look at.
         seed: Of the noise.
 
@@ -96,7 +97,7 @@ def look(model: LatentVariableModel, batches: HeldOut, seed: int) -> dict[str, f
     }
 
 
-def _terms(model: LatentVariableModel, batches: HeldOut) -> tuple[float, Float[Tensor, " G"]]:
+def _terms(model: Any, batches: HeldOut) -> tuple[float, Float[Tensor, " G"]]:
     """Mean distortion and mean rate of each group."""
     count, distortion, rate = 0, 0.0, torch.zeros(len(model.groups), dtype=torch.float64)
     for number in range(len(batches)):

@@ -18,6 +18,7 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -31,6 +32,8 @@ from buttress.data.order import Order
 from buttress.data.support import check_support
 from buttress.diagnostics.diagnose import diagnose
 from buttress.diagnostics.evidence import Evidence
+from buttress.diagnostics.protocol import Batches
+from buttress.diagnostics.rate import bound
 from buttress.model import LatentVariableModel
 from buttress.parts import DataSpec, Splits
 from buttress.randomness import seed_step
@@ -42,6 +45,8 @@ from buttress.training.held_out import HeldOut
 from buttress.training.stop import Stop
 
 __all__ = ["Run", "train"]
+
+AMORTISED = "amortised: q(z|x) as the encoder gives it"
 
 
 def train(
@@ -201,14 +206,24 @@ class Run:
         """Observed held-out data in batches, the same whenever they are read."""
         return HeldOut(self.splits().held_out, self.model.observe, seed, most=most)
 
+    def asked(self, seed: int = 0) -> Any:
+        """The model with the q(z|x) that its algorithm trains it for; see :meth:`buttress.parts.Algorithm.asked`."""
+        return self.recipe.algorithm.asked(self.model, self.recipe.objective, self.recipe.training.steps - 1, seed)
+
     def diagnose(self, *, seed: int = 0, **settings: Any) -> Evidence:
         """Measure on held-out data whether z is used and why not; writes ``evidence.json``.
+
+        The q(z|x) measured is the one that the algorithm trains the model for; ``settings["inference"]`` says which.
+        Where it is not the encoder's own, ``elbo_amortised`` and ``rate_amortised`` are what the encoder's gives.
 
         Args:
             seed: Of all draws.
             settings: Further settings of :func:`buttress.diagnostics.diagnose.diagnose`.
         """
-        evidence = diagnose(self.model, self.held_out(seed), kind=self.spec.kind, seed=seed, **settings)
+        asked, batches = self.asked(seed), self.held_out(seed)
+        evidence = with_inference(
+            diagnose(asked, batches, kind=self.spec.kind, seed=seed, **settings), self.model, asked, batches
+        )
         checkpoint.write_text(self.folder / files.EVIDENCE, evidence.to_json() + "\n")
         return evidence
 
@@ -220,7 +235,8 @@ class Run:
     def reconstruct(self, raw: Tensor, seed: int = 0) -> Tensor:
         """Stored examples -> z ~ q(z|x) -> x ~ p(x|z)."""
         with self._draws(seed), torch.no_grad():
-            return self.model.reconstruct(self.model.observe(raw))
+            z = self.asked(seed).posterior(self.model.observe(raw)).sample()
+            return self.model.decode(z).sample()
 
     def interpolate(self, raw_a: Tensor, raw_b: Tensor, steps: int = 8, seed: int = 0) -> Tensor:
         """Examples on the way from each of B examples to another, shape (steps, B, ...).
@@ -240,7 +256,8 @@ class Run:
                 "beginnings, and at least 2 steps"
             )
         with self._draws(seed), torch.no_grad():
-            a, b = (self.model.posterior(self.model.observe(raw)).sample() for raw in (raw_a, raw_b))
+            model = self.asked(seed)
+            a, b = (model.posterior(self.model.observe(raw)).sample() for raw in (raw_a, raw_b))
             points = between(a, b, torch.linspace(0, 1, steps)).flatten(0, 1)
             return self.model.decode(points).sample().unflatten(0, (steps, len(a)))
 
@@ -255,6 +272,19 @@ def between(a: Tensor, b: Tensor, weight: Tensor) -> Tensor:
         return torch.lerp(a[None], b[None], weight)
     order = torch.randperm(a[0].numel()).reshape(a.shape[1:]) / a[0].numel()
     return torch.where(order < weight, b, a)
+
+
+def with_inference(evidence: Evidence, model: LatentVariableModel, asked: Any, batches: Batches) -> Evidence:
+    """The evidence that ``asked`` gave, which says how its q was found, and how the model's own q fares beside it."""
+    if asked is model:
+        return replace(evidence, settings={**evidence.settings, "inference": AMORTISED})
+    estimates = dict(evidence.estimates)
+    if asked.amortised is not None:
+        own = bound(asked.amortised, batches, samples=evidence.settings["samples"], seed=evidence.settings["seed"])
+        estimates |= {"elbo_amortised": own.elbo, "rate_amortised": own.rate}
+    return replace(
+        evidence, estimates=estimates, settings={**evidence.settings, "inference": asked.inference_in_words}
+    )
 
 
 class _Seeded:
