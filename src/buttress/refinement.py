@@ -4,9 +4,9 @@ $$ f(\lambda) = -\mathbb{E}_{q_\lambda} \log p(x|z) + \beta\, \mathrm{KL}(q_\lam
    \lambda = (\mu, \log \sigma) $$
 $$ v_{k+1} = \gamma v_k - c(\nabla_\lambda f(\lambda_k; \epsilon_k)), \qquad \lambda_{k+1} = \lambda_k + a\, v_{k+1} $$
 
-with $v_0 = 0$, noise $\epsilon_k$ that is given, and $c$ the clip of an example's gradient. Everything is per example and
-in nats, so a step does not depend on the batch an example is in. $\lambda$, $v$ and the KL stay in float32 or better
-whatever the precision of the networks.
+with $v_0 = 0$, noise $\epsilon_k$ that is given, and $c$ the clip of an example's gradient. Everything is per example
+and in nats, so a step does not depend on the batch an example is in. $\lambda$, $v$ and the KL stay in float32 or
+better whatever the precision of the networks.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ from typing import Any
 
 from buttress.algorithms.aggressive import Aggressive
 from buttress.algorithms.joint import Joint
+from buttress.algorithms.semi_amortized import SemiAmortized, Variant
 from buttress.data.linear_gaussian import LinearGaussian
 from buttress.data.sentences import Sentences
 from buttress.decoders.mlp import Mlp as Decoder
@@ -59,6 +60,12 @@ def dispersed(**training: Any) -> Recipe:
     """The first one, with features that are pushed apart more than anything else counts."""
     recipe = joint(**training)
     return replace(recipe, encoder=replace(recipe.encoder, cosine=50.0))
+
+
+def semi_amortized(variant: Variant = "sa", **training: Any) -> Recipe:
+    """The annealed VAE with q refined for each example, far enough to matter."""
+    settings = {"learning_rate": 0.02, **training}
+    return replace(joint(**settings), algorithm=SemiAmortized(refine_steps=3, refine_rate=0.1, variant=variant))
 
 
 def sentences(path: Path, **training: Any) -> Recipe:

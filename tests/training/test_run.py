@@ -307,11 +307,16 @@ MOMENTS = {
         (DESCENT, 60, True),
         (DESCENT, 62, True),  # the phase is over
     ],
+    "semi_amortized": [
+        ("buttress.algorithms._descent:Descent.follow", 3, True),
+        ("buttress.diagnostics.refined:Refined.posterior", 1, True),  # in a look at held-out data
+        ("buttress.algorithms._descent:Descent.follow", 9, True),
+    ],
 }
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["joint", "aggressive"])
+@pytest.mark.parametrize("kind", ["joint", "aggressive", "semi_amortized"])
 def test_kill_9_at_any_moment_changes_nothing(kind, tmp_path):
     recipe = getattr(small, kind)()
     whole = train(recipe, tmp_path / "whole", progress=False)

@@ -32,6 +32,14 @@ def test_two_processes_equal_one(tmp_path, recipe):
         assert_close([*map(number, a.split(","))], [*map(number, b.split(","))])
 
 
+@pytest.mark.parametrize("variant", ["sa", "svi"])
+def test_two_processes_refine_as_one(tmp_path, variant):
+    recipe = small.semi_amortized(variant)
+    train(recipe, tmp_path / "one", progress=False)
+    train(recipe, tmp_path / "two", progress=False, devices=2)
+    assert_close(*(checkpoint.load(tmp_path / name / "state.safetensors") for name in ("one", "two")))
+
+
 def number(cell):
     try:
         return float(cell)

@@ -16,21 +16,22 @@ is four more. So K inner steps cost 2 K passes beside the 3 of plain training ("
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.distributions import Normal
 
+from buttress.algorithms._descent import Descent, NonFinite, make_optimizer
 from buttress.diagnostics.families import normal
 from buttress.diagnostics.refined import Refined
+from buttress.model import with_penalty
 from buttress.parts import Algorithm, AlgorithmModule, Objective, Schedule, Step
 from buttress.posteriors.gaussian import GaussianModule
 from buttress.randomness import draw
 from buttress.records import Terms
 from buttress.refinement import Refinement, standard, terms_at, twice_differentiable
-from buttress.training.descent import Descent, NonFinite, make_optimizer
 
 __all__ = ["SemiAmortized", "SemiAmortizedModule", "Variant"]
 
@@ -51,6 +52,8 @@ class SemiAmortized(Algorithm):
     floor under the rate, or several samples in a logarithm, are the final loss's alone. ``training.compile`` does not
     reach it: what torch.compile makes has no second derivative. It needs a gaussian posterior.
 
+    Penalties on the encoder's features are added as they are; "svi" has none.
+
     With "svi" the encoder's gradient is exactly zero, in every process, so that adam, adamax and sgd leave it as it is
     (adamw's decay shrinks it, which changes nothing); samples and evidence never ask it.
 
@@ -58,8 +61,8 @@ class SemiAmortized(Algorithm):
 
     Args:
         refine_steps: K. With 0, "sa" is joint training. The paper has 20.
-        refine_rate: a, for each example's own gradient in nats. The paper's f is the mean over a batch of B, so that its
-            rate of 1 is 1/B here: 1/32 for its sentences, 1/50 for its images.
+        refine_rate: a, for each example's own gradient in nats. The paper's f is the mean over a batch of B, so that
+            its rate of 1 is 1/B here: 1/32 for its sentences, 1/50 for its images.
         momentum: gamma.
         clip: Largest norm of one example's inner gradient; None for no clipping. The paper's 5, of a mean over B, binds
             where examples' norms are typically 5 sqrt(B).
@@ -81,7 +84,7 @@ class SemiAmortized(Algorithm):
 
     def __post_init__(self) -> None:
         """Refuse contradictions."""
-        if self.variant not in ("sa", "vae_svi", "svi"):
+        if self.variant not in get_args(Variant):
             raise ValueError(f"semi_amortized algorithm: variant is {self.variant!r}, wanted sa, vae_svi or svi")
         try:
             _ = self.refinement
@@ -132,14 +135,15 @@ class SemiAmortizedModule(AlgorithmModule):
 
     def terms(self, x: Tensor, number: int) -> tuple[Terms, Float[Tensor, ""]]:
         """The terms at lambda_K, and the scalar whose gradient the variant wants; its value is the loss at lambda_K."""
-        start, variant = self._start(x), self.part.variant
-        event = start.loc.shape
+        start, penalty = self._start(x)
+        variant, event = self.part.variant, start.loc.shape
         inner = draw(torch.randn, (self.part.refine_steps, 1, *event), batch_dim=2).to(start.loc)
         refined = self.part.refinement(self.model, x, start, inner, _beta(self.objective, number), variant == "sa")
         if variant != "sa":
             refined = _constant(refined)
         noise = draw(torch.randn, (self.objective.samples, *event), batch_dim=1).to(start.loc)
-        terms = terms_at(self.model, self.model.prior(), x, refined, noise)
+        plain = terms_at(self.model, self.model.prior(), x, refined, noise)
+        terms = Terms(plain.distortion, with_penalty(plain.latent, penalty))
         loss = self.descend.loss(terms, number)
         if variant == "vae_svi":
             loss = loss + self._encoders_own(x, start, noise, number)
@@ -147,24 +151,26 @@ class SemiAmortizedModule(AlgorithmModule):
             loss = loss + self._nothing()
         return terms, loss
 
-    def _start(self, x: Tensor) -> Normal:
-        """lambda_0."""
+    def _start(self, x: Tensor) -> tuple[Normal, dict[str, Tensor]]:
+        """lambda_0, and what the encoder's features cost."""
         if self.part.variant == "svi":
-            return standard(self.model.prior(), x)
-        start = normal(self.model.posterior(x))
+            return standard(self.model.prior(), x), {}
+        h = self.model.encode(x)
+        start = normal(self.model.inference(h))
         assert start is not None  # build has looked
-        return start
+        return start, self.model.encoder.penalty(h)
 
     def _encoders_own(self, x: Tensor, start: Normal, noise: Tensor, number: int) -> Float[Tensor, ""]:
         """Zero, with the gradient of the loss at lambda_0 for the encoder alone."""
         free = [start.loc.detach().requires_grad_(), start.scale.detach().requires_grad_()]
-        terms = terms_at(self.model, self.model.prior(), x, Normal(*free, validate_args=False), noise)
+        own = Normal(free[0], free[1], validate_args=False)
+        terms = terms_at(self.model, self.model.prior(), x, own, noise)
         slopes = torch.autograd.grad(self.descend.loss(terms, number), free)
-        pull = sum((s * p).sum() for s, p in zip(slopes, (start.loc, start.scale), strict=True))
+        pull = (slopes[0] * start.loc).sum() + (slopes[1] * start.scale).sum()
         return pull - pull.detach()
 
     def _nothing(self) -> Float[Tensor, ""]:
-        """Zero, with a gradient of zero for what nothing else reaches: processes wait for every parameter's gradient."""
+        """Zero, with a gradient of zero for what nothing else reaches: processes wait for that of every parameter."""
         idle = [*self.model.encoder.parameters(), *self.model.inference.parameters()]
         return torch.stack([0 * p.sum() for p in idle]).sum()
 

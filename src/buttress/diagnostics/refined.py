@@ -11,7 +11,7 @@ import hashlib
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from torch import Tensor
 from torch.distributions import Distribution, Independent, Normal
 
@@ -94,7 +94,7 @@ class Refined:
         marks = fingerprints(x)
         new = torch.tensor([i for i, mark in enumerate(marks.tolist()) if mark not in self.known], dtype=torch.long)
         with twice_differentiable(self.model):
-            for few in new.split(max(1, pairs_at_once(x) // 2)):
+            for few in new.split(max(1, pairs_at_once(x) // 2)) if len(new) else ():
                 found = self._refine(x[few.to(x.device)], marks[few])
                 self.known.update(zip(marks[few].tolist(), torch.stack([found.loc, found.scale], 1), strict=True))
         loc, scale = torch.stack([self.known[mark] for mark in marks.tolist()]).unbind(1)
@@ -105,10 +105,8 @@ class Refined:
         start = standard(self.prior(), x) if self.from_prior else normal(self.model.posterior(x))
         if start is None:
             raise ValueError("only a q that is a product of normals can be refined; ask the model itself instead")
-        shape = start.loc.shape[1:]
-        e = [noise(marks, 1, shape, self.seed, f"semi-amortised {k}") for k in range(self.refinement.steps)]
-        stacked: Float[Tensor, "K S B *event"] = torch.stack(e) if e else start.loc.new_zeros(0, 1, *start.loc.shape)
-        return self.refinement(self.model, x, start, stacked, self.beta)
+        e = noise(marks, self.refinement.steps, start.loc.shape[1:], self.seed, "semi-amortised")[:, None]
+        return self.refinement(self.model, x, start, e.to(start.loc), self.beta)
 
 
 def fingerprints(x: Tensor) -> Int[Tensor, " B"]:

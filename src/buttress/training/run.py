@@ -282,9 +282,7 @@ def with_inference(evidence: Evidence, model: LatentVariableModel, asked: Any, b
     if asked.amortised is not None:
         own = bound(asked.amortised, batches, samples=evidence.settings["samples"], seed=evidence.settings["seed"])
         estimates |= {"elbo_amortised": own.elbo, "rate_amortised": own.rate}
-    return replace(
-        evidence, estimates=estimates, settings={**evidence.settings, "inference": asked.inference_in_words}
-    )
+    return replace(evidence, estimates=estimates, settings={**evidence.settings, "inference": asked.inference_in_words})
 
 
 class _Seeded:
