@@ -39,8 +39,9 @@ class Refined:
         >>> from buttress.exact import LinearGaussian
         >>> lagging = LinearGaussian.random(dims=4, latents=1).lagging()
         >>> x, _ = lagging.model.sample(3)
-        >>> refined = Refined(lagging, Refinement(steps=200))
-        >>> torch.allclose(refined.posterior(x).mean, lagging.model.posterior(x).mean, atol=0.3)
+        >>> refined = Refined(lagging, Refinement(steps=20))
+        >>> nearer = refined.posterior(x).mean - lagging.model.posterior(x).mean
+        >>> bool(nearer.norm() < (lagging.posterior(x).mean - lagging.model.posterior(x).mean).norm())
         True
     """
 
