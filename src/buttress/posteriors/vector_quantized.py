@@ -1,0 +1,256 @@
+r"""q(z|x) = one point: z = the index of the codeword nearest to what the encoder says, at each place and slot.
+
+$$ c = \arg\min_k \lVert z_e - e_k \rVert^2, \qquad z_q = e_c, \qquad
+   \frac{\partial z_q}{\partial z_e} := 1, \qquad \mathrm{KL} = -\log p(c) $$
+
+Two terms hold encoder and codebook together, sg being "no gradient". With ``ema`` moving averages take the place of
+the second, gamma the ``decay``, n_k how many vectors of a step have codeword k and s_k their sum:
+
+$$ \beta \lVert z_e - \mathrm{sg}(e_c) \rVert^2, \quad \lVert \mathrm{sg}(z_e) - e_c \rVert^2
+   \qquad\text{or}\qquad N_k \leftarrow \gamma N_k + (1 - \gamma) n_k, \quad
+   e_k \leftarrow e_k + \frac{1 - \gamma}{N_k} (s_k - n_k e_k) $$
+
+That is the average m_k / N_k with m_k <- gamma m_k + (1 - gamma) s_k, written without m_k: a codeword that nobody uses
+stays exactly where it is, and needs no smoothed counts to divide by.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import torch
+import torch.distributed as dist
+from jaxtyping import Float, Int, Shaped
+from torch import Tensor, nn
+from torch.distributions import Distribution, Independent
+
+from buttress.layers import full
+from buttress.parts import Posterior, PosteriorModule, Space
+from buttress.point import Point
+from buttress.posteriors._quantize import nearest, straight_through, tally
+from buttress.records import Latent
+
+__all__ = ["VectorQuantized"]
+
+
+@dataclass(frozen=True)
+class VectorQuantized(Posterior):
+    """One of K codewords at each place where the encoder gives features, or several.
+
+    The penalty ``commitment`` (and ``codebook``, where it is learned by gradient) is a sum over the D numbers of a
+    codeword and over all places and slots, per example, as the distortion is a sum over pixels or words; libraries that
+    take the mean over D divide beta by D. What a penalty of 1 weighs depends on the scale of z_e, which is free.
+
+    Codewords start as outputs of the encoder on the first batch. One that no example of ``revive`` steps has used
+    becomes an output of the encoder on the batch of that step, with the count of an average codeword.
+
+    Source: van den Oord, Vinyals and Kavukcuoglu, Neural Discrete Representation Learning, 2017, its appendix for
+    moving averages. Deviations: data-dependent start and revival; counts are not smoothed (see above).
+
+    Args:
+        codes: Number K of codewords.
+        dim: Numbers D in a codeword.
+        slots: Codes at each place; where the encoder gives one h for all of x, codes of the whole example.
+        shared: Whether all slots choose from one codebook instead of one each. Places always share theirs.
+        learning: How codewords move: "ema", moving averages of the vectors that chose them, or "gradient".
+        decay: gamma of the moving averages.
+        commitment: beta, weight of the pull of the encoder towards its codewords.
+        revive: Steps without use after which a codeword starts anew.
+
+    Errors:
+        ValueError: A size below 1 (below 2 codes), a decay outside (0, 1), or a negative weight.
+
+    Example:
+        >>> posterior = VectorQuantized(codes=8, dim=4, slots=2).build(features=5, places=(3, 3))
+        >>> q = posterior(torch.randn(7, 3, 3, 5))
+        >>> q.batch_shape, q.event_shape, posterior.embed(q.sample()).shape
+        (torch.Size([7]), torch.Size([3, 3, 2]), torch.Size([7, 3, 3, 8]))
+    """
+
+    discrete: ClassVar[bool] = True
+
+    codes: int = 512
+    dim: int = 64
+    slots: int = 1
+    shared: bool = False
+    learning: Literal["ema", "gradient"] = "ema"
+    decay: float = 0.99
+    commitment: float = 0.25
+    revive: int = 100
+
+    def __post_init__(self) -> None:
+        """Refuse contradictions."""
+        for name, least in {"codes": 2, "dim": 1, "slots": 1, "revive": 1, "commitment": 0}.items():
+            if not getattr(self, name) >= least:
+                raise ValueError(
+                    f"vector_quantized posterior: {name} is {getattr(self, name)}, wanted at least {least}"
+                )
+        if not 0 < self.decay < 1:
+            raise ValueError(
+                f"vector_quantized posterior: decay is {self.decay}, wanted a number between 0 and 1, such as 0.99"
+            )
+
+    @classmethod
+    def tiny(cls) -> tuple[VectorQuantized, ...]:
+        """See :class:`buttress.parts.Part`."""
+        small = cls(codes=3, dim=2, slots=2)
+        return (small, small.replace(shared=True), small.replace(slots=1, learning="gradient"))
+
+    def build(self, features: int, places: tuple[int, ...] = ()) -> VectorQuantizedModule:
+        """See :class:`buttress.parts.Posterior`."""
+        return VectorQuantizedModule(self, features, places)
+
+
+NEVER = -1
+"""In ``idle``: this codeword has not yet been an output of the encoder."""
+
+
+class VectorQuantizedModule(PosteriorModule):
+    """The module of :class:`VectorQuantized`.
+
+    ``codebook`` (V, K, D) holds V codebooks, one for all slots or one for each; ``counts`` (V, K) the N_k; ``idle``
+    (V, K) the steps since a codeword was last used, or ``NEVER``.
+    """
+
+    codebook: Tensor
+    counts: Tensor
+    idle: Tensor
+
+    def __init__(self, part: VectorQuantized, features: int, places: tuple[int, ...]) -> None:
+        super().__init__()
+        self.part = part
+        self.z_shape = (*places, part.slots * part.dim)
+        shape = (*places, part.slots)
+        self.groups = tuple("z" + "_".join(map(str, at)) for at in itertools.product(*map(range, shape)))
+        self.codes_shape = shape
+        self.linear = nn.Linear(features, part.slots * part.dim)
+        books = (1 if part.shared else part.slots, part.codes)
+        codebook = 0.1 * torch.randn(*books, part.dim)  # for the first step only, see after_step
+        if part.learning == "gradient":
+            self.codebook = nn.Parameter(codebook)
+        else:
+            self.register_buffer("codebook", codebook)
+        self.register_buffer("counts", torch.zeros(books))
+        self.register_buffer("idle", torch.full(books, NEVER))
+        self.seen: tuple[Tensor, Tensor] | None = None
+
+    @property
+    def space(self) -> Space:
+        """See :class:`buttress.parts.PosteriorModule`."""
+        return Space(self.codes_shape, classes=self.part.codes)
+
+    def embed(self, value: Shaped[Tensor, "*rest"]) -> Float[Tensor, "*rest2"]:
+        """See :class:`buttress.parts.PosteriorModule`."""
+        if len(self.codebook) == 1:
+            return nn.functional.embedding(value, self.codebook[0]).flatten(-2)
+        return self.codebook[torch.arange(self.part.slots, device=value.device), value].flatten(-2)
+
+    def forward(self, h: Float[Tensor, "B *places F"]) -> Distribution:
+        """See :class:`buttress.parts.PosteriorModule`."""
+        return Independent(Point(self.choose(self.vectors(h))), len(self.codes_shape))
+
+    def latent(self, h: Float[Tensor, "B *places F"], prior: Distribution, samples: int = 1) -> Latent:
+        """See :class:`buttress.parts.PosteriorModule`. The samples, being of a point, are copies."""
+        z = self.vectors(h)
+        codes = self.choose(z)
+        if self.training and z.requires_grad:
+            self.seen = (z.detach(), codes)
+        z, q = z.flatten(-2), self.embed(codes)
+        distance = (z - q.detach()).square().flatten(1).sum(1)
+        penalty = {"commitment": self.part.commitment * distance}
+        if self.part.learning == "gradient":
+            penalty["codebook"] = (z.detach() - q).square().flatten(1).sum(1)
+        rate = cost(prior, codes)
+        return Latent(
+            straight_through(z, q.detach()).expand(samples, *z.shape),
+            rate.expand(samples, *rate.shape),
+            rate,
+            codes.flatten(1).expand(samples, len(codes), -1),
+            {name: value.expand(samples, -1) for name, value in penalty.items()},
+        )
+
+    def vectors(self, h: Float[Tensor, "B *places F"]) -> Float[Tensor, "B *places slots D"]:
+        """z_e, in float32 at least, whatever the precision around it: codes that flicker with rounding are no codes."""
+        with torch.autocast(h.device.type, enabled=False):
+            return self.linear(full(h)).unflatten(-1, (self.part.slots, self.part.dim))
+
+    def choose(self, z: Float[Tensor, "B *places slots D"]) -> Int[Tensor, "B *places slots"]:
+        """The codes of vectors."""
+        found = [nearest(rows, book) for rows, book in zip(self._by_book(z, 1), self.codebook.detach(), strict=True)]
+        if len(found) == 1:
+            return found[0].view(z.shape[:-1])
+        return torch.stack(found, -1).view(z.shape[:-1])
+
+    def _by_book(self, values: Tensor, event: int) -> list[Tensor]:
+        """(B, *places, slots, *event) for each codebook, (N, *event), in the order of the examples."""
+        parts = [values] if len(self.codebook) == 1 else values.unbind(-1 - event)
+        return [part.flatten(0, -1 - event) for part in parts]
+
+    @torch.no_grad()
+    def after_step(self) -> None:
+        """See :class:`buttress.parts.PosteriorModule`: count what the step's last batch chose, over all processes."""
+        if self.seen is None:
+            return
+        (z, codes), self.seen = self.seen, None
+        for at, (rows, chosen) in enumerate(zip(self._by_book(z, 1), self._by_book(codes, 0), strict=True)):
+            count, total = (_over_processes(v) for v in tally(rows, chosen, self.part.codes))
+            if self.part.learning == "ema":
+                self._average(at, count, total)
+            self._revive(at, count > 0, rows)
+
+    def _average(self, at: int, count: Float[Tensor, " K"], total: Float[Tensor, "K D"]) -> None:
+        """One step of the moving averages of codebook ``at``."""
+        weight = 1 - self.part.decay
+        self.counts[at].lerp_(count, weight)
+        rate = torch.where(count > 0, weight / self.counts[at], 0)[:, None]
+        self.codebook[at] += rate * (total - count[:, None] * self.codebook[at])
+
+    def _revive(self, at: int, used: Tensor, rows: Float[Tensor, "N D"]) -> None:
+        """Give the codewords of codebook ``at`` that are dead, or not yet alive, random vectors of the batch."""
+        idle = self.idle[at]
+        idle.copy_(torch.where(idle == NEVER, NEVER, torch.where(used, 0, idle + 1)))
+        dead = ((idle == NEVER) | (idle >= self.part.revive)).nonzero()[:, 0]
+        if len(dead):
+            everywhere = len(rows) * _world()
+            dead = dead[:everywhere]
+            self.codebook[at, dead] = _random_rows(rows, len(dead))
+            self.counts[at, dead] = everywhere / self.part.codes
+            idle[dead] = 0
+
+
+def cost(prior: Distribution, codes: Int[Tensor, "B *event"]) -> Float[Tensor, "B G"]:
+    """-log p(code) of every code, in nats, under a product or, given the codes before it, an autoregressive prior."""
+    if isinstance(prior, Independent):
+        return -prior.base_dist.log_prob(codes).flatten(1)
+    by_group: Any = getattr(prior, "log_prob_by_group", None)
+    if by_group is None:
+        raise ValueError(
+            f"vector_quantized posterior: the prior is a {type(prior).__name__}, wanted independent codes or a "
+            "distribution with log_prob_by_group; try the uniform prior"
+        )
+    return -by_group(codes).flatten(1)
+
+
+def _world() -> int:
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+def _over_processes(value: Tensor) -> Tensor:
+    """The sum over all processes."""
+    if _world() > 1:
+        dist.all_reduce(value)
+    return value
+
+
+def _random_rows(rows: Float[Tensor, "N D"], count: int) -> Float[Tensor, "count D"]:
+    """Different rows of the batch of all processes, the same in each: their random states are equal in a step."""
+    picks = torch.randperm(len(rows) * _world())[:count].to(rows.device)
+    if _world() == 1:
+        return rows[picks]
+    here = picks - dist.get_rank() * len(rows)
+    mine = (here >= 0) & (here < len(rows))
+    chosen = rows.new_zeros(count, rows.shape[1])
+    chosen[mine] = rows[here[mine]]
+    return _over_processes(chosen)
