@@ -10,8 +10,9 @@ if nothing were refined. "svi" has no encoder: lambda_0 is the prior, theta gets
 A step costs, in passes through the decoder as long as its forward pass (plain training: one forward, two backward):
 an inner step one forward and one backward, since only z needs a slope; "sa" then also goes backward through both, which
 is four more. So K inner steps cost 2 K passes beside the 3 of plain training ("vae_svi" 2 more, "svi" none more), or
-6 K with "sa": 21 times a plain step at K = 10, in a decoder that dominates. Multiplications counted at K = 10: 63 passes
-("sa"), 25 ("vae_svi"), 23 ("svi") with a perceptron; 58, 23, 21 with a PixelCNN. "sa" keeps the graphs of all K steps.
+6 K with "sa": 21 times a plain step at K = 10, in a decoder that dominates. Multiplications counted at K = 10: 63
+passes ("sa"), 25 ("vae_svi"), 23 ("svi") with a perceptron; 58, 23, 21 with a PixelCNN. "sa" keeps the graphs of all K
+steps.
 """
 
 from __future__ import annotations
