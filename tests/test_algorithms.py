@@ -14,7 +14,7 @@ from buttress.algorithms.aggressive import Aggressive
 from buttress.algorithms.joint import Joint
 from buttress.catalogue import names, part
 from buttress.objectives.elbo import ELBO
-from buttress.parts import Step
+from buttress.parts import Space, Step
 from buttress.recipe import Training
 from buttress.records import Latent, Terms
 
@@ -35,6 +35,7 @@ class Model(nn.Module):
         super().__init__()
         self.spec, self.penalty = Spec(kind), penalty
         self.encoder, self.inference, self.decoder = nn.Linear(1, 1, bias=False), nn.Identity(), nn.Linear(1, 1, False)
+        self.prior, self.inference.space = nn.Identity(), Space((1,))
         for module in (self.encoder, self.decoder):
             nn.init.constant_(module.weight, 0.5)
 
@@ -138,7 +139,7 @@ def test_the_phase_ends_when_mutual_information_fails_to_improve(patience, heard
     algorithm = Aggressive(patience=patience).build(Model(), ELBO(), SETTINGS)
     seen = []
     for value in heard:
-        algorithm.after_validation(value)
+        algorithm.after_validation({"mutual_information": value, "rate": value}, last=False)
         seen.append(algorithm.active)
     assert seen == [True] * lasts + [False] * (len(heard) - lasts)
 
@@ -149,10 +150,15 @@ def test_a_restored_algorithm_goes_on_as_if_nothing_had_happened(name, optimizer
     settings = replace(SETTINGS, optimizer=optimizer)
     kind = part("algorithms", name).tiny()[0]
     model = Model()
-    algorithm = kind.build(model, ELBO(), settings)
+    try:
+        algorithm = kind.build(model, ELBO(), settings)
+    except ValueError as refusal:
+        if name not in str(refusal):
+            raise
+        pytest.skip(f"does not fit, and says so: {refusal}")
     for number, value in enumerate((0.3, 0.2, 0.1)):
         algorithm.step(step(number))
-        algorithm.after_validation(value)
+        algorithm.after_validation({"mutual_information": value, "rate": value}, last=False)
     twin = Model()
     twin.load_state_dict(model.state_dict())
     restored = kind.build(twin, ELBO(), settings)

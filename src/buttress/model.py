@@ -105,17 +105,17 @@ class LatentVariableModel(nn.Module):
         """p(x|z) for values of the latent variable (*batch, *event): batch shape ``batch``."""
         return self.decoder(self.inference.embed(z))
 
-    def forward(self, x: Tensor, samples: int = 1) -> Terms:
-        """The terms of a batch, with ``samples`` samples of z per example."""
+    def forward(self, x: Tensor, samples: int = 1, prior: Distribution | None = None) -> Terms:
+        """The terms of a batch, with ``samples`` samples of z per example; under another ``prior`` if one is given."""
         h = self.encode(x)
-        latent = self.inference.latent(h, self.prior(), samples)
+        latent = self.inference.latent(h, self.prior() if prior is None else prior, samples)
         distortion = -full(self.decoder(latent.z).log_prob(x))
         return Terms(distortion, with_penalty(latent, self.encoder.penalty(h)))  # last: processes may wait in it
 
     @torch.no_grad()
-    def sample(self, count: int) -> Tensor:
-        """``count`` examples: z from the prior, x from the decoder."""
-        return self.decode(self.prior().sample((count,))).sample()
+    def sample(self, count: int, prior: Distribution | None = None) -> Tensor:
+        """``count`` examples: z from the prior (or from another that is given), x from the decoder."""
+        return self.decode((self.prior() if prior is None else prior).sample((count,))).sample()
 
     @torch.no_grad()
     def reconstruct(self, x: Tensor) -> Tensor:

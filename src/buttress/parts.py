@@ -11,7 +11,7 @@ Shapes: an example ``x`` is always one tensor. Images are (B, C, H, W), sentence
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self
 
@@ -422,8 +422,22 @@ class AlgorithmModule(ABC):
         same names at every step.
         """
 
-    def after_validation(self, mutual_information: float) -> None:  # noqa: B027 - most algorithms have no phases
-        """Hear I_q(x; z) on held-out data, in nats; called every ``Training.validate_every`` steps."""
+    @property
+    def settled(self) -> bool:
+        """Whether it is already in the phase that the run ends with; before, nobody loses patience."""
+        return True
+
+    def after_validation(self, seen: Mapping[str, float], last: bool) -> bool:
+        """Hear what was seen on held-out data, every ``Training.validate_every`` steps and at the end.
+
+        Args:
+            seen: ``elbo``, ``distortion``, ``rate``, ``mutual_information`` and more, in nats per example.
+            last: Whether the run ends here.
+
+        Returns:
+            Whether parameters were moved, so that one has to look again.
+        """
+        return False
 
     @abstractmethod
     def state_dict(self) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -17,7 +17,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.optim import SGD, Adam, Adamax, AdamW, Optimizer
 
-from buttress.parts import Objective, Step
+from buttress.parts import Objective, PriorModule, Step
 from buttress.recipe import Training
 from buttress.records import Terms
 
@@ -38,10 +38,13 @@ class Descent:
         model: A LatentVariableModel.
         objective: Terms -> scalar.
         training: Learning rate, clipping and optimiser.
+        prior: To take instead of the model's own; None for that.
     """
 
-    def __init__(self, model: nn.Module, objective: Objective, training: Training) -> None:
-        self.model, self.objective, self.clip = model, objective, training.clip
+    def __init__(
+        self, model: nn.Module, objective: Objective, training: Training, prior: PriorModule | None = None
+    ) -> None:
+        self.model, self.objective, self.clip, self.prior = model, objective, training.clip, prior
         self.parameters = list(model.parameters())
 
     def __call__(self, step: Step, x: Tensor, *optimizers: Optimizer) -> dict[str, float | Tensor]:
@@ -65,13 +68,7 @@ class Descent:
         Errors:
             NonFinite: The loss or a gradient is not finite; nothing was moved.
         """
-        for parameter in self.parameters:
-            parameter.grad = None
-        step.backward(loss)
-        self._tame(step.number, terms, loss)
-        for optimizer in optimizers:
-            optimizer.step()
-        torch.clear_autocast_cache()  # under bf16 it holds weights as they were before the move
+        self.along(step, loss, terms, *optimizers)
         return {
             "loss": loss.detach(),
             "distortion": terms.distortion.detach().mean(),
@@ -79,15 +76,30 @@ class Descent:
             **{name: value.detach().mean() for name, value in terms.latent.penalty.items()},
         }
 
+    def along(self, step: Step, loss: Float[Tensor, ""], terms: Terms | None, *optimizers: Optimizer) -> None:
+        """Move some of the optimisers along the gradient of a loss, and of nothing else.
+
+        Errors:
+            NonFinite: The loss or a gradient is not finite; nothing was moved.
+        """
+        for parameter in self.parameters:
+            parameter.grad = None
+        step.backward(loss)
+        self._tame(step.number, terms, loss)
+        for optimizer in optimizers:
+            optimizer.step()
+        torch.clear_autocast_cache()  # under bf16 it holds weights as they were before the move
+
     def _terms(self, x: Tensor) -> Terms:
+        prior = () if self.prior is None else (self.prior.to(x.device)(),)
         try:
-            return self.model(x, self.objective.samples)
+            return self.model(x, self.objective.samples, *prior)
         except ValueError as error:  # torch's distributions refuse NaN, but know no names
             if name := first_non_finite_output(self.model, x):
                 raise NonFinite(f"{name} became NaN or infinite") from error
             raise
 
-    def _tame(self, number: int, terms: Terms, loss: Float[Tensor, ""]) -> None:
+    def _tame(self, number: int, terms: Terms | None, loss: Float[Tensor, ""]) -> None:
         """Clip, and look whether all is finite: one norm serves both."""
         gradients = [p.grad for p in self.parameters if p.grad is not None]
         norm = torch.nn.utils.get_total_norm(gradients)
@@ -142,20 +154,22 @@ def _first_of_all(found: tuple[int, str]) -> str:
     return min(everywhere)[1]
 
 
-def first_non_finite(model: nn.Module, terms: Terms, loss: Tensor) -> tuple[int, str]:
+def first_non_finite(model: nn.Module, terms: Terms | None, loss: Tensor) -> tuple[int, str]:
     """The first tensor that is not finite in the order in which a step computes them: its place and its name."""
-    latent, groups = terms.latent, getattr(model, "groups", ())
-    rate = {f"the rate of group {name}": latent.rate[:, g] for g, name in enumerate(groups)}
-    penalty = {f"the penalty {name}": value for name, value in latent.penalty.items()}
     gradients = {f"the gradient of {n}": p.grad for n, p in model.named_parameters() if p.grad is not None}
     computed: dict[str, Tensor] = {
         **{f"the parameter {name}": p for name, p in model.named_parameters()},
-        "the latent z": latent.z,
-        **rate,
-        **penalty,
-        "the distortion": terms.distortion,
+        **({} if terms is None else _named(terms, getattr(model, "groups", ()))),
         "the loss": loss,
         **gradients,
     }
     bad = ((place, name) for place, (name, value) in enumerate(computed.items()) if not torch.isfinite(value).all())
     return next(bad, (len(computed), "the gradient's norm"))
+
+
+def _named(terms: Terms, groups: Sequence[str]) -> dict[str, Tensor]:
+    """The tensors of a record by name, in the order in which they are computed."""
+    latent = terms.latent
+    rate = {f"the rate of group {name}": latent.rate[:, g] for g, name in enumerate(groups)}
+    penalty = {f"the penalty {name}": value for name, value in latent.penalty.items()}
+    return {"the latent z": latent.z, **rate, **penalty, "the distortion": terms.distortion}

@@ -12,6 +12,7 @@ The phase ends when $I_q(x; z)$ on held-out data has failed to pass its best val
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -102,13 +103,14 @@ class AggressiveModule(AlgorithmModule):
         """What a batch's loss is shared among: words, since batches of sentences differ in length; else examples."""
         return (x != PAD).sum() if self.text else len(x)
 
-    def after_validation(self, mutual_information: float) -> None:
+    def after_validation(self, seen: Mapping[str, float], last: bool) -> bool:
         """See :class:`buttress.parts.AlgorithmModule`."""
-        if mutual_information > self.best:
-            self.best, self.failures = mutual_information, 0
+        if (information := seen["mutual_information"]) > self.best:
+            self.best, self.failures = information, 0
         else:
             self.failures += 1
         self.active = self.active and self.failures < self.part.patience
+        return False
 
     def state_dict(self) -> dict[str, Any]:
         """See :class:`buttress.parts.AlgorithmModule`."""

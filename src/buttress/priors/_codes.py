@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.distributions import Distribution, constraints
 
 from buttress.decoders._autoregressive import AutoregressiveModule
-from buttress.likelihoods._sites import full
+from buttress.layers import full
 from buttress.likelihoods.categorical import Categorical, choose
 from buttress.parts import DataSpec, Decoder, PriorModule, Space
 

@@ -107,7 +107,7 @@ class Engine(LightningModule):
         if step % LOG_EVERY == 0 or last:
             self._log_training()
         if step % settings.validate_every == 0 or last:
-            self._validate()
+            self._validate(last)
         if stopped := self._asked_to_stop():
             self.progress.stopped = stopped
             self.trainer.should_stop = True
@@ -177,7 +177,7 @@ class Engine(LightningModule):
             self.means.sums = self.trainer.strategy.reduce(self.means.sums, reduce_op="mean")
         self._record("train", self.means.take())
 
-    def _validate(self) -> None:
+    def _look(self) -> dict[str, float]:
         """Look at held-out data; the first process does, and all hear what it saw."""
         seen: dict[str, float] = {}
         if self.trainer.is_global_zero:
@@ -187,8 +187,12 @@ class Engine(LightningModule):
                 recipe, last = self.recipe, self.step_number - 1
                 asked = recipe.algorithm.asked(self.model, recipe.objective, last, training.seed)
                 seen = look(asked, examples, training.seed)
-        seen = self.trainer.strategy.broadcast(seen)
-        self.algorithm.after_validation(seen["mutual_information"])
+        return self.trainer.strategy.broadcast(seen)
+
+    def _validate(self, last: bool) -> None:
+        seen = self._look()
+        if self.algorithm.after_validation(seen, last):
+            seen = self._look()
         self._record("held_out", seen)
         if self.progress.judge(seen["elbo"], self._settled(), self.recipe.training.patience) and (
             self.recipe.training.patience is not None and self.trainer.is_global_zero
@@ -196,10 +200,11 @@ class Engine(LightningModule):
             self.trainer.strategy.checkpoint_io.save_checkpoint(self.model.state_dict(), self.folder / files.WEIGHTS)
 
     def _settled(self) -> bool:
-        """Whether the objective is already the one the run ends with."""
+        """Whether objective and algorithm are already those the run ends with."""
         beta = getattr(self.recipe.objective, "beta", None)
         last = self.recipe.training.steps - 1
-        return not isinstance(beta, Schedule) or beta(min(self.step_number, last)) == beta(last)
+        still = not isinstance(beta, Schedule) or beta(min(self.step_number, last)) == beta(last)
+        return still and self.algorithm.settled
 
     def _record(self, split: str, values: dict[str, float]) -> None:
         beta = getattr(self.recipe.objective, "beta", None)

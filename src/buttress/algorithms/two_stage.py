@@ -1,0 +1,226 @@
+r"""Two stages: first the autoencoder with codes that cost the same, then a prior over the codes it settled on.
+
+With codes c(x) in 0 .. K - 1, G of them, and T = ``training.steps`` in all:
+
+$$ t < \lfloor f T \rceil: \quad L = \text{objective}(-\log p(x|c),\ G \log K) + \text{penalties}
+   \quad \text{moves all but the prior} \qquad
+   \text{after that:} \quad L = -\log p(c(x)) \quad \text{moves the prior alone} $$
+
+Under the uniform prior of the first stage the rate has no gradient: nothing can be gained by ignoring z.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from buttress.algorithms._descent import Descent, make_optimizer
+from buttress.parts import Algorithm, AlgorithmModule, Objective, Step
+from buttress.priors.uniform import Uniform
+
+__all__ = ["DegenerateCodes", "TwoStage"]
+
+COUNTED = 1000
+"""Training examples, at least, whose codes are counted before a prior is fitted to them."""
+DECODE_EVERY = 25
+"""Steps of the second stage between two looks at the distortion, which no longer changes but by the batch."""
+
+
+class DegenerateCodes(ValueError):
+    """The codes say (almost) nothing of x, so that there is nothing to fit a prior to."""
+
+
+@dataclass(frozen=True)
+class TwoStage(Algorithm):
+    """The autoencoder first, its prior after it: how a VQ-VAE is trained.
+
+    ``training.steps`` counts the steps of both stages, so that at an equal budget the decoder is moved less often than
+    by other algorithms. Of the second stage the weights with the best held-out rate stay, for a prior over few codes
+    overfits soon; chosen so, that rate is a little better than on data never looked at. While the second stage lasts,
+    ``loss`` is the rate, and ``distortion`` (and penalties) are measured now and then, in eval mode, and repeated.
+
+    Source: van den Oord, Vinyals and Kavukcuoglu, Neural Discrete Representation Learning, 2017.
+
+    Args:
+        first: Share f of the steps that train the autoencoder.
+        least: The perplexity over the data that at least one of the codes must have when the first stage ends; below
+            it the codes are the same for every x.
+
+    Errors:
+        ValueError: A share outside (0, 1), or a perplexity below 1; when built, z is not discrete, the prior has
+            nothing to learn, or a stage has no step.
+        DegenerateCodes: After the first stage the codes say nothing.
+
+    Example:
+        >>> TwoStage(first=0.5).first
+        0.5
+    """
+
+    first: float = 0.75
+    least: float = 1.1
+
+    def __post_init__(self) -> None:
+        """Refuse contradictions."""
+        if not 0 < self.first < 1:
+            raise ValueError(f"two_stage algorithm: first is {self.first}, wanted a share between 0 and 1")
+        if not self.least >= 1:
+            raise ValueError(f"two_stage algorithm: least is {self.least}, wanted a perplexity of 1 or more")
+
+    def build(self, model: nn.Module, objective: Objective, training: Any) -> TwoStageModule:
+        """See :class:`buttress.parts.Algorithm`."""
+        return TwoStageModule(self, model, objective, training)
+
+
+class TwoStageModule(AlgorithmModule):
+    """The module of :class:`TwoStage`. ``made`` steps of which ``border`` are the first stage's."""
+
+    def __init__(self, part: TwoStage, model: Any, objective: Objective, training: Any) -> None:
+        self.part, self.model, self.batch_size = part, model, training.batch_size
+        space, self.learned = model.inference.space, list(model.prior.parameters())
+        self.border = round(part.first * training.steps)
+        _refuse(space.classes, self.learned, self.border, training.steps)
+        self.classes: int = space.classes
+        mine = {id(p) for p in self.learned}
+        self.others = [p for p in model.parameters() if id(p) not in mine]
+        self.uniform = Uniform().build(space)
+        self.descend = Descent(model, objective, training, self.uniform)
+        self.autoencoder, self.prior = make_optimizer(self.others, training), make_optimizer(self.learned, training)
+        self.optimizers = (self.autoencoder, self.prior)
+        self.made, self.best = 0, math.inf
+        self.kept: dict[str, Tensor] | None = None
+        self.seen: dict[str, Tensor] = {}
+
+    @property
+    def settled(self) -> bool:
+        """See :class:`buttress.parts.AlgorithmModule`."""
+        return self.made > self.border
+
+    def step(self, step: Step) -> dict[str, float | Tensor]:
+        """See :class:`buttress.parts.AlgorithmModule`."""
+        self.made = step.number + 1
+        if step.number < self.border:
+            return self.descend(_reaching(step, self.learned), step.x, self.autoencoder)
+        for part in (self.model.encoder, self.model.inference, self.model.decoder):
+            part.eval()
+        if step.number == self.border:
+            self._refuse_degenerate(step)
+        if (step.number - self.border) % DECODE_EVERY == 0:
+            self.seen = self._look(step.x)
+        return self._fit(_reaching(step, self.others))
+
+    def _fit(self, step: Step) -> dict[str, float | Tensor]:
+        """Move the prior towards the codes of the step's batch."""
+        nats = -self.model.prior().log_prob_by_group(self._codes(step.x)).flatten(1)
+        loss = nats.sum(1).mean()
+        self.descend.along(step, loss, None, self.prior)
+        return {"loss": loss.detach(), "rate": nats.detach().mean(0), **self.seen}
+
+    @torch.no_grad()
+    def _codes(self, x: Tensor) -> Int[Tensor, "B *shape"]:
+        return self.model.posterior(x).sample()
+
+    @torch.no_grad()
+    def _look(self, x: Tensor) -> dict[str, Tensor]:
+        """Distortion and penalties of a batch, means over all processes."""
+        terms = self.model(x, self.descend.objective.samples, self.uniform.to(x.device)())
+        seen = {"distortion": terms.distortion, **terms.latent.penalty}
+        return {name: _over_all(value.mean().float(), mean=True) for name, value in seen.items()}
+
+    def _refuse_degenerate(self, step: Step) -> None:
+        usage = self._usage(self._codes(step.x))
+        for _ in range(1, math.ceil(COUNTED / self.batch_size)):
+            usage = usage + self._usage(self._codes(step.more()))
+        usage = _over_all(usage)
+        one, used = perplexity(usage).max().item(), int((usage.sum(0) > 0).sum())
+        if one < self.part.least:
+            raise DegenerateCodes(
+                f"after the first stage (step {step.number}) {used} codes of {self.classes} are in use, and even the "
+                f"one that varies most over {int(usage[0].sum())} examples has a perplexity of {one:.3f}, wanted at "
+                f"least {self.part.least}: z says nothing of x, and there is nothing to fit a prior to. Try more steps or a "
+                "larger share of them in the first stage (first), fewer codes, or a weaker decoder; the folder keeps "
+                "its last checkpoint"
+            )
+
+    def _usage(self, codes: Int[Tensor, "B *shape"]) -> Float[Tensor, "G K"]:
+        """How often each group says each code."""
+        flat = codes.flatten(1)
+        groups = flat.shape[1]
+        index = flat + self.classes * torch.arange(groups, device=flat.device)
+        counts = torch.bincount(index.flatten(), minlength=groups * self.classes)
+        return counts.view(groups, self.classes).float()
+
+    def after_validation(self, seen: Mapping[str, float], last: bool) -> bool:
+        """See :class:`buttress.parts.AlgorithmModule`. Keeps the best prior, and at the end goes back to it."""
+        if not self.settled:
+            return False
+        if seen["rate"] < self.best:
+            self.best = seen["rate"]
+            self.kept = {name: value.clone() for name, value in self.model.prior.state_dict().items()}
+        if not last or self.kept is None or seen["rate"] <= self.best:
+            return False
+        self.model.prior.load_state_dict(self.kept)
+        return True
+
+    def state_dict(self) -> dict[str, Any]:
+        """See :class:`buttress.parts.AlgorithmModule`."""
+        return {
+            "autoencoder": self.autoencoder.state_dict(),
+            "prior": self.prior.state_dict(),
+            "made": self.made,
+            "best": self.best,
+            "kept": self.kept,
+            "seen": self.seen,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """See :class:`buttress.parts.AlgorithmModule`."""
+        self.autoencoder.load_state_dict(state["autoencoder"])
+        self.prior.load_state_dict(state["prior"])
+        self.made, self.best, self.kept, self.seen = (state[k] for k in ("made", "best", "kept", "seen"))
+
+
+def perplexity(usage: Float[Tensor, "G K"]) -> Float[Tensor, " G"]:
+    """exp H of the codes that each group says: 1 where it always says the same, K where it says all equally often.
+
+    Example:
+        >>> perplexity(torch.tensor([[5.0, 0.0], [2.0, 2.0]])).round(decimals=4).tolist()
+        [1.0, 2.0]
+    """
+    return torch.distributions.Categorical(probs=usage).entropy().exp()
+
+
+def _refuse(classes: int | None, learned: list[nn.Parameter], border: int, steps: int) -> None:
+    if classes is None:
+        raise ValueError(
+            "two_stage algorithm: z is made of real numbers, and a prior is fitted to codes; try the vector_quantized "
+            "posterior, or the joint algorithm"
+        )
+    if not learned:
+        raise ValueError(
+            "two_stage algorithm: this prior has nothing to learn; try the pixelcnn or recurrent prior, or the joint "
+            "algorithm"
+        )
+    if not 0 < border < steps:
+        raise ValueError(f"two_stage algorithm: {steps} steps leave one of the stages none; try more steps")
+
+
+def _reaching(step: Step, resting: list[nn.Parameter]) -> Step:
+    """The step, where processes share gradients with a gradient of 0 for what rests: each waits for all parameters."""
+    if not (dist.is_available() and dist.is_initialized()):
+        return step
+    return replace(step, backward=lambda loss: step.backward(loss + 0.0 * sum(p.sum() for p in resting)))
+
+
+def _over_all(value: Tensor, mean: bool = False) -> Tensor:
+    """The sum or mean over all processes."""
+    if dist.is_available() and dist.is_initialized():
+        dist.all_reduce(value)
+        value = value / dist.get_world_size() if mean else value
+    return value
