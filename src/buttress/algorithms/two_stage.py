@@ -143,9 +143,9 @@ class TwoStageModule(AlgorithmModule):
             raise DegenerateCodes(
                 f"after the first stage (step {step.number}) {used} codes of {self.classes} are in use, and even the "
                 f"one that varies most over {int(usage[0].sum())} examples has a perplexity of {one:.3f}, wanted at "
-                f"least {self.part.least}: z says nothing of x, and there is nothing to fit a prior to. Try more steps or a "
-                "larger share of them in the first stage (first), fewer codes, or a weaker decoder; the folder keeps "
-                "its last checkpoint"
+                f"least {self.part.least}: z says nothing of x, and there is nothing to fit a prior to. Try more steps "
+                "or a larger share of them in the first stage (first), fewer codes, or a weaker decoder; the folder "
+                "keeps its last checkpoint"
             )
 
     def _usage(self, codes: Int[Tensor, "B *shape"]) -> Float[Tensor, "G K"]:
