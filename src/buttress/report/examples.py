@@ -23,7 +23,7 @@ from torch import Tensor
 __all__ = ["Examples", "Kind", "load_examples", "pixels", "save_examples"]
 
 Kind = Literal["image", "text", "table"]
-PARTS = ("samples", "originals", "reconstructions", "interpolations")
+PARTS = ("samples", "originals", "reconstructions", "interpolations", "uniform_samples")
 KINDS = ("image", "text", "table")
 
 
@@ -38,6 +38,7 @@ class Examples:
         reconstructions: x ~ p(x|z), z ~ q(z|original), one for each original.
         interpolations: R walks of T steps from one z to another.
         columns: Names of a table's columns.
+        uniform_samples: As samples, but z of codes drawn uniformly, where the prior is a learned one over codes.
     """
 
     kind: str
@@ -46,6 +47,7 @@ class Examples:
     reconstructions: Any = None
     interpolations: Any = None
     columns: tuple[str, ...] = ()
+    uniform_samples: Any = None
 
 
 def save_examples(
@@ -56,6 +58,7 @@ def save_examples(
     reconstructions: Any = None,
     interpolations: Any = None,
     columns: Sequence[str] = (),
+    uniform_samples: Any = None,
 ) -> Path:
     """Write examples into a run's folder; gives the file.
 
@@ -68,6 +71,7 @@ def save_examples(
         reconstructions: As many as originals.
         interpolations: R walks of T examples: (R, T, C, H, W), (R, T, D), or R lists of T strings.
         columns: Names of the D columns of a table.
+        uniform_samples: As samples.
 
     Errors:
         ValueError: An unknown kind, a wrong number of dimensions, or reconstructions that don't match the originals.
@@ -81,7 +85,7 @@ def save_examples(
     """
     if kind not in KINDS:
         raise ValueError(f"examples of kind {kind!r}, wanted one of {', '.join(KINDS)}")
-    given = dict(zip(PARTS, (samples, originals, reconstructions, interpolations), strict=True))
+    given = dict(zip(PARTS, (samples, originals, reconstructions, interpolations, uniform_samples), strict=True))
     found = {name: _prepare(kind, name, value) for name, value in given.items() if value is not None and len(value)}
     sizes = [len(found.get(name, ())) for name in ("originals", "reconstructions")]
     if sizes[0] != sizes[1]:

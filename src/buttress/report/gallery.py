@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -40,14 +40,19 @@ def parts(examples: Examples | None, few: bool = False) -> list[Part]:
         return []
     pairs: dict[str, Callable[[Examples, bool], Part | None]] = {"image": _image_pairs, "text": _text_pairs}
     walks: dict[str, Callable[[Examples], Part | None]] = {"image": _image_walks, "text": _text_walks}
-    found = [_samples(examples, few), pairs.get(examples.kind, _table_pairs)(examples, few)]
+    uniform = None if few else _samples(replace(examples, samples=examples.uniform_samples), few, *UNIFORM)
+    found = [_samples(examples, few), uniform, pairs.get(examples.kind, _table_pairs)(examples, few)]
     return [part for part in (*found, None if few else walks.get(examples.kind, _table_walks)(examples)) if part]
 
 
-def _samples(examples: Examples, few: bool) -> Part | None:
+UNIFORM = ("Samples of uniform codes", "The same with every code drawn uniformly: what the learned prior adds.")
+
+
+def _samples(
+    examples: Examples, few: bool, title: str = "Samples", caption: str = "z from the prior, x from the decoder."
+) -> Part | None:
     if examples.samples is None:
         return None
-    title, caption = "Samples", "z from the prior, x from the decoder."
     shown = examples.samples[: (32 if few else 64) if examples.kind == "image" else (5 if few else 10)]
     if examples.kind == "image":
         return Part(title, caption, [sheet(shown, 16 if few else 8, f"{len(shown)} samples")])

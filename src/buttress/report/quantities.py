@@ -51,13 +51,18 @@ QUANTITIES: dict[str, Quantity] = {
     "rate": Quantity(
         "Rate",
         "KL(q(z|x) ‖ p(z)), over all of z: what z costs, and an upper limit on what it can tell about x. "
-        "A collapsed posterior has a rate near 0.",
+        "A collapsed posterior has a rate near 0. A z made of codes costs −log p(codes) under the model's prior.",
+    ),
+    "rate_uniform": Quantity(
+        "Rate under uniform codes",
+        "Where z is made of G codes, each one of K: G log K, what they cost under a prior that knows nothing about "
+        "them. What a learned prior saves is the difference to the rate; neither tells anything about use.",
     ),
     "mutual_information": Quantity(
         "Mutual information",
         "I(x; z) under q: what z really tells about x, after what all x share has been taken off the rate. Estimated "
         "from N examples by comparing each q(z|x) with the average of all N; it can't exceed log N, its ceiling. "
-        "Near the ceiling it only says “at least”.",
+        "Near the ceiling it only says “at least”. Codes are compared by counting which examples share theirs.",
         better="higher",
     ),
     "aggregate_kl": Quantity(
@@ -69,9 +74,19 @@ QUANTITIES: dict[str, Quantity] = {
     "active_units": Quantity(
         "Active units",
         "Coordinates of z whose posterior mean varies over the data by more than 0.01 (variance). The whole curve of "
-        "variances is drawn, since the count depends on where the line stands.",
+        "variances is drawn, since the count depends on where the line stands. For a code, whose number is only a "
+        "name, it is the chance that two examples differ there.",
         unit="",
         write=count,
+    ),
+    "code_perplexity": Quantity(
+        "Code perplexity",
+        "How many codes are in use as if all were taken equally often, over all held-out examples and places: 1 for a "
+        "dead codebook, K at most.",
+        unit="",
+    ),
+    "codes_used": Quantity(
+        "Codes used", "How many of the K codes are taken at all on held-out data.", unit="", write=count
     ),
     "worth_shuffled": Quantity(
         "Worth of z (shuffled)",
@@ -85,7 +100,8 @@ QUANTITIES: dict[str, Quantity] = {
     ),
     "nll": Quantity(
         "NLL",
-        "−log p(x) by importance weighting with samples of q(z|x): a tighter bound than the ELBO, still from above.",
+        "−log p(x) by importance weighting with samples of q(z|x): a tighter bound than the ELBO, still from above. "
+        "For codes q(z|x) is one point, so nothing is tightened: there the NLL is the −ELBO.",
         better="lower",
     ),
     "bits_per_dim": Quantity(

@@ -78,6 +78,12 @@ class Run:
         return "+".join(map(str, found)) if isinstance(found, list) and found else "none"
 
     @property
+    def prior(self) -> str:
+        """The name of the recipe's prior, under which its rate is told; "" where there is none."""
+        found = self.recipe.get("prior")
+        return str(found.get("name", "")) if isinstance(found, dict) else ""
+
+    @property
     def seed(self) -> int | None:
         """The seed of the recipe."""
         training = self.recipe.get("training")

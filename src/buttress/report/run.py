@@ -26,6 +26,11 @@ CURVES = (
     ("distortion", "Distortion", 1, "What the decoder still pays once it has read z."),
     ("beta", "β", 1, "The weight of the rate in the objective."),
 )
+VARIES = (
+    "how much its posterior mean moves over the data",
+    "the chance that two examples have different codes there",
+)
+"""What the variance of a group is, for a z of real numbers and for one of codes."""
 SENTENCES = {
     USED: "The decoder listens to z, which carries {carried}.",
     PARTLY: "Only a part of z is in use; it carries {carried}.",
@@ -69,6 +74,8 @@ def _page(run: Run) -> dict[str, Any]:
         "information": curves.information(run.metrics) if run.metrics else None,
         "units": units.unit_bars(evidence.groups) if evidence else None,
         "shared_out": evidence is not None and None not in evidence.groups.rate,
+        "places": units.code_map(evidence.groups) if evidence else None,
+        "varies": VARIES[bool(evidence and evidence.groups.perplexity)],
         "plane": plane.run_plane(run),
         "curves": _curves(run),
         "facts": facts(run.recipe),

@@ -158,6 +158,8 @@ def _estimate_cell(name: str) -> Callable[[Arm, Sequence[Arm]], Cell]:
         if found is None:
             return Cell(MISSING)
         extra = "" if not found.sd else f"± {nats(found.sd, 1 if quantity.write is count else 2)}"
+        if name == "rate" and (uniform := of(arm, "rate_uniform")) is not None:
+            extra += f" ({nats(uniform.mean)} uniform)"
         ceiling = spread(run.estimate(name).ceiling for run in arm.runs)
         if name == "mutual_information" and ceiling:
             extra += f" (≤ {nats(ceiling.mean)})"
@@ -178,21 +180,27 @@ def _time_cell(arm: Arm, arms: Sequence[Arm]) -> Cell:
     return Cell(seconds(found.mean), f"({found.mean / base.mean:.2f} × none)" if base and base.mean > 0 else "")
 
 
+def _prior_cell(arm: Arm, arms: Sequence[Arm]) -> Cell:
+    names = dict.fromkeys(run.prior for run in arm.runs if run.prior)
+    return Cell(", ".join(names) or MISSING)
+
+
 COLUMNS = (
+    Column("Prior", "", _prior_cell),
     *(Column(QUANTITIES[name].title, QUANTITIES[name].unit, _estimate_cell(name)) for name in SHOWN),
     Column("Time", "", _time_cell),
 )
-"""The columns between an arm's name and its verdict."""
+"""The columns between an arm's name and its verdict. −ELBO and rate are those under the prior that comes first."""
 
 
 def as_markdown(rows: Sequence[ArmRow]) -> str:
     """The arms as a Markdown table: mean ± standard deviation over seeds; the best −ELBO and NLL in bold.
 
     Example:
-        >>> print(as_markdown([ArmRow("none", 3, 3, (Cell("96.80", "± 0.02"),) + (Cell("—"),) * 7, {"collapsed": 3})]))
-        | arm | seeds | −ELBO | NLL | rate | mutual information | ... | verdict |
-        |:--|--:|--:|--:|--:|--:|--:|--:|--:|--:|:--|
-        | `none` | 3 | 96.80 ± 0.02 | — | — | — | — | — | — | — | collapsed |
+        >>> print(as_markdown([ArmRow("none", 3, 3, (Cell("uniform"),) + (Cell("—"),) * 8, {"collapsed": 3})]))
+        | arm | seeds | prior | −ELBO | NLL | rate | mutual information | ... | verdict |
+        |:--|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|:--|
+        | `none` | 3 | uniform | — | — | — | — | — | — | — | — | collapsed |
     """
     titles = [
         "arm",
@@ -225,12 +233,16 @@ NAME = 13
 
 
 def as_rich(rows: Sequence[ArmRow], title: str = "", width: int = WIDE) -> Table:
-    """The arms as a table for the terminal; a narrow one leaves out what the page shows beside."""
+    """The arms as a table for the terminal; a narrow one leaves out what the page shows beside.
+
+    It has the prior under the name of the arm, where arms differ in it.
+    """
+    differ = width < WIDE and len({row.cells[0].main for row in rows}) > 1
     shown = [i for i, column in enumerate(COLUMNS) if width >= WIDE or column.title in NARROW]
     table = Table(title=title or None, title_justify="left", header_style="bold", pad_edge=False)
     if width < WIDE:  # without lines between columns all fits 80 characters
         table.box, table.padding, table.show_edge = SIMPLE_HEAD, (0, 1, 0, 0), False
-    table.add_column("arm", no_wrap=True)
+    table.add_column("arm\n(prior)" if differ else "arm", no_wrap=True)
     for column in (COLUMNS[i] for i in shown):
         table.add_column(
             _lower(column.title) if column.title not in ("NLL", "−ELBO") else column.title,
@@ -243,7 +255,8 @@ def as_rich(rows: Sequence[ArmRow], title: str = "", width: int = WIDE) -> Table
         verdict = f"{row.verdict}\n{row.flag}" if row.flag else row.verdict
         kept = [row.cells[i] for i in shown]
         cells = [_text("\n".join(_lines(c)), "bold" if c.best else "") for c in kept]
-        table.add_row(_text(folded(row.name, NAME if width < WIDE else width)), *cells, _text(verdict, color))
+        name = row.name if not differ else f"{row.name}\n({row.cells[0].main})"
+        table.add_row(_text(folded(name, NAME if width < WIDE else width)), *cells, _text(verdict, color))
     return table
 
 
@@ -275,7 +288,7 @@ def as_csv(comparison: Comparison) -> str:
     names = list(QUANTITIES)
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    head = ["arm", "run", "seed", "state", "cause", "seconds", "n"]
+    head = ["arm", "run", "seed", "prior", "state", "cause", "seconds", "n"]
     writer.writerow([*head, *(f"{name}{suffix}" for name in names for suffix in ("", "_error"))])
     for arm in comparison.arms:
         for run, taken in zip(arm.runs, arm.seconds, strict=True):
@@ -285,7 +298,7 @@ def as_csv(comparison: Comparison) -> str:
 
 def _run_cells(run: Run, comparison: Comparison) -> list[object]:
     cause = run.evidence.verdict.cause if run.evidence else None
-    return [run.folder.relative_to(comparison.folder).as_posix(), run.seed, run.state, cause]
+    return [run.folder.relative_to(comparison.folder).as_posix(), run.seed, run.prior or None, run.state, cause]
 
 
 def _estimates(run: Run, names: Sequence[str]) -> list[object]:

@@ -8,6 +8,8 @@ import numpy as np
 from jaxtyping import Float
 from markupsafe import Markup
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import QuadMesh
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -17,7 +19,16 @@ from buttress.diagnostics.thresholds import ACTIVE_VARIANCE
 from buttress.report.drawing import INK, LINE, MAIN, PALETTE, SOFT, WIDTH, as_svg, dress, end_labels, new_axes, styles
 from buttress.report.results import Arm, Curve, Metrics, Run
 
-__all__ = ["heat_map", "unit_bars", "variance_curves"]
+__all__ = ["code_map", "heat_map", "unit_bars", "variance_curves"]
+
+MANY = 100
+"""From so many groups on, bars become one outline: a page should not carry a thousand rectangles."""
+
+
+RISE = LinearSegmentedColormap.from_list(
+    "rise", [(0.06, 0.45, 0.78, 0.0), (0.06, 0.45, 0.78, 0.55), (0.02, 0.5, 0.85, 1.0)]
+)
+"""From nothing to much, on light and on dark ground."""
 
 
 def heat_map(metrics: Metrics) -> Markup | None:
@@ -44,11 +55,8 @@ def _group_rows(rows: Mapping[str, Curve]) -> Markup:
     figure, ax = new_axes(4.3)
     edges = np.concatenate([[steps[0]], (steps[1:] + steps[:-1]) / 2, [steps[-1]]])
     top = max(0.1, float(table.max()))  # a collapsed model looks empty instead of having its noise magnified
-    colors = LinearSegmentedColormap.from_list(
-        "rise", [(0.06, 0.45, 0.78, 0.0), (0.06, 0.45, 0.78, 0.55), (0.02, 0.5, 0.85, 1.0)]
-    )
     mesh = ax.pcolormesh(
-        edges, np.arange(len(rows) + 1), table, vmin=0, vmax=top, cmap=colors, rasterized=True, shading="flat"
+        edges, np.arange(len(rows) + 1), table, vmin=0, vmax=top, cmap=RISE, rasterized=True, shading="flat"
     )
     ax.set(xlabel="training step", ylabel="latent group")
     every = max(1, len(rows) // 16 + (len(rows) % 16 > 0))
@@ -57,13 +65,18 @@ def _group_rows(rows: Mapping[str, Curve]) -> Markup:
         text.set_parse_math(False)
     ax.grid(False)
     ax.invert_yaxis()
+    _bar(figure, mesh, ax, "KL, nats")
+    return as_svg(figure, "heat")
+
+
+def _bar(figure: Figure, mesh: QuadMesh, ax: Axes, label: str) -> None:
+    """What the colours mean."""
     bar = figure.colorbar(mesh, ax=ax, pad=0.02, aspect=28)
     bar.ax.patch.set_visible(False)
     bar.solids.set_rasterized(True)  # type: ignore[union-attr]
     bar.outline.set_edgecolor(LINE)
     bar.ax.tick_params(colors=SOFT, labelsize=9, length=0)
-    bar.set_label("KL, nats", color=SOFT, size=10)
-    return as_svg(figure, "heat")
+    bar.set_label(label, color=SOFT, size=10)
 
 
 def unit_bars(groups: Groups) -> Markup | None:
@@ -82,6 +95,7 @@ def unit_bars(groups: Groups) -> Markup | None:
         _rates(axes[0], rate[order], None if error is None else error[order])
     if variance is not None:
         _variances(axes[-1], np.maximum(variance[order], 1e-12))
+        axes[-1].set_ylabel("chance to differ" if groups.perplexity else "variance of mean")
     axes[-1].set_xlabel("latent group, by rate" if rate is not None else "latent group, by variance")
     _names(axes[-1], [groups.names[i] for i in order])
     return as_svg(figure, "units")
@@ -94,17 +108,60 @@ def _known(values: Sequence[float | None]) -> Float[np.ndarray, " G"] | None:
 
 def _rates(ax: Axes, rate: Float[np.ndarray, " G"], error: Float[np.ndarray, " G"] | None) -> None:
     """Bars, with two standard errors either way."""
+    if len(rate) > MANY:
+        edges = np.arange(len(rate) + 1) - 0.5
+        ax.stairs(rate, edges, fill=True, color=MAIN)
+        if error is not None:
+            ax.fill_between(np.arange(len(rate)), rate - 2 * error, rate + 2 * error, color=INK, alpha=0.35, lw=0)
+        ax.set(ylabel="rate, nats", ylim=(0, max(0.05, 1.12 * float(rate.max()))))
+        return
     ax.bar(np.arange(len(rate)), rate, 0.72, color=MAIN)
     if error is not None:
         ax.errorbar(np.arange(len(rate)), rate, 2 * error, fmt="none", ecolor=INK, elinewidth=0.9)
     ax.set(ylabel="rate, nats", ylim=(0, max(0.05, 1.12 * float(rate.max()))))
 
 
+def code_map(groups: Groups) -> Markup | None:
+    """What the codes of each place cost and how many are in use there, drawn where the places lie; None if they do not.
+
+    Several slots of one place are taken together: their rates add up, their perplexities multiply.
+    """
+    if len(groups.shape) < 2 or min(groups.shape[:2]) < 2 or not groups.perplexity:
+        return None
+    rate, perplexity = (_known(v) for v in (groups.rate, groups.perplexity))
+    rows, columns = groups.shape[:2]
+    shown = []
+    if rate is not None:
+        shown.append(("rate, nats", rate.reshape(rows, columns, -1).sum(-1)))
+    if perplexity is not None:
+        shown.append(("perplexity", np.log(perplexity).reshape(rows, columns, -1).sum(-1)))
+    if not shown:
+        return None
+    figure = Figure((WIDTH, 3.2 if len(shown) == 2 else 4.3), dpi=72, layout="constrained")
+    FigureCanvasAgg(figure)
+    for ax, (title, table) in zip(np.atleast_1d(np.array(figure.subplots(1, len(shown)))), shown, strict=True):
+        _map(figure, ax, title, np.exp(table) if title == "perplexity" else table)
+    return as_svg(figure, "places")
+
+
+def _map(figure: Figure, ax: Axes, title: str, table: Float[np.ndarray, "H W"]) -> None:
+    dress(ax)
+    ax.grid(False)
+    mesh = ax.pcolormesh(
+        np.arange(table.shape[1] + 1), np.arange(table.shape[0] + 1), table, vmin=0, vmax=max(0.1, float(table.max())),
+        cmap=RISE, rasterized=True, shading="flat",
+    )  # fmt: skip
+    ax.set_aspect("equal")
+    ax.invert_yaxis()
+    ax.set(xticks=[], yticks=[])
+    _bar(figure, mesh, ax, title)
+
+
 def _variances(ax: Axes, variance: Float[np.ndarray, " G"]) -> None:
     """Variances on a logarithmic axis, those above the customary line filled."""
     at = np.arange(len(variance))
     for chosen, face in ((variance > ACTIVE_VARIANCE, MAIN), (variance <= ACTIVE_VARIANCE, "none")):
-        ax.plot(at[chosen], variance[chosen], "o", ms=5, mfc=face, mec=MAIN)
+        ax.plot(at[chosen], variance[chosen], "o", ms=5, mfc=face, mec=MAIN, rasterized=len(at) > MANY)
     ax.set_yscale("log")
     ax.set_ylim(min(float(variance.min()), ACTIVE_VARIANCE) / 3, max(float(variance.max()), ACTIVE_VARIANCE) * 3)
     ax.axhline(ACTIVE_VARIANCE, color=PALETTE["arm-2"][0], lw=1.1, ls=(0, (4, 3)))
@@ -114,7 +171,6 @@ def _variances(ax: Axes, variance: Float[np.ndarray, " G"]) -> None:
         xycoords=("axes fraction", "data"), textcoords="offset points", va="top" if below else "bottom",
         color=PALETTE["arm-2"][0], fontsize=9,
     )  # fmt: skip
-    ax.set_ylabel("variance of mean")
     ax.minorticks_off()
 
 

@@ -1,0 +1,107 @@
+"""What the reports show of models whose z is made of codes, beside others whose z is not."""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import yaml
+from rich.console import Console
+
+from buttress.diagnostics.estimate import Estimate
+from buttress.diagnostics.evidence import Evidence, Groups
+from buttress.report import units
+from buttress.report.comparison import markdown_table, terminal_table, write_comparison
+from buttress.report.examples import load_examples, save_examples
+from buttress.report.run import write_report
+
+from . import made_up
+from .test_comparison_report import cells
+from .test_run_report import read
+
+
+def of_codes(shape: tuple[int, ...] = (7, 7, 1), known: bool = True) -> Groups:
+    """Groups of a map of codes of which the middle costs most."""
+    size = int(np.prod(shape))
+    rate = 1 + np.cos(np.linspace(-3, 3, size))
+    return Groups(
+        tuple(f"{i}" for i in range(size)),
+        tuple(rate.tolist()) if known else (None,) * size,
+        tuple((0.1 * rate).tolist()),
+        tuple((rate / 2).tolist()),
+        shape,
+        tuple((1 + rate).tolist()),
+    )
+
+
+def coded(folder: Path, prior: str = "pixelcnn") -> Path:
+    """A run folder of a model of codes under a learned prior."""
+    made_up.run(folder, ["vector_quantized"], distortion=70.0, rate=24.0)
+    recipe = made_up.recipe(["vector_quantized"]) | {"prior": {"name": prior}}
+    (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe, sort_keys=False))
+    found = Evidence.load(folder / "evidence.json")
+    more = {
+        "rate_uniform": Estimate(203.79, None, 1000, "closed form", note="49 x log 64"),
+        "code_perplexity": Estimate(31.2, 0.4, 1000, "counting", 64.0),
+        "codes_used": Estimate(60.0, None, 1000, "counting", 64.0, "codes, of 64"),
+    }
+    replace(found, estimates={**found.estimates, **more}, groups=of_codes()).save(folder / "evidence.json")
+    images = made_up.digits(16)
+    save_examples(folder, "image", images, images, images, uniform_samples=1 - images)
+    return folder
+
+
+def mixed(folder: Path) -> Path:
+    """A comparison of a Gaussian z and one of codes."""
+    made_up.comparison(folder, {"none": (96.78, 0.02, "collapsed")}, 1, False)
+    coded(folder / "vector_quantized/seed-0")
+    plain = json.loads((folder / "comparison.json").read_text())
+    plain["arms"].append({"name": "vector_quantized", "runs": ["vector_quantized/seed-0"], "seconds": [60.0]})
+    (folder / "comparison.json").write_text(json.dumps(plain))
+    return folder
+
+
+def test_every_row_states_its_prior_and_codes_their_uniform_rate(tmp_path: Path) -> None:
+    table = markdown_table(mixed(tmp_path))
+    row, base = cells(table, "vector_quantized"), cells(table, "none")
+    assert (row["prior"], base["prior"]) == ("pixelcnn", "standard_normal")
+    assert row["rate"] == "24.00 (203.79 uniform)" and "uniform" not in base["rate"]
+    assert "24.00(203.79 uniform)" in read(write_comparison(tmp_path))[1].replace("24.00 (", "24.00(")
+    lines = (tmp_path / "comparison.csv").read_text().splitlines()
+    assert "prior" in lines[0].split(",") and "rate_uniform" in lines[0].split(",") and "pixelcnn" in lines[2]
+
+
+def test_a_narrow_terminal_names_priors_where_they_differ(tmp_path: Path) -> None:
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(terminal_table(mixed(tmp_path / "mixed"), 80))
+    shown = console.export_text()
+    assert "(pixelcnn)" in shown and "…" not in shown and max(map(len, shown.splitlines())) <= 80
+    same = made_up.comparison(tmp_path / "same", {"none": (96.78, 0.02, "collapsed")}, 1, False)
+    console.print(terminal_table(same, 80))
+    assert "(prior)" not in console.export_text()
+
+
+def test_a_run_of_codes_shows_its_places_its_codebook_and_uniform_samples(tmp_path: Path) -> None:
+    _, text = read(write_report(coded(tmp_path)))
+    assert "Codes by place" in text and "Samples of uniform codes" in text
+    rows = ("Rate under uniform codes203.79", "Code perplexity31.20 ± 0.40", "Codes used60")
+    assert all(row in text.replace("\n", "") for row in rows)
+    assert "the chance that two examples have different codes there" in text
+    _, plain = read(write_report(made_up.run(tmp_path / "plain")))
+    assert "Codes by place" not in plain and "Samples of uniform codes" not in plain
+    assert np.array_equal(load_examples(tmp_path).uniform_samples, 255 - load_examples(tmp_path).samples)
+
+
+def test_only_places_that_lie_in_a_plane_are_mapped() -> None:
+    assert units.code_map(of_codes((4, 5, 2))) and units.code_map(of_codes((4, 5)))
+    assert units.code_map(of_codes((20,))) is None and units.code_map(of_codes((1, 20))) is None
+    assert units.code_map(replace(of_codes(), perplexity=())) is None
+    alone = units.code_map(of_codes(known=False))
+    assert alone and "perplexity" in alone and "rate" not in alone
+
+
+def test_a_thousand_groups_are_one_outline() -> None:
+    assert len(units.unit_bars(of_codes((32, 32, 1)))) < 4 * len(units.unit_bars(of_codes((9, 9, 1))))
