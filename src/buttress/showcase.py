@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from buttress.data.tokens import decode
+from buttress.diagnostics.families import is_uniform
 from buttress.parts import DataSpec
 from buttress.report.examples import pixels, save_examples
 from buttress.report.pictures import tiles
@@ -64,7 +65,13 @@ def save_run_examples(run: Run, count: int = 32, ways: int = 6, seed: int = 0) -
         reconstructions=shown(spec, run.reconstruct(raw[:count], seed)),
         interpolations=shown(spec, between),
         columns=spec.columns,
+        uniform_samples=shown(spec, run.sample(count, seed, uniform=True)) if _learned_codes(run) else None,
     )
+
+
+def _learned_codes(run: Run) -> bool:
+    """Whether z is made of codes and the prior has learned which go together."""
+    return run.model.space.classes is not None and not is_uniform(run.model.prior())
 
 
 def present(run: Run, rows: Tensor, out: Path | None, across: int) -> None:

@@ -67,6 +67,14 @@ def model(prior=product, codes=CODES, table=LIKELIHOOD, space=None):
     return Adapter(lambda x: Independent(Point(codes[x[:, 0]]), 1), prior, log_likelihood, space=space)
 
 
+def mapped(codes=CODES, shape=(G, 1)):
+    """The same codes as places that share a codebook."""
+    prior = Independent(Categorical(torch.ones(*shape, K) / K), 2)
+    return Adapter(
+        lambda x: Independent(Point(codes[x[:, 0]].unflatten(1, shape)), 2), lambda: prior, lambda x, z: z.sum((-1, -2))
+    )
+
+
 def uniform():
     return product(torch.full((G, K), 1 / K))
 
@@ -161,13 +169,22 @@ def test_many_codes_need_no_table_of_all_pairs():
 
 
 def test_the_health_of_the_codebook_is_counted():
-    found = codebook(model(), BATCHES)
+    found = codebook(mapped(), BATCHES)
     share = torch.bincount(CODES.flatten()).double() / CODES.numel()
     assert found["code_perplexity"].value == pytest.approx((-(share * share.log()).sum()).exp().item())
     assert (found["codes_used"].value, found["codes_used"].ceiling) == (4.0, 4.0)
-    one_dead = codes_used(model(codes=CODES.clamp(max=2), space=Space((G,), K)), BATCHES)
+    one_dead = codes_used(mapped(CODES.clamp(max=2)), BATCHES)
     assert one_dead.value == 3.0 and "1 never taken" in one_dead.note
     assert code_perplexity(model(Chain), BATCHES).ceiling is None
+
+
+def test_slots_have_codebooks_of_their_own():
+    found = codebook(model(), BATCHES)
+    entropies = count_codes(model(), BATCHES).perplexities.log()
+    assert found["code_perplexity"].value == pytest.approx(entropies.mean().exp().item())
+    assert (found["codes_used"].value, found["codes_used"].ceiling) == (2.0 + 1 + 3, 3.0 * K)
+    both = codebook(mapped(CODES[:, :2].repeat(1, 2), (2, 2)), BATCHES)
+    assert both["code_perplexity"].value == pytest.approx(2**0.5) and both["codes_used"].value == 3.0
 
 
 def test_each_place_is_counted_alone_whatever_the_batches():
@@ -184,7 +201,7 @@ def test_the_error_of_the_perplexity_is_honest():
         drawn = torch.multinomial(
             torch.tensor([0.6, 0.3, 0.1]), 400, True, generator=torch.Generator().manual_seed(seed)
         )
-        found = code_perplexity(model(codes=drawn[:, None].expand(-1, 16)), [torch.arange(400)[:, None]])
+        found = code_perplexity(mapped(drawn[:, None].expand(-1, 16), (16, 1)), [torch.arange(400)[:, None]])
         values.append(found.value)
         errors.append(found.error)
     assert torch.tensor(values).std().item() == pytest.approx(sum(errors) / 60, rel=0.35)
@@ -296,7 +313,7 @@ def test_codes_that_are_read_are_used_and_the_record_survives_json():
     evidence = look(Coded())
     assert evidence.verdict.state == USED and evidence.verdict.advice == ()
     assert any("4.159 nats under the uniform prior" in reason for reason in evidence.verdict.reasons)
-    assert any("4 of 4 codes are taken, with a perplexity of 4" in reason for reason in evidence.verdict.reasons)
+    assert any("12 of 12 codes are taken, with a perplexity of 4" in reason for reason in evidence.verdict.reasons)
     assert evidence.groups.shape == (G,) and evidence.groups.perplexity == pytest.approx((4.0,) * G, rel=1e-3)
     assert Evidence.from_json(evidence.to_json()) == evidence
 
@@ -319,9 +336,12 @@ def test_why_codes_are_not_used(coded, cause):
 def test_places_with_a_code_of_their_own_ignore_x():
     class Fixed(Coded):
         def posterior(self, x):
-            return Independent(Point(torch.tensor([0, 1, 2]).expand(len(x), -1)), 1)
+            return Independent(Point(torch.tensor([[0], [1], [2]]).expand(len(x), -1, -1)), 2)
 
-    verdict = look(Fixed()).verdict
+        def log_likelihood(self, x, z):
+            return super().log_likelihood(x, z[..., 0])
+
+    verdict = look(Fixed(prior=lambda: Independent(Categorical(torch.ones(G, 1, K)), 2))).verdict
     assert (verdict.state, verdict.cause) == (COLLAPSED, SAME)
 
 

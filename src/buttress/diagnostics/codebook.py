@@ -1,17 +1,17 @@
 r"""Is the codebook in use? How often each code is taken, over the held-out data and not over a batch.
 
-$$ p_k = \frac{1}{N J} \sum_{n, j} [c_{nj} = k], \qquad \text{perplexity} = \exp\Bigl(-\sum_k p_k \log p_k\Bigr) $$
+$$ p_k = \frac{1}{N P} \sum_{n, p} [c_{np} = k], \qquad \text{perplexity} = \exp\Bigl(-\sum_k p_k \log p_k\Bigr) $$
 
-J places (or slots) of N examples share one codebook of K codes. Perplexity is between 1, where one code takes all and
-the codebook is dead, and K, where all are taken equally often; a code that is never taken is dead. Neither number says
-that codes change with x: a place may take its own code for every x. So the same is counted for each place alone.
+All P places of N examples share the codebook of K codes; the slots of a place, the last dimension of z, may have
+codebooks of their own, so each slot is counted apart and the mean of their entropies is taken. Perplexity is between 1,
+where one code takes all and the codebook is dead, and K, where all are taken equally often; a code that is never taken
+is dead. Neither number says that codes change with x: a place may take its own code for every x. So the same is counted
+for each place alone.
 
 Van den Oord et al. 2017 report the perplexity of a batch; with fewer tokens than codes that one is far too low.
 """
 
 from __future__ import annotations
-
-import math
 
 import torch
 from jaxtyping import Float, Int
@@ -85,7 +85,7 @@ def count_codes(model: Model, batches: Batches) -> CodeCounts:
 
 
 def codebook(model: Model, batches: Batches, counts: CodeCounts | None = None) -> dict[str, Estimate]:
-    """Usage and perplexity of the codebook, all places together.
+    """Usage and perplexity of the codebook, all places together, slots apart.
 
     Args:
         model: Keeps the protocol, with a q that is a point on codes.
@@ -93,11 +93,15 @@ def codebook(model: Model, batches: Batches, counts: CodeCounts | None = None) -
         counts: Of these data, where they have been counted already.
 
     Returns:
-        ``code_perplexity`` and ``codes_used``; their ceilings are K, if that is known.
+        ``code_perplexity`` with its ceiling K, and ``codes_used`` with K times the number of slots, if K is known.
     """
     counts = count_codes(model, batches) if counts is None else counts
-    k = classes(model)
-    return {"code_perplexity": _perplexity(model, batches, counts, k), "codes_used": _used(counts, k)}
+    k, event = classes(model), model.prior().event_shape
+    slots = event[-1] if event else 1
+    return {
+        "code_perplexity": _perplexity(model, batches, counts, slots, k),
+        "codes_used": _used(counts, slots, k),
+    }
 
 
 def code_perplexity(model: Model, batches: Batches) -> Estimate:
@@ -110,21 +114,27 @@ def codes_used(model: Model, batches: Batches) -> Estimate:
     return codebook(model, batches)["codes_used"]
 
 
-def _perplexity(model: Model, batches: Batches, counts: CodeCounts, k: int | None) -> Estimate:
+def _perplexity(model: Model, batches: Batches, counts: CodeCounts, slots: int, k: int | None) -> Estimate:
     """With the standard error over examples: the places of one example are no independent draws."""
-    total = counts.table.sum(0)
-    surprise = -(total.double() / total.sum()).log()
+    total = _of_slots(counts, slots)
+    surprise = -(total.double() / total.sum(1, keepdim=True)).log()
     of_examples = Moments()
     with evaluating(model):
         for _, x in blocks(batches):
             codes = point(model.posterior(x))
             assert codes is not None
-            of_examples.add(surprise[codes.reshape(len(x), -1).cpu().long()].mean(1, keepdim=True))
-    value = math.exp(_entropy(total).item())
-    note = f"not nats; {len(counts.table)} places together{_alone(counts)}"
+            each = surprise[torch.arange(slots), codes.reshape(len(x), -1, slots).cpu().long()]
+            of_examples.add(each.flatten(1).mean(1, keepdim=True))
+    value = _entropy(total).mean().exp().item()
+    note = f"not nats; {len(counts.table) // slots} places x {slots} slots{_alone(counts)}"
     return Estimate(
         value, value * of_examples.error.item(), counts.n, "counting", None if k is None else float(k), note
     )
+
+
+def _of_slots(counts: CodeCounts, slots: int) -> Int[Tensor, "slots K"]:
+    """Counts of all places together."""
+    return counts.table.unflatten(0, (-1, slots)).sum(0)
 
 
 def _alone(counts: CodeCounts) -> str:
@@ -134,11 +144,12 @@ def _alone(counts: CodeCounts) -> str:
     return f", each alone {each.min():.3g} to {each.max():.3g}"
 
 
-def _used(counts: CodeCounts, k: int | None) -> Estimate:
-    total = counts.table.sum(0)
+def _used(counts: CodeCounts, slots: int, k: int | None) -> Estimate:
+    total = _of_slots(counts, slots)
     used, tokens = int((total > 0).sum()), int(total.sum())
     if k is None:
         return Estimate(float(used), None, counts.n, "counting", note=f"codes, in {tokens} tokens")
-    few = f"; {tokens} tokens can show no more than {tokens} codes" if tokens < k else ""
-    note = f"codes, of {k}, in {tokens} tokens; {k - used} never taken (dead){few}"
-    return Estimate(float(used), None, counts.n, "counting", float(k), note)
+    few = f"; {tokens} tokens can show no more than {tokens} codes" if tokens < k * slots else ""
+    of = f"{k}" if slots == 1 else f"{slots} x {k}"
+    note = f"codes, of {of}, in {tokens} tokens; {k * slots - used} never taken (dead){few}"
+    return Estimate(float(used), None, counts.n, "counting", float(k * slots), note)

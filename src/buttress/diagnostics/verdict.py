@@ -177,7 +177,7 @@ def _cause_in_codes(n: _Numbers) -> tuple[str, tuple[str, ...]] | None:
     if n["mutual_information"] < COLLAPSED_NATS and n.value("code_perplexity") is not None:
         if n["code_perplexity"] < DEAD_PERPLEXITY:
             return DEAD, (
-                "one code takes all places of all x: start the codebook from encoder outputs, revive dead codes, or "
+                "one code takes (almost) everything: start the codebook from encoder outputs, revive dead codes, or "
                 "raise the weight of the commitment",
             )
         return SAME, ("several codes are taken, but each place takes the same one for every x",)

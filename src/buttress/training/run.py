@@ -36,6 +36,7 @@ from buttress.diagnostics.protocol import Batches
 from buttress.diagnostics.rate import bound
 from buttress.model import LatentVariableModel
 from buttress.parts import DataSpec, Splits
+from buttress.priors.uniform import Uniform
 from buttress.randomness import seed_step
 from buttress.recipe import Recipe
 from buttress.training import checkpoint
@@ -227,10 +228,19 @@ class Run:
         checkpoint.write_text(self.folder / files.EVIDENCE, evidence.to_json() + "\n")
         return evidence
 
-    def sample(self, count: int, seed: int = 0) -> Tensor:
-        """``count`` new examples x, from z ~ p(z) and x ~ p(x|z)."""
+    def sample(self, count: int, seed: int = 0, uniform: bool = False) -> Tensor:
+        """``count`` new examples x, from z ~ p(z) and x ~ p(x|z).
+
+        Args:
+            count: How many.
+            seed: Of all draws.
+            uniform: Draw every code uniformly instead of from p(z), to see what a learned prior adds.
+
+        Errors:
+            ValueError: Uniform codes are asked for, but z is made of real numbers.
+        """
         with self._draws(seed):
-            return self.model.sample(count)
+            return self.model.sample(count, Uniform().build(self.model.space)() if uniform else None)
 
     def reconstruct(self, raw: Tensor, seed: int = 0) -> Tensor:
         """Stored examples -> z ~ q(z|x) -> x ~ p(x|z)."""
