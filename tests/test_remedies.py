@@ -128,3 +128,32 @@ def test_the_eighth_remedy_is_one_file(tmp_path):
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     assert "narrow_latent" in done.stdout
+
+
+def test_codes_come_with_all_that_they_need(image, text):
+    sentences = remedy.apply("vector_quantized:slots=4", text)
+    assert (sentences.posterior.slots, sentences.prior.name(), sentences.algorithm.name()) == (
+        4,
+        "recurrent",
+        "two_stage",
+    )
+    few = remedy.apply("vector_quantized", image)
+    assert not few.encoder.spatial and (few.posterior.slots, few.prior.name()) == (8, "recurrent")
+    heard = replace(image, decoder=image.decoder.replace(spatial=True))
+    for mapped in (remedy.apply("vector_quantized", heard), remedy.apply("vector_quantized:spatial=true", image)):
+        assert mapped.encoder.spatial and (mapped.posterior.slots, mapped.prior.name()) == (1, "pixelcnn")
+        assert mapped.model(DataSpec("image", (1, 28, 28))).inference.space.shape == (7, 7, 1)
+
+
+@pytest.mark.parametrize(
+    ("written", "complaint"),
+    [
+        ("free_bits+vector_quantized", "nothing to hold up"),
+        ("vector_quantized+free_bits", "that of codes cannot fall"),
+        ("aggressive+vector_quantized", "the algorithm is aggressive already"),
+        ("flow_prior+vector_quantized", "there is autoregressive_flow already"),
+    ],
+)
+def test_what_codes_would_undo_is_refused(image, written, complaint):
+    with pytest.raises(remedy.DoesNotFit, match=complaint):
+        remedy.apply(written, image)

@@ -1,16 +1,21 @@
 """The two-stage algorithm on a small model with codes: what moves when, what it refuses, what it keeps."""
 
+import csv
 import math
+import os
+import signal
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import pytest
 import torch
+from lightning.pytorch import Callback
 from torch import nn
 from torch.distributions import Independent, kl_divergence
 
 from buttress.algorithms.two_stage import DECODE_EVERY, DegenerateCodes, TwoStage, perplexity
+from buttress.data.linear_gaussian import LinearGaussian
 from buttress.decoders.mlp import Mlp as Decoder
 from buttress.encoders.mlp import Mlp as Encoder
 from buttress.likelihoods.gaussian import Gaussian as Likelihood
@@ -19,11 +24,13 @@ from buttress.objectives.elbo import ELBO
 from buttress.parts import DataSpec, Posterior, PosteriorModule, Space, Step
 from buttress.point import Point
 from buttress.posteriors.gaussian import Gaussian
+from buttress.posteriors.vector_quantized import VectorQuantized
 from buttress.priors.recurrent import RecurrentPrior
 from buttress.priors.standard_normal import StandardNormal
 from buttress.priors.uniform import Uniform
-from buttress.recipe import Training
+from buttress.recipe import Recipe, Training
 from buttress.records import Latent
+from buttress.training.run import train
 
 SETTINGS = Training(steps=40, batch_size=16, learning_rate=0.01)
 SPEC = DataSpec("table", (3,), mean=torch.zeros(3), std=torch.ones(3), columns=("a", "b", "c"))
@@ -176,6 +183,57 @@ def test_codes_that_say_nothing_are_refused_with_the_reason():
 def test_perplexity_is_between_one_and_the_number_of_codes():
     usage = torch.tensor([[8.0, 0, 0, 0], [2, 2, 2, 2], [4, 4, 0, 0]])
     assert perplexity(usage).tolist() == pytest.approx([1, 4, 2])
+
+
+class Stop(Callback):
+    """SIGTERM at a step."""
+
+    def __init__(self, at):
+        self.at = at
+
+    def on_train_batch_start(self, trainer, engine, *_):
+        if engine.step_number == self.at:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+RECIPE = Recipe(
+    LinearGaussian(dim=4, latent_dim=2, n=120),
+    Encoder(hidden=(6,)),
+    VectorQuantized(codes=4, dim=2, slots=2, revive=3),
+    RecurrentPrior(embedding=3, hidden=4),
+    Decoder(hidden=(6,)),
+    Likelihood(),
+    ELBO(),
+    TwoStage(first=0.5),
+    Training(steps=24, batch_size=8, validate_every=4, checkpoint_every=6, learning_rate=0.02),
+)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    return train(RECIPE, tmp_path_factory.mktemp("runs") / "whole", progress=False)
+
+
+@pytest.mark.parametrize("at", [4, 11, 12, 17], ids=["first stage", "border", "just behind it", "second stage"])
+def test_a_resumed_run_equals_the_uninterrupted_one(at, whole, tmp_path):
+    with pytest.raises(SystemExit):
+        train(RECIPE, tmp_path / "run", progress=False, callbacks=[Stop(at)])
+    run = train(RECIPE, tmp_path / "run", progress=False, resume=True)
+    for name in ("state.safetensors", "weights.safetensors", "metrics.csv"):
+        assert (run.folder / name).read_bytes() == (whole.folder / name).read_bytes(), name
+
+
+def test_the_last_row_is_about_the_prior_that_stays(whole):
+    with (whole.folder / "metrics.csv").open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["split"] == "held_out"]
+    second = [float(row["rate"]) for row in rows if int(row["step"]) > 12]
+    assert second[-1] == min(second)
+    assert {float(row["distortion"]) for row in rows if int(row["step"]) >= 12} == {float(rows[-1]["distortion"])}
+
+
+def test_one_draws_from_the_learned_prior_or_from_the_uniform_one(whole):
+    own, uniform = whole.sample(50, seed=1), whole.sample(50, seed=1, uniform=True)
+    assert own.shape == uniform.shape == (50, 4) and not torch.equal(own, uniform)
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from typing import Any
 from buttress.algorithms.aggressive import Aggressive
 from buttress.algorithms.joint import Joint
 from buttress.algorithms.semi_amortized import SemiAmortized, Variant
+from buttress.algorithms.two_stage import TwoStage
 from buttress.data.linear_gaussian import LinearGaussian
 from buttress.data.sentences import Sentences
 from buttress.decoders.mlp import Mlp as Decoder
@@ -23,6 +24,8 @@ from buttress.likelihoods.gaussian import Gaussian as Likelihood
 from buttress.objectives.elbo import ELBO
 from buttress.objectives.free_bits import FreeBits
 from buttress.posteriors.gaussian import Gaussian
+from buttress.posteriors.vector_quantized import VectorQuantized
+from buttress.priors.recurrent import RecurrentPrior
 from buttress.priors.standard_normal import StandardNormal
 from buttress.recipe import Recipe, Training
 from buttress.schedules.linear import Linear
@@ -80,6 +83,17 @@ def sentences(path: Path, **training: Any) -> Recipe:
         ELBO(),
         Aggressive(max_inner=4, window=2),
         replace(TRAINING, steps=10, validate_every=4, checkpoint_every=4, **training),
+    )
+
+
+def two_stage(**training: Any) -> Recipe:
+    """Two codes of an example, then a prior over them."""
+    return replace(
+        joint(**training),
+        posterior=VectorQuantized(codes=4, dim=2, slots=2, revive=3),
+        prior=RecurrentPrior(embedding=3, hidden=4),
+        objective=ELBO(),
+        algorithm=TwoStage(first=0.5),
     )
 
 

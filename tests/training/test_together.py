@@ -40,6 +40,15 @@ def test_two_processes_refine_as_one(tmp_path, variant):
     assert_close(*(checkpoint.load(tmp_path / name / "state.safetensors") for name in ("one", "two")))
 
 
+def test_two_processes_equal_one_in_both_stages(tmp_path):
+    recipe = small.two_stage()
+    for name, devices in (("one", 1), ("two", 2)):
+        train(recipe, tmp_path / name, progress=False, devices=devices)
+    one, two = (checkpoint.load(tmp_path / name / "state.safetensors") for name in ("one", "two"))
+    assert one["algorithm"]["kept"] is not None
+    assert_close(one, two)
+
+
 def number(cell):
     try:
         return float(cell)

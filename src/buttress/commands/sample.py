@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 __all__ = ["sample"]
 
 
-def sample(run: Path, count: int = 64, out: Path | None = None, seed: int = 0) -> None:
+def sample(
+    run: Path, count: int = 64, out: Path | None = None, seed: int = 0, prior: Literal["own", "uniform"] = "own"
+) -> None:
     """Draw new examples: z from the prior, x from the decoder.
 
     Args:
@@ -15,9 +18,10 @@ def sample(run: Path, count: int = 64, out: Path | None = None, seed: int = 0) -
         count: How many.
         out: File to write; sentences and tables are printed where it is missing.
         seed: Of all draws.
+        prior: The model's own, or for a z made of codes the uniform one, to see what the prior has learned.
     """
     from buttress.showcase import present
     from buttress.training.run import Run
 
     opened = Run.load(run)
-    present(opened, opened.sample(count, seed), out, across=max(1, round(count**0.5)))
+    present(opened, opened.sample(count, seed, uniform=prior == "uniform"), out, across=max(1, round(count**0.5)))

@@ -3,8 +3,8 @@ r"""p(z) = prod_g p(z_g | z_1 .. z_{g-1}) over codes in a row, by an LSTM.
 $$ (h_g, c_g) = \mathrm{LSTM}(e(z_{g-1}) + w_g, h_{g-1}, c_{g-1}), \qquad
    p(z_g | z_{<g}) = \mathrm{softmax}(U h_g + b_g)[z_g], \quad z_0 = \mathrm{start} $$
 
-with w_g and b_g learned, since a code's place in the row says much about it. A map of codes is read place after place,
-and at every place slot after slot, so that also the codes of one place see each other.
+with w_g, b_g and the first state learned, since a code's place in the row says much about it. A map of codes is read
+place after place, and at every place slot after slot, so that also the codes of one place see each other.
 """
 
 from __future__ import annotations
@@ -73,6 +73,7 @@ class RecurrentPriorModule(CodesModule):
         self.length = torch.Size(space.shape).numel()
         self.embed = nn.Embedding(self.classes + 1, part.embedding)
         self.where = nn.Parameter(0.1 * torch.randn(self.length, part.embedding))
+        self.first = nn.Parameter(torch.zeros(2, part.hidden))
         self.lstm = nn.LSTM(part.embedding, part.hidden, batch_first=True)
         self.out = nn.Linear(part.hidden, self.classes, bias=False)
         self.bias = nn.Parameter(torch.zeros(self.length, self.classes))
@@ -82,12 +83,17 @@ class RecurrentPriorModule(CodesModule):
     def logits(self, codes: Int[Tensor, "N *shape"]) -> Float[Tensor, "N *rest"]:
         """See :class:`CodesModule`."""
         before = F.pad(codes.reshape(len(codes), -1)[:, :-1], (1, 0), value=self.classes)
-        h, _ = run_lstm(self.lstm, self.embed(before) + self.where)
+        h, _ = run_lstm(self.lstm, self.embed(before) + self.where, self.begin(len(codes)))
         return (self.out(h) + self.bias).view(*codes.shape, self.classes)
+
+    def begin(self, count: int) -> tuple[Tensor, Tensor]:
+        """(h_0, c_0), with the dimension of layers that an LSTM wants in front."""
+        h, c = self.first[:, None, None].expand(-1, -1, count, -1)
+        return h.contiguous(), c.contiguous()
 
     def generate(self, uniforms: Float[Tensor, "N *shape"]) -> Int[Tensor, "N *shape"]:
         """See :class:`CodesModule`."""
-        flat, state = uniforms.reshape(len(uniforms), -1), None
+        flat, state = uniforms.reshape(len(uniforms), -1), self.begin(len(uniforms))
         codes = torch.full((len(flat), self.length + 1), self.classes, device=flat.device)
         for g in range(self.length):
             read = self.embed(codes[:, g]) + self.where[g]

@@ -1,0 +1,62 @@
+"""Discrete latents: z is made of codes, which the autoencoder is trained on as if all cost the same."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from buttress.algorithms.joint import Joint
+from buttress.algorithms.two_stage import TwoStage
+from buttress.encoders.conv import Conv
+from buttress.objectives.free_bits import FreeBits
+from buttress.parts import Prior
+from buttress.posteriors.vector_quantized import VectorQuantized
+from buttress.priors.pixelcnn import PixelCNNPrior
+from buttress.priors.recurrent import RecurrentPrior
+from buttress.priors.standard_normal import StandardNormal
+from buttress.recipe import Recipe
+from buttress.remedy import DoesNotFit, remedy
+
+
+@remedy(family="discrete latents", source="van den Oord et al. 2017 (VQ-VAE)", kinds=("image", "text"))
+def vector_quantized(
+    recipe: Recipe, codes: int = 64, slots: int = 0, dim: int = 16, spatial: bool | None = None, first: float = 0.75
+) -> Recipe:
+    """Let z be codes from a codebook, first trained as if all cost the same, then given a learned prior.
+
+    Under the uniform prior of the first stage every code costs log K nats whatever it says, so that nothing is gained
+    by ignoring z. The steps of both stages together are those of the recipe.
+
+    Args:
+        recipe: The recipe to change.
+        codes: Number K of codewords.
+        slots: Codes at each place, or where there are no places for the whole example; 0 for 1 and 8 of them.
+        dim: Numbers in a codeword.
+        spatial: Codes at every place of a convolutional encoder's last map, with a PixelCNN as their prior, instead of
+            a few for the whole example, with an LSTM. By default where the decoder can hear them place by place.
+        first: Share of the steps that train the autoencoder; the rest trains the prior.
+    """
+    _check(recipe)
+    can = isinstance(recipe.encoder, Conv)
+    if spatial and not can:
+        raise DoesNotFit(f"codes at every place need a conv encoder, and this is {recipe.encoder.name()}")
+    mapped = can and (getattr(recipe.decoder, "spatial", True) if spatial is None else spatial)
+    prior: Prior = PixelCNNPrior() if mapped else RecurrentPrior()
+    return replace(
+        recipe,
+        encoder=recipe.encoder.replace(spatial=mapped) if can else recipe.encoder,
+        posterior=VectorQuantized(codes=codes, dim=dim, slots=slots or (1 if mapped else 8)),
+        prior=prior,
+        algorithm=TwoStage(first=first),
+    )
+
+
+def _check(recipe: Recipe) -> None:
+    """Refuse what codes would undo, or what would undo them."""
+    if isinstance(recipe.objective, FreeBits):
+        raise DoesNotFit("vector_quantized has a rate that nothing can lower, so that free_bits has nothing to hold up")
+    if not isinstance(recipe.algorithm, Joint):
+        raise DoesNotFit(
+            f"vector_quantized is trained in two stages, and the algorithm is {recipe.algorithm.name()} already"
+        )
+    if not isinstance(recipe.prior, StandardNormal):
+        raise DoesNotFit(f"vector_quantized brings a prior of its own, and there is {recipe.prior.name()} already")
