@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 import yaml
 from rich.console import Console
 
@@ -74,14 +75,15 @@ def test_every_row_states_its_prior_and_codes_their_uniform_rate(tmp_path: Path)
     assert "prior" in lines[0].split(",") and "rate_uniform" in lines[0].split(",") and "pixelcnn" in lines[2]
 
 
-def test_a_narrow_terminal_names_priors_where_they_differ(tmp_path: Path) -> None:
-    console = Console(width=80, record=True, file=io.StringIO())
-    console.print(terminal_table(mixed(tmp_path / "mixed"), 80))
+@pytest.mark.parametrize("width", [80, 130])
+def test_a_terminal_names_the_priors(tmp_path: Path, width: int) -> None:
+    console = Console(width=width, record=True, file=io.StringIO())
+    console.print(terminal_table(mixed(tmp_path / "mixed"), width))
     shown = console.export_text()
-    assert "(pixelcnn)" in shown and "…" not in shown and max(map(len, shown.splitlines())) <= 80
+    assert "(pixelcnn)" in shown and "…" not in shown and max(map(len, shown.splitlines())) <= width
     same = made_up.comparison(tmp_path / "same", {"none": (96.78, 0.02, "collapsed")}, 1, False)
-    console.print(terminal_table(same, 80))
-    assert "(prior)" not in console.export_text()
+    console.print(terminal_table(same, width))
+    assert "(prior)" not in (again := console.export_text()) and "prior standard_normal" in " ".join(again.split())
 
 
 def test_a_run_of_codes_shows_its_places_its_codebook_and_uniform_samples(tmp_path: Path) -> None:
@@ -105,3 +107,10 @@ def test_only_places_that_lie_in_a_plane_are_mapped() -> None:
 
 def test_a_thousand_groups_are_one_outline() -> None:
     assert len(units.unit_bars(of_codes((32, 32, 1)))) < 4 * len(units.unit_bars(of_codes((9, 9, 1))))
+
+
+def test_a_z_that_says_much_to_nobody_is_not_called_empty(tmp_path: Path) -> None:
+    _, text = read(write_report(made_up.run(tmp_path, rate=5.0, state="collapsed")))
+    assert (
+        "q(z|x) holds 4.65 nats of information about each example" in text and "decoder does as well without z" in text
+    )

@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from buttress.diagnostics.thresholds import USED_NATS
 from buttress.diagnostics.verdict import COLLAPSED, DEGENERATE, PARTLY, USED
 from buttress.report import curves, plane, units
 from buttress.report.gallery import parts
@@ -26,6 +27,8 @@ CURVES = (
     ("distortion", "Distortion", 1, "What the decoder still pays once it has read z."),
     ("beta", "β", 1, "The weight of the rate in the objective."),
 )
+UNREAD = "The posterior has collapsed in effect: q(z|x) holds {carried}, but the decoder does as well without z."
+"""Of a collapsed model whose q says much: free bits that nobody reads, or codes."""
 VARIES = (
     "how much its posterior mean moves over the data",
     "the chance that two examples have different codes there",
@@ -91,6 +94,8 @@ def sentence(run: Run) -> str:
         reached = _last_step(run)
         seen = f" It was seen last at step {reached:,}." if reached is not None else ""
         return f"There is no verdict on this run: it was interrupted, or not diagnosed yet.{seen}"
+    if run.state == COLLAPSED and (run.value("mutual_information") or 0.0) >= USED_NATS:
+        return UNREAD.replace("{carried}", carried(run))
     return SENTENCES.get(run.state, f"Verdict: {run.state}. z carries {{carried}}.").replace("{carried}", carried(run))
 
 

@@ -235,10 +235,13 @@ NAME = 13
 def as_rich(rows: Sequence[ArmRow], title: str = "", width: int = WIDE) -> Table:
     """The arms as a table for the terminal; a narrow one leaves out what the page shows beside.
 
-    It has the prior under the name of the arm, where arms differ in it.
+    The prior stands under the name of the arm, or where it is one for all arms in the title.
     """
-    differ = width < WIDE and len({row.cells[0].main for row in rows}) > 1
-    shown = [i for i, column in enumerate(COLUMNS) if width >= WIDE or column.title in NARROW]
+    priors = dict.fromkeys(row.cells[0].main for row in rows)
+    differ = len(priors) > 1
+    if title and len(priors) == 1 and MISSING not in priors:
+        title = f"{title}, prior {next(iter(priors))}"
+    shown = [i for i, c in enumerate(COLUMNS) if i and (width >= WIDE or c.title in NARROW)]
     table = Table(title=title or None, title_justify="left", header_style="bold", pad_edge=False)
     if width < WIDE:  # without lines between columns all fits 80 characters
         table.box, table.padding, table.show_edge = SIMPLE_HEAD, (0, 1, 0, 0), False

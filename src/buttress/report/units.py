@@ -21,6 +21,8 @@ from buttress.report.results import Arm, Curve, Metrics, Run
 
 __all__ = ["code_map", "heat_map", "unit_bars", "variance_curves"]
 
+FLOOR = 1e-6
+"""Variances below it are drawn there, or a single 0 would squeeze all others."""
 MANY = 100
 """From so many groups on, bars become one outline: a page should not carry a thousand rectangles."""
 
@@ -94,8 +96,7 @@ def unit_bars(groups: Groups) -> Markup | None:
     if rate is not None:
         _rates(axes[0], rate[order], None if error is None else error[order])
     if variance is not None:
-        _variances(axes[-1], np.maximum(variance[order], 1e-12))
-        axes[-1].set_ylabel("chance to differ" if groups.perplexity else "variance of mean")
+        _variances(axes[-1], variance[order], codes=bool(groups.perplexity))
     axes[-1].set_xlabel("latent group, by rate" if rate is not None else "latent group, by variance")
     _names(axes[-1], [groups.names[i] for i in order])
     return as_svg(figure, "units")
@@ -157,15 +158,18 @@ def _map(figure: Figure, ax: Axes, title: str, table: Float[np.ndarray, "H W"]) 
     _bar(figure, mesh, ax, title)
 
 
-def _variances(ax: Axes, variance: Float[np.ndarray, " G"]) -> None:
-    """Variances on a logarithmic axis, those above the customary line filled."""
-    at = np.arange(len(variance))
+def _variances(ax: Axes, variance: Float[np.ndarray, " G"], codes: bool) -> None:
+    """Variances, those above the customary line filled: on a logarithmic axis, or from 0 to 1 for codes."""
+    at, variance = np.arange(len(variance)), np.maximum(variance, FLOOR)
     for chosen, face in ((variance > ACTIVE_VARIANCE, MAIN), (variance <= ACTIVE_VARIANCE, "none")):
         ax.plot(at[chosen], variance[chosen], "o", ms=5, mfc=face, mec=MAIN, rasterized=len(at) > MANY)
-    ax.set_yscale("log")
-    ax.set_ylim(min(float(variance.min()), ACTIVE_VARIANCE) / 3, max(float(variance.max()), ACTIVE_VARIANCE) * 3)
+    if codes:
+        ax.set(ylabel="chance to differ", ylim=(-0.08, 1.08))
+    else:
+        ax.set(ylabel="variance of mean", yscale="log")
+        ax.set_ylim(min(float(variance.min()), ACTIVE_VARIANCE) / 3, max(float(variance.max()), ACTIVE_VARIANCE) * 3)
     ax.axhline(ACTIVE_VARIANCE, color=PALETTE["arm-2"][0], lw=1.1, ls=(0, (4, 3)))
-    below = bool(variance[0] > ACTIVE_VARIANCE)  # where the dots are not: they are sorted by rate
+    below = bool(variance[0] > ACTIVE_VARIANCE) and not codes  # where the dots are not: they are sorted by rate
     ax.annotate(
         f"{ACTIVE_VARIANCE:g}: active above", (0, ACTIVE_VARIANCE), (4, -4 if below else 3),
         xycoords=("axes fraction", "data"), textcoords="offset points", va="top" if below else "bottom",
@@ -194,8 +198,8 @@ def variance_curves(arms: Sequence[Arm]) -> Markup | None:
     figure, ax = new_axes(3.9)
     for name, lines in found.items():
         for line in lines:
-            ax.plot(np.arange(1, len(line) + 1), np.maximum(line, 1e-12), "-o", ms=2.5, lw=1.2, color=looks[name].color)
-        ends[name] = (np.arange(1.0, len(lines[0]) + 1), np.maximum(np.array(lines[0], dtype=float), 1e-12))
+            ax.plot(np.arange(1, len(line) + 1), np.maximum(line, FLOOR), "-o", ms=2.5, lw=1.2, color=looks[name].color)
+        ends[name] = (np.arange(1.0, len(lines[0]) + 1), np.maximum(np.array(lines[0], dtype=float), FLOOR))
     ax.set_yscale("log")
     ax.axhline(ACTIVE_VARIANCE, color=SOFT, lw=1.1, ls=(0, (4, 3)))
     ax.set(xlabel="latent group, largest variance first", ylabel="variance of posterior mean")
@@ -207,4 +211,4 @@ def variance_curves(arms: Sequence[Arm]) -> Markup | None:
 
 def _variance_line(run: Run) -> Float[np.ndarray, " G"] | None:
     variance = _known(run.evidence.groups.variance_of_mean) if run.evidence else None
-    return None if variance is None else np.maximum(np.sort(variance)[::-1], 1e-12)
+    return None if variance is None else np.maximum(np.sort(variance)[::-1], FLOOR)
