@@ -8,6 +8,7 @@ from PIL import Image
 
 from buttress.data.images import Images
 from buttress.data.linear_gaussian import LinearGaussian
+from buttress.data.long_documents import LongDocuments
 from buttress.data.lstm_text import LstmText
 from buttress.data.mnist5k import Mnist5k
 from buttress.data.sentences import Sentences
@@ -52,7 +53,13 @@ def test_several_files(files):
 
 
 @pytest.mark.parametrize(
-    ("name", "kind"), [("mnist5k", Mnist5k), ("linear_gaussian", LinearGaussian), ("lstm_text", LstmText)]
+    ("name", "kind"),
+    [
+        ("mnist5k", Mnist5k),
+        ("linear_gaussian", LinearGaussian),
+        ("lstm_text", LstmText),
+        ("long_documents", LongDocuments),
+    ],
 )
 def test_names(name, kind):
     assert detect(name) == kind()
@@ -64,7 +71,7 @@ def test_names(name, kind):
     [
         (
             "mnsit5k",
-            r"there is no data 'mnsit5k'; did you mean 'mnist5k'\? It can be one of linear_gaussian, lstm_text",
+            r"there is no data 'mnsit5k'; did you mean 'mnist5k'\? It can be one of linear_gaussian, long_documents",
         ),
         ("photso", r"did you mean 'photos'\?.*Looked in"),
         ("no/such/folder", r"there is no data 'no/such/folder'"),

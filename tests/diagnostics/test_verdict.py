@@ -78,6 +78,16 @@ def test_the_cause_of_collapse(gap, gain, cause):
     assert verdict.advice[0] == ("aggressive" if cause == LAGS else "kl_annealing")
 
 
+@pytest.mark.parametrize(("kind", "advised"), [("text", True), ("image", False)])
+@pytest.mark.parametrize(("cosine", "alike"), [(0.99, True), (0.96, False)])
+def test_features_that_are_alike_are_named_beside_the_cause(kind, advised, cosine, alike):
+    silent = {"rate": 0.01, "mutual_information": 0.01, "worth_shuffled": (0.0, 0.01), "decoder_gain": (0.0, 0.0)}
+    verdict = judge(made_up(**silent, feature_cosine=(cosine, 0.001)), kind)
+    assert any("mean cosine is 0.99" in reason for reason in verdict.reasons) == alike
+    assert ("pooled_encoder" in verdict.advice) == (alike and advised)
+    assert not any("cosine" in reason for reason in judge(made_up(feature_cosine=(0.99, 0.001)), kind).reasons)
+
+
 def test_without_a_gap_the_cause_is_not_guessed():
     estimates = made_up(rate=0.0, mutual_information=0.0, worth_shuffled=(0.0, 0.0))
     del estimates["amortisation_gap"]

@@ -34,7 +34,7 @@ def detect(path_or_name: str, **options: Any) -> Data:
         3
         >>> detect("mnsit5k")
         Traceback (most recent call last):
-        ValueError: there is no data 'mnsit5k'; did you mean 'mnist5k'? It can be one of linear_gaussian, lstm_text, ...
+        ValueError: there is no data 'mnsit5k'; did you mean 'mnist5k'? It can be one of linear_gaussian, ...
     """
     if path_or_name in _named():
         return _made(path_or_name, options)

@@ -12,12 +12,14 @@ from buttress.diagnostics.active_units import Activity, activity, collapsed_frac
 from buttress.diagnostics.amortisation import refinement
 from buttress.diagnostics.check import check
 from buttress.diagnostics.codebook import codebook
+from buttress.diagnostics.dispersion import feature_cosine
 from buttress.diagnostics.estimate import Estimate
 from buttress.diagnostics.evaluation import count, evaluating
 from buttress.diagnostics.evidence import Evidence, Groups, numbers
 from buttress.diagnostics.families import is_discrete
 from buttress.diagnostics.marginal_likelihood import bits_per_dim, likelihoods, perplexity
 from buttress.diagnostics.mutual_information import information
+from buttress.diagnostics.probe import label_accuracy
 from buttress.diagnostics.protocol import Batches, Model
 from buttress.diagnostics.rate import Bound, bound, uniform_rate
 from buttress.diagnostics.verdict import judge
@@ -37,6 +39,8 @@ def diagnose(
     dims: int | None = None,
     tokens: int | None = None,
     groups: Sequence[str] | None = None,
+    encode: Callable[[Tensor], Tensor] | None = None,
+    labels: Tensor | None = None,
     samples: int = 4,
     nll_samples: int = 100,
     nll_examples: int | None = 1000,
@@ -58,6 +62,8 @@ def diagnose(
         tokens: Predicted tokens of all batches, ends of sentences included, for perplexity; None to count what is not
             0. Only for text.
         groups: Names of the latent groups; None to take ``model.groups``, or to number the coordinates of z.
+        encode: x -> the encoder's features (B, ...), for their dispersion; None to take ``model.encode``, if any.
+        labels: Class of each example, shape (N,) in the order of ``batches``, for a probe of z; None for none.
         samples: Samples of z per example for the ELBO and the worth of z.
         nll_samples: k of the importance-weighted NLL; 0 to leave it out.
         nll_examples: Examples for it, at most; None for all.
@@ -74,6 +80,7 @@ def diagnose(
     check(model, batches, seed)
     kind = _kind(batches[0]) if kind is None else kind
     found, active, estimates = _about_z(model, batches, samples, mi_examples, seed, tell)
+    estimates |= _beside_z(model, batches, encode, labels, seed)
     tell(4)
     if nll_samples:
         estimates |= _likelihood(model, batches, kind, dims, tokens, nll_samples, nll_examples, seed)
@@ -126,6 +133,19 @@ def _gap(model: Model, batches: Batches, steps: int, examples: int | None, seed:
     """What refining q for each example gains."""
     found = refinement(model, batches, steps=steps, examples=examples, seed=seed)
     return {"amortisation_gap": found.gap, "decoder_gain": found.decoder_gain, "refined_rate": found.rate}
+
+
+def _beside_z(
+    model: Model, batches: Batches, encode: Callable[[Tensor], Tensor] | None, labels: Tensor | None, seed: int
+) -> dict[str, Estimate]:
+    """What is measured where the model offers features or the data labels."""
+    estimates = {}
+    if encode is not None or hasattr(model, "encode"):
+        estimates["feature_cosine"] = feature_cosine(model, batches, encode=encode, seed=seed)
+    if labels is not None:
+        estimates["label_accuracy"] = label_accuracy(model, batches, labels, seed=seed)
+        estimates["label_accuracy_sampled"] = label_accuracy(model, batches, labels, of="samples", seed=seed)
+    return estimates
 
 
 def _teller(progress: Callable[[str, int, int], None] | None) -> Callable[[int], None]:

@@ -10,6 +10,7 @@ __all__ = [
     "DEAD_PERPLEXITY",
     "DETERMINISTIC_BETA",
     "ERRORS",
+    "FEATURES_ALIKE",
     "LAG_NATS",
     "NEAR_CEILING",
     "READ_SHARE",
@@ -35,6 +36,11 @@ DEAD_PERPLEXITY = 1.1
 
 USED_NATS = 0.5
 """From here on z is used: most of one yes-no question about each example. For rescued runs see COLLAPSED_NATS."""
+
+FEATURES_ALIKE = 0.98
+"""Mean cosine of the encoder's features from which on they say the same for all x: c is the share of their squared
+length that is common to all, so a fiftieth is left to tell examples apart by. It is not lower because features that
+are all positive are alike by that alone: untrained LSTM states pooled by their maximum over 70 steps give 0.95."""
 
 READ_SHARE = 0.5
 """Of the rate, at least, that shuffling z must cost. With the exact posterior it costs more than the mutual

@@ -16,6 +16,7 @@ from buttress.diagnostics.thresholds import (
     DEAD_PERPLEXITY,
     DETERMINISTIC_BETA,
     ERRORS,
+    FEATURES_ALIKE,
     LAG_NATS,
     NEAR_CEILING,
     READ_SHARE,
@@ -33,6 +34,9 @@ DEAD, SAME = "the codebook is dead", "the codes ignore x"
 WEAKER_DECODER = {"image": "local_decoder", "text": "word_dropout"}
 """The remedy that takes local structure away from the decoder, where a kind of data has one."""
 
+DISPERSE = "pooled_encoder"
+"""What makes the features of sentences less alike."""
+
 
 def judge(estimates: Mapping[str, Estimate], kind: str) -> Verdict:
     """The verdict on a model.
@@ -47,7 +51,19 @@ def judge(estimates: Mapping[str, Estimate], kind: str) -> Verdict:
     numbers = _Numbers(estimates)
     state, reasons = _state(numbers)
     cause, why = _cause(numbers, state)
-    return Verdict(state, cause, (*reasons, *why), _advice(numbers, state, cause, kind))
+    alike = state in (COLLAPSED, PARTLY) and numbers["feature_cosine"] > FEATURES_ALIKE
+    advice = _advice(numbers, state, cause, kind)
+    if alike:
+        why = (*why, _alike(numbers))
+        advice = (*advice, DISPERSE) if kind == "text" else advice
+    return Verdict(state, cause, (*reasons, *why), advice)
+
+
+def _alike(n: _Numbers) -> str:
+    return (
+        f"the encoder's features are nearly the same for all x: their mean cosine is {n.text('feature_cosine')} (above "
+        f"{FEATURES_ALIKE}), so q has little to tell them apart by"
+    )
 
 
 class _Numbers:

@@ -140,6 +140,26 @@ QUANTITIES: dict[str, Quantity] = {
         "Coordinates of z whose KL stays below 0.1 nats for all but one example in a hundred (Lucas et al., 2019).",
         unit="",
     ),
+    "feature_cosine": Quantity(
+        "Likeness of features",
+        "Mean cosine similarity of what the encoder makes of two different examples, before q(z|x) is made of it. Near "
+        "1, the encoder says the same for all x and a posterior can't tell them apart.",
+        unit="",
+    ),
+    "label_accuracy": Quantity(
+        "Labels read from means",
+        "Share of class labels that a linear probe, fitted on other held-out examples, reads from the mean of q(z|x), "
+        "however little the means differ. No model was shown labels; compare with the share of the commonest one, in "
+        "the note.",
+        unit="",
+        better="higher",
+    ),
+    "label_accuracy_sampled": Quantity(
+        "Labels read from z",
+        "The same from a sample of q(z|x): what reaches the decoder through the noise.",
+        unit="",
+        better="higher",
+    ),
     "effective_sample_size": Quantity(
         "Effective sample size",
         "How many of the importance samples behind the NLL carry weight. Near 1, the NLL is hardly better "

@@ -221,10 +221,11 @@ class Run:
             seed: Of all draws.
             settings: Further settings of :func:`buttress.diagnostics.diagnose.diagnose`.
         """
-        asked, batches = self.asked(seed), self.held_out(seed)
-        evidence = with_inference(
-            diagnose(asked, batches, kind=self.spec.kind, seed=seed, **settings), self.model, asked, batches
-        )
+        asked, batches, labels = self.asked(seed), self.held_out(seed), self.splits().labels
+        if labels is not None:
+            labels = labels[torch.cat(batches.index)]
+        offered = {"kind": self.spec.kind, "encode": self.model.encode, "labels": labels, **settings}
+        evidence = with_inference(diagnose(asked, batches, seed=seed, **offered), self.model, asked, batches)
         checkpoint.write_text(self.folder / files.EVIDENCE, evidence.to_json() + "\n")
         return evidence
 

@@ -1,0 +1,180 @@
+r"""Synthetic documents that begin with their topic and end without it: what an encoder must remember.
+
+$$ c \sim U\{1..C\}, \quad T \sim U\{T_0..T_1\}, \quad \epsilon \sim U(0, \epsilon_1), \qquad
+   x_t \sim \begin{cases} (1 - \epsilon)\, W_c + \epsilon\, \pi & t < \lfloor T / 2 \rfloor \\
+   \pi & t = \lfloor T / 2 \rfloor \\ P(\cdot | x_{t-1}) & t > \lfloor T / 2 \rfloor \end{cases}, \qquad \pi P = \pi $$
+
+The first half of the words can be topical, and only a topic's table W_c has them; the other half are those of the chain
+P. The second half of a document is a stationary Markov chain, drawn without regard to the topic.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache, partial
+from typing import ClassVar
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from buttress.data.memory import Array, Rows, row_name
+from buttress.data.tokens import SPECIAL, TokenExamples, word_tokenizer
+from buttress.parts import EOS, Data, DataSpec, Kind, Splits
+
+__all__ = ["LongDocuments"]
+
+SUCCESSORS = 5
+"""Words that mostly follow a word of the chain."""
+RESTART = 0.05
+"""Probability that any word of the chain follows, so that the chain forgets where it began."""
+
+
+@dataclass(frozen=True)
+class LongDocuments(Data):
+    """Long sentences whose topic is told in the first half only, so that the last state of an LSTM forgets it.
+
+    Source: ours, after the claim of Long, Cao and Cheung, On Posterior Collapse and Encoder Feature Dispersion in
+    Sequence VAEs, 2020. The labels of the held-out documents are their topics.
+
+    Args:
+        topics: Number C of topics, equally likely.
+        words: Number of words; ids are 4 more. Half of them, rounded down, are topical.
+        topic_words: Words of one topic, drawn from the topical ones with a random weight each; topics may share some.
+        shortest: Fewest words T_0 in a document.
+        longest: Most words T_1 in a document.
+        noise: Largest share of the first half of a document that is words of the chain; each document has its own.
+        train: Number of training documents.
+        held_out: Number of held-out documents.
+        seed: Of tables and documents.
+
+    Example:
+        >>> data = LongDocuments(topics=3, words=30, shortest=6, longest=9, topic_words=4, train=20, held_out=10)
+        >>> splits = data.open()
+        >>> splits.spec.shape, splits.spec.vocabulary, splits.labels.shape
+        ((10,), 34, torch.Size([10]))
+    """
+
+    kind: ClassVar[Kind] = "text"
+
+    topics: int = 20
+    words: int = 300
+    topic_words: int = 15
+    shortest: int = 60
+    longest: int = 80
+    noise: float = 0.5
+    train: int = 8_000
+    held_out: int = 2_000
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse contradictions."""
+        if min(self.topics, self.topic_words, self.shortest - 1, self.train, self.held_out, self.seed + 1) < 1:
+            raise ValueError(f"long_documents data: wanted 2 words or more in each and no size below 1, got {self}")
+        if self.longest < self.shortest or not 0 <= self.noise <= 1:
+            raise ValueError(
+                f"long_documents data: shortest is {self.shortest}, longest {self.longest} and noise {self.noise}; "
+                "wanted longest at least shortest, and noise from 0 to 1"
+            )
+        if self.words // 2 < max(self.topic_words, SUCCESSORS):
+            raise ValueError(
+                f"long_documents data: words is {self.words}; half of them must hold topic_words = {self.topic_words} "
+                f"and the {SUCCESSORS} successors of a word"
+            )
+
+    @classmethod
+    def tiny(cls) -> tuple[LongDocuments, ...]:
+        """See :class:`buttress.parts.Part`."""
+        return (cls(topics=3, words=20, topic_words=4, shortest=6, longest=9, train=60, held_out=20),)
+
+    @property
+    def topical(self) -> int:
+        """The number of topical words: ids from 4 up to 4 + this."""
+        return self.words // 2
+
+    def open(self) -> Splits:
+        """See :class:`buttress.parts.Data`. Documents are independent, so the split is by position."""
+        ids, lengths, topics = _drawn(self)
+        name = partial(row_name, "long_documents")
+        starts = np.concatenate([[0], lengths.cumsum()[:-1]])
+        train, held_out = (
+            TokenExamples(Rows(ids), starts[part], lengths[part], name)
+            for part in (slice(self.train), slice(self.train, None))
+        )
+        spec = DataSpec(
+            "text",
+            (self.longest + 1,),
+            vocabulary=self.words + len(SPECIAL),
+            tokenizer=word_tokenizer(self._names()).to_str(),
+        )
+        note = f"{self.train} training and {self.held_out} held-out documents, independent, with seed {self.seed}"
+        return Splits(train, held_out, spec, (note,), torch.from_numpy(topics[self.train :]))
+
+    def topic_tables(self) -> Float[Tensor, "C V"]:
+        """W: the probability of each topical word under each topic."""
+        return torch.from_numpy(_tables(self)[0])
+
+    def chain(self) -> Float[Tensor, "K K"]:
+        """P: the probability of each word of the chain after each; its ids begin where the topical ones end."""
+        return torch.from_numpy(_tables(self)[1])
+
+    def stationary(self) -> Float[Tensor, " K"]:
+        """pi: how often each word of the chain occurs in it."""
+        return torch.from_numpy(_tables(self)[2])
+
+    def topics_of_all(self) -> Int[Tensor, " N"]:
+        """The topics of all documents: training, then held-out."""
+        return torch.from_numpy(_drawn(self)[2])
+
+    def _names(self) -> list[str]:
+        return [f"t{i}" if i < self.topical else f"w{i - self.topical}" for i in range(self.words)]
+
+
+@cache
+def _tables(part: LongDocuments) -> tuple[Array, Array, Array]:
+    """W, P and pi."""
+    random, plain = np.random.default_rng([part.seed, 0]), part.words - part.topical
+    topical = np.zeros((part.topics, part.topical))
+    for row in topical:
+        row[random.choice(part.topical, part.topic_words, replace=False)] = random.dirichlet(np.ones(part.topic_words))
+    chain = np.full((plain, plain), RESTART / plain)
+    for row in chain:
+        chosen = random.choice(plain, SUCCESSORS, replace=False)
+        row[chosen] += (1 - RESTART) * random.dirichlet(np.ones(SUCCESSORS))
+    # pi (P - 1) = 0 with sum 1: one equation more than unknowns, and exactly solvable
+    equations = np.vstack([chain.T - np.eye(plain), np.ones(plain)])
+    pi = np.linalg.lstsq(equations, np.append(np.zeros(plain), 1.0), rcond=None)[0].clip(min=0)
+    return topical, chain, pi / pi.sum()
+
+
+@cache
+def _drawn(part: LongDocuments) -> tuple[Array, Array, Array]:
+    """All ids one after the other, the number of ids of each document with EOS, and the topics."""
+    table, chain, pi = _tables(part)
+    random, count = np.random.default_rng([part.seed, 1]), part.train + part.held_out
+    topics = random.integers(part.topics, size=count)
+    words = random.integers(part.shortest, part.longest + 1, size=count)
+    epsilon = random.uniform(0, part.noise, size=(count, 1))
+    half, place = words[:, None] // 2, np.arange(part.longest + 1)
+    x = np.empty((count, part.longest + 1), np.int64)
+    for c in range(part.topics):
+        mine = topics == c
+        x[mine] = _pick(table[c], random.random((mine.sum(), x.shape[1])))
+    plain = _pick(pi, random.random(x.shape)) + part.topical
+    x = np.where((place >= half) | (random.random(x.shape) < epsilon), plain, x)
+    below = chain.cumsum(1)
+    for t in range(part.shortest // 2 + 1, part.longest):
+        going = np.flatnonzero(t > half[:, 0])
+        before = x[going, t - 1] - part.topical
+        after = (below[before] <= random.random((len(going), 1)) * below[before, -1:]).sum(1)
+        x[going, t] = after + part.topical
+    x += len(SPECIAL)
+    x[np.arange(count), words] = EOS
+    return x[place <= words[:, None]].astype(np.int32), words + 1, topics
+
+
+def _pick(p: Array, uniforms: Array) -> Array:
+    """Indices with probabilities p, from uniform numbers."""
+    below = p.cumsum()
+    return np.searchsorted(below, uniforms * below[-1], side="right")

@@ -1,0 +1,105 @@
+r"""What z says about class labels that no model was shown: a linear probe.
+
+$$ p(y | v) \propto \exp(w_y \cdot v + b_y), \qquad v = E_{q(z|x)}[z] \;\text{ or }\; v = z \sim q(z|x) $$
+
+Each held-out example is classified by a logistic regression fitted on the other folds, on standardised v or, where z is
+discrete, on indicators of its codes. Means show what the encoder knows, even where they differ by far less than the
+noise of q; samples show what arrives at the decoder. A z can be used without telling labels (it may tell lengths, say),
+which mutual information does not show.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Int
+from torch import Tensor
+from torch.distributions import Distribution
+
+from buttress.diagnostics.estimate import Estimate, mean
+from buttress.diagnostics.evaluation import blocks, choose, count, draw, evaluating
+from buttress.diagnostics.families import mean_of
+from buttress.diagnostics.protocol import Batches, Model
+
+__all__ = ["FOLDS", "label_accuracy"]
+
+FOLDS = 5
+SAMPLES = 8
+"""Averaged in place of a mean that q does not know."""
+ITERATIONS = 200
+"""Of L-BFGS at most, which at its end is near enough for an accuracy."""
+
+
+def label_accuracy(
+    model: Model,
+    batches: Batches,
+    labels: Int[Tensor, " N"],
+    *,
+    of: Literal["means", "samples"] = "means",
+    examples: int | None = 2000,
+    seed: int = 0,
+) -> Estimate:
+    """The share of labels that a cross-validated logistic regression reads from z.
+
+    Args:
+        model: Keeps the protocol.
+        batches: Held-out data.
+        labels: Class of each example, in the order of ``batches``.
+        of: Whether the regression reads means of q(z|x), or a sample of each.
+        examples: At most so many: a random choice of the data where there is more. None for all.
+        seed: Of the choice, the folds and the noise.
+
+    Errors:
+        ValueError: There are more or fewer labels than examples.
+    """
+    if len(labels) != (n := count(batches)):
+        raise ValueError(f"label accuracy: got {len(labels)} labels for {n} examples, wanted one for each")
+    keep = choose(n, examples, seed)
+    rows, seen = [], []
+    with evaluating(model, seed):
+        for index, x in blocks(batches, keep=keep):
+            v = _read(model.posterior(x), index, of, seed)
+            rows.append(v.reshape(len(x), -1).cpu())
+            seen.append(labels[index.to(labels.device)].cpu())
+    return _probe(torch.cat(rows), torch.cat(seen), f"logistic regression on {of}, {FOLDS} folds", seed)
+
+
+def _read(q: Distribution, index: Int[Tensor, " B"], of: str, seed: int) -> Tensor:
+    """What the regression reads of each example: (B, ...), integers where z is discrete."""
+    if of == "means" and (middle := mean_of(q)) is not None:
+        return middle.double()
+    z = draw(q, index, SAMPLES if of == "means" else 1, seed, "probe of labels")
+    return z.double().mean(0) if z.is_floating_point() else z[0]
+
+
+def _probe(z: Tensor, y: Int[Tensor, " N"], method: str, seed: int) -> Estimate:
+    classes, number = y.unique(return_counts=True)
+    common = torch.isin(y, classes[number >= FOLDS])
+    left, z, y = int((~common).sum()), z[common], y[common]
+    classes, number = y.unique(return_counts=True)
+    if len(classes) < 2:
+        return Estimate(None, None, len(y), method, note=f"fewer than two labels have {FOLDS} examples or more")
+    notes = [f"the commonest of {len(classes)} labels: {number.max().item() / len(y):.3f}"]
+    if left:
+        notes.append(f"{left} examples of rarer labels left out")
+    return mean(_right(z, y, seed), method, 1.0, "; ".join(notes))
+
+
+def _right(z: Tensor, y: Int[Tensor, " N"], seed: int) -> Tensor:
+    """1 for every example whose label a regression on the other folds finds, else 0."""
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import StratifiedKFold, cross_val_predict
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+    scaled = StandardScaler() if z.is_floating_point() else OneHotEncoder(handle_unknown="ignore")
+    regression = make_pipeline(scaled, LogisticRegression(max_iter=ITERATIONS))
+    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        found = cross_val_predict(regression, z.numpy(), y.numpy(), cv=folds)
+    return torch.from_numpy(np.asarray(found) == y.numpy()).double()

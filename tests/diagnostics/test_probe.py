@@ -1,0 +1,71 @@
+"""The probe of labels on z whose best accuracy is known."""
+
+import pytest
+import torch
+from closed_forms import close, normals, toy
+from torch.distributions import Categorical, Independent, Normal
+
+from buttress.diagnostics.diagnose import diagnose
+from buttress.diagnostics.probe import label_accuracy
+from buttress.diagnostics.protocol import Adapter
+
+
+def labelled(n=600, distance=2.0):
+    """Two classes on a line, their means ``distance`` apart, each with variance one."""
+    y = torch.arange(n) % 2
+    return torch.randn(n, 1) + distance * (y[:, None] - 0.5), y
+
+
+def test_it_reaches_the_best_accuracy_of_two_normals():
+    x, y = labelled(2000)
+    found = label_accuracy(toy(normals), list(x.split(300)), y)
+    assert close(found, Normal(0.0, 1.0).cdf(torch.tensor(1.0)).item())
+    assert "the commonest of 2 labels: 0.500" in found.note and found.n == 2000
+
+
+def test_labels_without_z_are_guessed_like_the_commonest_one():
+    y = (torch.arange(500) % 5 == 0).long()
+    found = label_accuracy(toy(normals), [torch.randn(500, 1)], y)
+    assert close(found, 0.8) and "0.800" in found.note
+
+
+def test_means_that_differ_by_less_than_the_noise_are_told_apart_and_samples_are_not():
+    x, y = labelled(distance=20.0)
+    model = toy(lambda x: normals(x / 1e4))
+    assert label_accuracy(model, [x], y).value == 1.0
+    assert close(label_accuracy(model, [x], y, of="samples"), 0.5)
+
+
+def test_labels_follow_their_examples_when_some_are_chosen():
+    x, y = labelled(distance=20.0)
+    order = torch.argsort(x[:, 0])
+    found = label_accuracy(toy(normals), list(x[order].split(100)), y[order], examples=200)
+    assert found.value == 1.0 and found.n == 200
+
+
+def test_discrete_codes_are_read_by_their_indicators():
+    codes = torch.arange(300)[:, None] % 5
+    y = codes[:, 0] % 2  # no threshold on the code tells it
+
+    def posterior(x):
+        return Independent(Categorical(logits=50.0 * torch.nn.functional.one_hot(x.long(), 5).float()), 1)
+
+    prior = Independent(Categorical(logits=torch.zeros(1, 5)), 1)
+    model = Adapter(posterior, lambda: prior, lambda x, z: torch.zeros(z.shape[:2]))
+    assert label_accuracy(model, [codes], y).value == 1.0
+
+
+def test_rare_labels_are_left_out_and_one_label_is_none():
+    x, y = labelled(100, 20.0)
+    y[:3] = torch.tensor([7, 8, 7])
+    found = label_accuracy(toy(normals), [x], y)
+    assert "3 examples of rarer labels left out" in found.note and found.n == 97
+    assert label_accuracy(toy(normals), [x], torch.zeros(100, dtype=torch.int64)).value is None
+    with pytest.raises(ValueError, match="got 99 labels for 100 examples"):
+        label_accuracy(toy(normals), [x], y[:99])
+
+
+def test_evidence_has_it_where_there_are_labels():
+    x, y = labelled(60)
+    found = diagnose(toy(normals), [x], labels=y, nll_samples=0, gap_steps=0).estimates
+    assert 0.5 < found["label_accuracy_sampled"].value <= found["label_accuracy"].value <= 1
