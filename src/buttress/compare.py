@@ -145,7 +145,7 @@ def _run_all(
     ):
         news: Queue[tuple[str, int, int]] = manager.Queue()  # type: ignore[assignment]
         pending = {
-            pool.submit(_run_one, recipe.to_yaml(), str(folder), name, threads, settings, news): name
+            pool.submit(_run_or_end, recipe.to_yaml(), str(folder), name, threads, settings, news): name
             for name, recipe in todo
         }
         try:
@@ -182,6 +182,16 @@ def _while_watching(
         waiting -= finished
         if not finished:
             time.sleep(0.1)
+
+
+def _run_or_end(*task: Any) -> float:
+    """Do one run; end this process with it where nobody is left to give the next, for which the pool would wait."""
+    try:
+        return _run_one(*task)
+    finally:
+        parent = multiprocessing.parent_process()
+        if parent is not None and not parent.is_alive():
+            os._exit(128 + signal.SIGTERM)
 
 
 def _run_one(
