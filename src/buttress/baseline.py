@@ -26,7 +26,8 @@ def baseline(data: Data, spec: DataSpec) -> Recipe:
     """A VAE for this data whose decoder is strong enough to ignore z.
 
     Grey images are read as Bernoulli pixels, binarised afresh at every presentation, and decoded by a PixelCNN; colour
-    images as a mixture of logistics; sentences go through LSTMs; tables through MLPs with one learned variance.
+    images as a mixture of logistics; maps of codes as symbols; sentences go through LSTMs; tables through MLPs with one
+    learned variance.
 
     Args:
         data: Where the examples come from.
@@ -43,9 +44,20 @@ def baseline(data: Data, spec: DataSpec) -> Recipe:
 
 
 def _image(data: Data, spec: DataSpec) -> Recipe:
+    if spec.vocabulary:
+        return _symbols(data, spec)
     likelihood = Bernoulli() if spec.shape[0] == 1 else LogisticMixture()
     training = Training(batch_size=50)
     return Recipe(data, Conv(), Gaussian(16), StandardNormal(), PixelCNN(), likelihood, ELBO(), Joint(), training)
+
+
+def _symbols(data: Data, spec: DataSpec) -> Recipe:
+    """Maps of codes are small: a PixelCNN that sees all of them, and an encoder that need not be a convolution."""
+    likelihood = Categorical(levels=spec.vocabulary, ordinal=False)
+    decoder, training = PixelCNN(field=None, channels=32), Training(batch_size=50)
+    return Recipe(
+        data, Mlp(hidden=(256,)), Gaussian(16), StandardNormal(), decoder, likelihood, ELBO(), Joint(), training
+    )
 
 
 def _text(data: Data, spec: DataSpec) -> Recipe:

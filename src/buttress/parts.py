@@ -64,7 +64,7 @@ class DataSpec:
     Args:
         kind: "image", "text" or "table".
         shape: Of one example: (C, H, W), (longest T,) or (D,).
-        vocabulary: Number of token ids, text only.
+        vocabulary: Number of token ids; of an image's symbols, where it is made of codes and not of grey levels.
         mean: Mean of the training data per site, float, shape ``shape``; None for text or where unknown.
         std: Standard deviation of the same.
         columns: Names of a table's columns.

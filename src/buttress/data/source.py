@@ -23,7 +23,8 @@ def detect(path_or_name: str, **options: Any) -> Data:
 
     Args:
         path_or_name: The name of a part that needs no path (such as ``mnist5k``); a file or folder; several text files
-            with commas between; or a dataset on the Hugging Face hub, as ``owner/name`` or ``hf:name``.
+            with commas between; the folder of a run whose z is discrete, for its codes; or a dataset on the Hugging
+            Face hub, as ``owner/name`` or ``hf:name``.
         options: Settings of the part.
 
     Errors:
@@ -99,6 +100,8 @@ def _of_axes(axes: int, path: Path) -> str:
 
 
 def _of_folder(path: Path) -> str:
+    if (path / "recipe.yaml").is_file():
+        return "codes"
     if hub.is_dataset(path):
         return _of_features(hub.load(str(path), "train"), str(path))
     found = Counter[str]()
