@@ -59,7 +59,7 @@ class Conv(Encoder):
     @classmethod
     def tiny(cls) -> tuple[Conv, ...]:
         """See :class:`buttress.parts.Part`."""
-        return (cls(widths=(3, 4)), cls(widths=(4,), blocks=0, activation="tanh"), cls(widths=(2, 2), spatial=True))
+        return (cls(widths=(3, 4)), cls(widths=(4,), blocks=0, activation="tanh"), cls(widths=(2,), spatial=True))
 
     def build(self, spec: DataSpec) -> ConvModule:
         """See :class:`buttress.parts.Encoder`."""
