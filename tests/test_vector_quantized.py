@@ -53,10 +53,16 @@ def test_a_tally_is_the_product_with_a_one_hot_matrix():
 
 
 def test_straight_through_has_the_value_of_q_and_the_gradient_of_z():
-    z, q = torch.randn(4, 3, requires_grad=True), torch.randn(4, 3, requires_grad=True)
-    out, gradient = straight_through(z, q), torch.randn(4, 3)
-    out.backward(gradient)
-    assert torch.equal(out, q) and torch.equal(z.grad, gradient) and q.grad is None
+    z, q = (torch.randn(4, 3, 2, requires_grad=True) for _ in range(2))
+    gradient, weight = torch.randn(4, 3, 2), torch.randn(4)
+    out, distance = straight_through(z, q)
+    assert torch.equal(out, q)
+    torch.testing.assert_close(distance, (z - q).square().sum((1, 2)))
+    torch.autograd.backward((out, distance), (gradient, weight))
+    torch.testing.assert_close(z.grad, gradient + 2 * weight[:, None, None] * (z - q).detach())
+    assert q.grad is None
+    (only,) = torch.autograd.grad(straight_through(z, q)[0], z, gradient)
+    torch.testing.assert_close(only, gradient, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("shared", [False, True])

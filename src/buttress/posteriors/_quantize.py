@@ -54,16 +54,31 @@ def tally(
     return count, z.new_zeros(size, z.shape[1]).index_add_(0, codes, z)
 
 
-def straight_through(z: Float[Tensor, "*rest"], q: Float[Tensor, "*rest"]) -> Float[Tensor, "*rest"]:
-    """The value of q, exactly, with the gradient of z: dq/dz is taken to be one, and q gets none."""
-    return _StraightThrough.apply(z, q)
+def straight_through(
+    z: Float[Tensor, "B *rest"], q: Float[Tensor, "B *rest"]
+) -> tuple[Float[Tensor, "B *rest"], Float[Tensor, " B"]]:
+    """q with the gradient of z, and each example's squared distance of z from q; q itself gets no gradient.
+
+    Example:
+        >>> z = torch.tensor([[1.0, 5.0]], requires_grad=True)
+        >>> out, distance = straight_through(z, torch.tensor([[2.0, 3.0]]))
+        >>> (10 * out.sum() + distance.sum()).backward()
+        >>> out.tolist(), distance.item(), z.grad.tolist()
+        ([[2.0, 3.0]], 5.0, [[8.0, 14.0]])
+    """
+    return _StraightThrough.apply(z, q.detach())
 
 
 class _StraightThrough(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, z: Tensor, q: Tensor) -> Tensor:
-        return q.view_as(q)
+    """Both at once, so that nothing of the size of z is kept that would not be there anyway."""
 
     @staticmethod
-    def backward(ctx: Any, *gradient: Any) -> Any:
-        return gradient[0], None
+    def forward(ctx: Any, z: Tensor, q: Tensor) -> Any:
+        ctx.save_for_backward(z, q)
+        return q.view_as(q), (z - q).square_().flatten(1).sum(1)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        (z, q), (through, distance) = ctx.saved_tensors, gradients
+        gradient = z - q
+        return gradient.mul_(2 * distance.view(-1, *[1] * (z.dim() - 1))).add_(through), None

@@ -158,13 +158,13 @@ class VectorQuantizedModule(PosteriorModule):
         if self.training and z.requires_grad:
             self.seen = (z.detach(), codes)
         z, q = z.flatten(-2), self.embed(codes)
-        distance = (z - q.detach()).square().flatten(1).sum(1)
+        read, distance = straight_through(z, q)
         penalty = {"commitment": self.part.commitment * distance}
         if self.part.learning == "gradient":
             penalty["codebook"] = (z.detach() - q).square().flatten(1).sum(1)
         rate = cost(prior, codes)
         return Latent(
-            straight_through(z, q.detach()).expand(samples, *z.shape),
+            read.expand(samples, *z.shape),
             rate.expand(samples, *rate.shape),
             rate,
             codes.flatten(1).expand(samples, len(codes), -1),
