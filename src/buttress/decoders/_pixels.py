@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from buttress.decoders._attention import Attention
 from buttress.decoders._autoregressive import AutoregressiveModule
 from buttress.decoders._gated import Horizontal, Vertical, gate, reaches
+from buttress.decoders._maps import Upsample, is_map
 from buttress.decoders._pixel_loop import PixelLoop
 from buttress.parts import DataSpec, LikelihoodModule
 
@@ -33,8 +34,8 @@ class Stack:
         layers: Number of gated layers, the one that reads x included.
         channels: Channels of h; v has half as many.
         maps: Number of maps m.
-        spatial: Whether z may say something else at every place.
-        hidden: Width of the perceptron by which it does.
+        spatial: Whether z may say something else at every place; one that is a map (H', W', C) always does.
+        hidden: Width of the perceptron, or of the convolutions of a map, by which it does.
         every: After how many layers comes an attention; 0 for none.
         heads: Number of heads of each.
     """
@@ -75,7 +76,7 @@ class PixelsModule(AutoregressiveModule):
         radius = max(self.places) - 1 if stack.field is None else (stack.field - 1) // 2
         above = stack.channels // 2 if radius else 0
         self.where = nn.Parameter(0.1 * torch.randn(*self.places, stack.maps))
-        self.lift = _lift(stack, torch.Size(z_shape).numel(), self.places)
+        self.lift = _lift(stack, z_shape, self.places)
         self.read, inputs = _reader(likelihood, stack.channels, bool(radius or stack.every))
         self.vertical, self.horizontal, self.attention = nn.ModuleList(), nn.ModuleList(), nn.ModuleDict()
         for i, reach in enumerate(reaches(radius, stack.layers)):
@@ -139,8 +140,11 @@ class PixelsModule(AutoregressiveModule):
         return x
 
 
-def _lift(stack: Stack, size: int, places: tuple[int, ...]) -> nn.Sequential:
-    """z (N, D) -> what it says, (N, 1, 1, M) or (N, H, W, M)."""
+def _lift(stack: Stack, z_shape: tuple[int, ...], places: tuple[int, ...]) -> nn.Module:
+    """z (N, D) -> what it says, (N, 1, 1, M) or (N, H, W, M); a z that is a map speaks of its own places."""
+    if is_map(z_shape):
+        return Upsample(z_shape, stack.hidden, stack.maps, (places[0], places[1]))
+    size = torch.Size(z_shape).numel()
     if not stack.spatial:
         return nn.Sequential(nn.Linear(size, stack.maps, bias=False), nn.Unflatten(1, (1, 1, -1)))
     last = nn.Linear(stack.hidden, torch.Size(places).numel() * stack.maps, bias=False)

@@ -1,8 +1,9 @@
 r"""p(x|z) with parameters from a stack of stages that double a small map up to (H, W); sites independent given z.
 
-z is mapped linearly to the smallest map; a stage is residual blocks and then a transposed 4x4 convolution of stride 2,
-cropped where the size wanted is odd. 4 being a multiple of 2, every output pixel hears from as many inputs: no
-checkerboard. A bias for every place starts at the parameters that match the data's mean.
+z is mapped linearly to the smallest map, or by convolutions where z is a map itself; a stage is residual blocks and then
+a transposed 4x4 convolution of stride 2, cropped where the size wanted is odd. 4 being a multiple of 2, every output
+pixel hears from as many inputs: no checkerboard. A bias for every place starts at the parameters that match the data's
+mean.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
+from buttress.decoders._maps import Upsample, is_map
 from buttress.encoders.conv import halved
 from buttress.layers import Activation, Residual, activation, check_widths
 from buttress.parts import DataSpec, Decoder, DecoderModule, Kind, LikelihoodModule
@@ -78,7 +80,9 @@ class ConvModule(DecoderModule):
         size = list(spec.shape[1:])
         *self.sizes, smallest = halved(size, len(part.widths))  # what each stage makes, the largest first
         self.smallest = (part.widths[0], *smallest)
-        self.lift = nn.Linear(torch.Size(z_shape).numel(), torch.Size(self.smallest).numel())
+        self.lift: nn.Module = nn.Linear(torch.Size(z_shape).numel(), torch.Size(self.smallest).numel())
+        if is_map(z_shape):
+            self.lift = Upsample(z_shape, part.widths[0], part.widths[0], smallest, bias=True)
         self.stages = nn.ModuleList(_stage(part, a, b) for a, b in pairwise((*part.widths, part.widths[-1])))
         self.out = nn.Conv2d(part.widths[-1], likelihood.channels, 3, padding=1, bias=False)
         start = likelihood.start()
@@ -87,7 +91,8 @@ class ConvModule(DecoderModule):
     def forward(self, z: Float[Tensor, "*rest"]) -> Distribution:
         """See :class:`buttress.parts.DecoderModule`."""
         flat = z.flatten(-self.z_dims)
-        maps = self.lift(flat).view(-1, *self.smallest)
+        lifted = self.lift(flat.reshape(-1, flat.shape[-1]))
+        maps = lifted.movedim(-1, 1) if lifted.dim() == 4 else lifted.view(-1, *self.smallest)
         for stage, (height, width) in zip(self.stages, reversed(self.sizes), strict=True):
             maps = stage(maps)[..., :height, :width]
         parameters = self.out(maps).movedim(1, -1) + self.bias

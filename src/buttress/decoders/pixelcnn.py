@@ -34,8 +34,8 @@ class PixelCNN(Decoder):
         layers: Number of layers, the one that reads x included. The field does not depend on it.
         channels: Channels of the horizontal stack; the vertical one has half as many.
         maps: Number of maps through which z and the place reach each layer; below the dimension of z they narrow it.
-        spatial: Whether z may say something else at every place.
-        hidden: Width of the perceptron by which it does.
+        spatial: Whether z may say something else at every place; one that is a map (H', W', C) always does.
+        hidden: Width of the perceptron, or of the convolutions of a map, by which it does.
 
     Errors:
         ValueError: An even field, or a number below 1 (below 2 for ``channels``).

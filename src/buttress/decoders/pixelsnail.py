@@ -34,8 +34,8 @@ class PixelSNAIL(Decoder):
         field: Width of the causal window of all convolutions together, in pixels, odd; 1 leaves all to the attention,
             None sees the whole image.
         maps: Number of maps through which z and the place reach each layer; below the dimension of z they narrow it.
-        spatial: Whether z may say something else at every place.
-        hidden: Width of the perceptron by which it does.
+        spatial: Whether z may say something else at every place; one that is a map (H', W', C) always does.
+        hidden: Width of the perceptron, or of the convolutions of a map, by which it does.
 
     Errors:
         ValueError: An even field; a number below 1 (below 2 for ``channels``); heads that do not divide the channels.
