@@ -1,8 +1,8 @@
 r"""z that is a map already, (H', W', C): brought to an image's size by a network that keeps places where they are.
 
-A 3x3 convolution on the map of z; then, with each doubling, every place is repeated as often as the next size needs, and
-a 3x3 convolution smooths what was repeated. What a place of z says stays in its neighbourhood; a linear layer from all
-of z to all of the image would need a weight for each pair of places, and lose that they correspond.
+A 3x3 convolution on the map of z; then, with each doubling, every place is repeated as often as the next size needs,
+and a 3x3 convolution smooths what was repeated. What a place of z says stays in its neighbourhood; a linear layer from
+all of z to all of the image would need a weight for each pair of places, and lose that they correspond.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 r"""p(x|z) with parameters from a stack of stages that double a small map up to (H, W); sites independent given z.
 
-z is mapped linearly to the smallest map, or by convolutions where z is a map itself; a stage is residual blocks and then
-a transposed 4x4 convolution of stride 2, cropped where the size wanted is odd. 4 being a multiple of 2, every output
-pixel hears from as many inputs: no checkerboard. A bias for every place starts at the parameters that match the data's
-mean.
+z is mapped linearly to the smallest map, or by convolutions where z is a map itself; a stage is residual blocks and
+then a transposed 4x4 convolution of stride 2, cropped where the size wanted is odd. 4 being a multiple of 2, every
+output pixel hears from as many inputs: no checkerboard. A bias for every place starts at the parameters that match the
+data's mean.
 """
 
 from __future__ import annotations
