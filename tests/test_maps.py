@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from buttress.decoders._maps import Upsample, sizes_between
+from buttress.decoders._maps import Upsample, _resized, sizes_between
 from buttress.decoders.conv import Conv
 from buttress.decoders.pixelcnn import PixelCNN
 from buttress.decoders.pixelsnail import PixelSNAIL
@@ -36,6 +36,12 @@ def test_maps_have_the_size_of_the_image(small, large):
     assert maps.shape == (2, *large, 5)
     maps.square().sum().backward()
     assert (z.grad != 0).all()
+
+
+def test_a_larger_map_is_averaged_and_a_smaller_one_repeated():
+    maps = torch.arange(12.0).view(1, 1, 6, 2)
+    resized = _resized(maps, (3, 4))[0, 0]
+    assert torch.equal(resized, torch.tensor([[1.0, 1, 2, 2], [5, 5, 6, 6], [9, 9, 10, 10]]))
 
 
 @pytest.mark.parametrize("corner", [(0, 0), (0, -1), (-1, 0), (-1, -1)])

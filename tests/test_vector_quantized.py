@@ -44,6 +44,12 @@ def test_codes_are_the_nearest_by_brute_force(n, k, d):
     assert torch.equal(nearest(z, codebook), torch.cdist(z, codebook).argmin(1))
 
 
+def test_autocast_does_not_coarsen_the_search():
+    z, codebook = 1 + 0.01 * torch.randn(200, 8), 1 + 0.01 * torch.randn(50, 8)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(nearest(z, codebook), torch.cdist(z.double(), codebook.double()).argmin(1))
+
+
 def test_a_tally_is_the_product_with_a_one_hot_matrix():
     z, codes = torch.randn(40, 3), torch.randint(0, 6, (40,))
     one_hot = torch.nn.functional.one_hot(codes, 7).float()

@@ -28,15 +28,15 @@ def nearest(z: Float[Tensor, "N D"], codebook: Float[Tensor, "K D"]) -> Int[Tens
         >>> nearest(torch.tensor([[0.9, 0.0], [-3.0, 1.0]]), torch.tensor([[-1.0, 0.0], [1.0, 0.0]])).tolist()
         [1, 0]
     """
-    with torch.autocast(z.device.type, enabled=False):
-        rows = max(1, min(len(z), PIECE // len(codebook)))
-        halves, across = codebook.square().sum(1) / 2, codebook.t()
-        codes = torch.empty(len(z), dtype=torch.long, device=z.device)
-        table = z.new_empty(rows, len(codebook))
-        for piece, found in zip(z.split(rows), codes.split(rows), strict=True):
-            scores = torch.addmm(halves, piece, across, alpha=-1, out=table[: len(piece)])
-            torch.argmin(scores, 1, out=found)
-        return codes
+    rows = max(1, min(len(z), PIECE // len(codebook)))
+    halves, across = codebook.square().sum(1) / 2, codebook.t()
+    codes = torch.empty(len(z), dtype=torch.long, device=z.device)
+    table = z.new_empty(rows, len(codebook))
+    for piece, found in zip(z.split(rows), codes.split(rows), strict=True):
+        # autocast leaves a product alone that is told where to write
+        scores = torch.addmm(halves, piece, across, alpha=-1, out=table[: len(piece)])
+        torch.argmin(scores, 1, out=found)
+    return codes
 
 
 @torch.no_grad()
