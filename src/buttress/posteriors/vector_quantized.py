@@ -55,7 +55,8 @@ class VectorQuantized(Posterior):
         slots: Codes at each place; where the encoder gives one h for all of x, codes of the whole example.
         shared: Whether all slots choose from one codebook instead of one each. Places always share theirs.
         learning: How codewords move: "ema", moving averages of the vectors that chose them, or "gradient".
-        decay: gamma of the moving averages.
+        decay: gamma of the moving averages. The paper's 0.99 suits runs of many thousand steps: while the encoder still
+            moves fast, codewords that follow slower than it learns make the first hundreds of steps swing.
         commitment: beta, weight of the pull of the encoder towards its codewords.
         revive: Steps without use after which a codeword starts anew.
 
@@ -76,7 +77,7 @@ class VectorQuantized(Posterior):
     slots: int = 1
     shared: bool = False
     learning: Literal["ema", "gradient"] = "ema"
-    decay: float = 0.99
+    decay: float = 0.9
     commitment: float = 0.25
     revive: int = 100
 
