@@ -44,6 +44,12 @@ def test_codes_are_the_nearest_by_brute_force(n, k, d):
     assert torch.equal(nearest(z, codebook), torch.cdist(z, codebook).argmin(1))
 
 
+def test_an_offset_of_all_vectors_does_not_drown_what_tells_them_apart():
+    z, codebook = 30 + 0.01 * torch.randn(4000, 8), 30 + 0.01 * torch.randn(64, 8)
+    exact = torch.cdist(z.double(), codebook.double(), compute_mode="donot_use_mm_for_euclid_dist").argmin(1)
+    assert (nearest(z, codebook) == exact).double().mean() > 0.99
+
+
 def test_autocast_does_not_coarsen_the_search():
     z, codebook = 1 + 0.01 * torch.randn(200, 8), 1 + 0.01 * torch.randn(50, 8)
     wanted = nearest(z, codebook)

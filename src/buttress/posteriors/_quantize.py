@@ -1,6 +1,9 @@
 r"""The nearest of K codewords for each of N vectors, without a table of N x K distances.
 
-$$ c_n = \arg\min_k \lVert z_n - e_k \rVert^2 = \arg\min_k (\tfrac12 \lVert e_k \rVert^2 - z_n \cdot e_k) $$
+$$ c_n = \arg\min_k \lVert z_n - e_k \rVert^2
+       = \arg\min_k (\tfrac12 \lVert d_k \rVert^2 + m \cdot d_k - z_n \cdot d_k), \qquad d_k = e_k - m $$
+
+with m the mean codeword: where all vectors share an offset, it does not drown what tells them apart.
 
 The table is made a few rows at a time, in one small piece of memory that stays in the processor's cache: one matrix
 product and one search a piece. Sums over the vectors of a codeword are added up at its index, not by a one-hot matrix.
@@ -29,7 +32,9 @@ def nearest(z: Float[Tensor, "N D"], codebook: Float[Tensor, "K D"]) -> Int[Tens
         [1, 0]
     """
     rows = max(1, min(len(z), PIECE // len(codebook)))
-    halves, across = codebook.square().sum(1) / 2, codebook.t()
+    middle = codebook.mean(0)
+    apart = codebook - middle
+    halves, across = apart.square().sum(1) / 2 + (apart * middle).sum(1), apart.t()
     codes = torch.empty(len(z), dtype=torch.long, device=z.device)
     table = z.new_empty(rows, len(codebook))
     for piece, found in zip(z.split(rows), codes.split(rows), strict=True):
