@@ -1,7 +1,7 @@
 import pytest
 import torch
 from closed_forms import close, data, normals, toy
-from torch.distributions import Independent, Laplace
+from torch.distributions import Distribution, Independent, Laplace
 
 from buttress.diagnostics.amortisation import amortisation_gap, refinement
 from buttress.diagnostics.protocol import Adapter
@@ -34,6 +34,29 @@ def test_the_falling_step_size_settles_a_search_that_began_with_great_strides():
     vae = model.lagging(0.4)
     found = amortisation_gap(vae, batches, learning_rate=1.0, samples=64, examples=None)
     assert found.value == pytest.approx(vae.amortisation_gap(torch.cat(batches)).mean().item(), abs=0.3)
+
+
+class Opaque(Distribution):
+    """A distribution that shows its density and nothing of its family, as a flow does."""
+
+    def __init__(self, inner):
+        self.inner = inner
+        super().__init__(inner.batch_shape, inner.event_shape, validate_args=False)
+
+    def log_prob(self, value):
+        return self.inner.log_prob(value)
+
+    def sample(self, sample_shape=()):
+        return self.inner.sample(sample_shape)
+
+
+def test_a_prior_without_closed_form_hides_no_gap():
+    """In few steps: with the slope of log q itself as noise, the search ends 17 % short, without it 2 %."""
+    model, batches = data(200)
+    vae = model.lagging(0.8)
+    hidden = Adapter(posterior=vae.posterior, prior=lambda: Opaque(vae.prior()), log_likelihood=vae.log_likelihood)
+    found = amortisation_gap(hidden, batches, steps=30, examples=None)
+    assert found.value == pytest.approx(vae.amortisation_gap(torch.cat(batches)).mean().item(), rel=0.1)
 
 
 def test_a_full_covariance_can_be_refined_too():

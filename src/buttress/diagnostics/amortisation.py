@@ -159,13 +159,18 @@ class _Search:
         q = _shifted(self.start, moving, self.unit)
         e = noise(self.index, 1, q.event_shape, self.seed, f"refine {step}")
         z = _at(q, torch.cat([e, -e]))
-        distortion, rate = self._halves(q, z)
+        # without a closed form the rate's slope is that along z: the slope of log q itself is zero on average, pure noise
+        distortion, rate = self._halves(q, z, _shifted(self.start, [shift.detach() for shift in moving], self.unit))
         return (distortion + rate).mean(0).sum()
 
-    def _halves(self, q: Distribution, z: Tensor) -> tuple[Tensor, Tensor]:
-        """Distortion (S, B) and rate, (B,) or (S, B)."""
+    def _halves(self, q: Distribution, z: Tensor, density: Distribution | None = None) -> tuple[Tensor, Tensor]:
+        """Distortion (S, B) and rate, (B,) or (S, B); ``density`` is q, where its gradient must be another."""
         exact = closed_form_kl(q, self.prior)
-        rate = q.log_prob(z) - self.prior.log_prob(z) if exact is None else exact.reshape(len(self.x), -1).sum(1)
+        rate = (
+            (density or q).log_prob(z) - self.prior.log_prob(z)
+            if exact is None
+            else exact.reshape(len(self.x), -1).sum(1)
+        )
         return -decode(self.model, self.x, z), rate.double()
 
     def measure(self, end: Distribution, samples: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
