@@ -159,7 +159,7 @@ class _Search:
         q = _shifted(self.start, moving, self.unit)
         e = noise(self.index, 1, q.event_shape, self.seed, f"refine {step}")
         z = _at(q, torch.cat([e, -e]))
-        # without a closed form the rate's slope is that along z: the slope of log q itself is zero on average, pure noise
+        # without a closed form the rate falls along z alone: the slope of log q itself is zero on average, pure noise
         distortion, rate = self._halves(q, z, _shifted(self.start, [shift.detach() for shift in moving], self.unit))
         return (distortion + rate).mean(0).sum()
 
