@@ -36,7 +36,12 @@ def as_observed(run: Run, raw: Tensor, seed: int = 0) -> Tensor:
 
 
 def shown(spec: DataSpec, x: Tensor) -> Any:
-    """Examples x of shape (..., *x) as what people read: strings for sentences, the numbers themselves otherwise."""
+    """Examples x of shape (..., *x) as what people read: strings for sentences, the numbers themselves otherwise.
+
+    Symbols without order, of which images of codes are made, become greys as far apart as there is room.
+    """
+    if spec.kind == "image" and spec.vocabulary:
+        return (x * 255 / (spec.vocabulary - 1)).round()
     if spec.kind != "text":
         return x
     if x.dim() > 2:
@@ -86,7 +91,7 @@ def present(run: Run, rows: Tensor, out: Path | None, across: int) -> None:
     """
     if run.spec.kind == "image":
         out = out or run.folder / "samples.png"
-        Image.fromarray(tiles(pixels(rows.float().numpy()), across), "RGBA").save(out)
+        Image.fromarray(tiles(pixels(shown(run.spec, rows).float().numpy()), across), "RGBA").save(out)
     elif out is None:
         _write(run.spec, rows, sys.stdout)
     else:

@@ -8,14 +8,17 @@ __all__ = ["remedies"]
 def remedies() -> None:
     """List the remedies: family, source, settings, and the data they fit."""
     from rich.console import Console
-    from rich.table import Table
+    from rich.padding import Padding
+    from rich.text import Text
 
     from buttress.remedy import catalogue
 
-    table = Table(title="Remedies for posterior collapse", show_lines=False)
-    for heading in ("name", "family", "what it does", "settings", "fits", "source"):
-        table.add_column(heading, no_wrap=heading == "name", overflow="fold")
+    console, family = Console(), ""
     for entry in sorted(catalogue().values(), key=lambda r: (r.family != "none", r.family, r.name)):
-        settings = "\n".join(f"{k}={v}" for k, v in entry.settings.items())
-        table.add_row(entry.name, entry.family, entry.summary, settings, ", ".join(entry.kinds), entry.source)
-    Console().print(table)
+        if entry.family != family:
+            family = entry.family
+            console.print(Text(family, style="bold underline"), end="\n\n")
+        settings = ":".join(f"{k}={v}" for k, v in entry.settings.items())
+        console.print(Padding(Text.assemble((entry.name, "bold"), (f":{settings}" if settings else "", "dim")), (0, 2)))
+        told = f"{entry.summary.replace('``', '')}\n{entry.source}; {', '.join(entry.kinds)}"
+        console.print(Padding(Text(told), (0, 6, 1, 6)))

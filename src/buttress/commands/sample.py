@@ -9,7 +9,7 @@ __all__ = ["sample"]
 
 
 def sample(
-    run: Path, count: int = 64, out: Path | None = None, seed: int = 0, prior: Literal["own", "uniform"] = "own"
+    run: Path, count: int = 64, out: Path | None = None, seed: int = 0, codes: Literal["prior", "uniform"] = "prior"
 ) -> None:
     """Draw new examples: z from the prior, x from the decoder.
 
@@ -18,10 +18,10 @@ def sample(
         count: How many.
         out: File to write; sentences and tables are printed where it is missing.
         seed: Of all draws.
-        prior: The model's own, or for a z made of codes the uniform one, to see what the prior has learned.
+        codes: Where a z made of codes comes from: the model's prior, or chance, to see what the prior has learned.
     """
     from buttress.showcase import present
     from buttress.training.run import Run
 
     opened = Run.load(run)
-    present(opened, opened.sample(count, seed, uniform=prior == "uniform"), out, across=max(1, round(count**0.5)))
+    present(opened, opened.sample(count, seed, uniform=codes == "uniform"), out, across=max(1, round(count**0.5)))
