@@ -23,6 +23,8 @@ __all__ = ["as_observed", "present", "save_run_examples", "shown", "some_held_ou
 
 def some_held_out(run: Run, count: int, seed: int = 0) -> Tensor:
     """``count`` stored held-out examples, drawn without replacement."""
+    if count < 1:
+        raise ValueError(f"got a count of {count}, wanted at least 1")
     examples = run.splits().held_out
     order = torch.randperm(len(examples), generator=torch.Generator().manual_seed(seed))
     return examples.batch(order[:count].sort().values)

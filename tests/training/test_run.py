@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import random
 import re
+import shutil
 import signal
 import threading
 import time
@@ -19,14 +20,17 @@ import torch
 from lightning.pytorch import Callback
 
 from buttress.algorithms._descent import NonFinite
+from buttress.algorithms.two_stage import TwoStage
 from buttress.data.mnist5k import Mnist5k
 from buttress.data.order import Order
 from buttress.diagnostics.evidence import Evidence
 from buttress.encoders.recurrent import Recurrent
 from buttress.likelihoods.bernoulli import Bernoulli
+from buttress.posteriors.gaussian import Gaussian
 from buttress.randomness import seed_step
 from buttress.recipe import Recipe
 from buttress.schedules.linear import Linear
+from buttress.showcase import some_held_out
 from buttress.training import checkpoint
 from buttress.training.engine import INITIAL, Engine
 from buttress.training.folder import Progress, differences
@@ -43,6 +47,29 @@ def finished(tmp_path_factory) -> Run:
 def rows(folder: Path):
     with (folder / "metrics.csv").open(newline="") as file:
         return list(csv.DictReader(file))
+
+
+def test_a_run_refused_before_its_first_step_leaves_the_folder_free(tmp_path):
+    hopeless = replace(small.joint(), algorithm=TwoStage(first=0.999))
+    with pytest.raises(ValueError, match="two_stage"):
+        train(hopeless, tmp_path / "run", progress=False)
+    with pytest.raises(ValueError, match="batch_size"):
+        train(small.joint(batch_size=10_000), tmp_path / "run", progress=False)
+    assert train(small.joint(steps=12), tmp_path / "run", progress=False).progress.finished
+
+
+def test_weights_of_another_recipe_are_refused_with_its_name(finished, tmp_path):
+    folder = tmp_path / "copy"
+    shutil.copytree(finished.folder, folder)
+    replace(small.joint(), posterior=Gaussian(4)).save(folder / "recipe.yaml")
+    with pytest.raises(ValueError, match=r"the weights are not those of recipe\.yaml"):
+        Run.load(folder)
+
+
+def test_no_examples_are_not_drawn(finished):
+    for ask in (lambda: finished.sample(0), lambda: some_held_out(finished, 0)):
+        with pytest.raises(ValueError, match="wanted at least 1"):
+            ask()
 
 
 def test_the_folder_holds_everything(finished):

@@ -41,6 +41,7 @@ __all__ = [
     "alone",
     "claim",
     "differences",
+    "give_up",
     "load_spec",
     "same_data",
     "save_spec",
@@ -130,8 +131,8 @@ def alone(folder: Path) -> Iterator[None]:
         yield
 
 
-def claim(folder: Path, recipe: Recipe, resume: bool) -> None:
-    """Make the folder this recipe's, or find that it already is.
+def claim(folder: Path, recipe: Recipe, resume: bool) -> bool:
+    """Make the folder this recipe's, or find that it already is; whether it was made so just now.
 
     Errors:
         ValueError: It holds a run and ``resume`` is False; or another recipe's run; or something that is no run.
@@ -142,7 +143,7 @@ def claim(folder: Path, recipe: Recipe, resume: bool) -> None:
         if found := [p.name for p in folder.iterdir() if not p.name.startswith(".")]:
             raise ValueError(f"{folder} holds {found[0]!r} but no run; choose another folder, or an empty one")
         checkpoint.write_text(path, recipe.to_yaml())
-        return
+        return True
     if not resume:
         raise ValueError(
             f"{folder} holds a run already; go on with it (--resume, resume=True) or choose another folder"
@@ -152,6 +153,12 @@ def claim(folder: Path, recipe: Recipe, resume: bool) -> None:
             f"{folder} holds a run of another recipe: {'; '.join(different)}. Resume with the recipe in {path}, or "
             "choose another folder"
         )
+    return False
+
+
+def give_up(folder: Path) -> None:
+    """Undo a claim, so that the folder can be another recipe's: nothing was trained."""
+    (folder / RECIPE).unlink()
 
 
 def differences(old: Any, new: Any, where: str = "") -> list[str]:

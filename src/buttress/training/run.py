@@ -80,12 +80,17 @@ def train(
     """
     folder = Path(folder)
     recipe.check()
-    files.claim(folder, recipe, resume)
+    new = files.claim(folder, recipe, resume)
     if not files.Progress.read(folder).finished:
         with files.alone(folder):
-            splits = recipe.data.open()
-            files.same_data(folder, splits)
-            check(recipe, splits, devices)
+            try:
+                splits = recipe.data.open()
+                files.same_data(folder, splits)
+                check(recipe, splits, devices)
+            except BaseException:
+                if new:
+                    files.give_up(folder)
+                raise
             files.save_spec(folder, splits)
             _fit(recipe, splits, folder, devices, progress, callbacks)
     return Run.load(folder)
@@ -138,6 +143,7 @@ def check(recipe: Recipe, splits: Splits, devices: int = 1) -> None:
         seed_step(settings.seed, 0)
         model = recipe.model(splits.spec)
         check_support(splits, model.decoder.likelihood.check)
+        recipe.algorithm.build(model, recipe.objective, settings)
         x = model.observe(splits.train.batch(order.indices(0)))
         try:
             terms = model(x, recipe.objective.samples)
@@ -182,7 +188,11 @@ class Run:
         tensors = checkpoint.load(weights) if weights.exists() else checkpoint.load(folder / files.STATE)["model"]
         with torch.random.fork_rng([]):
             model = recipe.model(spec)
-        model.load_state_dict(tensors)
+        try:
+            model.load_state_dict(tensors)
+        except RuntimeError as error:
+            first = str(error).strip().splitlines()[-1].strip()
+            raise ValueError(f"{folder}: the weights are not those of {files.RECIPE} ({first})") from error
         return cls(folder, recipe, spec, model.eval())
 
     @property
@@ -238,8 +248,10 @@ class Run:
             uniform: Draw every code uniformly instead of from p(z), to see what a learned prior adds.
 
         Errors:
-            ValueError: Uniform codes are asked for, but z is made of real numbers.
+            ValueError: Uniform codes are asked for, but z is made of real numbers; a count below 1.
         """
+        if count < 1:
+            raise ValueError(f"sample: count is {count}, wanted at least 1")
         with self._draws(seed):
             return self.model.sample(count, Uniform().build(self.model.space)() if uniform else None)
 
