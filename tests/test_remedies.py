@@ -20,6 +20,7 @@ from buttress.encoders.mlp import Mlp as Encoder
 from buttress.objectives.importance_weighted import ImportanceWeighted
 from buttress.parts import DataSpec
 from buttress.recipe import Recipe
+from buttress.schedules.constant import Constant
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -77,6 +78,13 @@ def test_remedies_compose_in_either_order(text):
         ("free_bits:per_group", "cannot read the setting"),
         ("free_bits:per_group=lots", "got 'lots', wanted float"),
         ("free_bits:per_group=-1", "above 0"),
+        ("free_bits:per_group=.inf", "above 0"),
+        ("free_bits:total=-1", "total is -1.0; set exactly one of them above 0"),
+        ("free_bits:total=.nan", "total is nan; set exactly one of them above 0"),
+        ("free_bits:total=.inf", "total is inf; set exactly one of them above 0"),
+        ("flow_prior+free_bits:total=-1", "total is -1.0; set exactly one of them above 0"),
+        ("cosine_regularization:weight=.inf", "cosine is inf, wanted a finite weight"),
+        ("cosine_regularization:weight=.nan", "weight is nan, wanted more than 0"),
         ("kl_annealing:fraction=__import__('os')", "wanted float"),
     ],
 )
@@ -99,6 +107,32 @@ def test_the_dispersion_remedies_compose(text):
         remedy.apply("pooled_encoder", replace(text, encoder=Encoder()))
     with pytest.raises(remedy.DoesNotFit, match="weight is 0"):
         remedy.apply("cosine_regularization:weight=0", text)
+
+
+@pytest.mark.parametrize(
+    ("written", "complaint"),
+    [
+        ("aggressive+semi_amortized", r"is aggressive already \(after aggressive\), and semi_amortized would"),
+        ("semi_amortized+aggressive", r"is semi_amortized already \(after semi_amortized\), and aggressive would"),
+        ("aggressive+vector_quantized", r"is aggressive already \(after aggressive\), and two_stage would"),
+        ("vector_quantized+aggressive", r"is two_stage already \(after vector_quantized\), and aggressive would"),
+        ("semi_amortized+vector_quantized", "is semi_amortized already"),
+        ("vector_quantized+semi_amortized", "this one is vector_quantized"),
+        ("kl_annealing+cyclical_annealing", r"^cyclical_annealing .*Linear.* already \(after kl_annealing\)"),
+        ("cyclical_annealing+kl_annealing", r"^kl_annealing .*Cyclical.* already \(after cyclical_annealing\)"),
+        ("kl_annealing+free_bits+cyclical_annealing", r"\(after kl_annealing\+free_bits\)"),
+    ],
+)
+def test_two_that_take_the_same_place_are_refused(text, written, complaint):
+    with pytest.raises(remedy.DoesNotFit, match=complaint):
+        remedy.apply(written, text)
+
+
+def test_a_weight_chosen_by_hand_is_not_overwritten(text):
+    weighted = replace(text, objective=text.objective.replace(beta=Constant(0.5)))
+    with pytest.raises(remedy.DoesNotFit, match=r"Constant\(value=0.5\) already; choose"):
+        remedy.apply("kl_annealing", weighted)
+    assert remedy.apply("vector_quantized", weighted).objective.beta == Constant(0.5)
 
 
 def test_a_remedy_with_nothing_to_change_says_why(image, text):
@@ -152,6 +186,10 @@ def test_codes_come_with_all_that_they_need(image, text):
         ("vector_quantized+free_bits", "that of codes cannot fall"),
         ("aggressive+vector_quantized", "the algorithm is aggressive already"),
         ("flow_prior+vector_quantized", "there is autoregressive_flow already"),
+        ("kl_annealing+vector_quantized", "rate that nothing can lower"),
+        ("vector_quantized+kl_annealing", "kl_annealing .* codes have a rate that nothing can lower"),
+        ("cyclical_annealing+vector_quantized", "rate that nothing can lower"),
+        ("vector_quantized+cyclical_annealing", "cyclical_annealing .* codes have a rate that nothing can lower"),
     ],
 )
 def test_what_codes_would_undo_is_refused(image, written, complaint):

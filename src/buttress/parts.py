@@ -10,6 +10,7 @@ Shapes: an example ``x`` is always one tensor. Images are (B, C, H, W), sentence
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -141,7 +142,7 @@ class Encoder(Part):
             same way; see :mod:`buttress.dispersion`.
 
     Errors:
-        ValueError: The weight is negative.
+        ValueError: The weight is negative or not finite.
     """
 
     kinds: ClassVar[tuple[Kind, ...]] = ("image", "text", "table")
@@ -150,8 +151,8 @@ class Encoder(Part):
 
     def __post_init__(self) -> None:
         """Refuse contradictions; an encoder with more of them calls this one too."""
-        if not self.cosine >= 0:
-            raise ValueError(f"{self.name()} encoder: cosine is {self.cosine}, wanted a weight of 0 or more")
+        if not 0 <= self.cosine < math.inf:
+            raise ValueError(f"{self.name()} encoder: cosine is {self.cosine}, wanted a finite weight of 0 or more")
 
     @abstractmethod
     def build(self, spec: DataSpec) -> EncoderModule:

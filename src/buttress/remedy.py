@@ -17,11 +17,13 @@ from typing import Any, get_type_hints
 import yaml
 
 from buttress import remedies
+from buttress.algorithms.joint import Joint
 from buttress.catalogue import from_plain, suggest
-from buttress.parts import Kind
+from buttress.parts import Algorithm, Kind, Schedule
 from buttress.recipe import Recipe
+from buttress.schedules.constant import Constant
 
-__all__ = ["DoesNotFit", "Remedy", "apply", "catalogue", "remedy", "with_objective"]
+__all__ = ["DoesNotFit", "Remedy", "apply", "catalogue", "remedy", "with_algorithm", "with_beta", "with_objective"]
 
 
 class DoesNotFit(ValueError):
@@ -84,6 +86,38 @@ def with_objective(recipe: Recipe, setting: str, **changes: Any) -> Recipe:
     if not hasattr(recipe.objective, setting):
         raise DoesNotFit(f"the objective {recipe.objective.name()} has no {setting} to change")
     return replace(recipe, objective=recipe.objective.replace(**changes))
+
+
+def with_algorithm(recipe: Recipe, algorithm: Algorithm) -> Recipe:
+    """The recipe with another algorithm instead of joint training, or DoesNotFit where another stands there already."""
+    if not isinstance(recipe.algorithm, Joint):
+        raise DoesNotFit(
+            f"the algorithm is {recipe.algorithm.name()} already{_after(recipe)}, and {algorithm.name()} would take "
+            "its place; choose one of them"
+        )
+    return replace(recipe, algorithm=algorithm)
+
+
+def with_beta(recipe: Recipe, name: str, beta: Schedule) -> Recipe:
+    """The recipe with the weight of the rate on a schedule, for the remedy ``name``.
+
+    Errors:
+        DoesNotFit: The objective has no such weight, the weight is not 1 throughout, or z is made of codes.
+    """
+    changed = with_objective(recipe, "beta", beta=beta)
+    if recipe.posterior.discrete:
+        raise DoesNotFit(f"{name} changes the weight of the rate, and codes have a rate that nothing can lower")
+    before: Schedule = recipe.objective.beta  # type: ignore[attr-defined]
+    if before != Constant(1.0):
+        raise DoesNotFit(
+            f"{name} lets the weight of the rate rise to 1, and it is {before} already{_after(recipe)}; choose "
+            "one of them"
+        )
+    return changed
+
+
+def _after(recipe: Recipe) -> str:
+    return f" (after {'+'.join(recipe.remedies)})" if recipe.remedies else ""
 
 
 @cache

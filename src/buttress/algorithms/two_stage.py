@@ -144,8 +144,8 @@ class TwoStageModule(AlgorithmModule):
                 f"after the first stage (step {step.number}) {used} codes of {self.classes} are in use, and even the "
                 f"one that varies most over {int(usage[0].sum())} examples has a perplexity of {one:.3f}, wanted at "
                 f"least {self.part.least}: z says nothing of x, and there is nothing to fit a prior to. Try more steps "
-                "or a larger share of them in the first stage (first), fewer codes, or a weaker decoder; the folder "
-                "keeps its last checkpoint"
+                "or a larger share of them in the first stage (first), a lower learning_rate, another commitment, more "
+                "slots, fewer codes, or a weaker decoder; the checkpoint made before this step, if any, is kept"
             )
 
     def _usage(self, codes: Int[Tensor, "B *shape"]) -> Float[Tensor, "G K"]:

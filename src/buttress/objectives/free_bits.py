@@ -9,6 +9,7 @@ mean is that of the global batch: the gate is decided on it, and each process pa
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -50,7 +51,8 @@ class FreeBits(Objective):
 
     def __post_init__(self) -> None:
         """Refuse contradictions."""
-        if min(self.per_group, self.total) < 0 or (self.per_group > 0) == (self.total > 0):
+        sound = all(math.isfinite(floor) and floor >= 0 for floor in (self.per_group, self.total))
+        if not sound or (self.per_group > 0) == (self.total > 0):
             raise ValueError(
                 f"free bits: per_group is {self.per_group} and total is {self.total}; set exactly one of them "
                 "above 0 (nats)"

@@ -43,8 +43,9 @@ class VectorQuantized(Posterior):
     codeword and over all places and slots, per example, as the distortion is a sum over pixels or words; libraries that
     take the mean over D divide beta by D. What a penalty of 1 weighs depends on the scale of z_e, which is free.
 
-    Codewords start as outputs of the encoder on the first batch. One that no example of ``revive`` steps has used
-    becomes an output of the encoder on the batch of that step, with the count of an average codeword.
+    Codewords start as outputs of the encoder on the first batch; where that has fewer vectors than K, later batches
+    fill the rest. One that no example of ``revive`` steps has used becomes an output of the encoder on the batch of
+    that step, with the count of an average codeword.
 
     Source: van den Oord, Vinyals and Kavukcuoglu, Neural Discrete Representation Learning, 2017, its appendix for
     moving averages. Deviations: data-dependent start and revival; counts are not smoothed (see above).

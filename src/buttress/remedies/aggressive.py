@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from buttress.algorithms.aggressive import Aggressive
 from buttress.recipe import Recipe
-from buttress.remedy import remedy
+from buttress.remedy import remedy, with_algorithm
 
 
 @remedy(family="tweak the learning", source="He et al. 2019")
@@ -18,4 +16,4 @@ def aggressive(recipe: Recipe, max_inner: int = 100) -> Recipe:
         max_inner: Most encoder steps for one decoder step.
     """
     paper = {"window": 15, "patience": 1} if recipe.data.kind == "text" else {"window": 10, "patience": 5}
-    return replace(recipe, algorithm=Aggressive(max_inner=max_inner, **paper))
+    return with_algorithm(recipe, Aggressive(max_inner=max_inner, **paper))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from buttress.recipe import Recipe
-from buttress.remedy import remedy, with_objective
+from buttress.remedy import remedy, with_beta
 from buttress.schedules.cyclical import Cyclical
 
 
@@ -16,4 +16,5 @@ def cyclical_annealing(recipe: Recipe, cycles: int = 4, ratio: float = 0.5) -> R
         cycles: M, how many cycles.
         ratio: R, the part of each cycle that ramps; the rest of it holds weight 1.
     """
-    return with_objective(recipe, "beta", beta=Cyclical(steps=recipe.training.steps, cycles=cycles, ratio=ratio))
+    waves = Cyclical(steps=recipe.training.steps, cycles=cycles, ratio=ratio)
+    return with_beta(recipe, "cyclical_annealing", waves)

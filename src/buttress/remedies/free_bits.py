@@ -23,12 +23,12 @@ def free_bits(recipe: Recipe, per_group: float = 0.25, total: float = 0.0) -> Re
         raise DoesNotFit(
             f"free_bits puts a floor under the rate of the ELBO, and the objective is {recipe.objective.name()}"
         )
-    if not recipe.prior.factorised and not total > 0:
+    if not recipe.prior.factorised and total == 0:
         raise DoesNotFit(
             f"under the {recipe.prior.name()} prior z is one group, because its dimensions depend on each other, and "
             "a floor for each group means little: try free_bits:total=4"
         )
     if recipe.posterior.discrete:
         raise DoesNotFit("free_bits puts a floor under the rate, and that of codes cannot fall, whatever they say")
-    floor = {"total": total} if total > 0 else {"per_group": per_group}
+    floor = {"total": total} if total != 0 else {"per_group": per_group}
     return replace(recipe, objective=FreeBits(**floor, beta=recipe.objective.beta, samples=recipe.objective.samples))

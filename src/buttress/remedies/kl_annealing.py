@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from buttress.recipe import Recipe
-from buttress.remedy import remedy, with_objective
+from buttress.remedy import remedy, with_beta
 from buttress.schedules.linear import Linear
 
 
@@ -17,4 +17,4 @@ def kl_annealing(recipe: Recipe, fraction: float = 0.3, start: float = 0.0) -> R
         start: Weight at step 0.
     """
     ramp = Linear(steps=max(1, round(fraction * recipe.training.steps)), start=start)
-    return with_objective(recipe, "beta", beta=ramp)
+    return with_beta(recipe, "kl_annealing", ramp)

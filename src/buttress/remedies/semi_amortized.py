@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from buttress.algorithms.semi_amortized import SemiAmortized, Variant
 from buttress.posteriors.gaussian import Gaussian
 from buttress.recipe import Recipe
-from buttress.remedy import DoesNotFit, remedy
+from buttress.remedy import DoesNotFit, remedy, with_algorithm
 
 
 @remedy(family="reduce the amortisation gap", source="Kim et al. 2018")
@@ -21,4 +19,4 @@ def semi_amortized(recipe: Recipe, steps: int = 10, variant: Variant = "sa") -> 
     """
     if not isinstance(recipe.posterior, Gaussian):
         raise DoesNotFit(f"semi_amortized refines a gaussian posterior, and this one is {recipe.posterior.name()}")
-    return replace(recipe, algorithm=SemiAmortized(refine_steps=steps, variant=variant))
+    return with_algorithm(recipe, SemiAmortized(refine_steps=steps, variant=variant))

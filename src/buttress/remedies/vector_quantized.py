@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from buttress.algorithms.joint import Joint
 from buttress.algorithms.two_stage import TwoStage
 from buttress.encoders.conv import Conv
 from buttress.objectives.free_bits import FreeBits
@@ -14,7 +13,8 @@ from buttress.priors.pixelcnn import PixelCNNPrior
 from buttress.priors.recurrent import RecurrentPrior
 from buttress.priors.standard_normal import StandardNormal
 from buttress.recipe import Recipe
-from buttress.remedy import DoesNotFit, remedy
+from buttress.remedy import DoesNotFit, remedy, with_algorithm
+from buttress.schedules.constant import Constant
 
 
 @remedy(family="discrete latents", source="van den Oord et al. 2017 (VQ-VAE)", kinds=("image", "text"))
@@ -36,6 +36,7 @@ def vector_quantized(
         first: Share of the steps that train the autoencoder; the rest trains the prior.
     """
     _check(recipe)
+    recipe = with_algorithm(recipe, TwoStage(first=first))
     can = isinstance(recipe.encoder, Conv)
     if spatial and not can:
         raise DoesNotFit(f"codes at every place need a conv encoder, and this is {recipe.encoder.name()}")
@@ -46,7 +47,6 @@ def vector_quantized(
         encoder=recipe.encoder.replace(spatial=mapped) if can else recipe.encoder,
         posterior=VectorQuantized(codes=codes, dim=dim, slots=slots or (1 if mapped else 8)),
         prior=prior,
-        algorithm=TwoStage(first=first),
     )
 
 
@@ -54,9 +54,10 @@ def _check(recipe: Recipe) -> None:
     """Refuse what codes would undo, or what would undo them."""
     if isinstance(recipe.objective, FreeBits):
         raise DoesNotFit("vector_quantized has a rate that nothing can lower, so that free_bits has nothing to hold up")
-    if not isinstance(recipe.algorithm, Joint):
+    if not isinstance(getattr(recipe.objective, "beta", Constant()), Constant):
         raise DoesNotFit(
-            f"vector_quantized is trained in two stages, and the algorithm is {recipe.algorithm.name()} already"
+            "vector_quantized has a rate that nothing can lower, so that a weight of the rate that rises "
+            "(kl_annealing, cyclical_annealing) has nothing to spare"
         )
     if not isinstance(recipe.prior, StandardNormal):
         raise DoesNotFit(f"vector_quantized brings a prior of its own, and there is {recipe.prior.name()} already")
