@@ -1,14 +1,28 @@
-"""A comparison's processes end with the one that started them, whatever ended it."""
+"""A comparison survives runs that fail, and its processes end with the one that started them, whatever ended it."""
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
+from buttress.baseline import baseline
+from buttress.commands.compare import show
+from buttress.compare import compare
+from buttress.data.linear_gaussian import LinearGaussian
+from buttress.recipe import Recipe
+from buttress.report.comparison import markdown_table, write_comparison
+
+INFINITE = f"kl_annealing:start=1{'0' * 39}.0"
+"""An arm whose loss is beyond 32 bits before the first step."""
+LITTLE = {"nll_samples": 0, "gap_steps": 0}
 SCRIPT = """
 import sys
 from dataclasses import replace
@@ -22,6 +36,49 @@ if __name__ == "__main__":
     recipe = replace(recipe, training=replace(recipe.training, steps=10**7, checkpoint_every=100))
     compare(recipe, ["none"], sys.argv[1], seeds=2, jobs=2)
 """
+
+
+def tiny() -> Recipe:
+    data = LinearGaussian(dim=4, n=300)
+    recipe = baseline(data, data.open().spec)
+    return replace(recipe, training=replace(recipe.training, steps=5))
+
+
+def test_a_run_that_fails_is_told_and_the_others_go_on(tmp_path, capfd):
+    (tmp_path / "none/seed-1").mkdir(parents=True)
+    (tmp_path / "none/seed-1/note.txt").touch()
+    show(tiny(), ["none", INFINITE], tmp_path, seeds=2, jobs=1, settings=LITTLE)
+    told = "".join(capfd.readouterr().err.split())
+    assert "failed:none/seed-1:" in told and "/seed-0:beforethefirststep" in told
+    base, infinite = json.loads((tmp_path / "comparison.json").read_text())["arms"]
+    assert base["runs"] == ["none/seed-0"] and len(base["seconds"]) == 1
+    assert "holds 'note.txt' but no run" in base["failed"]["none/seed-1"]
+    assert infinite["runs"] == [] and len(infinite["failed"]) == 2
+    assert all("NaN or infinite" in reason for reason in infinite["failed"].values())
+    table, _, failures = markdown_table(tmp_path).partition("\n\n")
+    assert "| `none` | 1 |" in table and "kl_annealing" not in table
+    assert failures.count(" failed: ") == 3 and "none/seed-1 failed: " in failures
+    assert write_comparison(tmp_path).read_text().count(" failed: ") == 3
+
+
+def test_a_comparison_without_any_finished_run_is_refused_with_the_reasons(tmp_path):
+    with pytest.raises(ValueError, match=r"every run failed: kl_annealing.*seed-0: before the first step"):
+        compare(tiny(), [INFINITE], tmp_path, seeds=1)
+    assert not (tmp_path / "comparison.json").exists()
+
+
+def test_an_arm_given_twice_is_refused_before_anything_is_trained(tmp_path):
+    with pytest.raises(ValueError, match="more than once: none;"):
+        compare(tiny(), ["none", "word_dropout", " none "], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_runs_of_another_recipe_are_refused_before_anything_is_trained(tmp_path):
+    (tmp_path / "none/seed-1").mkdir(parents=True)
+    tiny().save(tmp_path / "none/seed-1/recipe.yaml")
+    with pytest.raises(ValueError, match="run of another recipe"):
+        compare(tiny(), ["none"], tmp_path, seeds=2)
+    assert not (tmp_path / "none/seed-0").exists()
 
 
 def holders(folder: Path) -> list[Path]:

@@ -1,7 +1,8 @@
 """Every remedy on the same baseline: same data, decoder, budget and seeds by construction.
 
 The result is a folder: ``comparison.json`` and, inside, one run folder per arm and seed. A comparison that was
-interrupted goes on where it stopped: finished runs are kept, a half-finished one resumes from its checkpoint.
+interrupted goes on where it stopped: finished runs are kept, a half-finished one resumes from its checkpoint. A run
+that fails (codes that say nothing, a loss that is not finite) does not end the others; its reason is written down.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from multiprocessing.queues import Queue
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ class Arm:
     """One remedy, or several joined by ``+``, ready to run.
 
     Args:
-        name: As the user wrote it.
+        name: As the user wrote it, without spaces around.
         recipe: The baseline with the remedy applied.
     """
 
@@ -49,19 +50,23 @@ class Comparison:
     Args:
         folder: Where it lies.
         left_out: Remedies that do not fit, each with the reason.
+        failed: Runs that did not finish, by folder, each with the reason.
     """
 
     folder: Path
     left_out: Mapping[str, str]
+    failed: Mapping[str, str] = field(default_factory=dict)
 
 
 def arms(recipe: Recipe, names: Iterable[str]) -> tuple[list[Arm], dict[str, str]]:
     """The arms that fit a recipe, and for each other one the reason why it does not.
 
     Errors:
-        ValueError: An unknown remedy or setting, or a schedule longer than the run.
+        ValueError: An unknown remedy or setting, an arm given twice, or a schedule longer than the run.
     """
-    fitting, left_out = [], {}
+    fitting, left_out, names = [], {}, [_tidy(name) for name in names]
+    if twice := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
+        raise ValueError(f"given more than once: {', '.join(twice)}; wanted every arm once, seeds make more runs of it")
     for name in names:
         try:
             changed = remedy.apply(name, recipe)
@@ -71,6 +76,10 @@ def arms(recipe: Recipe, names: Iterable[str]) -> tuple[list[Arm], dict[str, str
         changed.check()
         fitting.append(Arm(name, changed))
     return fitting, left_out
+
+
+def _tidy(written: str) -> str:
+    return "+".join(piece.strip() for piece in written.split("+"))
 
 
 def compare(
@@ -85,6 +94,8 @@ def compare(
 ) -> Comparison:
     """Train and diagnose every arm with every seed, and write ``comparison.json``.
 
+    A run that raises a ValueError is written down as failed, and the others go on; asked again, it is tried again.
+
     Args:
         recipe: The baseline.
         names: Remedies as users write them; ``none`` is the baseline itself.
@@ -95,37 +106,53 @@ def compare(
         watch: Hears (run, step, total) as runs proceed.
 
     Errors:
-        ValueError: No arm fits, or the folder holds another comparison.
+        ValueError: No arm fits, one is given twice, the folder holds another comparison, or every run failed.
     """
     folder = Path(folder)
     fitting, left_out = arms(recipe, names)
     if not fitting:
         raise ValueError("no remedy fits: " + "; ".join(left_out.values()))
+    every = range(recipe.training.seed, recipe.training.seed + seeds)
     todo = [
         (arm.folder(seed), replace(arm.recipe, training=replace(recipe.training, seed=seed)))
-        for seed in range(recipe.training.seed, recipe.training.seed + seeds)
+        for seed in every
         for arm in fitting
     ]
+    _refuse_another(todo, folder)
     folder.mkdir(parents=True, exist_ok=True)
-    seconds = _run_all(todo, folder, jobs, dict(settings or {}), watch)
-    every = range(recipe.training.seed, recipe.training.seed + seeds)
+    seconds, failed = _run_all(todo, folder, jobs, dict(settings or {}), watch)
+    if not seconds:
+        raise ValueError("every run failed: " + "; ".join(f"{run}: {reason}" for run, reason in failed.items()))
     plain = {
         "format": 1,
         "data": recipe.data.name(),
         "budget": {"steps": recipe.training.steps, "batch_size": recipe.training.batch_size},
         "jobs": jobs,
         "left_out": left_out,
-        "arms": [
-            {
-                "name": arm.name,
-                "runs": [arm.folder(seed) for seed in every],
-                "seconds": [seconds[arm.folder(seed)] for seed in every],
-            }
-            for arm in fitting
-        ],
+        "arms": [_entry(arm, [arm.folder(seed) for seed in every], seconds, failed) for arm in fitting],
     }
     (folder / "comparison.json").write_text(json.dumps(plain, indent=1) + "\n", encoding="utf-8")
-    return Comparison(folder, left_out)
+    return Comparison(folder, left_out, failed)
+
+
+def _entry(arm: Arm, runs: list[str], seconds: Mapping[str, float], failed: Mapping[str, str]) -> dict[str, Any]:
+    """What is written of an arm: its finished runs, and its failed ones."""
+    finished = [run for run in runs if run in seconds]
+    return {
+        "name": arm.name,
+        "runs": finished,
+        "seconds": [seconds[run] for run in finished],
+        "failed": {run: failed[run] for run in runs if run in failed},
+    }
+
+
+def _refuse_another(todo: list[tuple[str, Recipe]], folder: Path) -> None:
+    """Refuse, before anything is trained, a folder with runs of other recipes."""
+    from buttress.training.folder import claim
+
+    for run, recipe in todo:
+        if (folder / run / "recipe.yaml").exists():
+            claim(folder / run, recipe, resume=True)
 
 
 def _run_all(
@@ -134,11 +161,12 @@ def _run_all(
     jobs: int,
     settings: dict[str, Any],
     watch: Callable[[str, int, int], None],
-) -> dict[str, float]:
-    """Do all runs, ``jobs`` at a time, in processes of their own; seconds of training by run."""
+) -> tuple[dict[str, float], dict[str, str]]:
+    """Do all runs, ``jobs`` at a time, in processes of their own; by run, seconds of training or why it failed."""
     context = multiprocessing.get_context("spawn")
     threads = max(1, (os.cpu_count() or 1) // jobs)
     seconds: dict[str, float] = {}
+    failed: dict[str, str] = {}
     with (
         context.Manager() as manager,
         ProcessPoolExecutor(jobs, mp_context=context, initializer=_end_with_parent) as pool,
@@ -150,11 +178,14 @@ def _run_all(
         }
         try:
             for done in _while_watching(pending, news, watch):
-                seconds[pending[done]] = done.result()
+                try:
+                    seconds[pending[done]] = done.result()
+                except ValueError as reason:
+                    failed[pending[done]] = str(reason)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-    return seconds
+    return seconds, {name: failed[name] for name, _ in todo if name in failed}
 
 
 def _end_with_parent() -> None:

@@ -68,6 +68,8 @@ def show(recipe: Recipe, names: list[str], out: Path, seeds: int, jobs: int, set
         console.print(f"[dim]left out: {name}: {reason}[/dim]")
     page = write_comparison(done.folder)
     console.print(terminal_table(done.folder, console.width))
+    for name, reason in done.failed.items():
+        Console(stderr=True).print(f"failed: {name}: {reason}", style="red", markup=False, highlight=False)
     console.print(f"report: {page}")
 
 

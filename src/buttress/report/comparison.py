@@ -42,8 +42,10 @@ def write_comparison(folder: str | Path) -> Path:
 
 
 def markdown_table(folder: str | Path) -> str:
-    """The table of arms as Markdown, for a README or a log."""
-    return as_markdown(arm_rows(load_comparison(folder)))
+    """The table of arms as Markdown, for a README or a log; below it, the runs that failed."""
+    comparison = load_comparison(folder)
+    failures = [f"- {line}" for line in _failures(comparison)]
+    return as_markdown(arm_rows(comparison)) + ("\n\n" + "\n".join(failures) if failures else "")
 
 
 def terminal_table(folder: str | Path, width: int = WIDE) -> Table:
@@ -136,7 +138,13 @@ def _remarks(comparison: Comparison) -> list[str]:
     """What is not in the table, and why."""
     absent = [f"{name} was left out: {reason}" for name, reason in comparison.left_out.items()]
     lost = [run for arm in comparison.arms for run in arm.runs if run.evidence is None]
+    absent += _failures(comparison)
     return absent + [f"{_where(run, comparison.folder)} has no evidence, so no mean has it in." for run in lost]
+
+
+def _failures(comparison: Comparison) -> list[str]:
+    """The runs that failed, which no row and no mean has in, a line each."""
+    return [f"{run} failed: {reason}" for run, reason in comparison.failed.items()]
 
 
 def _galleries(arms: tuple[Arm, ...]) -> list[dict[str, Any]]:

@@ -138,8 +138,9 @@ class Comparison:
         folder: Where it lives.
         data: What the data are called.
         budget: What every arm was given: settings by name, or a number.
-        arms: In the order they were asked for.
+        arms: Those with a finished run, in the order they were asked for.
         left_out: Remedies that did not fit, with the reason.
+        failed: Runs that did not finish, by folder, with the reason.
     """
 
     folder: Path
@@ -147,6 +148,7 @@ class Comparison:
     budget: Any
     arms: tuple[Arm, ...]
     left_out: Mapping[str, str] = field(default_factory=dict)
+    failed: Mapping[str, str] = field(default_factory=dict)
 
 
 def load_run(folder: str | Path) -> Run:
@@ -184,13 +186,14 @@ def load_comparison(folder: str | Path) -> Comparison:
         raise FileNotFoundError(f"{path} is not there; wanted the folder that a comparison wrote")
     try:
         plain = json.loads(path.read_text(encoding="utf-8"))
-        arms = tuple(_arm(Path(folder), entry) for entry in plain["arms"])
+        failed = {str(run): str(why) for entry in plain["arms"] for run, why in (entry.get("failed") or {}).items()}
+        arms = tuple(_arm(Path(folder), entry) for entry in plain["arms"] if entry["runs"] or not entry.get("failed"))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(
             f"{path}: wanted JSON with a list 'arms' of name and runs, but {type(error).__name__}: {error}"
         ) from error
     return Comparison(
-        Path(folder), str(plain.get("data") or ""), plain.get("budget"), arms, plain.get("left_out") or {}
+        Path(folder), str(plain.get("data") or ""), plain.get("budget"), arms, plain.get("left_out") or {}, failed
     )
 
 
