@@ -14,7 +14,7 @@ QUICK = {"samples": 1, "nll_samples": 20, "nll_examples": 100, "gap_steps": 40, 
 """Less evidence than usual, so that all is seen within minutes; ``buttress diagnose`` measures more."""
 
 
-def demo(out: Path = Path("runs/demo"), steps: int = 450, seeds: int = 1, jobs: int = 2) -> None:
+def demo(out: Path = Path("runs/demo"), steps: int = 400, seeds: int = 1, jobs: int = 2) -> None:
     """Train a VAE on 5,000 real digits, bare and under three remedies, and see what each puts into z and at what cost.
 
     Args:
