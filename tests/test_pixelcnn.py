@@ -12,22 +12,9 @@ from buttress.likelihoods.categorical import Categorical
 from buttress.likelihoods.gaussian import Gaussian
 from buttress.likelihoods.logistic_mixture import LogisticMixture
 from buttress.parts import DataSpec
+from pixels import decoder, latents
 
 SMALL = PixelCNN(layers=3, channels=6, maps=2, hidden=3)
-
-
-def decoder(part, shape=(1, 5, 7), likelihood=None, z_shape=(3,)):
-    """A float64 module with weights away from their initial symmetry."""
-    spec = DataSpec("image", shape, mean=torch.full(shape, 100.0), std=torch.full(shape, 50.0))
-    module = part.build(spec, z_shape, (likelihood or Bernoulli()).build(spec)).double()
-    with torch.no_grad():
-        for parameter in module.parameters():
-            parameter.add_(0.3 * torch.randn_like(parameter))
-    return module
-
-
-def latents(*shape):
-    return torch.randn(*shape, dtype=torch.float64)
 
 
 @pytest.mark.parametrize("field", [1, 3, 5, None])

@@ -13,23 +13,10 @@ from buttress.likelihoods.categorical import Categorical
 from buttress.likelihoods.gaussian import Gaussian
 from buttress.likelihoods.logistic_mixture import LogisticMixture
 from buttress.parts import DataSpec
+from pixels import decoder, latents
 
 SMALL = PixelSNAIL(layers=1, channels=6, heads=2, field=3, maps=2, hidden=3)
 CODES = Categorical(levels=3, ordinal=False)
-
-
-def decoder(part, shape=(1, 4, 5), likelihood=None, z_shape=(3,)):
-    """A float64 module with weights away from their initial symmetry."""
-    spec = DataSpec("image", shape, mean=torch.full(shape, 100.0), std=torch.full(shape, 50.0))
-    module = part.build(spec, z_shape, (likelihood or Bernoulli()).build(spec)).double()
-    with torch.no_grad():
-        for parameter in module.parameters():
-            parameter.add_(0.3 * torch.randn_like(parameter))
-    return module
-
-
-def latents(*shape):
-    return torch.randn(*shape, dtype=torch.float64)
 
 
 def all_images(values, shape):
@@ -103,7 +90,7 @@ def test_the_cached_loop_draws_what_the_naive_loop_draws(shape, likelihood, part
 
 
 def test_the_cached_loop_projects_every_place_once_for_each_attention(monkeypatch):
-    module, projected, linear = decoder(SMALL), [], F.linear
+    module, projected, linear = decoder(SMALL, (1, 4, 5)), [], F.linear
 
     def count(x, weight, bias=None):
         if len(weight) == 3 * SMALL.channels:
@@ -116,7 +103,7 @@ def test_the_cached_loop_projects_every_place_once_for_each_attention(monkeypatc
 
 
 def test_samples_of_z_and_a_shared_x_are_each_their_own():
-    module = decoder(SMALL)
+    module = decoder(SMALL, (1, 4, 5))
     z, x = latents(4, 3, 3), torch.randint(0, 2, (3, 1, 4, 5)).double()
     together = module(z).log_prob(x)
     apart = torch.stack([module(z[s]).log_prob(x) for s in range(4)])

@@ -14,10 +14,10 @@ Source: Long, Cao and Cheung, On Posterior Collapse and Encoder Feature Dispersi
 from __future__ import annotations
 
 import torch
-import torch.distributed as dist
 from jaxtyping import Float
 from torch import Tensor
 
+from buttress import processes
 from buttress.randomness import sharing
 
 __all__ = ["likeness", "unit"]
@@ -46,8 +46,7 @@ def likeness(h: Float[Tensor, "B *features"]) -> Float[Tensor, " B"]:
     """
     u = unit(h)
     middle = u.detach().mean(0)
-    if sharing() and dist.is_available() and dist.is_initialized():
-        dist.all_reduce(middle)
-        middle /= dist.get_world_size()
+    if sharing():
+        middle = processes.mean(middle)
     c = (u * middle).sum(1)
     return 2 * c - c.detach()

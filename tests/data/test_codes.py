@@ -53,9 +53,11 @@ def test_codes_are_those_of_the_run_in_its_order(run, own_cache):
 
 
 def test_they_are_made_once(run, own_cache, monkeypatch):
-    Codes(str(run.folder)).open()
-    monkeypatch.setattr("buttress.data.codes._encode", lambda *_: pytest.fail("they were made again"))
-    Codes(str(run.folder)).open()
+    first = Codes(str(run.folder)).open().train.batch(torch.arange(4))
+    made = []
+    monkeypatch.setattr("buttress.data.codes._encode", lambda *job: made.append(job))
+    assert torch.equal(Codes(str(run.folder)).open().train.batch(torch.arange(4)), first)
+    assert not made
 
 
 def test_the_command_line_knows_a_run_by_its_folder(run):

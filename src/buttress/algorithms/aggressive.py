@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 
+from buttress import processes
 from buttress.algorithms._descent import Descent, make_optimizer
 from buttress.parts import PAD, Algorithm, AlgorithmModule, Objective, Step
 
@@ -141,6 +141,5 @@ class _Window:
 
     def mean(self) -> float:
         both = torch.stack([torch.as_tensor(v).float() for v in (self.total, self.units)])
-        if dist.is_available() and dist.is_initialized():
-            dist.all_reduce(both)
+        both = processes.total(both)
         return float(both[0] / both[1])

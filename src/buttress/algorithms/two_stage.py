@@ -17,10 +17,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from buttress import processes
 from buttress.algorithms._descent import Descent, make_optimizer
 from buttress.parts import Algorithm, AlgorithmModule, Objective, Step
 from buttress.priors.uniform import Uniform
@@ -131,13 +131,13 @@ class TwoStageModule(AlgorithmModule):
         """Distortion and penalties of a batch, means over all processes."""
         terms = self.model(x, self.descend.objective.samples, self.uniform.to(x.device)())
         seen = {"distortion": terms.distortion, **terms.latent.penalty}
-        return {name: _over_all(value.mean().float(), mean=True) for name, value in seen.items()}
+        return {name: processes.mean(value.mean().float()) for name, value in seen.items()}
 
     def _refuse_degenerate(self, step: Step) -> None:
         usage = self._usage(self._codes(step.x))
         for _ in range(1, math.ceil(COUNTED / self.batch_size)):
             usage = usage + self._usage(self._codes(step.more()))
-        usage = _over_all(usage)
+        usage = processes.total(usage)
         one, used = perplexity(usage).max().item(), int((usage.sum(0) > 0).sum())
         if one < self.part.least:
             raise DegenerateCodes(
@@ -213,14 +213,6 @@ def _refuse(classes: int | None, learned: list[nn.Parameter], border: int, steps
 
 def _reaching(step: Step, resting: list[nn.Parameter]) -> Step:
     """The step, where processes share gradients with a gradient of 0 for what rests: each waits for all parameters."""
-    if not (dist.is_available() and dist.is_initialized()):
+    if processes.number() == 1:
         return step
     return replace(step, backward=lambda loss: step.backward(loss + 0.0 * sum(p.sum() for p in resting)))
-
-
-def _over_all(value: Tensor, mean: bool = False) -> Tensor:
-    """The sum or mean over all processes."""
-    if dist.is_available() and dist.is_initialized():
-        dist.all_reduce(value)
-        value = value / dist.get_world_size() if mean else value
-    return value

@@ -13,10 +13,10 @@ import math
 from dataclasses import dataclass
 
 import torch
-import torch.distributed as dist
 from jaxtyping import Float
 from torch import Tensor
 
+from buttress import processes
 from buttress.parts import Objective, Schedule
 from buttress.records import Terms
 from buttress.schedules.constant import Constant
@@ -74,8 +74,5 @@ class FreeBits(Objective):
 
 def floored(rate: Float[Tensor, " G"], floor: float) -> Float[Tensor, " G"]:
     """max(floor, rate), the comparison made on the mean of all processes."""
-    everywhere = rate.detach().clone()
-    if dist.is_available() and dist.is_initialized():
-        dist.all_reduce(everywhere)
-        everywhere /= dist.get_world_size()
+    everywhere = processes.mean(rate.detach().clone())
     return torch.where(everywhere > floor, rate, torch.full_like(rate, floor))

@@ -26,6 +26,7 @@ from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent
 
+from buttress import processes
 from buttress.layers import full
 from buttress.parts import Posterior, PosteriorModule, Space
 from buttress.point import Point
@@ -197,7 +198,7 @@ class VectorQuantizedModule(PosteriorModule):
             return
         (z, codes), self.seen = self.seen, None
         for at, (rows, chosen) in enumerate(zip(self._by_book(z, 1), self._by_book(codes, 0), strict=True)):
-            count, total = (_over_processes(v) for v in tally(rows, chosen, self.part.codes))
+            count, total = (processes.total(v) for v in tally(rows, chosen, self.part.codes))
             if self.part.learning == "ema":
                 self._average(at, count, total)
             self._revive(at, count > 0, rows)
@@ -215,7 +216,7 @@ class VectorQuantizedModule(PosteriorModule):
         idle.copy_(torch.where(idle == NEVER, NEVER, torch.where(used, 0, idle + 1)))
         dead = ((idle == NEVER) | (idle >= self.part.revive)).nonzero()[:, 0]
         if len(dead):
-            everywhere = len(rows) * _world()
+            everywhere = len(rows) * processes.number()
             dead = dead[:everywhere]
             self.codebook[at, dead] = _random_rows(rows, len(dead))
             self.counts[at, dead] = everywhere / self.part.codes
@@ -235,24 +236,13 @@ def cost(prior: Distribution, codes: Int[Tensor, "B *event"]) -> Float[Tensor, "
     return -by_group(codes).flatten(1)
 
 
-def _world() -> int:
-    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
-
-
-def _over_processes(value: Tensor) -> Tensor:
-    """The sum over all processes."""
-    if _world() > 1:
-        dist.all_reduce(value)
-    return value
-
-
 def _random_rows(rows: Float[Tensor, "N D"], count: int) -> Float[Tensor, "count D"]:
     """Different rows of the batch of all processes, the same in each: their random states are equal in a step."""
-    picks = torch.randperm(len(rows) * _world())[:count].to(rows.device)
-    if _world() == 1:
+    picks = torch.randperm(len(rows) * processes.number())[:count].to(rows.device)
+    if processes.number() == 1:
         return rows[picks]
     here = picks - dist.get_rank() * len(rows)
     mine = (here >= 0) & (here < len(rows))
     chosen = rows.new_zeros(count, rows.shape[1])
     chosen[mine] = rows[here[mine]]
-    return _over_processes(chosen)
+    return processes.total(chosen)
