@@ -6,6 +6,7 @@ sees neither z nor the attention, so it is computed once for all samples of z.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -36,6 +37,7 @@ class Stack:
         maps: Number of maps m.
         spatial: Whether z may say something else at every place; one that is a map (H', W', C) always does.
         hidden: Width of the perceptron, or of the convolutions of a map, by which it does.
+        gain: What z says is multiplied by this, after it was made into maps.
         every: After how many layers comes an attention; 0 for none.
         heads: Number of heads of each.
     """
@@ -46,17 +48,21 @@ class Stack:
     maps: int
     spatial: bool
     hidden: int
+    gain: float
     every: int = 0
     heads: int = 1
 
 
-def check_sizes(decoder: str, field: int | None, sizes: Mapping[str, tuple[int, int]]) -> None:
-    """Raise a ValueError for an even field, or for a size (name -> its value, the least one) that is too small."""
-    if field is not None and (field < 1 or field % 2 == 0):
-        raise ValueError(f"{decoder} decoder: field is {field}, wanted an odd number from 1, or None for all")
-    for name, (value, least) in sizes.items():
-        if value < least:
-            raise ValueError(f"{decoder} decoder: {name} is {value}, wanted at least {least}")
+def check_sizes(part: Any, least: Mapping[str, int]) -> None:
+    """Raise a ValueError for an even field, a gain that is not above 0, or a size below its ``least``."""
+    decoder = f"{part.name()} decoder"
+    if part.field is not None and (part.field < 1 or part.field % 2 == 0):
+        raise ValueError(f"{decoder}: field is {part.field}, wanted an odd number from 1, or None for all")
+    if not (math.isfinite(part.gain) and part.gain > 0):
+        raise ValueError(f"{decoder}: gain is {part.gain}, wanted a number above 0")
+    for name, smallest in least.items():
+        if getattr(part, name) < smallest:
+            raise ValueError(f"{decoder}: {name} is {getattr(part, name)}, wanted at least {smallest}")
 
 
 class PixelsModule(AutoregressiveModule):
@@ -73,6 +79,7 @@ class PixelsModule(AutoregressiveModule):
         super().__init__()
         self.likelihood = likelihood
         self.z_dims, self.event, self.places = len(z_shape), spec.shape, spec.shape[1:]
+        self.gain = stack.gain
         radius = max(self.places) - 1 if stack.field is None else (stack.field - 1) // 2
         above = stack.channels // 2 if radius else 0
         self.where = nn.Parameter(0.1 * torch.randn(*self.places, stack.maps))
@@ -120,7 +127,7 @@ class PixelsModule(AutoregressiveModule):
 
     def maps_of(self, z: Float[Tensor, "N D"]) -> Float[Tensor, "N M H W"]:
         """m: where a place is and what z says there."""
-        return (self.lift(z) + self.where).movedim(-1, 1)
+        return (self.gain * self.lift(z) + self.where).movedim(-1, 1)
 
     def blank(self, count: int) -> Tensor:
         """See :class:`AutoregressiveModule`."""

@@ -36,9 +36,10 @@ class PixelCNN(Decoder):
         maps: Number of maps through which z and the place reach each layer; below the dimension of z they narrow it.
         spatial: Whether z may say something else at every place; one that is a map (H', W', C) always does.
         hidden: Width of the perceptron, or of the convolutions of a map, by which it does.
+        gain: What z says is multiplied by this: below 1 the decoder learns from z later than from x, and may never.
 
     Errors:
-        ValueError: An even field, or a number below 1 (below 2 for ``channels``).
+        ValueError: An even field, or a number below 1 (below 2 for ``channels``), or a gain that is not above 0.
 
     Example:
         >>> import torch
@@ -58,11 +59,11 @@ class PixelCNN(Decoder):
     maps: int = 16
     spatial: bool = False
     hidden: int = 64
+    gain: float = 1.0
 
     def __post_init__(self) -> None:
         """Refuse contradictions."""
-        least = {"layers": 1, "channels": 2, "maps": 1, "hidden": 1}
-        check_sizes("pixelcnn", self.field, {name: (getattr(self, name), size) for name, size in least.items()})
+        check_sizes(self, {"layers": 1, "channels": 2, "maps": 1, "hidden": 1})
 
     @classmethod
     def tiny(cls) -> tuple[PixelCNN, ...]:
@@ -72,5 +73,5 @@ class PixelCNN(Decoder):
 
     def build(self, spec: DataSpec, z_shape: tuple[int, ...], likelihood: LikelihoodModule) -> PixelsModule:
         """See :class:`buttress.parts.Decoder`."""
-        stack = Stack(self.field, self.layers, self.channels, self.maps, self.spatial, self.hidden)
+        stack = Stack(self.field, self.layers, self.channels, self.maps, self.spatial, self.hidden, self.gain)
         return PixelsModule(stack, spec, z_shape, likelihood)

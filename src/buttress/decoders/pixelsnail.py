@@ -36,9 +36,11 @@ class PixelSNAIL(Decoder):
         maps: Number of maps through which z and the place reach each layer; below the dimension of z they narrow it.
         spatial: Whether z may say something else at every place; one that is a map (H', W', C) always does.
         hidden: Width of the perceptron, or of the convolutions of a map, by which it does.
+        gain: What z says is multiplied by this: below 1 the decoder learns from z later than from x, and may never.
 
     Errors:
-        ValueError: An even field; a number below 1 (below 2 for ``channels``); heads that do not divide the channels.
+        ValueError: An even field; a number below 1 (below 2 for ``channels``); heads that do not divide the channels; a
+            gain that is not above 0.
 
     Example:
         >>> import torch
@@ -60,11 +62,11 @@ class PixelSNAIL(Decoder):
     maps: int = 16
     spatial: bool = False
     hidden: int = 64
+    gain: float = 1.0
 
     def __post_init__(self) -> None:
         """Refuse contradictions."""
-        least = {"blocks": 1, "layers": 1, "channels": 2, "heads": 1, "maps": 1, "hidden": 1}
-        check_sizes("pixelsnail", self.field, {name: (getattr(self, name), size) for name, size in least.items()})
+        check_sizes(self, {"blocks": 1, "layers": 1, "channels": 2, "heads": 1, "maps": 1, "hidden": 1})
         if self.channels % self.heads:
             raise ValueError(
                 f"pixelsnail decoder: {self.heads} heads do not divide {self.channels} channels; "
@@ -80,5 +82,5 @@ class PixelSNAIL(Decoder):
     def build(self, spec: DataSpec, z_shape: tuple[int, ...], likelihood: LikelihoodModule) -> PixelsModule:
         """See :class:`buttress.parts.Decoder`."""
         layers = self.blocks * self.layers
-        sizes = (self.field, layers, self.channels, self.maps, self.spatial, self.hidden)
+        sizes = (self.field, layers, self.channels, self.maps, self.spatial, self.hidden, self.gain)
         return PixelsModule(Stack(*sizes, every=self.layers, heads=self.heads), spec, z_shape, likelihood)
