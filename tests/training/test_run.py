@@ -341,7 +341,6 @@ MOMENTS = {
         ("buttress.algorithms._descent:Descent.follow", 9, True),
     ],
     "code_maps": [
-        ("buttress.posteriors.vector_quantized:VectorQuantizedModule._revive", 1, True),  # before the first checkpoint
         (DESCENT, 9, True),  # in the first stage, behind a checkpoint and revivals
         ("buttress.algorithms.two_stage:TwoStageModule._refuse_degenerate", 1, True),  # at the border
         ("buttress.algorithms.two_stage:TwoStageModule._fit", 8, False),  # in the second, behind a checkpoint
