@@ -239,9 +239,13 @@ def test_a_restored_module_goes_on_as_the_one_that_was_saved():
 
 
 def test_under_bfloat16_codes_are_those_of_float32():
+    """With an offset of all vectors, beside which bfloat16 would lose what tells them apart."""
     part = VectorQuantized(codes=64, dim=8)
     (full, prior), (half, _) = posterior(part), posterior(part)
     used = []
+    for module in (full, half):
+        torch.nn.init.constant_(module.linear.bias, 30.0)
+        module.linear.weight.data *= 0.1
     for module, enabled in ((full, False), (half, True)):
         torch.manual_seed(3)
         counts = torch.zeros(64)

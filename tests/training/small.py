@@ -13,18 +13,23 @@ from buttress.algorithms.aggressive import Aggressive
 from buttress.algorithms.joint import Joint
 from buttress.algorithms.semi_amortized import SemiAmortized, Variant
 from buttress.algorithms.two_stage import TwoStage
+from buttress.data.images import Images
 from buttress.data.linear_gaussian import LinearGaussian
 from buttress.data.sentences import Sentences
+from buttress.decoders.conv import Conv as ConvDecoder
 from buttress.decoders.mlp import Mlp as Decoder
 from buttress.decoders.recurrent import Recurrent as RecurrentDecoder
+from buttress.encoders.conv import Conv as ConvEncoder
 from buttress.encoders.mlp import Mlp as Encoder
 from buttress.encoders.recurrent import Recurrent as RecurrentEncoder
+from buttress.likelihoods.bernoulli import Bernoulli
 from buttress.likelihoods.categorical import Categorical
 from buttress.likelihoods.gaussian import Gaussian as Likelihood
 from buttress.objectives.elbo import ELBO
 from buttress.objectives.free_bits import FreeBits
 from buttress.posteriors.gaussian import Gaussian
 from buttress.posteriors.vector_quantized import VectorQuantized
+from buttress.priors.pixelcnn import PixelCNNPrior
 from buttress.priors.recurrent import RecurrentPrior
 from buttress.priors.standard_normal import StandardNormal
 from buttress.recipe import Recipe, Training
@@ -94,6 +99,19 @@ def two_stage(**training: Any) -> Recipe:
         prior=RecurrentPrior(embedding=3, hidden=4),
         objective=ELBO(),
         algorithm=TwoStage(first=0.5),
+    )
+
+
+def code_maps(path: Path, **training: Any) -> Recipe:
+    """A code at each place of small grey pictures in a file, revived now and then, then a prior over the maps."""
+    return replace(
+        two_stage(**training),
+        data=Images(str(path)),
+        encoder=ConvEncoder(widths=(3, 4), spatial=True),
+        posterior=VectorQuantized(codes=6, dim=2, revive=3),
+        prior=PixelCNNPrior(layers=2, channels=4),
+        decoder=ConvDecoder(widths=(4, 3)),
+        likelihood=Bernoulli(),
     )
 
 

@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import small
 import torch
@@ -339,6 +340,12 @@ MOMENTS = {
         ("buttress.diagnostics.refined:Refined.posterior", 1, True),  # in a look at held-out data
         ("buttress.algorithms._descent:Descent.follow", 9, True),
     ],
+    "code_maps": [
+        (DESCENT, 9, True),  # in the first stage, behind a checkpoint and revivals
+        ("buttress.algorithms.two_stage:TwoStageModule._refuse_degenerate", 1, True),  # at the border
+        ("buttress.algorithms.two_stage:TwoStageModule._fit", 8, False),  # in the second, behind a checkpoint
+        ("buttress.algorithms.two_stage:TwoStageModule.after_validation", 1, True),  # the best prior was put back
+    ],
 }
 
 
@@ -353,6 +360,19 @@ def test_kill_9_at_any_moment_changes_nothing(kind, tmp_path):
     assert in_a_process(recipe, folder, None) == 0
     assert_equal_runs(folder, whole.folder)
     assert [p.name for p in folder.iterdir() if p.name.startswith(".")] == []
+
+
+@pytest.mark.slow
+def test_kill_9_in_either_stage_of_code_maps_changes_nothing(tmp_path):
+    np.save(tmp_path / "pictures.npy", np.random.default_rng(0).integers(0, 256, (60, 8, 8), np.uint8))
+    recipe = small.code_maps(tmp_path / "pictures.npy", learning_rate=0.02)
+    whole = train(recipe, tmp_path / "whole", progress=False)
+    assert whole.model.space.shape == (2, 2, 1)
+    folder = tmp_path / "run"
+    for wound in MOMENTS["code_maps"]:
+        assert in_a_process(recipe, folder, wound) == -signal.SIGKILL, f"it ended before {wound}"
+    assert in_a_process(recipe, folder, None) == 0
+    assert_equal_runs(folder, whole.folder)
 
 
 @pytest.mark.slow
