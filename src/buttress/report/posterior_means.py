@@ -102,7 +102,7 @@ def _ways(ax: Axes, arms: dict[str, list[list[Look]]], looks: dict[str, Style]) 
     ax.text(0.9 * reach, 0.915 * reach, "encoder = model", color=SOFT, size=9, ha="right", rotation=45,
             rotation_mode="anchor", va="bottom", in_layout=False)  # fmt: skip
     ax.set(xlim=(-0.02 * reach, reach), ylim=(-0.02 * reach, reach), box_aspect=1)
-    ax.set_title("mean |mean| over sentences, every look of every seed", size=10, color=INK)
+    ax.set_title("mean |mean| over sentences at every look", size=10, color=INK)
     ax.legend(frameon=False, fontsize=9, labelcolor=INK, loc="upper left")
 
 
