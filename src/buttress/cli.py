@@ -2,8 +2,8 @@
 
 A command that takes a ``recipe`` gets a first argument DATA and a flag for every part and every setting of a part:
 ``buttress train DATA --decoder pixelcnn --decoder.layers 8``. The defaults are the baseline for that data (or the file
-given with ``--from``), so that ``--decoder.layers 8`` alone changes just that. A new part or command needs no line
-here.
+given with ``--from``), so that ``--decoder.layers 8`` alone changes just that. A command that takes an ``experiment``
+gets a flag for every setting of it. A new part or command needs no line here.
 """
 
 from __future__ import annotations
@@ -86,11 +86,19 @@ def call(function: Callable[..., None], parsed: Namespace) -> None:
         plain = {name: _plain_part(values.pop(name)) for name in own}
         values = {k: v for k, v in values.items() if k not in ("DATA", "from")}
         values["recipe"] = catalogue.from_plain(Recipe, plain, "recipe")
+    if (kind := _experiment(function)) is not None:
+        plain = {f.name: _plain_part(values.pop(f.name)) for f in fields(kind)}
+        values["experiment"] = catalogue.from_plain(kind, plain, "experiment")
     function(**values)
 
 
 def _takes_recipe(function: Callable[..., None]) -> bool:
     return "recipe" in inspect.signature(function).parameters
+
+
+def _experiment(function: Callable[..., None]) -> Any:
+    """The dataclass that a command takes as ``experiment``; None where it takes none."""
+    return typing.get_type_hints(function).get("experiment")
 
 
 def _summary(command: Any) -> str:
@@ -102,7 +110,9 @@ def _parser(function: Callable[..., None], words: Sequence[str]) -> ArgumentPars
     parser = ArgumentParser(description=_summary(function))
     if _takes_recipe(function):
         _add_recipe(parser, words)
-    parser.add_function_arguments(function, as_positional=True, skip={"recipe"})
+    if (kind := _experiment(function)) is not None:
+        parser.add_class_arguments(kind)
+    parser.add_function_arguments(function, as_positional=True, skip={"recipe", "experiment"})
     return parser
 
 

@@ -53,12 +53,28 @@ def all_sentences(part):
 def test_true_probabilities_of_all_sentences_add_up_to_one_and_are_those_drawn():
     generator = SMALL.generator()
     every = all_sentences(SMALL)
-    z = torch.tensor([[0.7]])
-    p = generator.log_prob(every, z.expand(len(every), 1)).exp()
+    z = torch.tensor([[0.7, -0.2]])
+    p = generator.log_prob(every, z.expand(len(every), 2)).exp()
     torch.testing.assert_close(p.sum(), torch.tensor(1.0))
-    drawn = generator.sample(z.expand(20_000, 1), torch.Generator().manual_seed(0))
+    drawn = generator.sample(z.expand(20_000, 2), torch.Generator().manual_seed(0))
     share = (drawn[:, None] == every).all(-1).float().mean(0)
     assert ((share - p).abs() < 5 * (p * (1 - p) / 20_000).sqrt() + 1e-4).all()
+
+
+def test_z_chooses_words_through_the_lstm_and_directly_but_never_the_first_one():
+    x = all_sentences(SMALL)
+    for direct in (0.0, 3.0):
+        generator = replace(SMALL, direct=direct).generator()
+        one, other = (generator.log_prob(x, torch.full((len(x), 2), value)).exp() for value in (-1.0, 1.0))
+        assert (one - other).abs().max() > 0.01
+        first = torch.stack([p[x[:, 0] == word].sum() for p in (one, other) for word in x[:, 0].unique()])
+        torch.testing.assert_close(first, torch.full((6,), 1 / 3))
+    assert replace(SMALL, direct=0.0).generator().direct.weight.abs().max() == 0
+    assert 1 < LstmText().generator().direct.weight.abs().max() <= 3
+
+
+def test_the_means_of_the_mixture_are_the_published_ones():
+    assert sorted(LstmText().generator().means().tolist()) == [[-2, -2], [-2, 2], [2, -2], [2, 2]]
 
 
 @pytest.mark.usefixtures("own_cache")
@@ -96,7 +112,7 @@ def test_sentences_were_drawn_given_their_own_z():
     assert own > generator.log_prob(x, z.roll(1, 0)).mean() + 1
 
 
-@pytest.mark.parametrize("settings", [{"words": 1}, {"length": 0}, {"train": 0}, {"spread": -1.0}])
+@pytest.mark.parametrize("settings", [{"words": 1}, {"length": 0}, {"train": 0}, {"spread": -1.0}, {"direct": -1.0}])
 def test_impossible_generators_are_refused(settings):
     with pytest.raises(ValueError, match="wanted at least 2 words"):
         LstmText(**settings)

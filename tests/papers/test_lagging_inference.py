@@ -14,6 +14,7 @@ from buttress.data.lstm_text import LstmText
 from buttress.papers import lagging_inference as paper
 from buttress.papers._claims import Claim
 from buttress.papers._posterior_means import PosteriorMeans, read_means
+from buttress.posteriors.gaussian import Gaussian
 from buttress.report import posterior_means as report
 from buttress.training.run import train
 
@@ -35,6 +36,13 @@ def test_both_arms_are_trained_alike_but_for_the_algorithm():
     plain, aggressive = (SMALL.recipe(arm, seed=1) for arm in paper.ARMS)
     assert aggressive.algorithm.max_inner == 3
     assert replace(aggressive, algorithm=plain.algorithm, remedies=plain.remedies) == plain
+    assert not plain.posterior.bias  # its offset would be one for all sentences
+
+
+def test_without_a_bias_features_that_say_nothing_give_the_prior():
+    with_bias, without = (Gaussian(dim=2, bias=bias).build(features=3) for bias in (True, False))
+    assert without(torch.zeros(4, 3)).mean.abs().max() == 0 < with_bias(torch.zeros(4, 3)).mean.abs().max()
+    assert torch.equal(without(torch.zeros(4, 3)).variance, torch.ones(4, 2))
 
 
 def test_every_run_is_looked_at_on_the_same_sentences(done):
@@ -50,6 +58,8 @@ def test_every_run_is_looked_at_on_the_same_sentences(done):
             assert len(look["encoder"]) == len(look["true"]) == 12
             assert look["grid_edge"] < 1e-6 and math.isfinite(look["nll"])
             assert look["elbo"] < 0 and look["size_true"] == pytest.approx(np.abs(look["true"]).mean())
+            shifted = np.array(look["encoder"]) + 7.0
+            assert look["apart_encoder"] == pytest.approx(np.abs(shifted - shifted.mean()).mean())
     start = [read_means(folder / f"{arm}/seed-0")[0] for arm in paper.ARMS]
     assert start[0] == start[1]
 
@@ -85,7 +95,9 @@ def test_a_finished_experiment_is_not_done_again(done, monkeypatch):
 
 
 def run_of(arm, trace, **final):
-    looks = [{"step": s, "size_encoder": a, "size_true": b} for s, a, b in trace]
+    looks = [
+        {"step": s, "size_encoder": a, "size_true": b, "apart_encoder": a / 3, "apart_true": b} for s, a, b in trace
+    ]
     return {"arm": arm, "seed": 0, "trace": looks, "final": {"rate": 0.0, "mutual_information": 0.0, **final}}
 
 
@@ -93,10 +105,10 @@ def test_the_marks_are_those_of_the_card():
     plain = run_of("none", [(0, 9.0, 1.0), (50, 0.1, 1.0), (100, 0.15, 1.0), (150, 9.0, 1.0)], rate=0.01, nll=39.6)
     held = run_of("aggressive", [(0, 0.0, 1.0), (150, 0.9, 1.0)], rate=0.4, mutual_information=0.4, nll=39.0)
     found = paper.claims([plain, held], epoch=100)
-    assert [claim.held for claim in found] == [True] * 6
-    assert [claim.median for claim in found] == pytest.approx([0.125, 0.01, 0.9, 0.4, 0.4, -0.6])
+    assert [claim.held for claim in found] == [True] * 3 + [True, False] + [True] * 3
+    assert [claim.median for claim in found] == pytest.approx([0.125, 0.125 / 3, 0.01, 0.9, 0.3, 0.4, 0.4, -0.6])
     lost = run_of("aggressive", [(150, 0.1, 1.0)], rate=0.01, mutual_information=None, nll=39.95)
-    assert [claim.held for claim in paper.claims([plain, lost], epoch=100)] == [True, True] + [False] * 4
+    assert [claim.held for claim in paper.claims([plain, lost], epoch=100)] == [True] * 3 + [False] * 5
 
 
 def test_a_claim_is_the_median_of_its_seeds_and_never_held_by_what_was_not_measured():
@@ -126,11 +138,14 @@ def test_the_command_passes_its_flags_on_and_says_what_held(done, tmp_path, monk
 
     monkeypatch.setattr(paper.LaggingInference, "run", run)
     monkeypatch.setattr(report, "write_figure", lambda folder: folder / "posterior_means.svg")
-    words = ["paper", "lagging_inference", "--steps", "7", "--out", str(tmp_path), "--data_latents", "2"]
+    words = ["paper", "lagging_inference", "--steps", "7", "--out", str(tmp_path), "--data.latent_dim", "1"]
     assert cli.main(words) == 0
-    assert asked == [paper.LaggingInference(LstmText(latent_dim=2), steps=7)]
+    assert asked == [paper.LaggingInference(LstmText(latent_dim=1), steps=7)]
     out = capsys.readouterr().out
     assert out.count("did not hold") == sum(not claim.held for claim in done[1]) > 0
     assert f"figure: {tmp_path}/posterior_means.svg" in out
     assert cli.main(["paper", "lagging_inference", "--every", "0"]) == 2
     assert "every is 0, wanted at least 1" in capsys.readouterr().err
+    assert cli.main(["paper", "lagging_inference", "--data.words", "1"]) == 2
+    assert "wanted at least 2 words" in capsys.readouterr().err
+    assert asked == [paper.LaggingInference(LstmText(latent_dim=1), steps=7)]

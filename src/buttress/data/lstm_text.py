@@ -1,13 +1,15 @@
 r"""Synthetic sentences with known truth: an LSTM with random weights reads z and writes words.
 
-$$ z \sim \tfrac14 \sum_{c=1}^{4} N(m_c, I), \qquad p(x|z) = \prod_{t=1}^{T} p(x_t | x_{<t}, z), \qquad
-   c_0 = A z, \; h_0 = \tanh c_0, \quad (h_t, c_t) = \mathrm{LSTM}([e(x_{t-1}); z]),
-   \quad p(x_t|\cdot) \propto e^{V h_t} $$
-All weights are uniform on (-1, 1), word embeddings on (-5, 5); x_0 is BOS, and EOS follows the last word for sure.
+$$ z \sim \tfrac14 \sum_{c=1}^{4} N(m_c, I), \qquad p(x|z) = \tfrac1W \prod_{t=2}^{T} p(x_t | x_{<t}, z), \qquad
+   c_1 = A z, \; h_1 = \tanh c_1, \quad (h_t, c_t) = \mathrm{LSTM}([e(x_{t-1}); z], h_{t-1}, c_{t-1}),
+   \quad p(x_t|\cdot) \propto e^{V h_t + U z} $$
+The first of T words is any of the W, whatever z; EOS follows the last word for sure. Weights are uniform on (-1, 1),
+those of U on (-u, u): it is through U, above all, that z chooses words.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -20,7 +22,7 @@ from torch import Tensor, nn
 
 from buttress.data.memory import Rows, cached, row_name
 from buttress.data.tokens import SPECIAL, TokenExamples, word_tokenizer
-from buttress.parts import BOS, EOS, Data, DataSpec, Kind, Splits
+from buttress.parts import EOS, Data, DataSpec, Kind, Splits
 
 __all__ = ["Generator", "LstmText"]
 
@@ -29,13 +31,15 @@ __all__ = ["Generator", "LstmText"]
 class LstmText(Data):
     """Sentences of one length from a random LSTM, on which an inference network's lag can be seen.
 
-    Source: He et al., Lagging Inference Networks and Posterior Collapse, 2019 (the synthetic set). Its means are not
-    known to us: here they are -3, -1, 1 and 3 times ``spread / 2`` on a line for one dimension, and the corners of a
-    square for two or more. Sizes, weights and lengths are as published.
+    Source: He et al., Lagging Inference Networks and Posterior Collapse, 2019 (the synthetic set), with the code that
+    made it, ``synthetic-data/lm_lstm.py`` of jxhe/vae-lagging-encoder; sizes, weights, means and lengths are those of
+    the code (an earlier version of it had a ``direct`` of 5). Ours: for one dimension of z the means are -3, -1, 1 and
+    3 times ``spread / 2`` on a line, and what z has beyond two is spread around 0.
 
     Args:
         latent_dim: Dimensions of z.
-        spread: Half the side of the square of the components' means.
+        spread: Half the side of the square whose corners are the components' means.
+        direct: u, the largest weight between z and the logit of a word; at 0, z reaches words only through the LSTM.
         hidden: Units of the LSTM and size of its word embeddings.
         words: Number of words; ids are 4 more.
         length: Words in every sentence.
@@ -50,14 +54,15 @@ class LstmText(Data):
         >>> x = splits.train.batch(torch.arange(3))
         >>> x.shape, splits.spec.vocabulary
         (torch.Size([3, 5]), 24)
-        >>> data.generator().log_prob(x, torch.zeros(3, 1)).shape
+        >>> data.generator().log_prob(x, torch.zeros(3, 2)).shape
         torch.Size([3])
     """
 
     kind: ClassVar[Kind] = "text"
 
-    latent_dim: int = 1
+    latent_dim: int = 2
     spread: float = 2.0
+    direct: float = 3.0
     hidden: int = 100
     words: int = 1000
     length: int = 10
@@ -69,8 +74,10 @@ class LstmText(Data):
     def __post_init__(self) -> None:
         """Refuse contradictions."""
         sizes = (self.latent_dim, self.hidden, self.words - 1, self.length, self.train, self.held_out, self.test + 1)
-        if min(sizes) < 1 or self.spread < 0 or self.seed < 0:
-            raise ValueError(f"lstm_text data: wanted at least 2 words and no size below 1, got {self}")
+        if min(sizes) < 1 or min(self.spread, self.direct, self.seed) < 0:
+            raise ValueError(
+                f"lstm_text data: wanted at least 2 words, no size below 1 and nothing below 0, got {self}"
+            )
 
     @classmethod
     def tiny(cls) -> tuple[LstmText, ...]:
@@ -117,14 +124,15 @@ class Generator(nn.Module):
     def __init__(self, part: LstmText) -> None:
         super().__init__()
         self.part = part
-        self.embedding = nn.Embedding(part.words + len(SPECIAL), part.hidden)
+        self.embedding = nn.Embedding(part.words, part.hidden)
         self.lstm = nn.LSTM(part.hidden + part.latent_dim, part.hidden, batch_first=True)
         self.start = nn.Linear(part.latent_dim, part.hidden, bias=False)
         self.out = nn.Linear(part.hidden, part.words, bias=False)
+        self.direct = nn.Linear(part.latent_dim, part.words, bias=False)
         random = torch.Generator().manual_seed(part.seed)
         for weight in self.parameters():
             nn.init.uniform_(weight, -1, 1, generator=random)
-        nn.init.uniform_(self.embedding.weight, -5, 5, generator=random)
+        nn.init.uniform_(self.direct.weight, -part.direct, part.direct, generator=random)
         self.requires_grad_(False)
 
     def means(self) -> Float[Tensor, "C K"]:
@@ -139,26 +147,24 @@ class Generator(nn.Module):
     def log_prior(self, z: Float[Tensor, "*batch K"]) -> Float[Tensor, "*batch"]:
         """log p(z) in nats."""
         normal = torch.distributions.Normal(self.means(), 1.0)
-        return normal.log_prob(z[..., None, :]).sum(-1).logsumexp(-1) - np.log(4)
+        return normal.log_prob(z[..., None, :]).sum(-1).logsumexp(-1) - math.log(4)
 
     def log_prob(self, x: Int[Tensor, "B T"], z: Float[Tensor, "B K"]) -> Float[Tensor, " B"]:
         """log p(x|z) in nats of sentences that end in EOS."""
-        words = x[:, :-1]
-        before = torch.cat([torch.full_like(words[:, :1], BOS), words[:, :-1]], 1)
-        h, _ = self.lstm(self._inputs(before, z), self._state(z))
-        log_p = self.out(h).log_softmax(-1)
-        return log_p.gather(-1, words[..., None] - len(SPECIAL)).squeeze(-1).sum(-1)
+        words = x[:, :-1] - len(SPECIAL)
+        h, _ = self.lstm(self._inputs(words[:, :-1], z), self._state(z))
+        log_p = self._logits(h, z).log_softmax(-1)
+        return log_p.gather(-1, words[:, 1:, None]).squeeze(-1).sum(-1) - math.log(self.part.words)
 
     def sample(self, z: Float[Tensor, "B K"], random: torch.Generator) -> Int[Tensor, "B T"]:
         """A sentence for every z."""
-        state, word, words = self._state(z), torch.full((len(z), 1), BOS), []
-        for _ in range(self.part.length):
-            h, state = self.lstm(self._inputs(word, z), state)
-            below = self.out(h[:, 0]).softmax(-1).cumsum(-1)  # inverse of the distribution: faster than multinomial
+        state, words = self._state(z), [torch.randint(self.part.words, (len(z), 1), generator=random)]
+        while len(words) < self.part.length:
+            h, state = self.lstm(self._inputs(words[-1], z), state)
+            below = self._logits(h, z)[:, 0].softmax(-1).cumsum(-1)  # its inverse: faster than multinomial
             place = torch.searchsorted(below, below[:, -1:] * torch.rand(len(z), 1, generator=random), right=True)
-            word = place.clamp(max=self.part.words - 1) + len(SPECIAL)
-            words.append(word)
-        return torch.cat([*words, torch.full_like(word, EOS)], 1)
+            words.append(place.clamp(max=self.part.words - 1))
+        return torch.cat([torch.cat(words, 1) + len(SPECIAL), torch.full((len(z), 1), EOS)], 1)
 
     def _state(self, z: Float[Tensor, "B K"]) -> tuple[Tensor, Tensor]:
         c = self.start(z)[None]
@@ -167,11 +173,14 @@ class Generator(nn.Module):
     def _inputs(self, words: Int[Tensor, "B T"], z: Float[Tensor, "B K"]) -> Float[Tensor, "B T E"]:
         return torch.cat([self.embedding(words), z[:, None].expand(-1, words.shape[1], -1)], -1)
 
+    def _logits(self, h: Float[Tensor, "B T H"], z: Float[Tensor, "B K"]) -> Float[Tensor, "B T W"]:
+        return self.out(h) + self.direct(z)[:, None]
+
 
 @cache
 def _drawn(part: LstmText) -> tuple[Int[Tensor, "N T"], Float[Tensor, "N K"]]:
     """All sentences and their z: kept, for a comparison opens the same set many times."""
-    folder = cached(("lstm_text", 1, torch.__version__, part), partial(_draw, part))
+    folder = cached(("lstm_text", 2, torch.__version__, part), partial(_draw, part))
     return torch.from_numpy(np.load(folder / "ids.npy")), torch.from_numpy(np.load(folder / "z.npy"))
 
 

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from lightning.pytorch import Callback
 
@@ -76,7 +77,10 @@ def _means(model: Any, x: torch.Tensor) -> torch.Tensor:
 
 
 def read_means(folder: Path) -> list[dict[str, Any]]:
-    """What was written during the training of a run, in the order of the steps, with two means of absolute values.
+    """What was written during the training of a run, in the order of the steps.
+
+    With ``size_*``, the mean over examples of the absolute value, and ``apart_*``, that of the absolute distance from
+    the mean over examples.
 
     Errors:
         FileNotFoundError: Nothing was written there.
@@ -85,7 +89,8 @@ def read_means(folder: Path) -> list[dict[str, Any]]:
     if not rows:
         raise FileNotFoundError(f"{folder} has no posterior means; it was trained without looking at them")
     for row in rows:
-        row["size_encoder"], row["size_true"] = (
-            sum(map(abs, row[name])) / len(row[name]) for name in ("encoder", "true")
-        )
+        for name in ("encoder", "true"):
+            means = np.array(row[name])
+            row[f"size_{name}"] = float(np.abs(means).mean())
+            row[f"apart_{name}"] = float(np.abs(means - means.mean()).mean())
     return rows

@@ -2,10 +2,14 @@ r"""He, Spokoyny, Neubig and Berg-Kirkpatrick 2019, Lagging Inference Networks a
 
 Synthetic sentences, a one-dimensional z, an LSTM VAE trained plainly and aggressively. At every look the mean of q,
 $\mu_\phi(x)$, stands beside the mean of the model's true posterior, $\mu_\theta(x) = E[z|x]$, found on a grid. Where
-inference lags, $E|\mu_\phi|$ stays near zero while $E|\mu_\theta|$ does not.
+inference lags, $E|\mu_\phi|$ stays near zero while $E|\mu_\theta|$ does not. An offset that all sentences share is no
+information, so $E|\mu - \bar\mu|$ over sentences stands beside the paper's statistic.
 
-Deviations: weights start as PyTorch starts them (the code of the paper: uniform on ±0.01), the means of the data's
-components are ours, and z of the data may have one dimension or two.
+As in the code of the paper, q has no bias: it would be an offset of that kind, and SGD at 1.0 moves it by whole units
+early in training. Deviations: weights start as PyTorch starts them (the code: uniform on ±0.01, from where the encoder
+takes far longer to leave zero), nothing is dropped out (its configuration: half of the decoder's inputs and outputs),
+and an "epoch", after which the aggressive arm asks whether mutual information still rises, is a tenth of the data, so
+that the experiment takes minutes.
 """
 
 from __future__ import annotations
@@ -29,19 +33,19 @@ from buttress.encoders.recurrent import Recurrent as Encoder
 from buttress.likelihoods.categorical import Categorical
 from buttress.objectives.elbo import ELBO
 from buttress.papers._claims import Claim
-from buttress.papers._posterior_means import PosteriorMeans, read_means
 from buttress.posteriors.gaussian import Gaussian
 from buttress.priors.standard_normal import StandardNormal
 from buttress.recipe import Recipe, Training
 from buttress.training.checkpoint import write_text
-from buttress.training.progress import Watch
-from buttress.training.run import Run, train
 
 __all__ = ["ARMS", "RESULT", "TRACE", "LaggingInference", "claims"]
 
 ARMS = ("none", "aggressive")
 RESULT, TRACE = "lagging_inference.json", "posterior_means.csv"
-COLUMNS = ("arm", "seed", "step", "size_encoder", "size_true", "nll", "elbo", "rate", "mutual_information")
+COLUMNS = (
+    "arm", "seed", "step", "size_encoder", "size_true", "apart_encoder", "apart_true",
+    "nll", "elbo", "rate", "mutual_information",
+)  # fmt: skip
 EFFORT = {"nll_samples": 100, "nll_examples": 1000, "gap_steps": 100, "gap_examples": 100}
 """Of the evidence at the end of every run; see :func:`buttress.diagnostics.diagnose.diagnose`."""
 
@@ -72,7 +76,7 @@ class LaggingInference:
     batch_size: int = 16
     learning_rate: float = 1.0
     max_inner: int = 30
-    epoch: int = 1000
+    epoch: int = 100
     every: int = 50
     sentences: int = 200
     grid_width: float = 10.0
@@ -99,7 +103,7 @@ class LaggingInference:
         plain = Recipe(
             self.data,
             Encoder(self.hidden, self.hidden),
-            Gaussian(1),
+            Gaussian(1, bias=False),
             StandardNormal(),
             Decoder(self.hidden, self.hidden),
             Categorical(),
@@ -137,6 +141,10 @@ class LaggingInference:
 
     def _one(self, arm: str, seed: int, folder: Path, watch: Callable[[str, int, int], None]) -> dict[str, Any]:
         """One run: its trace, and its evidence at the end."""
+        from buttress.papers._posterior_means import PosteriorMeans, read_means  # here: the command line reads this
+        from buttress.training.progress import Watch  # file for its flags, and Lightning takes seconds to import
+        from buttress.training.run import train
+
         name = f"{arm}/seed-{seed}"
         path = folder / name
         means = PosteriorMeans(path, self.every, self.sentences, self.grid_width, self.grid_step)
@@ -151,7 +159,7 @@ class LaggingInference:
         return {"arm": arm, "seed": seed, "folder": name, "trace": read_means(path), **_evidence(run)}
 
 
-def _evidence(run: Run) -> dict[str, Any]:
+def _evidence(run: Any) -> dict[str, Any]:
     """What a run ended with; measured once."""
     from buttress.diagnostics.evidence import Evidence
 
@@ -162,7 +170,7 @@ def _evidence(run: Run) -> dict[str, Any]:
 
 
 def claims(runs: list[dict[str, Any]], epoch: int) -> list[Claim]:
-    """The paper's claims, with the marks of a pilot.
+    """The paper's claims, with the marks of a pilot; those about sizes also without the offset that sentences share.
 
     Args:
         runs: One dict a run, with ``arm``, ``seed``, ``trace`` and ``final``.
@@ -170,13 +178,25 @@ def claims(runs: list[dict[str, Any]], epoch: int) -> list[Claim]:
     """
     plain, aggressive = ([run for run in runs if run["arm"] == arm] for arm in ARMS)
     nll = tuple(_final(a, "nll") - _final(p, "nll") for p, a in zip(plain, aggressive, strict=True))
-    early = tuple(_lag([row for row in run["trace"] if 0 < row["step"] <= epoch]) for run in plain)
+    early = [[row for row in run["trace"] if 0 < row["step"] <= epoch] for run in plain]
+    late = [run["trace"][-1:] for run in aggressive]
     return [
-        Claim("plain: E|mean of q| / E|true mean|, median of the looks in the first epoch", "below", 0.2, early),
+        Claim(
+            "plain: E|mean of q| / E|true mean|, median of the looks in the first epoch", "below", 0.2,
+            tuple(_lag(rows, "size") for rows in early),
+        ),
+        Claim(
+            "plain: the same of their distances from the mean over sentences", "below", 0.2,
+            tuple(_lag(rows, "apart") for rows in early),
+        ),
         Claim("plain: final KL, nats", "below", 0.05, tuple(_final(run, "rate") for run in plain)),
         Claim(
             "aggressive: E|mean of q| / E|true mean| at the end", "above", 0.5,
-            tuple(_lag(run["trace"][-1:]) for run in aggressive),
+            tuple(_lag(rows, "size") for rows in late),
+        ),
+        Claim(
+            "aggressive: the same of their distances from the mean over sentences", "above", 0.5,
+            tuple(_lag(rows, "apart") for rows in late),
         ),
         Claim("aggressive: final KL, nats", "above", 0.3, tuple(_final(run, "rate") for run in aggressive)),
         Claim(
@@ -187,9 +207,9 @@ def claims(runs: list[dict[str, Any]], epoch: int) -> list[Claim]:
     ]  # fmt: skip
 
 
-def _lag(rows: list[dict[str, Any]]) -> float:
-    """The median over looks of E|mean of q| / E|true mean|."""
-    ratios = [row["size_encoder"] / row["size_true"] for row in rows if row["size_true"] > 0]
+def _lag(rows: list[dict[str, Any]], what: str) -> float:
+    """The median over looks of a statistic of the means of q, over that of the true ones."""
+    ratios = [row[f"{what}_encoder"] / row[f"{what}_true"] for row in rows if row[f"{what}_true"] > 0]
     return statistics.median(ratios) if ratios else math.nan
 
 

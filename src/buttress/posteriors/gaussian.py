@@ -33,6 +33,8 @@ class Gaussian(Posterior):
         dim: Number of latent dimensions D, at each place where the encoder gives features for several.
         min_log_variance: Lower bound of log sigma^2, in log nats of variance.
         max_log_variance: Upper bound of the same.
+        bias: Whether mean and log-variance have a part that is the same for every x. Without one a mean away from 0
+            says something about x: what all x share must come from h.
 
     Example:
         >>> q = Gaussian(dim=2).build(features=5)(torch.zeros(7, 5))
@@ -43,6 +45,7 @@ class Gaussian(Posterior):
     dim: int = 16
     min_log_variance: float = -12.0
     max_log_variance: float = 8.0
+    bias: bool = True
 
     def __post_init__(self) -> None:
         """Refuse contradictions."""
@@ -72,7 +75,7 @@ class GaussianModule(PosteriorModule):
         self.bounds = (part.min_log_variance, part.max_log_variance)
         self.z_shape = (*places, part.dim)
         self.groups = tuple("z" + "_".join(map(str, at)) for at in itertools.product(*map(range, self.z_shape)))
-        self.linear = nn.Linear(features, 2 * part.dim)
+        self.linear = nn.Linear(features, 2 * part.dim, bias=part.bias)
 
     def normal(self, h: Float[Tensor, "B *places F"]) -> Normal:
         """The distribution of every dimension apart, in float32 at least, whatever the precision around it."""

@@ -18,6 +18,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from buttress.report.drawing import INK, LINE, SOFT, Style, dress, styles
 
@@ -56,7 +57,7 @@ def draw_figure(arms: dict[str, list[list[Look]]]) -> Figure:
     """The way of every arm, and moments of the first seed of each."""
     looks, chosen = styles(arms), {name: _moments(seeds[0]) for name, seeds in arms.items()}
     columns = max(map(len, chosen.values()))
-    figure = Figure((4.3 + 1.75 * columns, 4.3), dpi=144, layout="constrained")
+    figure = Figure((4.3 + 1.75 * columns, 4.3), dpi=144, layout=ConstrainedLayoutEngine(h_pad=0.09))
     grid = figure.add_gridspec(len(arms), columns + 1, width_ratios=[2.3, *[1] * columns])
     way = figure.add_subplot(grid[:, 0])
     _ways(way, arms, looks)
@@ -95,13 +96,13 @@ def _ways(ax: Axes, arms: dict[str, list[list[Look]]], looks: dict[str, Style]) 
             x, y = np.array([_sizes(look).mean(1) for look in seen]).T
             reach = max(reach, 1.08 * float(x.max()), 1.08 * float(y.max()))
             color, marker = looks[name].color, looks[name].marker
-            ax.plot(x, y, color=color, lw=1.3, marker=".", ms=4, alpha=0.8, label=None if number else name)
-            ax.plot(x[-1:], y[-1:], marker, color=color, ms=8, mew=0)
+            ax.plot(x, y, color=color, lw=0.7, marker=".", ms=4, alpha=0.6, label=None if number else name)
+            ax.plot(x[-1:], y[-1:], marker, color=color, ms=8, mec="white", zorder=3)
     _diagonal(ax, 0, reach)
     ax.text(0.9 * reach, 0.915 * reach, "encoder = model", color=SOFT, size=9, ha="right", rotation=45,
             rotation_mode="anchor", va="bottom", in_layout=False)  # fmt: skip
     ax.set(xlim=(-0.02 * reach, reach), ylim=(-0.02 * reach, reach), box_aspect=1)
-    ax.set_title("mean |mean| over the sentences, during training", size=10, color=INK)
+    ax.set_title("mean |mean| over sentences at every look", size=10, color=INK)
     ax.legend(frameon=False, fontsize=9, labelcolor=INK, loc="upper left")
 
 
