@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from buttress import processes
 from buttress.algorithms._descent import Descent, make_optimizer
-from buttress.parts import Algorithm, AlgorithmModule, Objective, Step
+from buttress.parts import Algorithm, AlgorithmModule, Objective, Step, Training
 from buttress.priors.uniform import Uniform
 
 __all__ = ["DegenerateCodes", "TwoStage"]
@@ -73,7 +73,7 @@ class TwoStage(Algorithm):
         if not self.least >= 1:
             raise ValueError(f"two_stage algorithm: least is {self.least}, wanted a perplexity of 1 or more")
 
-    def build(self, model: nn.Module, objective: Objective, training: Any) -> TwoStageModule:
+    def build(self, model: nn.Module, objective: Objective, training: Training) -> TwoStageModule:
         """See :class:`buttress.parts.Algorithm`."""
         return TwoStageModule(self, model, objective, training)
 
@@ -81,7 +81,7 @@ class TwoStage(Algorithm):
 class TwoStageModule(AlgorithmModule):
     """The module of :class:`TwoStage`. ``made`` steps of which ``border`` are the first stage's."""
 
-    def __init__(self, part: TwoStage, model: Any, objective: Objective, training: Any) -> None:
+    def __init__(self, part: TwoStage, model: Any, objective: Objective, training: Training) -> None:
         self.part, self.model, self.batch_size = part, model, training.batch_size
         space, self.learned = model.inference.space, list(model.prior.parameters())
         self.border = round(part.first * training.steps)

@@ -19,9 +19,9 @@ from torch import Tensor
 
 from buttress.diagnostics.estimate import Estimate, Moments
 from buttress.diagnostics.evaluation import blocks, evaluating
-from buttress.diagnostics.families import point
 from buttress.diagnostics.protocol import Batches, Model
 from buttress.diagnostics.rate import classes
+from buttress.families import point
 
 __all__ = ["CodeCounts", "code_perplexity", "codebook", "codes_used", "count_codes"]
 

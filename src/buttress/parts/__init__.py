@@ -19,6 +19,7 @@ from buttress.parts.posterior import Posterior, PosteriorModule
 from buttress.parts.prior import Prior, PriorModule
 from buttress.parts.schedule import Schedule
 from buttress.parts.spec import BOS, EOS, PAD, UNK, DataSpec, Kind, Space
+from buttress.parts.training import Training
 
 __all__ = [
     "BOS",
@@ -47,4 +48,5 @@ __all__ = [
     "Space",
     "Splits",
     "Step",
+    "Training",
 ]

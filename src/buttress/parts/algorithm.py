@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 
 from buttress.parts.objective import Objective
 from buttress.parts.part import Part
+from buttress.parts.training import Training
 
 __all__ = ["Algorithm", "AlgorithmModule", "Step"]
 
@@ -76,8 +77,8 @@ class Algorithm(Part):
     """How parameters move."""
 
     @abstractmethod
-    def build(self, model: nn.Module, objective: Objective, training: Any) -> AlgorithmModule:
-        """The algorithm at work on ``model`` (a LatentVariableModel) with the settings of a ``recipe.Training``."""
+    def build(self, model: nn.Module, objective: Objective, training: Training) -> AlgorithmModule:
+        """The algorithm at work on ``model`` (a LatentVariableModel) with these settings."""
 
     def asked(self, model: Any, objective: Objective, step: int, seed: int) -> Any:
         """The model with the q(z|x) that this algorithm trains it for, which is what evidence should measure.
