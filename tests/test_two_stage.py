@@ -14,7 +14,7 @@ from lightning.pytorch import Callback
 from torch import nn
 from torch.distributions import Independent, kl_divergence
 
-from buttress.algorithms.two_stage import DECODE_EVERY, DegenerateCodes, TwoStage, perplexity
+from buttress.algorithms.two_stage import DECODE_EVERY, DegenerateCodes, TwoStage
 from buttress.data.linear_gaussian import LinearGaussian
 from buttress.decoders.mlp import Mlp as Decoder
 from buttress.encoders.mlp import Mlp as Encoder
@@ -178,11 +178,6 @@ def test_codes_that_say_nothing_are_refused_with_the_reason():
     ):
         algorithm.step(step(20))
     TwoStage(first=0.5, least=1).build(built, ELBO(), SETTINGS).step(step(20))
-
-
-def test_perplexity_is_between_one_and_the_number_of_codes():
-    usage = torch.tensor([[8.0, 0, 0, 0], [2, 2, 2, 2], [4, 4, 0, 0]])
-    assert perplexity(usage).tolist() == pytest.approx([1, 4, 2])
 
 
 class Stop(Callback):

@@ -17,11 +17,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from torch import Tensor, nn
 
 from buttress import processes
 from buttress.algorithms._descent import Descent, make_optimizer
+from buttress.code_counts import CodeCounts
 from buttress.parts import Algorithm, AlgorithmModule, Objective, Step, Training
 from buttress.priors.uniform import Uniform
 
@@ -134,27 +135,19 @@ class TwoStageModule(AlgorithmModule):
         return {name: processes.mean(value.mean().float()) for name, value in seen.items()}
 
     def _refuse_degenerate(self, step: Step) -> None:
-        usage = self._usage(self._codes(step.x))
+        counts = CodeCounts(self.classes).add(self._codes(step.x).flatten(1))
         for _ in range(1, math.ceil(COUNTED / self.batch_size)):
-            usage = usage + self._usage(self._codes(step.more()))
-        usage = processes.total(usage)
-        one, used = perplexity(usage).max().item(), int((usage.sum(0) > 0).sum())
+            counts.add(self._codes(step.more()).flatten(1))
+        counts = counts.of_all_processes(step.x.device)
+        one = counts.perplexities.max().item()
         if one < self.part.least:
             raise DegenerateCodes(
-                f"after the first stage (step {step.number}) {used} codes of {self.classes} are in use, and even the "
-                f"one that varies most over {int(usage[0].sum())} examples has a perplexity of {one:.3f}, wanted at "
+                f"after the first stage (step {step.number}) {counts.used} codes of {self.classes} are in use, and "
+                f"even the one that varies most over {counts.n} examples has a perplexity of {one:.3f}, wanted at "
                 f"least {self.part.least}: z says nothing of x, and there is nothing to fit a prior to. Try more steps "
                 "or a larger share of them in the first stage (first), a lower learning_rate, another commitment, more "
                 "slots, fewer codes, or a weaker decoder; the checkpoint made before this step, if any, is kept"
             )
-
-    def _usage(self, codes: Int[Tensor, "B *shape"]) -> Float[Tensor, "G K"]:
-        """How often each group says each code."""
-        flat = codes.flatten(1)
-        groups = flat.shape[1]
-        index = flat + self.classes * torch.arange(groups, device=flat.device)
-        counts = torch.bincount(index.flatten(), minlength=groups * self.classes)
-        return counts.view(groups, self.classes).float()
 
     def after_validation(self, seen: Mapping[str, float], last: bool) -> bool:
         """See :class:`buttress.parts.AlgorithmModule`. Keeps the best prior, and at the end goes back to it."""
@@ -184,16 +177,6 @@ class TwoStageModule(AlgorithmModule):
         self.autoencoder.load_state_dict(state["autoencoder"])
         self.prior.load_state_dict(state["prior"])
         self.made, self.best, self.kept, self.seen = (state[k] for k in ("made", "best", "kept", "seen"))
-
-
-def perplexity(usage: Float[Tensor, "G K"]) -> Float[Tensor, " G"]:
-    """exp H of the codes that each group says: 1 where it always says the same, K where it says all equally often.
-
-    Example:
-        >>> perplexity(torch.tensor([[5.0, 0.0], [2.0, 2.0]])).round(decimals=4).tolist()
-        [1.0, 2.0]
-    """
-    return torch.distributions.Categorical(probs=usage).entropy().exp()
 
 
 def _refuse(classes: int | None, learned: list[nn.Parameter], border: int, steps: int) -> None:

@@ -23,7 +23,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.distributions import Distribution
 
-from buttress.diagnostics.codebook import CodeCounts
+from buttress.code_counts import CodeCounts
 from buttress.diagnostics.estimate import Estimate, Moments
 from buttress.diagnostics.evaluation import blocks, draw, evaluating
 from buttress.diagnostics.protocol import Batches, Model
