@@ -128,6 +128,23 @@ def test_two_that_take_the_same_place_are_refused(text, written, complaint):
         remedy.apply(written, text)
 
 
+def test_a_remedy_is_applied_once_whatever_its_settings(image, text):
+    for name, entry in remedy.catalogue().items():
+        recipe = image if "image" in entry.kinds else text
+        if name == "none":
+            assert remedy.apply("none+none", recipe) == recipe
+            continue
+        with pytest.raises(remedy.DoesNotFit, match=f"{name} was applied already"):
+            remedy.apply(f"{name}+{name}", recipe)
+    with pytest.raises(remedy.DoesNotFit, match=r"free_bits was applied already \(free_bits:per_group=0.5\)"):
+        remedy.apply("free_bits:per_group=0.5+kl_annealing+free_bits:per_group=1", image)
+
+
+def test_a_setting_is_given_once(image):
+    with pytest.raises(ValueError, match="free_bits: per_group is given twice"):
+        remedy.apply("free_bits:per_group=0.5:per_group=1", image)
+
+
 def test_a_weight_chosen_by_hand_is_not_overwritten(text):
     weighted = replace(text, objective=text.objective.replace(beta=Constant(0.5)))
     with pytest.raises(remedy.DoesNotFit, match=r"Constant\(value=0.5\) already; choose"):
