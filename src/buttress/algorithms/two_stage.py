@@ -44,8 +44,10 @@ class TwoStage(Algorithm):
 
     ``training.steps`` counts the steps of both stages, so that at an equal budget the decoder is moved less often than
     by other algorithms. Of the second stage the weights with the best held-out rate stay, for a prior over few codes
-    overfits soon; chosen so, that rate is a little better than on data never looked at. While the second stage lasts,
-    ``loss`` is the rate, and ``distortion`` (and penalties) are measured now and then, in eval mode, and repeated.
+    overfits soon; chosen so, that rate is a little better than on data never looked at. ``training.patience`` counts in
+    that stage alone, and no model of the first is kept as the best: its prior has learned nothing. While the second
+    stage lasts, ``loss`` is the rate, and ``distortion`` (and penalties) are measured now and then, in eval mode, and
+    repeated.
 
     Source: van den Oord, Vinyals and Kavukcuoglu, Neural Discrete Representation Learning, 2017.
 
@@ -102,6 +104,11 @@ class TwoStageModule(AlgorithmModule):
     def settled(self) -> bool:
         """See :class:`buttress.parts.AlgorithmModule`."""
         return self.made > self.border
+
+    @property
+    def whole(self) -> bool:
+        """See :class:`buttress.parts.AlgorithmModule`. A prior that was not trained is nothing to keep."""
+        return self.settled
 
     def step(self, step: Step) -> dict[str, float | Tensor]:
         """See :class:`buttress.parts.AlgorithmModule`."""

@@ -52,6 +52,11 @@ class AlgorithmModule(ABC):
         """Whether it is already in the phase that the run ends with; before, nobody loses patience."""
         return True
 
+    @property
+    def whole(self) -> bool:
+        """Whether the model, as it stands, is one that the run may end with; before, none is kept as the best."""
+        return True
+
     def after_validation(self, seen: Mapping[str, float], last: bool) -> bool:
         """Hear what was seen on held-out data, every ``Training.validate_every`` steps and at the end.
 
