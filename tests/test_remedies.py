@@ -102,7 +102,7 @@ def test_the_dispersion_remedies_compose(text):
     both = remedy.apply("pooled_encoder:pooling=abs+cosine_regularization:weight=0.5", text)
     assert (both.encoder.pooling, both.encoder.cosine) == ("abs", 0.5)
     with pytest.raises(remedy.DoesNotFit, match="'abs' already"):
-        remedy.apply("pooled_encoder:pooling=abs", both)
+        remedy.apply("pooled_encoder:pooling=abs", replace(both, remedies=()))
     with pytest.raises(remedy.DoesNotFit, match="this is mlp"):
         remedy.apply("pooled_encoder", replace(text, encoder=Encoder()))
     with pytest.raises(remedy.DoesNotFit, match="weight is 0"):
@@ -126,6 +126,23 @@ def test_the_dispersion_remedies_compose(text):
 def test_two_that_take_the_same_place_are_refused(text, written, complaint):
     with pytest.raises(remedy.DoesNotFit, match=complaint):
         remedy.apply(written, text)
+
+
+def test_a_remedy_is_applied_once_whatever_its_settings(image, text):
+    for name, entry in remedy.catalogue().items():
+        recipe = image if "image" in entry.kinds else text
+        if name == "none":
+            assert remedy.apply("none+none", recipe) == recipe
+            continue
+        with pytest.raises(remedy.DoesNotFit, match=f"{name} was applied already"):
+            remedy.apply(f"{name}+{name}", recipe)
+    with pytest.raises(remedy.DoesNotFit, match=r"free_bits was applied already \(free_bits:per_group=0.5\)"):
+        remedy.apply("free_bits:per_group=0.5+kl_annealing+free_bits:per_group=1", image)
+
+
+def test_a_setting_is_given_once(image):
+    with pytest.raises(ValueError, match="free_bits: per_group is given twice"):
+        remedy.apply("free_bits:per_group=0.5:per_group=1", image)
 
 
 def test_a_weight_chosen_by_hand_is_not_overwritten(text):

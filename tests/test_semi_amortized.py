@@ -11,7 +11,6 @@ from torch.distributions import Independent, Normal
 from buttress.algorithms.joint import Joint
 from buttress.algorithms.semi_amortized import SemiAmortized, SemiAmortizedModule
 from buttress.decoders.recurrent import Recurrent as RecurrentDecoder
-from buttress.diagnostics.refined import Refined, fingerprints
 from buttress.encoders.recurrent import Recurrent as RecurrentEncoder
 from buttress.exact import LinearGaussian
 from buttress.likelihoods.categorical import Categorical
@@ -22,6 +21,7 @@ from buttress.parts import DataSpec, Step
 from buttress.posteriors.gaussian import Gaussian
 from buttress.priors.standard_normal import StandardNormal
 from buttress.recipe import Training
+from buttress.refined import Refined, fingerprints
 from buttress.refinement import Refinement, negative_elbo, standard, terms_at
 from buttress.remedy import DoesNotFit, apply
 from buttress.schedules.constant import Constant

@@ -14,7 +14,7 @@ from lightning.pytorch import Callback
 from torch import nn
 from torch.distributions import Independent, kl_divergence
 
-from buttress.algorithms.two_stage import DECODE_EVERY, DegenerateCodes, TwoStage, perplexity
+from buttress.algorithms.two_stage import DECODE_EVERY, DegenerateCodes, TwoStage
 from buttress.data.linear_gaussian import LinearGaussian
 from buttress.decoders.mlp import Mlp as Decoder
 from buttress.encoders.mlp import Mlp as Encoder
@@ -30,7 +30,10 @@ from buttress.priors.standard_normal import StandardNormal
 from buttress.priors.uniform import Uniform
 from buttress.recipe import Recipe, Training
 from buttress.records import Latent
-from buttress.training.run import train
+from buttress.training import engine
+from buttress.training.checkpoint import load
+from buttress.training.held_out import look
+from buttress.training.run import Run, train
 
 SETTINGS = Training(steps=40, batch_size=16, learning_rate=0.01)
 SPEC = DataSpec("table", (3,), mean=torch.zeros(3), std=torch.ones(3), columns=("a", "b", "c"))
@@ -180,11 +183,6 @@ def test_codes_that_say_nothing_are_refused_with_the_reason():
     TwoStage(first=0.5, least=1).build(built, ELBO(), SETTINGS).step(step(20))
 
 
-def test_perplexity_is_between_one_and_the_number_of_codes():
-    usage = torch.tensor([[8.0, 0, 0, 0], [2, 2, 2, 2], [4, 4, 0, 0]])
-    assert perplexity(usage).tolist() == pytest.approx([1, 4, 2])
-
-
 class Stop(Callback):
     """SIGTERM at a step."""
 
@@ -249,3 +247,23 @@ def test_one_draws_from_the_learned_prior_or_from_the_uniform_one(whole):
 def test_what_makes_no_sense_is_refused(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_patience_neither_keeps_nor_counts_what_the_first_stage_gives(tmp_path, monkeypatch):
+    """Its ELBO may well be higher, where the autoencoder overfits; but its prior has learned nothing."""
+    bounds = iter([-1.0, -2.0, -3.0, -5.0, -4.0, -4.5])
+    monkeypatch.setattr(engine, "look", lambda *asked: {**look(*asked), "elbo": next(bounds)})
+    recipe = replace(RECIPE, training=replace(RECIPE.training, patience=1))
+    run = train(recipe, tmp_path / "run", progress=False)
+    assert (run.progress.step, run.progress.best_step, run.progress.best_elbo) == (24, 20, -4.0)
+    before = load(tmp_path / "run" / "state.safetensors")["model"]
+    learned = {name for name, value in run.model.state_dict().items() if not torch.equal(value, before[name])}
+    assert learned and all(name.startswith("prior.") for name in learned), "the last step's prior is not the best"
+
+
+def test_a_run_stopped_in_the_first_stage_speaks_though_nothing_is_kept_yet(tmp_path):
+    recipe = replace(RECIPE, training=replace(RECIPE.training, patience=1))
+    with pytest.raises(SystemExit):
+        train(recipe, tmp_path / "run", progress=False, callbacks=[Stop(9)])
+    assert not (tmp_path / "run" / "weights.safetensors").exists()
+    assert Run.load(tmp_path / "run").sample(2).shape == (2, 4)

@@ -23,6 +23,7 @@ from typing import Any
 from jsonargparse import ArgumentParser, Namespace
 
 from buttress import __version__, catalogue, commands
+from buttress.data.opened import opened, opening_once
 from buttress.parts import Part
 from buttress.recipe import Recipe, Training
 
@@ -45,6 +46,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(words: Sequence[str]) -> None:
     """Parse a command line and call the command it names."""
+    with opening_once():
+        _run(words)
+
+
+def _run(words: Sequence[str]) -> None:
     words = [*words[:1], *_spelled_out(words[1:])]
     parser = ArgumentParser(prog="buttress", description="Variational auto-encoders that use z.", version=__version__)
     _add_commands(parser, commands, words)
@@ -143,7 +149,7 @@ def _starting_recipe(words: Sequence[str]) -> Recipe:
     data = _data_part(detect(words[0]), words[1:])
     if (path := _value_of("--from", words)) is not None:
         return replace(Recipe.load(path), data=data)
-    return baseline(data, data.open().spec)
+    return baseline(data, opened(data).spec)
 
 
 def _data_part(found: Part, words: Sequence[str]) -> Any:

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
-__all__ = ["Activation", "Residual", "activation", "check_widths", "full", "perceptron", "run_lstm"]
+__all__ = ["Activation", "Residual", "activation", "bounded", "check_widths", "full", "perceptron", "run_lstm"]
 
 Activation = Literal["relu", "tanh", "gelu", "silu", "elu"]
 """Names of the nonlinearities one can choose."""
@@ -35,6 +35,16 @@ def perceptron(sizes: Sequence[int], name: Activation) -> nn.Sequential:
 def full(parameters: Float[Tensor, "*rest"]) -> Float[Tensor, "*rest"]:
     """In float32 at least, whatever the precision around it."""
     return parameters.float() if parameters.dtype in (torch.bfloat16, torch.float16) else parameters
+
+
+def bounded(raw: Tensor, low: float, high: float) -> Tensor:
+    """A smooth map of the line into (low, high) with value 0 and slope 1 at 0.
+
+    Example:
+        >>> bounded(torch.tensor([-1e9, 0.0, 1e9]), -12.0, 8.0).tolist()
+        [-12.0, 0.0, 8.0]
+    """
+    return torch.where(raw < 0, -low * torch.tanh(raw / -low), high * torch.tanh(raw / high))
 
 
 class Residual(nn.Module):

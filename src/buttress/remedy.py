@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, get_type_hints
@@ -65,8 +65,12 @@ class Remedy:
         """The changed recipe, which remembers the remedy by name.
 
         Errors:
-            DoesNotFit: There is nothing to change here.
+            DoesNotFit: There is nothing to change here, or it was changed by this remedy already.
         """
+        if before := [written for written in recipe.remedies if written.partition(":")[0] == self.name]:
+            raise DoesNotFit(
+                f"{self.name} was applied already ({before[0]}), and would only overwrite its own settings; choose one"
+            )
         if recipe.data.kind not in self.kinds:
             raise DoesNotFit(f"{self.name} is for {' and '.join(self.kinds)} data, and this is {recipe.data.kind}")
         written = ":".join([self.name, *(f"{k}={v}" for k, v in settings.items())])
@@ -145,13 +149,13 @@ def apply(written: str, recipe: Recipe) -> Recipe:
         recipe: The recipe to change.
 
     Errors:
-        ValueError: An unknown name or setting, or a value of the wrong type.
-        DoesNotFit: A remedy has nothing to change in this recipe.
+        ValueError: An unknown name or setting, a setting given twice, or a value of the wrong type.
+        DoesNotFit: A remedy has nothing to change in this recipe, or comes twice.
     """
     for piece in written.split("+"):
         name, *settings = piece.strip().split(":")
         chosen = _find(name)
-        recipe = chosen(recipe, **dict(_setting(chosen, text) for text in settings))
+        recipe = chosen(recipe, **_settings(chosen, settings))
     return recipe
 
 
@@ -160,6 +164,15 @@ def _find(name: str) -> Remedy:
     if name not in known:
         raise ValueError(f"there is no remedy {name!r}; {suggest(name, known)}There are {', '.join(sorted(known))}")
     return known[name]
+
+
+def _settings(chosen: Remedy, texts: Iterable[str]) -> dict[str, Any]:
+    given: dict[str, Any] = {}
+    for key, value in (_setting(chosen, text) for text in texts):
+        if key in given:
+            raise ValueError(f"remedy {chosen.name}: {key} is given twice, as {given[key]} and {value}; choose one")
+        given[key] = value
+    return given
 
 
 def _setting(chosen: Remedy, text: str) -> tuple[str, Any]:

@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from buttress.data.tokens import decode
-from buttress.diagnostics.families import is_uniform
+from buttress.families import is_uniform
 from buttress.parts import DataSpec
 from buttress.report.examples import pixels, save_examples
 from buttress.report.pictures import tiles

@@ -5,8 +5,10 @@ from torch import nn
 from torch.distributions import Bernoulli, Categorical, Independent
 
 from buttress.diagnostics.diagnose import diagnose
-from buttress.diagnostics.evaluation import blocks, choose, decode, draw, evaluating, noise, pairs_at_once
+from buttress.diagnostics.evaluation import blocks, choose, decode, draw, evaluating
 from buttress.diagnostics.protocol import Adapter
+from buttress.portions import pairs_at_once
+from buttress.randomness import noise
 
 
 class Small(nn.Module):

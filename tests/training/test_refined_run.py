@@ -10,7 +10,7 @@ from lightning.pytorch import Callback
 
 from buttress.diagnostics.evidence import Evidence
 from buttress.diagnostics.rate import bound
-from buttress.diagnostics.refined import Refined
+from buttress.refined import Refined
 from buttress.training.held_out import LOOK, look
 from buttress.training.run import train
 

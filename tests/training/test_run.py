@@ -337,7 +337,7 @@ MOMENTS = {
     ],
     "semi_amortized": [
         ("buttress.algorithms._descent:Descent.follow", 3, True),
-        ("buttress.diagnostics.refined:Refined.posterior", 1, True),  # in a look at held-out data
+        ("buttress.refined:Refined.posterior", 1, True),  # in a look at held-out data
         ("buttress.algorithms._descent:Descent.follow", 9, True),
     ],
     "code_maps": [

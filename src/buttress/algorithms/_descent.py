@@ -17,8 +17,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.optim import SGD, Adam, Adamax, AdamW, Optimizer
 
-from buttress.parts import Objective, PriorModule, Step
-from buttress.recipe import Training
+from buttress.parts import Objective, PriorModule, Step, Training
 from buttress.records import Terms
 
 __all__ = ["Descent", "NonFinite", "first_non_finite", "first_non_finite_output", "make_optimizer"]

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from buttress import processes
 from buttress.algorithms._descent import Descent, make_optimizer
-from buttress.parts import PAD, Algorithm, AlgorithmModule, Objective, Step
+from buttress.parts import PAD, Algorithm, AlgorithmModule, Objective, Step, Training
 
 __all__ = ["Aggressive"]
 
@@ -59,7 +59,7 @@ class Aggressive(Algorithm):
         """See :class:`buttress.parts.Part`."""
         return (cls(max_inner=6, window=2),)
 
-    def build(self, model: nn.Module, objective: Objective, training: Any) -> AggressiveModule:
+    def build(self, model: nn.Module, objective: Objective, training: Training) -> AggressiveModule:
         """See :class:`buttress.parts.Algorithm`."""
         return AggressiveModule(self, model, objective, training)
 
@@ -67,7 +67,7 @@ class Aggressive(Algorithm):
 class AggressiveModule(AlgorithmModule):
     """The module of :class:`Aggressive`."""
 
-    def __init__(self, part: Aggressive, model: Any, objective: Objective, training: Any) -> None:
+    def __init__(self, part: Aggressive, model: Any, objective: Objective, training: Training) -> None:
         self.part = part
         self.text = model.spec.kind == "text"
         self.descend = Descent(model, objective, training)

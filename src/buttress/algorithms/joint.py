@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from buttress.algorithms._descent import Descent, make_optimizer
-from buttress.parts import Algorithm, AlgorithmModule, Objective, Step
+from buttress.parts import Algorithm, AlgorithmModule, Objective, Step, Training
 
 __all__ = ["Joint"]
 
@@ -24,7 +24,7 @@ class Joint(Algorithm):
         'joint'
     """
 
-    def build(self, model: nn.Module, objective: Objective, training: Any) -> JointModule:
+    def build(self, model: nn.Module, objective: Objective, training: Training) -> JointModule:
         """See :class:`buttress.parts.Algorithm`."""
         return JointModule(model, objective, training)
 
@@ -32,7 +32,7 @@ class Joint(Algorithm):
 class JointModule(AlgorithmModule):
     """The module of :class:`Joint`."""
 
-    def __init__(self, model: nn.Module, objective: Objective, training: Any) -> None:
+    def __init__(self, model: nn.Module, objective: Objective, training: Training) -> None:
         self.descend = Descent(model, objective, training)
         self.optimizers = (make_optimizer(model.parameters(), training),)
 

@@ -26,13 +26,13 @@ from torch import Tensor, nn
 from torch.distributions import Normal
 
 from buttress.algorithms._descent import Descent, NonFinite, make_optimizer
-from buttress.diagnostics.families import normal
-from buttress.diagnostics.refined import Refined
+from buttress.families import normal
 from buttress.model import with_penalty
-from buttress.parts import Algorithm, AlgorithmModule, Objective, Schedule, Step
+from buttress.parts import Algorithm, AlgorithmModule, Objective, Schedule, Step, Training
 from buttress.posteriors.gaussian import GaussianModule
 from buttress.randomness import draw
 from buttress.records import Terms
+from buttress.refined import Refined
 from buttress.refinement import Refinement, standard, terms_at, twice_differentiable
 
 __all__ = ["SemiAmortized", "SemiAmortizedModule", "Variant"]
@@ -103,7 +103,7 @@ class SemiAmortized(Algorithm):
         """See :class:`buttress.parts.Part`."""
         return (cls(refine_steps=2), cls(refine_steps=2, variant="vae_svi"), cls(refine_steps=2, variant="svi"))
 
-    def build(self, model: nn.Module, objective: Objective, training: Any) -> SemiAmortizedModule:
+    def build(self, model: nn.Module, objective: Objective, training: Training) -> SemiAmortizedModule:
         """See :class:`buttress.parts.Algorithm`."""
         posterior = getattr(model, "inference", None)
         if not isinstance(posterior, GaussianModule):
@@ -121,7 +121,7 @@ class SemiAmortized(Algorithm):
 class SemiAmortizedModule(AlgorithmModule):
     """The module of :class:`SemiAmortized`."""
 
-    def __init__(self, part: SemiAmortized, model: Any, objective: Objective, training: Any) -> None:
+    def __init__(self, part: SemiAmortized, model: Any, objective: Objective, training: Training) -> None:
         self.part, self.model, self.objective = part, model, objective
         self.descend = Descent(model, objective, training)
         self.optimizers = (make_optimizer(model.parameters(), training),)

@@ -17,12 +17,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from torch import Tensor, nn
 
 from buttress import processes
 from buttress.algorithms._descent import Descent, make_optimizer
-from buttress.parts import Algorithm, AlgorithmModule, Objective, Step
+from buttress.code_counts import CodeCounts
+from buttress.parts import Algorithm, AlgorithmModule, Objective, Step, Training
 from buttress.priors.uniform import Uniform
 
 __all__ = ["DegenerateCodes", "TwoStage"]
@@ -43,8 +44,10 @@ class TwoStage(Algorithm):
 
     ``training.steps`` counts the steps of both stages, so that at an equal budget the decoder is moved less often than
     by other algorithms. Of the second stage the weights with the best held-out rate stay, for a prior over few codes
-    overfits soon; chosen so, that rate is a little better than on data never looked at. While the second stage lasts,
-    ``loss`` is the rate, and ``distortion`` (and penalties) are measured now and then, in eval mode, and repeated.
+    overfits soon; chosen so, that rate is a little better than on data never looked at. ``training.patience`` counts in
+    that stage alone, and no model of the first is kept as the best: its prior has learned nothing. While the second
+    stage lasts, ``loss`` is the rate, and ``distortion`` (and penalties) are measured now and then, in eval mode, and
+    repeated.
 
     Source: van den Oord, Vinyals and Kavukcuoglu, Neural Discrete Representation Learning, 2017.
 
@@ -73,7 +76,7 @@ class TwoStage(Algorithm):
         if not self.least >= 1:
             raise ValueError(f"two_stage algorithm: least is {self.least}, wanted a perplexity of 1 or more")
 
-    def build(self, model: nn.Module, objective: Objective, training: Any) -> TwoStageModule:
+    def build(self, model: nn.Module, objective: Objective, training: Training) -> TwoStageModule:
         """See :class:`buttress.parts.Algorithm`."""
         return TwoStageModule(self, model, objective, training)
 
@@ -81,7 +84,7 @@ class TwoStage(Algorithm):
 class TwoStageModule(AlgorithmModule):
     """The module of :class:`TwoStage`. ``made`` steps of which ``border`` are the first stage's."""
 
-    def __init__(self, part: TwoStage, model: Any, objective: Objective, training: Any) -> None:
+    def __init__(self, part: TwoStage, model: Any, objective: Objective, training: Training) -> None:
         self.part, self.model, self.batch_size = part, model, training.batch_size
         space, self.learned = model.inference.space, list(model.prior.parameters())
         self.border = round(part.first * training.steps)
@@ -101,6 +104,11 @@ class TwoStageModule(AlgorithmModule):
     def settled(self) -> bool:
         """See :class:`buttress.parts.AlgorithmModule`."""
         return self.made > self.border
+
+    @property
+    def whole(self) -> bool:
+        """See :class:`buttress.parts.AlgorithmModule`. A prior that was not trained is nothing to keep."""
+        return self.settled
 
     def step(self, step: Step) -> dict[str, float | Tensor]:
         """See :class:`buttress.parts.AlgorithmModule`."""
@@ -134,27 +142,19 @@ class TwoStageModule(AlgorithmModule):
         return {name: processes.mean(value.mean().float()) for name, value in seen.items()}
 
     def _refuse_degenerate(self, step: Step) -> None:
-        usage = self._usage(self._codes(step.x))
+        counts = CodeCounts(self.classes).add(self._codes(step.x).flatten(1))
         for _ in range(1, math.ceil(COUNTED / self.batch_size)):
-            usage = usage + self._usage(self._codes(step.more()))
-        usage = processes.total(usage)
-        one, used = perplexity(usage).max().item(), int((usage.sum(0) > 0).sum())
+            counts.add(self._codes(step.more()).flatten(1))
+        counts = counts.of_all_processes(step.x.device)
+        one = counts.perplexities.max().item()
         if one < self.part.least:
             raise DegenerateCodes(
-                f"after the first stage (step {step.number}) {used} codes of {self.classes} are in use, and even the "
-                f"one that varies most over {int(usage[0].sum())} examples has a perplexity of {one:.3f}, wanted at "
+                f"after the first stage (step {step.number}) {counts.used} codes of {self.classes} are in use, and "
+                f"even the one that varies most over {counts.n} examples has a perplexity of {one:.3f}, wanted at "
                 f"least {self.part.least}: z says nothing of x, and there is nothing to fit a prior to. Try more steps "
                 "or a larger share of them in the first stage (first), a lower learning_rate, another commitment, more "
                 "slots, fewer codes, or a weaker decoder; the checkpoint made before this step, if any, is kept"
             )
-
-    def _usage(self, codes: Int[Tensor, "B *shape"]) -> Float[Tensor, "G K"]:
-        """How often each group says each code."""
-        flat = codes.flatten(1)
-        groups = flat.shape[1]
-        index = flat + self.classes * torch.arange(groups, device=flat.device)
-        counts = torch.bincount(index.flatten(), minlength=groups * self.classes)
-        return counts.view(groups, self.classes).float()
 
     def after_validation(self, seen: Mapping[str, float], last: bool) -> bool:
         """See :class:`buttress.parts.AlgorithmModule`. Keeps the best prior, and at the end goes back to it."""
@@ -184,16 +184,6 @@ class TwoStageModule(AlgorithmModule):
         self.autoencoder.load_state_dict(state["autoencoder"])
         self.prior.load_state_dict(state["prior"])
         self.made, self.best, self.kept, self.seen = (state[k] for k in ("made", "best", "kept", "seen"))
-
-
-def perplexity(usage: Float[Tensor, "G K"]) -> Float[Tensor, " G"]:
-    """exp H of the codes that each group says: 1 where it always says the same, K where it says all equally often.
-
-    Example:
-        >>> perplexity(torch.tensor([[5.0, 0.0], [2.0, 2.0]])).round(decimals=4).tolist()
-        [1.0, 2.0]
-    """
-    return torch.distributions.Categorical(probs=usage).entropy().exp()
 
 
 def _refuse(classes: int | None, learned: list[nn.Parameter], border: int, steps: int) -> None:

@@ -26,8 +26,9 @@ def demo(out: Path = Path("runs/demo"), steps: int = 400, seeds: int = 1, jobs: 
     from buttress.baseline import baseline
     from buttress.commands.compare import show
     from buttress.data.mnist5k import Mnist5k
+    from buttress.data.opened import opened
 
     data = Mnist5k()
-    recipe = baseline(data, data.open().spec)
+    recipe = baseline(data, opened(data).spec)
     recipe = replace(recipe, training=replace(recipe.training, steps=steps, validate_every=60))
     show(recipe, list(ARMS), out, seeds=seeds, jobs=jobs, settings=QUICK)

@@ -23,12 +23,12 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.distributions import Distribution
 
-from buttress.diagnostics.codebook import CodeCounts
+from buttress.code_counts import CodeCounts
 from buttress.diagnostics.estimate import Estimate, Moments
 from buttress.diagnostics.evaluation import blocks, draw, evaluating
-from buttress.diagnostics.families import categorical, closed_form_kl, is_uniform, mean_of, point
 from buttress.diagnostics.protocol import Batches, Model
 from buttress.diagnostics.thresholds import ACTIVE_VARIANCE, COLLAPSED_DELTA, COLLAPSED_EPSILON
+from buttress.families import categorical, closed_form_kl, is_uniform, mean_of, point
 
 __all__ = ["Activity", "active_units", "activity", "collapsed_fraction"]
 

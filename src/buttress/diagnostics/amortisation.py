@@ -22,9 +22,11 @@ from torch import Tensor
 from torch.distributions import Distribution, Independent, MultivariateNormal, Normal
 
 from buttress.diagnostics.estimate import Estimate, mean
-from buttress.diagnostics.evaluation import blocks, choose, count, decode, draw, evaluating, noise, pairs_at_once
-from buttress.diagnostics.families import closed_form_kl, factors, normal, point
+from buttress.diagnostics.evaluation import blocks, choose, count, decode, draw, evaluating
 from buttress.diagnostics.protocol import Batches, Model
+from buttress.families import closed_form_kl, factors, normal, point
+from buttress.portions import pairs_at_once
+from buttress.randomness import noise
 
 __all__ = ["Refinement", "amortisation_gap", "refinement"]
 

@@ -14,58 +14,17 @@ Van den Oord et al. 2017 report the perplexity of a batch; with fewer tokens tha
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from torch import Tensor
 
+from buttress.code_counts import CodeCounts, entropy
 from buttress.diagnostics.estimate import Estimate, Moments
 from buttress.diagnostics.evaluation import blocks, evaluating
-from buttress.diagnostics.families import point
 from buttress.diagnostics.protocol import Batches, Model
 from buttress.diagnostics.rate import classes
+from buttress.families import point
 
-__all__ = ["CodeCounts", "code_perplexity", "codebook", "codes_used", "count_codes"]
-
-
-class CodeCounts:
-    """How often each of J places takes each code, a batch at a time.
-
-    Example:
-        >>> counts = CodeCounts().add(torch.tensor([[0, 2], [0, 1]])).add(torch.tensor([[0, 2], [0, 1]]))
-        >>> counts.n, counts.table.tolist(), counts.perplexities.tolist()
-        (4, [[4, 0, 0], [0, 2, 2]], [1.0, 2.0])
-    """
-
-    def __init__(self) -> None:
-        self.n = 0
-        self.table: Int[Tensor, "J K"] = torch.zeros(1, 0, dtype=torch.int64)
-        """Grows to the largest code that came."""
-
-    def add(self, codes: Int[Tensor, "B J"]) -> CodeCounts:
-        """Count the codes of some more examples."""
-        codes = codes.cpu().long()
-        places = codes.shape[1]
-        k = max(self.table.shape[1], int(codes.max()) + 1)
-        found = torch.bincount((codes + k * torch.arange(places)).flatten(), minlength=places * k).reshape(places, k)
-        found[:, : self.table.shape[1]] += self.table
-        self.table, self.n = found, self.n + len(codes)
-        return self
-
-    @property
-    def difference(self) -> Float[Tensor, " J"]:
-        """The chance that two different examples differ at a place: the variance of its one-hot code."""
-        share = self.table.double() / self.n
-        return (1 - share.square().sum(1)).clamp(min=0) * self.n / max(1, self.n - 1)
-
-    @property
-    def perplexities(self) -> Float[Tensor, " J"]:
-        """The perplexity of each place alone."""
-        return _entropy(self.table).exp()
-
-
-def _entropy(table: Int[Tensor, "*rest K"]) -> Float[Tensor, "*rest"]:
-    """Of counts in the last dimension, in nats."""
-    share = table.double() / table.sum(-1, keepdim=True)
-    return -torch.xlogy(share, share).sum(-1)
+__all__ = ["code_perplexity", "codebook", "codes_used", "count_codes"]
 
 
 def count_codes(model: Model, batches: Batches) -> CodeCounts:
@@ -125,7 +84,7 @@ def _perplexity(model: Model, batches: Batches, counts: CodeCounts, slots: int, 
             assert codes is not None
             each = surprise[torch.arange(slots), codes.reshape(len(x), -1, slots).cpu().long()]
             of_examples.add(each.flatten(1).mean(1, keepdim=True))
-    value = _entropy(total).mean().exp().item()
+    value = entropy(total).mean().exp().item()
     note = f"not nats; {len(counts.table) // slots} places x {slots} slots{_alone(counts)}"
     return Estimate(
         value, value * of_examples.error.item(), counts.n, "counting", None if k is None else float(k), note

@@ -16,7 +16,6 @@ from buttress.diagnostics.dispersion import feature_cosine
 from buttress.diagnostics.estimate import Estimate
 from buttress.diagnostics.evaluation import count, evaluating
 from buttress.diagnostics.evidence import Evidence, Groups, numbers
-from buttress.diagnostics.families import is_discrete
 from buttress.diagnostics.marginal_likelihood import bits_per_dim, likelihoods, perplexity
 from buttress.diagnostics.mutual_information import information
 from buttress.diagnostics.probe import label_accuracy
@@ -24,6 +23,7 @@ from buttress.diagnostics.protocol import Batches, Model
 from buttress.diagnostics.rate import Bound, bound, uniform_rate
 from buttress.diagnostics.verdict import judge
 from buttress.diagnostics.worth import worth
+from buttress.families import is_discrete
 
 __all__ = ["STAGES", "diagnose"]
 

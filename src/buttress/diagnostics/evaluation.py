@@ -8,7 +8,7 @@ the batch it came in. So results repeat, do not depend on the batch size, and no
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
@@ -17,17 +17,12 @@ from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 from torch.distributions import Distribution, MultivariateNormal
 
-from buttress.diagnostics.families import normal
 from buttress.diagnostics.protocol import Batches, Model
+from buttress.families import normal
+from buttress.portions import ROWS, pairs_at_once
+from buttress.randomness import noise
 
-__all__ = ["blocks", "choose", "count", "decode", "draw", "evaluating", "noise", "pairs_at_once"]
-
-ROWS = 256
-"""Most examples looked at together."""
-NUMBERS = 2**18
-"""Most numbers of x decoded together: the memory of a decoder grows with it."""
-TOKEN = 64
-"""How many numbers a token or a pixel class counts for: a decoder holds a score for each possible value of it."""
+__all__ = ["blocks", "choose", "count", "decode", "draw", "evaluating"]
 
 
 @contextmanager
@@ -96,19 +91,6 @@ def blocks(
                 yield numbers, part
 
 
-def noise(
-    index: Int[Tensor, " B"], samples: int, event: Sequence[int], seed: int, stream: str
-) -> Float[Tensor, "S B *event"]:
-    """Standard normal noise that belongs to the examples, whichever batch they are in (Philox, a counter each)."""
-    rows = np.empty((len(index), samples, *event), np.float32)
-    key = [seed, zlib.crc32(stream.encode())]
-    for row, number in zip(rows, index.tolist(), strict=True):
-        np.random.Generator(np.random.Philox(key=key, counter=[0, 0, 0, number])).standard_normal(
-            out=row, dtype=np.float32
-        )
-    return torch.from_numpy(rows).movedim(1, 0).contiguous()
-
-
 def draw(
     q: Distribution, index: Int[Tensor, " B"], samples: int, seed: int, stream: str
 ) -> Shaped[Tensor, "S B *event"]:
@@ -122,12 +104,6 @@ def draw(
     key = np.random.SeedSequence([seed, zlib.crc32(stream.encode()), int(index[0])]).generate_state(1)
     _seed(int(key[0]), torch.cuda.is_available() and torch.cuda.is_initialized())
     return q.sample((samples, len(index)) if shared else (samples,))
-
-
-def pairs_at_once(x: Tensor) -> int:
-    """How many pairs (sample, example) to decode together, so that memory stays flat."""
-    weight = 1 if x.is_floating_point() else TOKEN
-    return min(ROWS, max(16, NUMBERS // max(1, weight * x[0].numel())))
 
 
 def decode(model: Model, x: Tensor, z: Shaped[Tensor, "S B *event"]) -> Float[Tensor, "S B"]:

@@ -21,8 +21,8 @@ from torch import Tensor
 
 from buttress.diagnostics.estimate import Estimate, mean, ratio
 from buttress.diagnostics.evaluation import blocks, choose, count, decode, draw, evaluating
-from buttress.diagnostics.families import point
 from buttress.diagnostics.protocol import Batches, Model
+from buttress.families import point
 from buttress.objectives.importance_weighted import importance_weighted_bound
 
 __all__ = ["Likelihoods", "bits_per_dim", "likelihoods", "log_weights", "marginal_likelihood", "perplexity"]

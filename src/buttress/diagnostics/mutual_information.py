@@ -24,9 +24,9 @@ from torch.distributions import Distribution
 
 from buttress.diagnostics.estimate import Estimate, mean
 from buttress.diagnostics.evaluation import blocks, choose, count, draw, evaluating
-from buttress.diagnostics.families import normal, point
 from buttress.diagnostics.protocol import Batches, Model
 from buttress.diagnostics.thresholds import NEAR_CEILING
+from buttress.families import normal, point
 
 __all__ = ["Information", "aggregate_kl", "information", "mutual_information"]
 

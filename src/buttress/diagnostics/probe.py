@@ -21,8 +21,8 @@ from torch.distributions import Distribution
 
 from buttress.diagnostics.estimate import Estimate, mean
 from buttress.diagnostics.evaluation import blocks, choose, count, draw, evaluating
-from buttress.diagnostics.families import mean_of
 from buttress.diagnostics.protocol import Batches, Model
+from buttress.families import mean_of
 
 __all__ = ["FOLDS", "label_accuracy"]
 

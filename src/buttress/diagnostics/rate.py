@@ -25,8 +25,8 @@ from torch.distributions import Distribution
 
 from buttress.diagnostics.estimate import Estimate, Moments, mean, ratio
 from buttress.diagnostics.evaluation import blocks, decode, draw, evaluating
-from buttress.diagnostics.families import categorical, closed_form_kl, mean_of, normal, point
 from buttress.diagnostics.protocol import Batches, Model
+from buttress.families import categorical, closed_form_kl, mean_of, normal, point
 
 __all__ = ["Bound", "bound", "classes", "kl", "uniform_rate"]
 

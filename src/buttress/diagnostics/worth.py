@@ -18,8 +18,8 @@ from torch import Tensor
 
 from buttress.diagnostics.estimate import Estimate, mean
 from buttress.diagnostics.evaluation import blocks, count, decode, draw, evaluating
-from buttress.diagnostics.families import point
 from buttress.diagnostics.protocol import Batches, Model
+from buttress.families import point
 
 __all__ = ["Worth", "derangement", "worth"]
 

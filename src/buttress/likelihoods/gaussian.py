@@ -21,10 +21,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from buttress.layers import full
+from buttress.layers import bounded, full
 from buttress.likelihoods._sites import SiteLikelihood, refuse_not_finite, refuse_not_levels
 from buttress.parts import DataSpec, Kind, Likelihood
-from buttress.posteriors.gaussian import bounded
 from buttress.randomness import draw
 
 __all__ = ["Gaussian"]
@@ -205,6 +204,6 @@ def _scaling(part: Gaussian, spec: DataSpec) -> tuple[Tensor, Tensor]:
 
 
 def _unbounded(value: float, low: float, high: float) -> float:
-    """The inverse of :func:`buttress.posteriors.gaussian.bounded`."""
+    """The inverse of :func:`buttress.layers.bounded`."""
     bound = -low if value < 0 else high
     return bound * math.atanh(value / bound)

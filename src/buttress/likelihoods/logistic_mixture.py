@@ -19,11 +19,10 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from buttress.layers import full
+from buttress.layers import bounded, full
 from buttress.likelihoods._sites import SiteLikelihood, refuse_not_levels
 from buttress.likelihoods.categorical import choose
 from buttress.parts import DataSpec, Kind, Likelihood
-from buttress.posteriors.gaussian import bounded
 
 __all__ = ["LogisticMixture"]
 

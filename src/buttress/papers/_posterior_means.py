@@ -11,8 +11,8 @@ import torch
 from lightning.pytorch import Callback
 
 from buttress.diagnostics.evaluation import evaluating
-from buttress.diagnostics.families import mean_of
 from buttress.diagnostics.grid_posterior import grid_posterior
+from buttress.families import mean_of
 from buttress.training.checkpoint import write_text
 from buttress.training.held_out import LOOK, HeldOut, look
 

@@ -14,12 +14,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, Normal, kl_divergence
 
-from buttress.layers import full
+from buttress.layers import bounded, full
 from buttress.parts import Posterior, PosteriorModule
 from buttress.randomness import draw
 from buttress.records import Latent
 
-__all__ = ["Gaussian", "GaussianModule", "bounded", "latent_at"]
+__all__ = ["Gaussian", "GaussianModule", "latent_at"]
 
 
 @dataclass(frozen=True)
@@ -101,13 +101,3 @@ def latent_at(q: Normal, prior: Distribution, noise: Float[Tensor, "S B *event"]
         return Latent(z, ratio.flatten(2), kl.flatten(1))
     total = q.log_prob(z).flatten(2).sum(-1) - prior.log_prob(z)
     return Latent(z, total[..., None])
-
-
-def bounded(raw: Tensor, low: float, high: float) -> Tensor:
-    """A smooth map of the line into (low, high) with value 0 and slope 1 at 0.
-
-    Example:
-        >>> bounded(torch.tensor([-1e9, 0.0, 1e9]), -12.0, 8.0).tolist()
-        [-12.0, 0.0, 8.0]
-    """
-    return torch.where(raw < 0, -low * torch.tanh(raw / -low), high * torch.tanh(raw / high))

@@ -13,8 +13,8 @@ import torch
 from torch import nn
 from torch.distributions import Categorical, Distribution, Independent, MixtureSameFamily, Normal
 
+from buttress.layers import bounded
 from buttress.parts import Prior, PriorModule, Space
-from buttress.posteriors.gaussian import bounded
 
 __all__ = ["Mixture"]
 

@@ -194,9 +194,11 @@ class Engine(LightningModule):
         if self.algorithm.after_validation(seen, last):
             seen = self._look()
         self._record("held_out", seen)
-        if self.progress.judge(seen["elbo"], self._settled(), self.recipe.training.patience) and (
-            self.recipe.training.patience is not None and self.trainer.is_global_zero
-        ):
+        if not self.algorithm.whole:
+            return
+        patience = self.recipe.training.patience
+        better = self.progress.judge(seen["elbo"], self._settled(), patience)
+        if better and patience is not None and self.trainer.is_global_zero:
             self.trainer.strategy.checkpoint_io.save_checkpoint(self.model.state_dict(), self.folder / files.WEIGHTS)
 
     def _settled(self) -> bool:

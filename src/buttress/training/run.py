@@ -19,7 +19,6 @@ import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -28,6 +27,7 @@ from lightning.pytorch import Callback
 from torch import Tensor
 
 from buttress.algorithms._descent import NonFinite, first_non_finite, first_non_finite_output
+from buttress.data.opened import opened
 from buttress.data.order import Order
 from buttress.data.support import check_support
 from buttress.diagnostics.diagnose import diagnose
@@ -84,7 +84,7 @@ def train(
     if not files.Progress.read(folder).finished:
         with files.alone(folder):
             try:
-                splits = recipe.data.open()
+                splits = opened(recipe.data)
                 files.same_data(folder, splits)
                 check(recipe, splits, devices)
             except BaseException:
@@ -93,6 +93,7 @@ def train(
                 raise
             files.save_spec(folder, splits)
             _fit(recipe, splits, folder, devices, progress, callbacks)
+        return Run.load(folder, splits)
     return Run.load(folder)
 
 
@@ -164,6 +165,7 @@ class Run:
         recipe: What was done.
         spec: What the parts know about the data.
         model: The trained model in eval mode, on the CPU.
+        splits: The data, where it has been opened already.
 
     Example:
         >>> Run.load("no/such/folder")
@@ -171,12 +173,19 @@ class Run:
         FileNotFoundError: no/such/folder holds no trained run (no spec.yaml); train one there first
     """
 
-    def __init__(self, folder: Path, recipe: Recipe, spec: DataSpec, model: LatentVariableModel) -> None:
+    def __init__(
+        self, folder: Path, recipe: Recipe, spec: DataSpec, model: LatentVariableModel, splits: Splits | None = None
+    ) -> None:
         self.folder, self.recipe, self.spec, self.model = folder, recipe, spec, model
+        self._splits = splits
 
     @classmethod
-    def load(cls, folder: str | Path) -> Self:
+    def load(cls, folder: str | Path, splits: Splits | None = None) -> Self:
         """Open a run, finished or not. Nothing in the folder is run; names are looked up among the parts.
+
+        Args:
+            folder: Where it lives.
+            splits: Its data, where it has been opened already.
 
         Errors:
             FileNotFoundError: There is no run, or it has not saved anything yet.
@@ -193,7 +202,7 @@ class Run:
         except RuntimeError as error:
             first = str(error).strip().splitlines()[-1].strip()
             raise ValueError(f"{folder}: the weights are not those of {files.RECIPE} ({first})") from error
-        return cls(folder, recipe, spec, model.eval())
+        return cls(folder, recipe, spec, model.eval(), splits)
 
     @property
     def progress(self) -> files.Progress:
@@ -207,11 +216,9 @@ class Run:
 
     def splits(self) -> Splits:
         """The data, opened."""
+        if self._splits is None:
+            self._splits = opened(self.recipe.data)
         return self._splits
-
-    @cached_property
-    def _splits(self) -> Splits:
-        return self.recipe.data.open()
 
     def held_out(self, seed: int = 0, most: int | None = None) -> HeldOut:
         """Observed held-out data in batches, the same whenever they are read."""

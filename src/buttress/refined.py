@@ -15,10 +15,9 @@ from jaxtyping import Int
 from torch import Tensor
 from torch.distributions import Distribution, Independent, Normal
 
-from buttress.diagnostics.evaluation import noise, pairs_at_once
-from buttress.diagnostics.families import normal
-from buttress.diagnostics.protocol import Model
-from buttress.randomness import draw
+from buttress.families import normal
+from buttress.portions import pairs_at_once
+from buttress.randomness import draw, noise
 from buttress.records import Terms
 from buttress.refinement import Refinement, standard, terms_at, twice_differentiable
 
@@ -46,7 +45,7 @@ class Refined:
     """
 
     def __init__(
-        self, model: Model, refinement: Refinement, beta: float = 1.0, from_prior: bool = False, seed: int = 0
+        self, model: Any, refinement: Refinement, beta: float = 1.0, from_prior: bool = False, seed: int = 0
     ) -> None:
         self.model, self.refinement, self.beta = model, refinement, beta
         self.from_prior, self.seed = from_prior, seed
@@ -64,7 +63,7 @@ class Refined:
         )
 
     @property
-    def amortised(self) -> Model | None:
+    def amortised(self) -> Any | None:
         """The model with q as it was before, or None where that was the prior."""
         return None if self.from_prior else self.model
 

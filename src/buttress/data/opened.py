@@ -1,0 +1,52 @@
+"""Data opened once for all who ask, as long as one command lasts.
+
+The command line opens the data to know the baseline, and training opens it again: a folder of many files would be
+listed, checked and measured twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+from buttress.parts import Data, Splits
+
+__all__ = ["opened", "opening_once"]
+
+_known: ContextVar[dict[Data, Splits] | None] = ContextVar("known", default=None)
+
+
+@contextmanager
+def opening_once() -> Iterator[None]:
+    """While this lasts, :func:`opened` opens equal data once; what it opened is then forgotten."""
+    token = _known.set({})
+    try:
+        yield
+    finally:
+        _known.reset(token)
+
+
+def opened(data: Data) -> Splits:
+    """The data, opened: anew, or inside :func:`opening_once` what an equal part gave before.
+
+    Args:
+        data: Where the examples come from.
+
+    Errors:
+        ValueError: The data are not fit to be used, see :meth:`buttress.parts.Data.open`.
+
+    Example:
+        >>> from buttress.data.linear_gaussian import LinearGaussian
+        >>> opened(LinearGaussian(n=50)) is opened(LinearGaussian(n=50))
+        False
+        >>> with opening_once():
+        ...     opened(LinearGaussian(n=50)) is opened(LinearGaussian(n=50))
+        True
+    """
+    known = _known.get()
+    if known is None:
+        return data.open()
+    if data not in known:
+        known[data] = data.open()
+    return known[data]

@@ -1,0 +1,40 @@
+"""z -> p(x|z)."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.distributions import Distribution
+
+from buttress.parts.likelihood import LikelihoodModule
+from buttress.parts.part import Part
+from buttress.parts.spec import DataSpec, Kind
+
+__all__ = ["Decoder", "DecoderModule"]
+
+
+class DecoderModule(nn.Module, ABC):
+    """z -> p(x|z). For an autoregressive one ``log_prob`` is teacher forcing and ``sample`` the cached loop."""
+
+    likelihood: LikelihoodModule
+
+    @abstractmethod
+    def forward(self, z: Float[Tensor, "*rest"]) -> Distribution:
+        """The distribution of x given z of shape (*batch, *z_shape): batch shape ``batch``, event shape that of x.
+
+        ``log_prob(x)`` accepts x whose batch shape broadcasts to ``batch``, as (B, ...) does to (S, B, ...).
+        """
+
+
+class Decoder(Part):
+    """z -> p(x|z)."""
+
+    kinds: ClassVar[tuple[Kind, ...]]
+    autoregressive: ClassVar[bool] = False
+
+    @abstractmethod
+    def build(self, spec: DataSpec, z_shape: tuple[int, ...], likelihood: LikelihoodModule) -> DecoderModule:
+        """The module, for data and latents of these shapes."""

@@ -1,0 +1,62 @@
+"""x -> h."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from buttress.dispersion import likeness
+from buttress.parts.part import Part
+from buttress.parts.spec import DataSpec, Kind
+
+__all__ = ["Encoder", "EncoderModule"]
+
+
+class EncoderModule(nn.Module, ABC):
+    """x -> h. ``features`` is the size F of h, and ``places`` those at which there is one: none for one h of all x.
+
+    ``cosine`` is what the setting of the part says: the model hands it on.
+    """
+
+    features: int
+    places: tuple[int, ...] = ()
+    cosine: float = 0.0
+
+    @abstractmethod
+    def forward(self, x: Tensor) -> Float[Tensor, "B *places F"]:
+        """Read ``x`` as ``LikelihoodModule.features`` gives it."""
+
+    def penalty(self, h: Float[Tensor, "B *features"]) -> dict[str, Float[Tensor, " B"]]:
+        """What features like these cost each example beside the objective, by name; the model passes it on."""
+        return {"cosine": self.cosine * likeness(h)} if self.cosine else {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Encoder(Part):
+    """x -> h, no probability.
+
+    Args:
+        cosine: Weight of the mean cosine similarity between the features of a batch, a penalty on their pointing the
+            same way; see :mod:`buttress.dispersion`.
+
+    Errors:
+        ValueError: The weight is negative or not finite.
+    """
+
+    kinds: ClassVar[tuple[Kind, ...]] = ("image", "text", "table")
+
+    cosine: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Refuse contradictions; an encoder with more of them calls this one too."""
+        if not 0 <= self.cosine < math.inf:
+            raise ValueError(f"{self.name()} encoder: cosine is {self.cosine}, wanted a finite weight of 0 or more")
+
+    @abstractmethod
+    def build(self, spec: DataSpec) -> EncoderModule:
+        """The module, for data of this kind and shape."""

@@ -1,0 +1,30 @@
+"""Terms -> scalar."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+from jaxtyping import Float
+from torch import Tensor
+
+from buttress.parts.part import Part
+from buttress.parts.schedule import Schedule
+from buttress.records import Terms
+
+__all__ = ["Objective"]
+
+
+class Objective(Part):
+    """Terms -> a scalar to minimise, in nats per example. ``samples`` is the S it wants."""
+
+    samples: int
+
+    @abstractmethod
+    def __call__(self, terms: Terms, step: int) -> Float[Tensor, ""]:
+        """The loss at a step; mean over the batch, sum over everything else. Penalties are the algorithm's to add."""
+
+    def check(self, total: int) -> None:
+        """Raise ValueError if a schedule inside cannot finish within ``total`` steps."""
+        for value in vars(self).values():
+            if isinstance(value, Schedule):
+                value.check(total)

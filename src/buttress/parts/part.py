@@ -1,0 +1,28 @@
+"""What every part is: a description with a name."""
+
+from __future__ import annotations
+
+from abc import ABC
+from typing import Any, Self
+
+__all__ = ["Part"]
+
+
+class Part(ABC):  # noqa: B024 - the rooms add what must be defined
+    """A description of one component: a frozen dataclass, final, named after its file."""
+
+    @classmethod
+    def name(cls) -> str:
+        """The name users type: the name of the file that defines the part."""
+        return cls.__module__.rpartition(".")[2]
+
+    @classmethod
+    def tiny(cls) -> tuple[Self, ...]:
+        """Small instances on which the laws are checked."""
+        return (cls(),)
+
+    def replace(self, **changes: Any) -> Self:
+        """A copy with some fields changed."""
+        from dataclasses import replace
+
+        return replace(self, **changes)  # type: ignore[type-var]

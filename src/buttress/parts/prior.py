@@ -1,0 +1,49 @@
+"""p(z)."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import ClassVar
+
+from torch import Tensor, nn
+from torch.distributions import Distribution
+
+from buttress.parts.likelihood import LikelihoodModule
+from buttress.parts.part import Part
+from buttress.parts.spec import DataSpec, Kind, Space
+
+__all__ = ["Prior", "PriorModule"]
+
+
+class PriorModule(nn.Module, ABC):
+    """p(z)."""
+
+    @abstractmethod
+    def forward(self) -> Distribution:
+        """The distribution of one latent variable: batch shape (), event shape that of its space."""
+
+    def bind(self, posterior: Callable[[Tensor], Distribution], likelihood: LikelihoodModule, spec: DataSpec) -> None:
+        """Hear, once the model is whole, of what a prior may be made of.
+
+        Args:
+            posterior: From x as ``likelihood.features`` gives it to q(z|x). Its modules stay the model's own.
+            likelihood: The decoder's.
+            spec: What is known about the data, its shape as those features have it.
+        """
+
+
+class Prior(Part):
+    """p(z).
+
+    ``discrete`` says whether z is made of integers, or of real numbers; ``factorised`` whether log p(z) is a sum over
+    the posterior's groups. Where it is not, what z costs cannot be shared out among them: the rate has one group, "z".
+    """
+
+    kinds: ClassVar[tuple[Kind, ...]] = ("image", "text", "table")
+    discrete: ClassVar[bool] = False
+    factorised: ClassVar[bool] = True
+
+    @abstractmethod
+    def build(self, space: Space) -> PriorModule:
+        """The module, for latents of this space."""

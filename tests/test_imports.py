@@ -1,0 +1,78 @@
+"""Imports between rooms point one way, as docs/architecture.md lists them."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+import buttress
+
+SOURCE = Path(buttress.__file__).parent
+DOCUMENT = Path(__file__).parents[1] / "docs" / "architecture.md"
+KNOW_LESS = {"report": {"diagnostics"}, "diagnostics": {"parts", "objectives"}}
+"""What these rooms may import of the lines from ``parts`` on."""
+OTHER_WAY = {("remedy.py", "remedies"), ("data/codes.py", "training")}
+"""(File, room): the exceptions that the document gives reasons for."""
+
+
+def lines_of_the_document() -> list[list[str]]:
+    listed = re.search(r"Imports point one way.*?```text\n(.*?)```", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL)
+    assert listed
+    return [line.split(", ") for line in listed[1].strip().splitlines()]
+
+
+STEP = {room: step for step, line in enumerate(lines_of_the_document()) for room in line}
+
+
+def imported(path: Path) -> set[str]:
+    """Rooms that a file imports from, wherever in it, its own included."""
+    names = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: a relative import"
+            names += [f"{node.module}.{alias.name}" for alias in node.names]
+    inside = [name.split(".")[1] for name in names if name.startswith("buttress.")]
+    return {room for room in inside if not room.startswith("__")}
+
+
+def against_the_order(file: str, room: str, found: set[str]) -> set[str]:
+    """What a file of a room imports and should not."""
+    others = {other for other in found - {room} if (file, other) not in OTHER_WAY}
+    wrong = {other for other in others if STEP[other] >= STEP[room]}
+    if room in KNOW_LESS:
+        wrong |= {other for other in others if STEP[other] >= STEP["parts"]} - KNOW_LESS[room]
+    return wrong
+
+
+def room_of(path: Path) -> str:
+    return path.relative_to(SOURCE).parts[0].removesuffix(".py")
+
+
+FILES = [path for path in sorted(SOURCE.rglob("*.py")) if path != SOURCE / "__init__.py"]
+
+
+def test_the_document_lists_every_room_once():
+    listed = [room for line in lines_of_the_document() for room in line]
+    assert sorted(listed) == sorted({room_of(path) for path in FILES})
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(SOURCE).as_posix())
+def test_imports_point_one_way(path):
+    assert not against_the_order(path.relative_to(SOURCE).as_posix(), room_of(path), imported(path))
+
+
+def test_the_exceptions_are_needed():
+    assert all(room in imported(SOURCE / file) for file, room in OTHER_WAY)
+
+
+def test_an_import_that_points_the_other_way_is_seen(tmp_path):
+    file = tmp_path / "some.py"
+    file.write_text("def f():\n    from buttress.diagnostics.refined import Refined\n    from buttress import recipe\n")
+    assert imported(file) == {"diagnostics", "recipe"}
+    assert against_the_order("algorithms/some.py", "algorithms", imported(file)) == {"diagnostics", "recipe"}
+    assert against_the_order("diagnostics/some.py", "diagnostics", imported(file)) == {"recipe"}

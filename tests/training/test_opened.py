@@ -1,0 +1,61 @@
+"""Data is opened once for all of a command, and anew for the next."""
+
+from __future__ import annotations
+
+import pytest
+import small
+
+from buttress import cli
+from buttress.data.linear_gaussian import LinearGaussian
+from buttress.data.opened import opened, opening_once
+from buttress.training.run import Run, train
+
+COMMAND = [
+    *("train", "linear_gaussian", "--data.n", "120", "--data.dim", "4", "--training.steps", "2"),
+    *("--training.batch_size", "8", "--encoder.hidden", "[6]", "--decoder.hidden", "[6]"),
+]
+
+
+@pytest.fixture
+def openings(monkeypatch):
+    """Every part that was opened, in order."""
+    seen, plain = [], LinearGaussian.open
+    monkeypatch.setattr(LinearGaussian, "open", lambda part: seen.append(part) or plain(part))
+    return seen
+
+
+def test_a_command_opens_its_data_once(openings, tmp_path, monkeypatch):
+    monkeypatch.setattr("buttress.commands.diagnose.conclude", lambda run: run.diagnose(nll_samples=2, gap_steps=0))
+    assert cli.main([*COMMAND, "--out", str(tmp_path / "run")]) == 0
+    assert openings == [LinearGaussian(n=120, dim=4)]
+    assert cli.main([*COMMAND, "--out", str(tmp_path / "run"), "--resume"]) == 0
+    assert len(openings) == 2, "the next command looks at the disk again"
+
+
+def test_training_and_diagnosis_share_what_training_opened(openings, tmp_path):
+    run = train(small.joint(), tmp_path / "run", progress=False)
+    run.splits()
+    assert len(openings) == 1
+    Run.load(tmp_path / "run").splits()
+    assert len(openings) == 2
+
+
+def test_other_data_is_other_data(openings):
+    with opening_once():
+        assert opened(LinearGaussian(n=50)) is opened(LinearGaussian(n=50))
+        assert len(opened(LinearGaussian(n=60)).train) > len(opened(LinearGaussian(n=50)).train)
+    assert len(openings) == 2
+    opened(LinearGaussian(n=50))
+    assert len(openings) == 3
+
+
+def test_what_could_not_be_opened_is_tried_again(monkeypatch):
+    def refuse(part):
+        raise ValueError("not yet")
+
+    with opening_once():
+        with monkeypatch.context() as patch:
+            patch.setattr(LinearGaussian, "open", refuse)
+            with pytest.raises(ValueError, match="not yet"):
+                opened(LinearGaussian(n=50))
+        assert opened(LinearGaussian(n=50)).train
