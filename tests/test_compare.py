@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -79,6 +79,65 @@ def test_runs_of_another_recipe_are_refused_before_anything_is_trained(tmp_path)
     with pytest.raises(ValueError, match="run of another recipe"):
         compare(tiny(), ["none"], tmp_path, seeds=2)
     assert not (tmp_path / "none/seed-0").exists()
+
+
+@dataclass(frozen=True)
+class Sabotage:
+    """Hears of the stages of every diagnosis, and does something the second time that one begins."""
+
+    log: Path
+    act: str
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        with self.log.open("a") as file:
+            file.write(f"{stage}\n")
+        if stage == "bound" and self.log.read_text().splitlines().count("bound") == 2:
+            getattr(self, self.act)()
+
+    def memory(self):
+        raise MemoryError("no room")
+
+    def nameless(self):
+        class Local(Exception):
+            """What no other process could read."""
+
+        raise Local("of this process")
+
+    def killed(self):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def asked_to_end(self):
+        raise SystemExit(143)
+
+
+ARMS = ["none", "kl_annealing"]
+
+
+@pytest.mark.parametrize(
+    ("act", "reason"), [("memory", "MemoryError: no room"), ("nameless", "Local: of this process")]
+)
+def test_a_run_that_dies_of_anything_is_told_with_its_kind(act, reason, tmp_path):
+    settings = {**LITTLE, "progress": Sabotage(tmp_path / "log", act)}
+    done = compare(tiny(), ARMS, tmp_path / "out", seeds=1, settings=settings)
+    assert done.failed == {"kl_annealing/seed-0": reason}
+    assert json.loads((tmp_path / "out/comparison.json").read_text())["arms"][1]["failed"] == dict(done.failed)
+    assert f"kl_annealing/seed-0 failed: {reason}" in markdown_table(tmp_path / "out")
+
+
+def test_a_worker_that_is_killed_is_named_and_the_comparison_goes_on_when_asked_again(tmp_path):
+    settings = {**LITTLE, "progress": Sabotage(tmp_path / "log", "killed")}
+    with pytest.raises(ChildProcessError, match=r"killed while kl_annealing/seed-0 was under way.* again"):
+        compare(tiny(), ARMS, tmp_path / "out", seeds=1, settings=settings)
+    kept = (tmp_path / "out/none/seed-0/evidence.json").stat().st_mtime_ns
+    done = compare(tiny(), ARMS, tmp_path / "out", seeds=1, settings=LITTLE)
+    assert done.failed == {} and (tmp_path / "out/none/seed-0/evidence.json").stat().st_mtime_ns == kept
+
+
+def test_a_worker_that_is_asked_to_end_ends_the_comparison(tmp_path):
+    settings = {**LITTLE, "progress": Sabotage(tmp_path / "log", "asked_to_end")}
+    with pytest.raises(SystemExit, match="143"):
+        compare(tiny(), ARMS, tmp_path / "out", seeds=1, settings=settings)
+    assert not (tmp_path / "out/comparison.json").exists()
 
 
 def holders(folder: Path) -> list[Path]:

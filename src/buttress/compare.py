@@ -2,7 +2,8 @@
 
 The result is a folder: ``comparison.json`` and, inside, one run folder per arm and seed. A comparison that was
 interrupted goes on where it stopped: finished runs are kept, a half-finished one resumes from its checkpoint. A run
-that fails (codes that say nothing, a loss that is not finite) does not end the others; its reason is written down.
+that fails (codes that say nothing, a loss that is not finite, no memory left) does not end the others; its reason is
+written down. A process that is killed, or asked to end, ends the comparison.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field, replace
 from multiprocessing.queues import Queue
 from pathlib import Path
@@ -94,7 +96,7 @@ def compare(
 ) -> Comparison:
     """Train and diagnose every arm with every seed, and write ``comparison.json``.
 
-    A run that raises a ValueError is written down as failed, and the others go on; asked again, it is tried again.
+    A run that raises an Exception is written down as failed, and the others go on; asked again, it is tried again.
 
     Args:
         recipe: The baseline.
@@ -107,6 +109,7 @@ def compare(
 
     Errors:
         ValueError: No arm fits, one is given twice, the folder holds another comparison, or every run failed.
+        ChildProcessError: A process was killed, by the system where memory ran out; what is finished stays.
     """
     folder = Path(folder)
     fitting, left_out = arms(recipe, names)
@@ -176,16 +179,40 @@ def _run_all(
             pool.submit(_run_or_end, recipe.to_yaml(), str(folder), name, threads, settings, news): name
             for name, recipe in todo
         }
+        begun: set[str] = set()
+
+        def hear(run: str, step: int, total: int) -> None:
+            begun.add(run)
+            watch(run, step, total)
+
         try:
-            for done in _while_watching(pending, news, watch):
-                try:
-                    seconds[pending[done]] = done.result()
-                except ValueError as reason:
-                    failed[pending[done]] = str(reason)
+            for done in _while_watching(pending, news, hear):
+                if isinstance(outcome := done.result(), str):
+                    failed[pending[done]] = outcome
+                else:
+                    seconds[pending[done]] = outcome
+        except BrokenProcessPool as error:
+            _pass_on(news, hear)
+            lost = [name for future, name in pending.items() if name in begun and _lost(future)]
+            raise ChildProcessError(_killed(lost)) from error
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     return seconds, {name: failed[name] for name, _ in todo if name in failed}
+
+
+def _lost(future: Future[float | str]) -> bool:
+    """Whether the breaking of the pool took this run's result."""
+    return not future.done() or isinstance(future.exception(), BrokenProcessPool)
+
+
+def _killed(lost: list[str]) -> str:
+    was = "was" if len(lost) == 1 else "were"
+    return (
+        f"a process was killed while {' and '.join(lost) or 'no run'} {was} under way, perhaps because memory ran out. "
+        "What is finished is kept, and the same comparison asked for again goes on with the rest; try fewer jobs, or a "
+        "smaller batch_size"
+    )
 
 
 def _end_with_parent() -> None:
@@ -201,13 +228,12 @@ def _end_with_parent() -> None:
 
 
 def _while_watching(
-    pending: Iterable[Future[float]], news: Queue[tuple[str, int, int]], watch: Callable[[str, int, int], None]
-) -> Iterable[Future[float]]:
+    pending: Iterable[Future[float | str]], news: Queue[tuple[str, int, int]], watch: Callable[[str, int, int], None]
+) -> Iterable[Future[float | str]]:
     """Yield futures as they finish, passing on news of progress in between."""
     waiting = set(pending)
     while waiting:
-        while not news.empty():
-            watch(*news.get())
+        _pass_on(news, watch)
         finished = {future for future in waiting if future.done()}
         yield from finished
         waiting -= finished
@@ -215,10 +241,22 @@ def _while_watching(
             time.sleep(0.1)
 
 
-def _run_or_end(*task: Any) -> float:
-    """Do one run; end this process with it where nobody is left to give the next, for which the pool would wait."""
+def _pass_on(news: Queue[tuple[str, int, int]], watch: Callable[[str, int, int], None]) -> None:
+    while not news.empty():
+        watch(*news.get())
+
+
+def _run_or_end(*task: Any) -> float | str:
+    """Do one run; the seconds of training, or why it failed, in words because not every exception can travel.
+
+    This process ends with it where nobody is left to give the next, for which the pool would wait.
+    """
     try:
         return _run_one(*task)
+    except ValueError as reason:  # ours, and written for people
+        return str(reason)
+    except Exception as reason:
+        return f"{type(reason).__name__}: {reason}".removesuffix(": ")
     finally:
         parent = multiprocessing.parent_process()
         if parent is not None and not parent.is_alive():
@@ -242,6 +280,7 @@ def _run_one(
 
     torch.set_num_threads(threads)
     recipe, path = Recipe.from_yaml(recipe_yaml, name), Path(folder) / name
+    news.put((name, 0, recipe.training.steps))
     run: Run = train(
         recipe,
         path,
