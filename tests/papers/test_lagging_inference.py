@@ -10,9 +10,9 @@ import torch
 from lightning.pytorch import Callback
 
 from buttress import cli
+from buttress.claim import Claim
 from buttress.data.lstm_text import LstmText
 from buttress.papers import lagging_inference as paper
-from buttress.papers._claims import Claim
 from buttress.papers._posterior_means import PosteriorMeans, read_means
 from buttress.posteriors.gaussian import Gaussian
 from buttress.report import posterior_means as report

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from buttress import cli
+from buttress.claim import Claim
 from buttress.data.images import Images
 from buttress.papers import vq_vae as paper
-from buttress.papers._claims import Claim
 from buttress.report import comparison
 from buttress.report import run as report
 

@@ -27,12 +27,12 @@ from typing import Any
 from buttress import remedy
 from buttress.algorithms.joint import Joint
 from buttress.catalogue import to_plain
+from buttress.claim import Claim
 from buttress.data.lstm_text import LstmText
 from buttress.decoders.recurrent import Recurrent as Decoder
 from buttress.encoders.recurrent import Recurrent as Encoder
 from buttress.likelihoods.categorical import Categorical
 from buttress.objectives.elbo import ELBO
-from buttress.papers._claims import Claim
 from buttress.posteriors.gaussian import Gaussian
 from buttress.priors.standard_normal import StandardNormal
 from buttress.recipe import Recipe, Training

@@ -23,12 +23,12 @@ from typing import Any
 from buttress import remedy
 from buttress.baseline import baseline
 from buttress.catalogue import to_plain
+from buttress.claim import Claim
 from buttress.compare import compare
 from buttress.data.codes import Codes
 from buttress.data.mnist5k import Mnist5k
 from buttress.decoders.conv import Conv
 from buttress.diagnostics.evidence import Evidence
-from buttress.papers._claims import Claim
 from buttress.parts import Data
 from buttress.recipe import Recipe
 from buttress.training.checkpoint import write_text

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from rich.table import Table
 
-from buttress.papers._claims import Claim
+from buttress.claim import Claim
 
 __all__ = ["claims_table"]
 
