@@ -35,8 +35,8 @@ class LinearGaussian(Data):
         n: Number of rows.
         seed: Of W, mu and the rows. W and mu do not change with ``n``.
         held_out: Share of rows held out.
-        split: By content ("hash") or by position ("seed"). The contents are computed here, and their last bits depend on
-            the machine; positions do not.
+        split: By content ("hash") or by position ("seed"). The contents are computed here, and their last bits depend
+            on the machine; positions do not.
         split_seed: Another seed gives another split.
 
     Example:
