@@ -332,8 +332,8 @@ MOMENTS = {
         (DESCENT, 61, False),
         (DESCENT, 40, True),
         ("buttress.training.engine:look", 1, True),
-        (DESCENT, 60, True),
-        (DESCENT, 62, True),  # the phase is over
+        (DESCENT, 50, True),
+        (DESCENT, 8, True),  # the phase is over
     ],
     "semi_amortized": [
         ("buttress.algorithms._descent:Descent.follow", 3, True),
