@@ -40,6 +40,15 @@ def test_ramps_rise_from_start_to_end_and_stay(ramp):
     assert values == sorted(values)
 
 
+def test_a_ramp_may_wait_and_then_rises_as_one_that_did_not():
+    held, ramp = Linear(steps=100, start=0.1, hold=30), Linear(steps=100, start=0.1)
+    assert [held(t) for t in range(30)] == [0.1] * 30
+    assert [held(t + 30) for t in range(150)] == [ramp(t) for t in range(150)]
+    held.check(131)
+    with pytest.raises(ValueError, match="after 130 steps"):
+        held.check(130)
+
+
 @pytest.mark.parametrize("schedule", [Linear(steps=100), Sigmoid(steps=100), Cyclical(steps=100, cycles=2, ratio=1.0)])
 def test_a_schedule_longer_than_the_run_is_refused(schedule):
     schedule.check(101)
@@ -63,6 +72,7 @@ def test_a_constant_fits_any_run():
     "make",
     [
         lambda: Linear(steps=0),
+        lambda: Linear(hold=-1),
         lambda: Sigmoid(steps=5, steepness=0),
         lambda: Cyclical(ratio=0.0),
         lambda: Cyclical(2, 3),

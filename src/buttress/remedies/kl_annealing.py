@@ -8,13 +8,18 @@ from buttress.schedules.linear import Linear
 
 
 @remedy(family="tweak the ELBO", source="Bowman et al. 2016")
-def kl_annealing(recipe: Recipe, fraction: float = 0.3, start: float = 0.0) -> Recipe:
+def kl_annealing(recipe: Recipe, fraction: float = 0.3, start: float = 0.0, hold: float = 0.0) -> Recipe:
     """Let the weight of the rate rise linearly over the first part of training.
+
+    A short hold lets a z that the decoder hardly hears grow loud before it is charged for; a long one without a charge
+    makes a deterministic autoencoder, and what it learned is thrown away when the charge comes.
 
     Args:
         recipe: The recipe to change.
         fraction: Part of all steps that the ramp takes, below 1.
         start: Weight at step 0.
+        hold: Part of all steps, before the ramp, that train at ``start``.
     """
-    ramp = Linear(steps=max(1, round(fraction * recipe.training.steps)), start=start)
+    total = recipe.training.steps
+    ramp = Linear(steps=max(1, round(fraction * total)), start=start, hold=round(hold * total))
     return with_beta(recipe, "kl_annealing", ramp)

@@ -1,4 +1,4 @@
-r"""$$ \mathrm{value}(t) = a + (b - a) \min(1, t / n) $$."""
+r"""$$ \mathrm{value}(t) = a + (b - a) \min(1, \max(0, t - h) / n) $$."""
 
 from __future__ import annotations
 
@@ -20,34 +20,38 @@ def refuse_unfinished(name: str, steps: int, total: int) -> None:
 
 @dataclass(frozen=True)
 class Linear(Schedule):
-    """From ``start`` to ``end`` in ``steps`` steps, then constant.
+    """From ``start``, after some steps at it, to ``end`` in ``steps`` steps, then constant.
 
     Source: Bowman et al., Generating Sentences from a Continuous Space, 2016 (KL annealing).
 
     Args:
         steps: Length of the ramp, in training steps.
         start: Value at step 0.
-        end: Value from step ``steps`` on.
+        end: Value from step ``hold + steps`` on.
+        hold: h, steps at ``start`` before the ramp.
 
     Example:
-        >>> ramp = Linear(steps=10)
-        >>> ramp(0), ramp(5), ramp(99)
-        (0.0, 0.5, 1.0)
+        >>> ramp = Linear(steps=10, hold=2)
+        >>> ramp(0), ramp(2), ramp(7), ramp(99)
+        (0.0, 0.0, 0.5, 1.0)
     """
 
     steps: int = 1000
     start: float = 0.0
     end: float = 1.0
+    hold: int = 0
 
     def __post_init__(self) -> None:
         """Refuse contradictions."""
-        if self.steps < 1:
-            raise ValueError(f"linear schedule: steps is {self.steps}, wanted at least 1")
+        if self.steps < 1 or self.hold < 0:
+            raise ValueError(
+                f"linear schedule: steps is {self.steps} and hold {self.hold}, wanted steps >= 1, hold >= 0"
+            )
 
     def __call__(self, step: int) -> float:
         """See :class:`buttress.parts.Schedule`."""
-        return self.start + (self.end - self.start) * min(1.0, step / self.steps)
+        return self.start + (self.end - self.start) * min(1.0, max(0, step - self.hold) / self.steps)
 
     def check(self, total: int) -> None:
         """See :class:`buttress.parts.Schedule`."""
-        refuse_unfinished("linear", self.steps, total)
+        refuse_unfinished("linear", self.hold + self.steps, total)
