@@ -28,7 +28,7 @@ from buttress.papers.lagging_inference import LaggingInference
 from buttress.recipe import Recipe
 from buttress.training.run import train
 
-STEPS, MAX_INNER, LOOK_EVERY, BATCH, WANTED = 4000, 30, 25, 32, 2.5
+STEPS, MAX_INNER, LOOK_EVERY, BATCH, WANTED = 5000, 30, 25, 32, 2.5
 INFORMATION = "held_out/mutual_information"
 
 
@@ -88,9 +88,10 @@ def report(base: Cost, cost: Cost) -> None:
     """Print the table."""
     steps, fired = len(cost.active), cost.active.count(True)
     print(f"the stopping rule {f'fired after {fired} steps' if fired < steps else 'did not fire'}")
+    when = f"{cost.information[fired]:.2f} when it fired and " if fired < steps else ""
     print(
-        f"mutual information, held out: plain {base.information[-1]:.2f} nats at the end, aggressive "
-        f"{cost.information[fired]:.2f} when its phase ended and {cost.information[-1]:.2f} at the end"
+        f"mutual information, held out: plain {base.information[-1]:.2f} nats at the end, aggressive {when}"
+        f"{cost.information[-1]:.2f} at the end"
     )
     print(
         f"{'':10}{'plain':>9}{'aggressive':>12}{'in all':>10}{'before':>10}{'after':>10}{'  steps to ' + str(WANTED)} x"
