@@ -5,7 +5,7 @@ step: every remedy's model makes a few steps in each round, in turn with a plain
 does falls on both; "none" stands among them to show how much. Then all are trained, in turn again, with a diagnosis of
 held-out data every few steps, whose time is not counted. Costs are in steps of "none": seconds over its seconds a step.
 
-    python benchmarks/remedy_cost.py [DATA] [--steps 300] [--every 50] [--remedies none,free_bits] [--decoder.gain 0.01]
+    python benchmarks/remedy_cost.py [DATA] [--steps 200] [--every 50] [--remedies none,free_bits] [--decoder.gain 0.01]
 
 DATA, and flags for parts such as --decoder.gain, are those of ``buttress train``; --help lists all.
 """
@@ -164,7 +164,7 @@ def train(fit: dict[str, Arm], steps: int, every: int, limit: float) -> dict[str
 def main(
     recipe: Recipe,
     remedies: str = "all",
-    steps: int = 300,
+    steps: int = 200,
     every: int = 50,
     limit: float = 1000.0,
     rounds: int = 5,
