@@ -10,15 +10,18 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
+from rich.console import Console
+from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch import Tensor
 
 from buttress.decoders.pixelcnn import PixelCNN
 from buttress.decoders.pixelsnail import PixelSNAIL
 from buttress.likelihoods.categorical import Categorical
-from buttress.parts import DataSpec, Decoder
+from buttress.parts import DataSpec, Decoder, LikelihoodModule
 
 
 def timed(draw: Callable[[], Tensor]) -> tuple[float, Tensor]:
@@ -27,6 +30,25 @@ def timed(draw: Callable[[], Tensor]) -> tuple[float, Tensor]:
     begin = time.perf_counter()
     drawn = draw()
     return time.perf_counter() - begin, drawn
+
+
+@contextmanager
+def watched(name: str, likelihood: LikelihoodModule, places: int) -> Iterator[None]:
+    """Show how many places have been chosen while this lasts: the naive way takes minutes."""
+    columns = (TextColumn("{task.description}"), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    pick = likelihood.pick
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(f"{name}, naive", total=places)
+
+        def counted(parameters: Tensor, uniforms: Tensor) -> Tensor:
+            progress.advance(task)
+            return pick(parameters, uniforms)
+
+        likelihood.pick = counted  # type: ignore[method-assign]
+        try:
+            yield
+        finally:
+            likelihood.pick = pick  # type: ignore[method-assign]
 
 
 def row(part: Decoder, size: int, symbols: int, count: int) -> str:
@@ -38,7 +60,8 @@ def row(part: Decoder, size: int, symbols: int, count: int) -> str:
     p = module(torch.zeros(count, 1))
     module(torch.zeros(1, 1)).sample()  # warm up
     cached, drawn = timed(p.sample)
-    naive, wanted = timed(p.sample_naively)
+    with watched(part.name(), module.likelihood, size * size):
+        naive, wanted = timed(p.sample_naively)
     same = "yes" if torch.equal(drawn, wanted) else f"{(drawn == wanted).flatten(1).all(1).sum()} of {count} maps"
     return f"{part.name():<12}{cached:>10.2f}{naive:>10.2f}{naive / cached:>9.1f}   {same}"
 

@@ -27,7 +27,7 @@ from buttress.data.opened import opened, opening_once
 from buttress.parts import Part
 from buttress.recipe import Recipe, Training
 
-__all__ = ["main"]
+__all__ = ["main", "script"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -59,6 +59,13 @@ def _run(words: Sequence[str]) -> None:
     while isinstance(command, ModuleType):
         command, parsed = functions(command)[parsed.command], parsed[parsed.command]
     call(command, parsed)
+
+
+def script(function: Callable[..., None], words: Sequence[str]) -> None:
+    """Call a function with a command line of its own, read as if it were a command: for scripts outside the package."""
+    with opening_once():
+        spelled = _spelled_out(words)
+        call(function, _parser(function, spelled).parse_args(spelled))
 
 
 def _add_commands(parser: ArgumentParser, package: ModuleType, words: Sequence[str]) -> None:

@@ -8,6 +8,7 @@ import small
 from buttress import cli
 from buttress.data.linear_gaussian import LinearGaussian
 from buttress.data.opened import opened, opening_once
+from buttress.recipe import Recipe
 from buttress.training.run import Run, train
 
 COMMAND = [
@@ -59,3 +60,13 @@ def test_what_could_not_be_opened_is_tried_again(monkeypatch):
             with pytest.raises(ValueError, match="not yet"):
                 opened(LinearGaussian(n=50))
         assert opened(LinearGaussian(n=50)).train
+
+
+def test_a_script_reads_its_command_line_as_a_command_does() -> None:
+    seen = []
+
+    def main(recipe: Recipe, every: int = 3) -> None:
+        seen.append((recipe.posterior.dim, recipe.training.steps, every))  # type: ignore[attr-defined]
+
+    cli.script(main, ["linear_gaussian", "--posterior.dim", "2", "--training.steps=7", "--every", "5"])
+    assert seen == [(2, 7, 5)]

@@ -74,25 +74,33 @@ class Memory:
 
     def __init__(self, attention: Any, count: int, places: int) -> None:
         self.attention = attention
-        self.own, self.seen, self.merge = (
-            (layer.weight.flatten(1), layer.bias) for layer in (attention.own, attention.seen, attention.merge)
-        )
         channels, heads = attention.channels, attention.heads
+        own = attention.own.weight.flatten(1)
+        self.own, self.maps = own[:, :channels].t(), (own[:, channels:], attention.own.bias)
+        self.seen, self.merge = (
+            attention.seen.weight.flatten(1),
+            (attention.merge.weight.flatten(1), attention.merge.bias),
+        )
+        self.beside = own.new_zeros(0)
         self.pairs = attention.before.new_empty(2, count, heads, places + 1, channels // heads)
         self.pending, self.now = attention.before.expand(count, -1), 0
         self._keep(self.pending)
 
-    def look(self, h: Float[Tensor, "N C"], maps: Float[Tensor, "N M"]) -> Float[Tensor, "N C"]:
-        """h of the present place after looking back."""
-        channels = self.attention.channels
-        q, self.pending = F.linear(torch.cat([h, maps], 1), *self.own).split([channels, 2 * channels], 1)
+    def start_row(self, maps: Float[Tensor, "N M W"]) -> None:
+        """Compute what the maps of a row add to W [h, m]."""
+        self.beside = F.linear(maps.permute(2, 0, 1), *self.maps)
+
+    def look(self, h: Float[Tensor, "N C"], j: int) -> Float[Tensor, "N C"]:
+        """h of the present place, the j-th of its row, after looking back."""
+        channels, heads = self.attention.channels, self.attention.heads
+        q, self.pending = torch.addmm(self.beside[j], h, self.own).split([channels, 2 * channels], 1)
         k, v = self.pairs[:, :, :, : self.now]
-        a = F.scaled_dot_product_attention(self.attention.split(q[:, None]), k, v)
+        a = F.scaled_dot_product_attention(q.view(len(h), heads, 1, -1), k, v)
         return h + gate(F.linear(a.flatten(1), *self.merge))
 
     def put(self, seen: Float[Tensor, "N I"]) -> None:
         """Make the x of the present place known, and go to the next."""
-        self._keep(self.pending + F.linear(seen, *self.seen))
+        self._keep(self.pending + F.linear(seen, self.seen))
 
     def _keep(self, pairs: Float[Tensor, "N KV"]) -> None:
         self.pairs[:, :, :, self.now] = pairs.view(len(pairs), 2, self.attention.heads, -1).transpose(0, 1)

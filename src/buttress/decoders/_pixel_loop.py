@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from buttress.decoders._attention import Memory
@@ -38,6 +38,8 @@ class PixelLoop:
         self.far: list[int] = [layer.reach for layer in self.horizontal]
         self.taps = [None if layer.conv is None else layer.taps for layer in self.horizontal]
         self.out = module.out.weight.flatten(1).t()
+        # as a matrix: for one place a convolution is slower
+        self.embed = module.read.weight.flatten(1) if isinstance(module.read, nn.Conv2d) else None
         sizes = [layer.conv.in_channels for layer in self.vertical] or [1]
         # what each layer's v reads: rows shifted down and right by the layer's reach, zeros around
         self.rows = [maps.new_zeros(n, c, height + r, width + 2 * r) for c, r in zip(sizes, self.far, strict=False)]
@@ -60,6 +62,8 @@ class PixelLoop:
                 v = self.vertical[at].step(v if at else window, window)
                 beside = torch.cat([v, beside], 1)
             self.beside.append(layer.side(beside).squeeze(2).permute(2, 0, 1).contiguous())
+        for memory in self.memories.values():
+            memory.start_row(self.maps[:, :, i])
 
     def parameters(self, j: int) -> Float[Tensor, "N K"]:
         """The likelihood's parameters at (i, j), all pixels before being known."""
@@ -72,7 +76,7 @@ class PixelLoop:
                 t = torch.addmm(t, self.window(at, j), taps)
             h = h + gate(t) if at else gate(t)
             if at in self.memories:
-                h = self.memories[at].look(h, self.maps[:, :, self.i, j])
+                h = self.memories[at].look(h, j)
         return torch.addmm(self.module.bias[self.i, j], F.elu(h), self.out)
 
     def window(self, at: int, j: int) -> Float[Tensor, "N TC"]:
@@ -83,8 +87,10 @@ class PixelLoop:
         return self.left[at][:, j : j + r + 1 : max(1, r)].flatten(1)
 
     def put(self, j: int, features: Float[Tensor, "N C 1 1"]) -> None:
-        """Make pixel (i, j) known."""
+        """Make pixel (i, j) known by its features."""
         seen = features.squeeze((2, 3))
+        if self.embed is not None:
+            seen = F.linear(seen, self.embed)
         if self.vertical:  # else the convolutions' field is one pixel, and they read nothing
             r = self.far[0]
             self.rows[0][:, :, self.i + r, j + r] = seen.to(self.rows[0].dtype)

@@ -143,7 +143,7 @@ class PixelsModule(AutoregressiveModule):
             for j in range(self.places[1]):
                 values = self.likelihood.pick(loop.parameters(j), uniforms[:, i, j])
                 x[:, :, i, j] = values
-                loop.put(j, self.read(self.likelihood.features(values[..., None, None]).to(z.dtype)))
+                loop.put(j, self.likelihood.features(values[..., None, None]).to(z.dtype))
         return x
 
 

@@ -94,10 +94,8 @@ class BernoulliModule(SiteLikelihood):
 
     def log_prob(self, parameters: Float[Tensor, "*rest"], x: Tensor) -> Float[Tensor, "*batch"]:
         """See :class:`SiteLikelihood`."""
-        logits = self.to_x(full(parameters))
-        shape = torch.broadcast_shapes(logits.shape, x.shape)
-        loss = F.binary_cross_entropy_with_logits(logits.expand(shape), x.expand(shape), reduction="none")
-        return -self.total(loss)
+        logits, x = torch.broadcast_tensors(self.to_x(full(parameters)), x)
+        return -self.total(F.binary_cross_entropy_with_logits(logits, x, reduction="none"))
 
     def pick(self, parameters: Float[Tensor, "*rest"], uniforms: Float[Tensor, "*rest2"]) -> Tensor:
         """See :class:`buttress.parts.LikelihoodModule`."""
