@@ -44,7 +44,8 @@ def bounded(raw: Tensor, low: float, high: float) -> Tensor:
         >>> bounded(torch.tensor([-1e9, 0.0, 1e9]), -12.0, 8.0).tolist()
         [-12.0, 0.0, 8.0]
     """
-    return torch.where(raw < 0, -low * torch.tanh(raw / -low), high * torch.tanh(raw / high))
+    limit = torch.where(raw < 0, -low, raw.new_full((), high))
+    return limit * torch.tanh(raw / limit)
 
 
 class Residual(nn.Module):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.distributions import Distribution, Independent, Normal, kl_divergence
+from torch.distributions import Distribution, Independent, Normal
 
 from buttress.layers import bounded, full
 from buttress.parts import Posterior, PosteriorModule
@@ -94,10 +94,23 @@ class GaussianModule(PosteriorModule):
 
 def latent_at(q: Normal, prior: Distribution, noise: Float[Tensor, "S B *event"]) -> Latent:
     """What q, with batch shape (B, *event), says at z = mu + sigma epsilon."""
-    z = q.loc + q.scale * noise.to(q.loc)
+    noise = noise.to(q.loc)
+    z = q.loc + q.scale * noise
     if isinstance(prior, Independent) and isinstance(prior.base_dist, Normal):
-        p = prior.base_dist
-        ratio, kl = q.log_prob(z) - p.log_prob(z), kl_divergence(q, p.expand(q.batch_shape))
+        ratio, kl = _from_normal(q, prior.base_dist, noise)
         return Latent(z, ratio.flatten(2), kl.flatten(1))
     total = q.log_prob(z).flatten(2).sum(-1) - prior.log_prob(z)
     return Latent(z, total[..., None])
+
+
+def _from_normal(q: Normal, p: Normal, noise: Float[Tensor, "S B *event"]) -> tuple[Tensor, Tensor]:
+    r"""log q(z) - log p(z) at z = mu + sigma epsilon, and KL(q || p), of every dimension.
+
+    With $m = (\mu - \mu_p) / \sigma_p$ and $s = \sigma / \sigma_p$ both share log s, where ``log_prob`` and
+    ``kl_divergence`` would take each its own: $\tfrac12 ((m + s \epsilon)^2 - \epsilon^2) - \log s$ and
+    $\tfrac12 (s^2 + m^2 - 1) - \log s$.
+    """
+    mean, scale = (q.loc - p.loc) / p.scale, q.scale / p.scale
+    log = scale.log()
+    ratio = 0.5 * ((mean + scale * noise).square() - noise.square()) - log
+    return ratio, 0.5 * (scale.square() + mean.square() - 1) - log
