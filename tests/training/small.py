@@ -60,8 +60,8 @@ def aggressive(**training: Any) -> Recipe:
 
 
 def floored(**training: Any) -> Recipe:
-    """The same with a floor that some groups are above and some are below."""
-    return replace(aggressive(**training), objective=FreeBits(per_group=0.3))
+    """The same with a floor that some groups are above and some are below; information falls before the end here too."""
+    return replace(aggressive(**{"seed": 2, **training}), objective=FreeBits(per_group=0.3))
 
 
 def dispersed(**training: Any) -> Recipe:
