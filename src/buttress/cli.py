@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import json
 import pkgutil
 import sys
 import typing
@@ -179,11 +180,15 @@ def _spelled_out(words: Sequence[str]) -> list[str]:
 
 
 def _class_path(word: str) -> str:
-    """``--decoder=pixelcnn`` as ``--decoder=buttress.decoders.pixelcnn.PixelCNN``; anything else as it is."""
+    """``--decoder=pixelcnn`` as ``--decoder=buttress.decoders.pixelcnn.PixelCNN``, a path as data; else as it is."""
     flag, equals, value = word.partition("=")
     room = part_flags().get(flag.removeprefix("--").removesuffix(".help").rpartition(".")[2])
-    if not equals or room is None or "." in value or value.startswith("{"):
+    if not equals or room is None or value.startswith(("{", "buttress.")):
         return word
+    if flag == "--data" and value not in catalogue.names(room):
+        from buttress.data.source import detect
+
+        return f"{flag}={json.dumps(_class_part(detect(value)))}"
     kind = catalogue.part(room, value)
     return f"{flag}={kind.__module__}.{kind.__qualname__}"
 

@@ -31,9 +31,6 @@ from buttress.decoders.conv import Conv
 from buttress.diagnostics.evidence import Evidence
 from buttress.parts import Data
 from buttress.recipe import Recipe
-from buttress.training.checkpoint import write_text
-from buttress.training.progress import Watch
-from buttress.training.run import Run, train
 
 __all__ = ["FIRST", "RESULT", "SECOND", "VqVae", "claims"]
 
@@ -123,6 +120,9 @@ class VqVae:
         Errors:
             ValueError: The images have no labels.
         """
+        from buttress.training.checkpoint import write_text  # here: the command line reads this file for its flags,
+        # and Lightning takes seconds to import
+
         if self.data.open().labels is None:
             raise ValueError("vq_vae: these images have no labels, which one of the claims needs; try labels_key")
         _train_first(self.first(), folder / FIRST, watch)
@@ -150,6 +150,8 @@ class VqVae:
 def _train_first(recipe: Recipe, folder: Path, watch: Callable[[str, int, int], None]) -> None:
     """Train and measure the first model, once."""
     from buttress.showcase import save_run_examples
+    from buttress.training.progress import Watch
+    from buttress.training.run import Run, train
 
     steps = recipe.training.steps
     run: Run = train(
