@@ -17,7 +17,7 @@ from buttress.diagnostics.estimate import Estimate
 from buttress.diagnostics.evaluation import count, evaluating
 from buttress.diagnostics.evidence import Evidence, Groups, numbers
 from buttress.diagnostics.marginal_likelihood import bits_per_dim, likelihoods, perplexity
-from buttress.diagnostics.mutual_information import information
+from buttress.diagnostics.mutual_information import beside_rate, information
 from buttress.diagnostics.probe import label_accuracy
 from buttress.diagnostics.protocol import Batches, Model
 from buttress.diagnostics.rate import Bound, bound, uniform_rate
@@ -118,7 +118,7 @@ def _about_z(
         "distortion": found.distortion,
         "rate": found.rate,
         "active_units": count_active(active),
-        "mutual_information": split.mutual_information,
+        "mutual_information": beside_rate(split.mutual_information, found.rate),
         "aggregate_kl": split.aggregate_kl,
         "worth_shuffled": value.shuffled,
         "worth_prior": value.prior,
