@@ -58,6 +58,7 @@ def test_the_second_model_reads_the_codes_of_the_first_and_its_labels_come_along
     assert codes["rate_uniform"] == pytest.approx(3 * math.log(6), rel=1e-6)
     assert torch.equal(second.data.open().labels, small.data.open().labels)
     assert all(0 < run["label_accuracy"] <= 1 for run in (result["first"], codes, gaussian))
+    assert all(0.5 <= run["label_accuracy_chance"] < 0.7 for run in (result["first"], codes, gaussian))
     assert [claim["held"] for claim in result["claims"]] == [claim.held for claim in found]
 
 

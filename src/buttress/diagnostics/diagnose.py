@@ -18,7 +18,7 @@ from buttress.diagnostics.evaluation import count, evaluating
 from buttress.diagnostics.evidence import Evidence, Groups, numbers
 from buttress.diagnostics.marginal_likelihood import bits_per_dim, likelihoods, perplexity
 from buttress.diagnostics.mutual_information import beside_rate, information
-from buttress.diagnostics.probe import label_accuracy
+from buttress.diagnostics.probe import chance, label_accuracy
 from buttress.diagnostics.protocol import Batches, Model
 from buttress.diagnostics.rate import Bound, bound, uniform_rate
 from buttress.diagnostics.verdict import judge
@@ -145,6 +145,7 @@ def _beside_z(
     if labels is not None:
         estimates["label_accuracy"] = label_accuracy(model, batches, labels, seed=seed)
         estimates["label_accuracy_sampled"] = label_accuracy(model, batches, labels, of="samples", seed=seed)
+        estimates["label_accuracy_chance"] = chance(labels, seed=seed)
     return estimates
 
 

@@ -38,7 +38,10 @@ FIRST, SECOND, RESULT = "first", "second", "vq_vae.json"
 """In the folder: the first model's run, the comparison of the second ones, and what held."""
 EFFORT = {"nll_samples": 50, "nll_examples": 200, "gap_steps": 0}
 """Of the evidence of every run; see :func:`buttress.diagnostics.diagnose.diagnose`."""
-SHOWN = ("elbo", "distortion", "rate", "rate_uniform", "mutual_information", "worth_shuffled", "label_accuracy")
+SHOWN = (
+    "elbo", "distortion", "rate", "rate_uniform", "mutual_information", "worth_shuffled", "label_accuracy",
+    "label_accuracy_chance",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
