@@ -121,11 +121,13 @@ class VqVae:
             watch: Hears (run, step, total).
 
         Errors:
-            ValueError: The images have no labels.
+            ValueError: The images have no labels, or jobs is below 1.
         """
         from buttress.training.checkpoint import write_text  # here: the command line reads this file for its flags,
         # and Lightning takes seconds to import
 
+        if jobs < 1:
+            raise ValueError(f"vq_vae: jobs is {jobs}, wanted at least 1")
         if self.data.open().labels is None:
             raise ValueError("vq_vae: these images have no labels, which one of the claims needs; try labels_key")
         _train_first(self.first(), folder / FIRST, watch)
