@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import json
 import pkgutil
+import re
 import sys
 import typing
 from collections.abc import Callable, Iterator, Sequence
@@ -20,7 +22,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from jsonargparse import ArgumentParser, Namespace
+from jsonargparse import ArgumentError, ArgumentParser, Namespace
 
 from buttress import __version__, catalogue, commands
 from buttress.data.opened import opened, opening_once
@@ -35,13 +37,40 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     try:
         run(words)
+    except ArgumentError as error:
+        print(f"buttress: {_misread(error, words)}", file=sys.stderr)
+        return 2
     except (ValueError, OSError) as error:
-        print(f"buttress: {error}", file=sys.stderr)
+        print(f"buttress: {_plainly(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("buttress: interrupted; what was saved stands, and --resume goes on from there", file=sys.stderr)
         return 130
     return 0
+
+
+def _misread(error: ArgumentError, words: Sequence[str]) -> str:
+    """What was wrong with the words of a command line, in one line, and where to read which there are."""
+    said = " ".join(str(error).split()).rstrip(".")
+    choice = re.search(r"invalid choice: '(.*?)' \(choose from (.*)\)", said)
+    near = catalogue.suggest(choice[1], re.findall(r"'(.*?)'", choice[2])) if choice else ""
+    return f"{said}; {near}try {' '.join(['buttress', *_named(words), '--help'])}"
+
+
+def _named(words: Sequence[str]) -> list[str]:
+    """The words at the beginning that name a command."""
+    command: Any = commands
+    for i, word in enumerate(words):
+        if not isinstance(command, ModuleType) or word not in functions(command):
+            return list(words[:i])
+        command = functions(command)[word]
+    return list(words)
+
+
+def _plainly(error: Exception) -> str:
+    """A message; one of the system without its number."""
+    named = isinstance(error, OSError) and error.strerror and error.filename is not None
+    return f"{error.filename}: {error.strerror}; try another path" if named else str(error)  # type: ignore[attr-defined]
 
 
 def run(words: Sequence[str]) -> None:
@@ -52,7 +81,9 @@ def run(words: Sequence[str]) -> None:
 
 def _run(words: Sequence[str]) -> None:
     words = [*words[:1], *_spelled_out(words[1:])]
-    parser = ArgumentParser(prog="buttress", description="Variational auto-encoders that use z.", version=__version__)
+    parser = ArgumentParser(
+        prog="buttress", description="Variational auto-encoders that use z.", version=__version__, exit_on_error=False
+    )
     _add_commands(parser, commands, words)
     command: Any = commands
     parsed = parser.parse_args(words)
@@ -74,7 +105,7 @@ def _add_commands(parser: ArgumentParser, package: ModuleType, words: Sequence[s
     for name, command in functions(package).items():
         rest = words[1:] if words and words[0] == name else ()
         folder = isinstance(command, ModuleType)
-        inner = ArgumentParser(description=_summary(command)) if folder else _parser(command, rest)
+        inner = ArgumentParser(description=_summary(command), exit_on_error=False) if folder else _parser(command, rest)
         choices.add_subcommand(name, inner, help=_summary(command))
         if folder:  # only now: jsonargparse wants the outer one first
             _add_commands(inner, command, rest)
@@ -120,7 +151,7 @@ def _summary(command: Any) -> str:
 
 def _parser(function: Callable[..., None], words: Sequence[str]) -> ArgumentParser:
     """The parser of one command; ``words`` are what the user gave it, needed to know the data's baseline."""
-    parser = ArgumentParser(description=_summary(function))
+    parser = ArgumentParser(description=_summary(function), exit_on_error=False)
     if _takes_recipe(function):
         _add_recipe(parser, words)
     if (kind := _experiment(function)) is not None:
@@ -186,11 +217,15 @@ def _spelled_out(words: Sequence[str]) -> list[str]:
 
 
 def _class_path(word: str) -> str:
-    """``--decoder=pixelcnn`` as ``--decoder=buttress.decoders.pixelcnn.PixelCNN``; anything else as it is."""
+    """``--decoder=pixelcnn`` as ``--decoder=buttress.decoders.pixelcnn.PixelCNN``, a path as data; else as it is."""
     flag, equals, value = word.partition("=")
     room = part_flags().get(flag.removeprefix("--").removesuffix(".help").rpartition(".")[2])
-    if not equals or room is None or "." in value or value.startswith("{"):
+    if not equals or room is None or value.startswith(("{", "buttress.")):
         return word
+    if flag == "--data" and value not in catalogue.names(room):
+        from buttress.data.source import detect
+
+        return f"{flag}={json.dumps(_class_part(detect(value)))}"
     kind = catalogue.part(room, value)
     return f"{flag}={kind.__module__}.{kind.__qualname__}"
 

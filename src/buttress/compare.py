@@ -108,10 +108,17 @@ def compare(
         watch: Hears (run, step, total) as runs proceed.
 
     Errors:
-        ValueError: No arm fits, one is given twice, the folder holds another comparison, or every run failed.
+        ValueError: No arm fits, one is given twice, a number is too small, the folder is a file or holds another
+            comparison, or every run failed.
         ChildProcessError: A process was killed, by the system where memory ran out; what is finished stays.
     """
+    from buttress.diagnostics.diagnose import check_effort
+
     folder = Path(folder)
+    for name, value in {"seeds": seeds, "jobs": jobs}.items():
+        if value < 1:
+            raise ValueError(f"compare: {name} is {value}, wanted at least 1")
+    check_effort(settings or {})
     fitting, left_out = arms(recipe, names)
     if not fitting:
         raise ValueError("no remedy fits: " + "; ".join(left_out.values()))
@@ -150,9 +157,10 @@ def _entry(arm: Arm, runs: list[str], seconds: Mapping[str, float], failed: Mapp
 
 
 def _refuse_another(todo: list[tuple[str, Recipe]], folder: Path) -> None:
-    """Refuse, before anything is trained, a folder with runs of other recipes."""
-    from buttress.training.folder import claim
+    """Refuse, before anything is trained, a file, and a folder with runs of other recipes."""
+    from buttress.training.folder import claim, refuse_file
 
+    refuse_file(folder)
     for run, recipe in todo:
         if (folder / run / "recipe.yaml").exists():
             claim(folder / run, recipe, resume=True)

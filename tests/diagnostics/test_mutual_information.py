@@ -6,8 +6,12 @@ import torch
 from closed_forms import close, data, normals, toy
 from torch.distributions import Distribution, Normal, constraints
 
-from buttress.diagnostics.mutual_information import aggregate_kl, information, mutual_information
+from buttress.diagnostics.diagnose import diagnose
+from buttress.diagnostics.estimate import Estimate
+from buttress.diagnostics.mutual_information import aggregate_kl, beside_rate, information, mutual_information
+from buttress.diagnostics.protocol import Adapter
 from buttress.diagnostics.rate import bound
+from buttress.diagnostics.verdict import COLLAPSED, USED
 
 
 @pytest.mark.parametrize("progress", [0.3, 1.0])
@@ -124,3 +128,42 @@ def test_its_standard_error_is_honest():
         values.append(mutual_information(vae, [model.sample(300, seed=seed)[0]], seed=seed))
     spread = torch.tensor([v.value for v in values]).std().item()
     assert spread == pytest.approx(sum(v.error for v in values) / 60, rel=0.35)
+
+
+def test_noise_puts_the_estimate_above_the_rate_but_not_by_more_than_the_errors_allow():
+    model, _ = data()
+    vae = model.lagging(0.05)
+    above, rates = [], []
+    for seed in range(60):
+        x = [model.sample(20, seed=seed)[0]]
+        found, rate = mutual_information(vae, x, seed=seed), bound(vae, x, samples=1, seed=seed).rate
+        rates.append(rate.value)
+        above.append(found.value > rate.value)
+        assert beside_rate(found, rate) == found
+    assert 0 < sum(above) < 30
+    assert sum(rates) / 60 == pytest.approx(vae.mutual_information() + vae.aggregate_kl(), rel=0.01)
+
+
+def without_constant(model, constant):
+    """The model with log p(z) too large by ``constant``: no density."""
+    prior = model.prior()
+
+    class Loud(Plain):
+        def log_prob(self, z):
+            return prior.log_prob(z) + constant
+
+    return Adapter(model.posterior, lambda: Loud(prior), model.log_likelihood)
+
+
+def test_a_rate_that_is_too_low_by_a_constant_is_told_and_the_verdict_rests_on_it():
+    model, batches = data(300)
+    sound, wrong = (diagnose(m, batches, nll_samples=0, gap_steps=0) for m in (model, without_constant(model, 2.6)))
+    assert sound.verdict.state == USED and "above the rate" not in sound.estimates["mutual_information"].note
+    assert "more than noise" in (note := wrong.estimates["mutual_information"].note) and note.startswith("N = 300; ")
+    assert wrong.verdict.state == COLLAPSED and any("above the rate of" in reason for reason in wrong.verdict.reasons)
+
+
+@pytest.mark.parametrize(("value", "told"), [(0.5, False), (0.5001, False), (0.51, True), (None, False)])
+def test_codes_that_reach_their_rate_are_within_rounding(value, told):
+    found = beside_rate(Estimate(value, 0.0, 100, "counting equal codes"), Estimate(0.5, 0.0, 100, "closed form"))
+    assert ("above the rate" in found.note) is told

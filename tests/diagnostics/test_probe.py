@@ -6,7 +6,7 @@ from closed_forms import close, normals, toy
 from torch.distributions import Categorical, Independent, Normal
 
 from buttress.diagnostics.diagnose import diagnose
-from buttress.diagnostics.probe import label_accuracy
+from buttress.diagnostics.probe import chance, label_accuracy
 from buttress.diagnostics.protocol import Adapter
 
 
@@ -20,13 +20,14 @@ def test_it_reaches_the_best_accuracy_of_two_normals():
     x, y = labelled(2000)
     found = label_accuracy(toy(normals), list(x.split(300)), y)
     assert close(found, Normal(0.0, 1.0).cdf(torch.tensor(1.0)).item())
-    assert "the commonest of 2 labels: 0.500" in found.note and found.n == 2000
+    assert found.n == 2000 and chance(y).value == 0.5 and chance(y).note == "of 2 labels"
 
 
 def test_labels_without_z_are_guessed_like_the_commonest_one():
     y = (torch.arange(500) % 5 == 0).long()
     found = label_accuracy(toy(normals), [torch.randn(500, 1)], y)
-    assert close(found, 0.8) and "0.800" in found.note
+    guessed = chance(y)
+    assert close(found, 0.8) and guessed.value == 0.8 and guessed.error == pytest.approx((0.8 * 0.2 / 499) ** 0.5)
 
 
 def test_means_that_differ_by_less_than_the_noise_are_told_apart_and_samples_are_not():
@@ -41,6 +42,13 @@ def test_labels_follow_their_examples_when_some_are_chosen():
     order = torch.argsort(x[:, 0])
     found = label_accuracy(toy(normals), list(x[order].split(100)), y[order], examples=200)
     assert found.value == 1.0 and found.n == 200
+
+
+def test_the_share_of_the_commonest_is_that_of_the_very_examples_that_are_probed():
+    y = (torch.arange(900) < 300).long()
+    seen = []
+    label_accuracy(toy(lambda x: seen.append(x) or normals(x)), [y[:, None].float()], y, examples=90)
+    assert chance(y, examples=90).value == (torch.cat(seen) == 0).double().mean().item() != 2 / 3
 
 
 def test_discrete_codes_are_read_by_their_indicators():
@@ -59,7 +67,8 @@ def test_rare_labels_are_left_out_and_one_label_is_none():
     x, y = labelled(100, 20.0)
     y[:3] = torch.tensor([7, 8, 7])
     found = label_accuracy(toy(normals), [x], y)
-    assert "3 examples of rarer labels left out" in found.note and found.n == 97
+    assert found.note == "3 examples of rarer labels left out" and found.n == chance(y).n == 97
+    assert chance(torch.zeros(100, dtype=torch.int64)).value is None
     assert label_accuracy(toy(normals), [x], torch.zeros(100, dtype=torch.int64)).value is None
     with pytest.raises(ValueError, match="got 99 labels for 100 examples"):
         label_accuracy(toy(normals), [x], y[:99])
@@ -69,3 +78,4 @@ def test_evidence_has_it_where_there_are_labels():
     x, y = labelled(60)
     found = diagnose(toy(normals), [x], labels=y, nll_samples=0, gap_steps=0).estimates
     assert 0.5 < found["label_accuracy_sampled"].value <= found["label_accuracy"].value <= 1
+    assert found["label_accuracy_chance"].value == 0.5

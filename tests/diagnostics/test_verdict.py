@@ -55,6 +55,13 @@ def test_what_z_carries_decides(carried, state):
     assert verdict.state == state
 
 
+def test_information_above_the_rate_counts_as_the_rate():
+    verdict = judge(made_up(rate=0.05, mutual_information=(0.3, 0.1), worth_shuffled=(0.8, 0.9)), "image")
+    assert verdict.state == COLLAPSED and verdict.reasons[0].startswith("z carries 0.05 nats")
+    assert "above the rate of 0.05 nats, which counts" in verdict.reasons[1]
+    assert not any("above" in reason for reason in judge(made_up(), "image").reasons)
+
+
 def test_most_of_the_rate_wasted_is_partly_used():
     verdict = judge(
         made_up(rate=8.0, mutual_information=5.0, worth_shuffled=(2.0, 0.1), decoder_gain=(0.1, 0.01)), "text"

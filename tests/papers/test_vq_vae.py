@@ -2,6 +2,8 @@
 
 import json
 import math
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -56,6 +58,7 @@ def test_the_second_model_reads_the_codes_of_the_first_and_its_labels_come_along
     assert codes["rate_uniform"] == pytest.approx(3 * math.log(6), rel=1e-6)
     assert torch.equal(second.data.open().labels, small.data.open().labels)
     assert all(0 < run["label_accuracy"] <= 1 for run in (result["first"], codes, gaussian))
+    assert all(0.5 <= run["label_accuracy_chance"] < 0.7 for run in (result["first"], codes, gaussian))
     assert [claim["held"] for claim in result["claims"]] == [claim.held for claim in found]
 
 
@@ -108,9 +111,20 @@ def test_the_command_passes_its_flags_on_and_says_what_held(tmp_path, monkeypatc
     monkeypatch.setattr(report, "write_report", lambda folder: folder / "report.html")
     monkeypatch.setattr(comparison, "write_comparison", lambda folder: folder / "report.html")
     monkeypatch.setattr(comparison, "terminal_table", lambda folder, width: "the table")
-    words = ["--images", data.path, "--held_out_key", "x_test", "--labels_key", "y_test", "--slots", "2", "--jobs", "2"]
-    assert cli.main(["paper", "vq_vae", *words, "--out", str(tmp_path)]) == 0
-    assert asked == [(paper.VqVae(data, slots=2), 2)]
+    keys = ["--data.held_out_key", "x_test", "--data.labels_key", "y_test"]
+    words = [*keys, "--slots", "2", "--first_dim", "5", "--jobs", "2", "--out", str(tmp_path)]
+    for named in (["--data", data.path], ["--data", "images", "--data.path", data.path]):
+        assert cli.main(["paper", "vq_vae", *named, *words]) == 0
+        assert asked.pop() == (paper.VqVae(data, slots=2, first_dim=5), 2)
+    assert cli.main(["paper", "vq_vae", "--data", "mnist5k", "--out", str(tmp_path)]) == 0
+    assert asked.pop() == (paper.VqVae(), 1)
     out = capsys.readouterr().out
-    assert "the table" in out and out.count("did not hold") == 1
+    assert "the table" in out and out.count("did not hold") == 3
     assert f"report: {tmp_path}/second/report.html" in out
+    assert cli.main(["paper", "vq_vae", "--data", "mnsit5k"]) == 2
+    assert "no data 'mnsit5k'; did you mean 'mnist5k'?" in capsys.readouterr().err and not asked
+
+
+def test_the_command_line_starts_without_lightning_which_takes_seconds():
+    look = "import sys, buttress.cli, buttress.commands.paper.vq_vae, buttress.commands.paper.lagging_inference"
+    subprocess.run([sys.executable, "-c", f"{look}; sys.exit('lightning' in sys.modules)"], check=True)

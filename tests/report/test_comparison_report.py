@@ -3,12 +3,15 @@ from __future__ import annotations
 import csv
 import io
 import json
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.axes import Axes
 from rich.console import Console
 
+from buttress.report import plane
 from buttress.report.comparison import markdown_table, terminal_table, write_comparison
 from buttress.report.drawing import MARKERS, PALETTE, styles
 from buttress.report.results import load_comparison
@@ -114,6 +117,81 @@ def test_an_arm_looks_the_same_in_every_comparison_and_unlike_its_neighbours() -
     assert "arm-0" not in alone and len(set(alone)) > 3, "grey is the baseline's"
     many = styles(f"remedy {i}" for i in range(3 * len(MARKERS)))
     assert {look.variable for look in many.values()} <= set(PALETTE)
+    assert len(set(many.values())) == len(many), "arms of one colour differ by their marker"
+    set_up = styles(["none", "free_bits:per_group=0.5", "free_bits:per_group=1"])
+    assert set_up["free_bits:per_group=0.5"] == looks["free_bits"] != set_up["free_bits:per_group=1"]
+
+
+SEEN = {  # Machado, Oliveira and Fernandes 2009: what eyes without one kind of cone make of linear RGB
+    "all cones": np.eye(3),
+    "no long": [[0.152, 1.053, -0.205], [0.115, 0.786, 0.099], [-0.004, -0.048, 1.052]],
+    "no medium": [[0.367, 0.861, -0.228], [0.280, 0.673, 0.047], [-0.012, 0.043, 0.969]],
+    "no short": [[1.256, -0.077, -0.179], [-0.078, 0.931, 0.148], [0.005, 0.691, 0.304]],
+}
+
+
+def linear(color: str) -> np.ndarray:
+    c = np.array([int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)])
+    return np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4)
+
+
+def lab(rgb: np.ndarray) -> np.ndarray:
+    """CIELAB, in which distances are those that people see; 2.3 is just noticed."""
+    x = np.array([[0.434, 0.376, 0.190], [0.213, 0.715, 0.072], [0.018, 0.109, 0.873]]) @ np.clip(rgb, 0, 1)
+    f = np.where(x > 0.008856, np.cbrt(x), 7.787 * x + 16 / 116)
+    return np.array([116 * f[1] - 16, 500 * (f[0] - f[1]), 200 * (f[1] - f[2])])
+
+
+@pytest.mark.parametrize("ground", [0, 1], ids=["light", "dark"])
+@pytest.mark.parametrize("eyes", SEEN)
+def test_the_colours_of_arms_differ_for_all_eyes(eyes: str, ground: int) -> None:
+    colors = [PALETTE[f"arm-{i}"][ground] for i in range(len(MARKERS))]
+    seen = [lab(np.array(SEEN[eyes]) @ linear(color)) for color in colors]
+    assert min(np.linalg.norm(a - b) for a, b in combinations(seen, 2)) > 12
+    light = [linear(c) @ [0.213, 0.715, 0.072] + 0.05 for c in (*colors, PALETTE["halo"][ground])]
+    assert min(max(c, light[-1]) / min(c, light[-1]) for c in light[:-1]) > 3
+
+
+LONG = {
+    "none": (104.6, 0.02, "collapsed"),
+    "kl_annealing": (103.9, 0.9, "used"),
+    "free_bits:per_group=0.5": (97.4, 8.0, "used"),
+    "local_decoder": (92.3, 12.0, "used"),
+    "flow_prior": (104.5, 0.03, "collapsed"),
+    "vector_quantized:slots=2": (95.6, 7.1, "partly used"),
+    "semi_amortized:steps=2": (103.5, 1.6, "used"),
+    "aggressive:max_inner=5": (103.7, 1.2, "used"),
+}
+
+
+def drawn(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Axes:
+    """The axes of the plane of a comparison, as they go into the page."""
+    kept = []
+    monkeypatch.setattr(plane, "as_svg", lambda figure, name: kept.append(figure))
+    plane.arm_plane(load_comparison(folder).arms)
+    return kept[0].axes[0]
+
+
+def test_no_label_of_the_plane_covers_another_or_a_mean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made_up.comparison(tmp_path, LONG, examples=False)
+    ax = drawn(tmp_path, monkeypatch)
+    boxes = {text.get_text(): text.get_window_extent() for text in ax.texts if text.get_text()}
+    assert set(LONG) < set(boxes) and "−ELBO 105" in boxes, "the diagonal on which most arms lie has its value"
+    assert not any(a.overlaps(b) for a, b in combinations(boxes.values(), 2))
+    means = [ax.transData.transform(line.get_xydata()[0]) for line in ax.lines if line.get_markersize() > 8]
+    assert len(means) == len(LONG)
+    assert not any(boxes[name].contains(*mean) for name in LONG for mean in means)
+    assert all(box.x0 >= ax.bbox.x0 and box.x1 <= ax.bbox.x1 for box in boxes.values())
+
+
+@pytest.mark.parametrize("width", [80, 120, 140])
+def test_no_word_of_a_heading_is_broken(tmp_path: Path, width: int) -> None:
+    made_up.comparison(tmp_path, LONG, examples=False)
+    console = Console(width=width, record=True, file=io.StringIO())
+    console.print(terminal_table(tmp_path, width))
+    words = console.export_text().split()
+    wanted = ("information", "(shuffled)", *(("amortisation",) if width >= 120 else ()))
+    assert all(word in words for word in wanted)
 
 
 @pytest.mark.parametrize("arms", [1, 9])

@@ -2,14 +2,18 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
+from buttress.diagnostics.estimate import Estimate
+from buttress.diagnostics.evidence import Evidence
 from buttress.report.examples import save_examples
 from buttress.report.results import load_run
 from buttress.report.run import write_report
+from buttress.report.tables import evidence_rows
 
 from . import made_up
 
@@ -118,6 +122,19 @@ def test_a_resumed_run_counts_the_last_row_of_a_step(tmp_path: Path) -> None:
     )
     steps, values = load_run(tmp_path).metrics.curve("held_out", "rate")  # type: ignore[union-attr,misc]
     assert (steps.tolist(), values.tolist()) == ([10, 20], [3, 2])
+
+
+def test_labels_read_from_z_stand_beside_those_guessed_without(tmp_path: Path) -> None:
+    folder = made_up.run(tmp_path)
+    found = Evidence.load(folder / "evidence.json")
+    labels = {
+        "label_accuracy": Estimate(0.62, 0.02, 500, "probe"),
+        "label_accuracy_chance": Estimate(0.12, 0.01, 500, ""),
+    }
+    replace(found, estimates={**labels, **found.estimates}).save(folder / "evidence.json")
+    rows = [(row.title, row.value) for row in evidence_rows(load_run(folder))]
+    at = rows.index(("Labels read from means", "0.62 ± 0.02"))
+    assert rows[at + 1] == ("Labels guessed without z", "0.12 ± 0.01")
 
 
 def test_books_that_do_not_balance_are_shown(tmp_path: Path) -> None:

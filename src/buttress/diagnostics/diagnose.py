@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 import torch
@@ -17,18 +17,37 @@ from buttress.diagnostics.estimate import Estimate
 from buttress.diagnostics.evaluation import count, evaluating
 from buttress.diagnostics.evidence import Evidence, Groups, numbers
 from buttress.diagnostics.marginal_likelihood import bits_per_dim, likelihoods, perplexity
-from buttress.diagnostics.mutual_information import information
-from buttress.diagnostics.probe import label_accuracy
+from buttress.diagnostics.mutual_information import beside_rate, information
+from buttress.diagnostics.probe import chance, label_accuracy
 from buttress.diagnostics.protocol import Batches, Model
 from buttress.diagnostics.rate import Bound, bound, uniform_rate
 from buttress.diagnostics.verdict import judge
 from buttress.diagnostics.worth import worth
 from buttress.families import is_discrete
 
-__all__ = ["STAGES", "diagnose"]
+__all__ = ["STAGES", "check_effort", "diagnose"]
+
+LEAST = {"samples": 1, "nll_samples": 0, "nll_examples": 1, "gap_steps": 0, "gap_examples": 1, "mi_examples": 2}
 
 STAGES = ("bound", "active units", "mutual information", "worth of z", "likelihood", "amortisation gap", "verdict")
 """What ``progress`` is told about, in order."""
+
+
+def check_effort(settings: Mapping[str, int | None]) -> None:
+    """Refuse settings of :func:`diagnose` with which it would fail half-way.
+
+    Errors:
+        ValueError: One is too small.
+
+    Example:
+        >>> check_effort({"nll_samples": -1})
+        Traceback (most recent call last):
+        ValueError: nll_samples is -1, wanted at least 0, which leaves it out
+    """
+    for name, least in LEAST.items():
+        if (value := settings.get(name)) is not None and value < least:
+            instead = ", or null for all" if name.endswith("examples") else "" if least else ", which leaves it out"
+            raise ValueError(f"{name} is {value}, wanted at least {least}{instead}")
 
 
 def diagnose(
@@ -74,9 +93,20 @@ def diagnose(
         progress: Called with (stage, stages done, stages in all) before each stage.
 
     Errors:
-        ValueError: The model does not keep the protocol, gives NaN, or the data are not batches of tensors.
+        ValueError: The model does not keep the protocol, gives NaN, or the data are not batches of tensors; a number of
+            samples, steps or examples is too small.
     """
     tell = _teller(progress)
+    settings = {
+        "samples": samples,
+        "nll_samples": nll_samples,
+        "nll_examples": nll_examples,
+        "gap_steps": gap_steps,
+        "gap_examples": gap_examples,
+        "mi_examples": mi_examples,
+        "seed": seed,
+    }
+    check_effort(settings)
     check(model, batches, seed)
     kind = _kind(batches[0]) if kind is None else kind
     found, active, estimates = _about_z(model, batches, samples, mi_examples, seed, tell)
@@ -88,15 +118,6 @@ def diagnose(
     if gap_steps:
         estimates |= _gap(model, batches, gap_steps, gap_examples, seed)
     tell(6)
-    settings = {
-        "samples": samples,
-        "nll_samples": nll_samples,
-        "nll_examples": nll_examples,
-        "gap_steps": gap_steps,
-        "gap_examples": gap_examples,
-        "mi_examples": mi_examples,
-        "seed": seed,
-    }
     named = _groups(found, active, groups if groups is not None else getattr(model, "groups", None), model)
     return Evidence(count(batches), kind, estimates, named, settings, judge(estimates, kind))
 
@@ -118,7 +139,7 @@ def _about_z(
         "distortion": found.distortion,
         "rate": found.rate,
         "active_units": count_active(active),
-        "mutual_information": split.mutual_information,
+        "mutual_information": beside_rate(split.mutual_information, found.rate),
         "aggregate_kl": split.aggregate_kl,
         "worth_shuffled": value.shuffled,
         "worth_prior": value.prior,
@@ -145,6 +166,7 @@ def _beside_z(
     if labels is not None:
         estimates["label_accuracy"] = label_accuracy(model, batches, labels, seed=seed)
         estimates["label_accuracy_sampled"] = label_accuracy(model, batches, labels, of="samples", seed=seed)
+        estimates["label_accuracy_chance"] = chance(labels, seed=seed)
     return estimates
 
 

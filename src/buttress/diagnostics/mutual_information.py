@@ -9,29 +9,33 @@ one batch only.
 
 Where q is a point on codes, $q_N$ is the histogram of the codes, so all pairs are compared by counting equal codes, and
 $I_q = H(q_N)$ exactly, for these N examples: the logarithm of how many of them a code tells apart.
+
+As $\mathrm{KL}(q_N \| p) \ge 0$, $I_q \le R$ for any N examples; the noise of samples can put an estimate above that.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 from torch.distributions import Distribution
 
-from buttress.diagnostics.estimate import Estimate, mean
+from buttress.diagnostics.estimate import Estimate, mean, short
 from buttress.diagnostics.evaluation import blocks, choose, count, draw, evaluating
 from buttress.diagnostics.protocol import Batches, Model
-from buttress.diagnostics.thresholds import NEAR_CEILING
+from buttress.diagnostics.thresholds import ERRORS, NEAR_CEILING
 from buttress.families import normal, point
 
-__all__ = ["Information", "aggregate_kl", "information", "mutual_information"]
+__all__ = ["Information", "aggregate_kl", "beside_rate", "information", "mutual_information"]
 
 NUMBERS = 2**22
 """Most numbers held at once while all pairs are compared."""
+ROUNDING = 1e-4
+"""Of a rate in float32, which codes can reach exactly."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +103,33 @@ def aggregate_kl(
 ) -> Estimate:
     """KL(q_N(z) || p(z)) in nats, see :func:`information`."""
     return information(model, batches, examples=examples, samples=samples, seed=seed).aggregate_kl
+
+
+def beside_rate(found: Estimate, rate: Estimate) -> Estimate:
+    r"""Mutual information with a note where it stands above the rate by more than noise, and so can't be true.
+
+    $$ I_q - R > 3 \sqrt{\epsilon_I^2 + \epsilon_R^2} $$
+
+    The errors are added as of independent samples, which here is too large rather than too small.
+
+    Args:
+        found: I_q(x; z), in nats.
+        rate: R, of the same model on the same data.
+
+    Example:
+        >>> beside_rate(Estimate(1.0, 0.1, 100, ""), Estimate(0.2, 0.1, 100, "")).note
+        'above the rate by 0.8 nats, which is more than noise and ...; ...'
+    """
+    if found.value is None or rate.value is None:
+        return found
+    excess, noise = found.value - rate.value, math.hypot(found.error or 0.0, rate.error or 0.0)
+    if excess <= ERRORS * noise + ROUNDING * max(1.0, rate.value):
+        return found
+    note = (
+        f"above the rate by {short(excess)} nats, which is more than noise and no mutual information can be; the "
+        "verdict takes the rate; look whether q and p are densities with all their constants, or measure more examples"
+    )
+    return replace(found, note="; ".join(filter(None, [found.note, note])))
 
 
 class _Aggregate:

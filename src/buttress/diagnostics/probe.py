@@ -4,8 +4,9 @@ $$ p(y | v) \propto \exp(w_y \cdot v + b_y), \qquad v = E_{q(z|x)}[z] \;\text{ o
 
 Each held-out example is classified by a logistic regression fitted on the other folds, on standardised v or, where z is
 discrete, on indicators of its codes. Means show what the encoder knows, even where they differ by far less than the
-noise of q; samples show what arrives at the decoder. A z can be used without telling labels (it may tell lengths, say),
-which mutual information does not show.
+noise of q; samples show what arrives at the decoder. Whoever knows nothing of z guesses the commonest label: only what
+is above its share speaks of z. A z can be used without telling labels (it may tell lengths, say), which mutual
+information does not show.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 from torch import Tensor
 from torch.distributions import Distribution
 
@@ -24,11 +25,13 @@ from buttress.diagnostics.evaluation import blocks, choose, count, draw, evaluat
 from buttress.diagnostics.protocol import Batches, Model
 from buttress.families import mean_of
 
-__all__ = ["FOLDS", "label_accuracy"]
+__all__ = ["FOLDS", "chance", "label_accuracy"]
 
 FOLDS = 5
 SAMPLES = 8
 """Averaged in place of a mean that q does not know."""
+GUESS = "the commonest label for every example"
+FEW = f"fewer than two labels have {FOLDS} examples or more"
 ITERATIONS = 200
 """Of L-BFGS at most, which at its end is near enough for an accuracy."""
 
@@ -67,6 +70,33 @@ def label_accuracy(
     return _probe(torch.cat(rows), torch.cat(seen), f"logistic regression on {of}, {FOLDS} folds", seed)
 
 
+def chance(labels: Int[Tensor, " N"], *, examples: int | None = 2000, seed: int = 0) -> Estimate:
+    """The share of the commonest label among those that :func:`label_accuracy` asks for: what z must beat.
+
+    Args:
+        labels: Class of each example.
+        examples: As there.
+        seed: As there.
+
+    Example:
+        >>> chance(torch.tensor([0] * 30 + [1] * 10)).value
+        0.75
+    """
+    keep = choose(len(labels), examples, seed)
+    y = (labels if keep is None else labels[keep.to(labels.device)]).cpu()
+    y = y[_common(y)]
+    classes, number = y.unique(return_counts=True)
+    if len(classes) < 2:
+        return Estimate(None, None, len(y), GUESS, note=FEW)
+    return mean((y == classes[number.argmax()]).double(), GUESS, note=f"of {len(classes)} labels")
+
+
+def _common(y: Int[Tensor, " N"]) -> Bool[Tensor, " N"]:
+    """Which examples have a label that every fold can have."""
+    classes, number = y.unique(return_counts=True)
+    return torch.isin(y, classes[number >= FOLDS])
+
+
 def _read(q: Distribution, index: Int[Tensor, " B"], of: str, seed: int) -> Tensor:
     """What the regression reads of each example: (B, ...), integers where z is discrete."""
     if of == "means" and (middle := mean_of(q)) is not None:
@@ -76,16 +106,11 @@ def _read(q: Distribution, index: Int[Tensor, " B"], of: str, seed: int) -> Tens
 
 
 def _probe(z: Tensor, y: Int[Tensor, " N"], method: str, seed: int) -> Estimate:
-    classes, number = y.unique(return_counts=True)
-    common = torch.isin(y, classes[number >= FOLDS])
+    common = _common(y)
     left, z, y = int((~common).sum()), z[common], y[common]
-    classes, number = y.unique(return_counts=True)
-    if len(classes) < 2:
-        return Estimate(None, None, len(y), method, note=f"fewer than two labels have {FOLDS} examples or more")
-    notes = [f"the commonest of {len(classes)} labels: {number.max().item() / len(y):.3f}"]
-    if left:
-        notes.append(f"{left} examples of rarer labels left out")
-    return mean(_right(z, y, seed), method, 1.0, "; ".join(notes))
+    if len(y.unique()) < 2:
+        return Estimate(None, None, len(y), method, note=FEW)
+    return mean(_right(z, y, seed), method, 1.0, f"{left} examples of rarer labels left out" if left else "")
 
 
 def _right(z: Tensor, y: Int[Tensor, " N"], seed: int) -> Tensor:

@@ -1,7 +1,8 @@
 r"""From numbers to a state and its cause.
 
 What z carries is the smaller of two measures, $\min(I_q, W_\text{shuffled})$: what q puts into z, and what the decoder
-takes out of it. The rate alone decides nothing: a floor under it can be paid for nothing. All thresholds stand in
+takes out of it. The rate alone decides nothing: a floor under it can be paid for nothing. But it is a ceiling of $I_q$,
+$I_q \le R$, which an estimate from few examples may pass: then R stands in its place. All thresholds stand in
 :mod:`buttress.diagnostics.thresholds`.
 """
 
@@ -109,7 +110,12 @@ class _Numbers:
 
     @property
     def carried(self) -> float:
-        return min(self["mutual_information"], self["worth_shuffled"])
+        return min(self.information, self["worth_shuffled"])
+
+    @property
+    def information(self) -> float:
+        """What q puts into z, of which the rate is a ceiling."""
+        return min(self["mutual_information"], self["rate"])
 
     @property
     def at_ceiling(self) -> bool:
@@ -146,8 +152,13 @@ def _facts(n: _Numbers) -> tuple[str, ...]:
     information = n.estimates["mutual_information"]
     ceiling = "" if information.ceiling is None else f", of at most {information.ceiling:.2f} that can be measured"
     bound = " (at its ceiling: a lower bound)" if n.at_ceiling else ""
+    above = (
+        ""
+        if short(n.information, 2) == short(n["mutual_information"], 2)
+        else f", above the rate of {n.rates}, which counts"
+    )
     facts = [
-        f"mutual information of x and z is {information} nats{ceiling}{bound}",
+        f"mutual information of x and z is {information} nats{ceiling}{bound}{above}",
         f"shuffling z over the data costs the decoder {n.text('worth_shuffled')} nats",
     ]
     if (active := n.estimates.get("active_units")) is not None and active.value is not None:
@@ -190,14 +201,14 @@ def _cause(n: _Numbers, state: str) -> tuple[str | None, tuple[str, ...]]:
 
 def _cause_in_codes(n: _Numbers) -> tuple[str, tuple[str, ...]] | None:
     """A cause that the codes show by themselves, or None."""
-    if n["mutual_information"] < COLLAPSED_NATS and n.value("code_perplexity") is not None:
+    if n.information < COLLAPSED_NATS and n.value("code_perplexity") is not None:
         if n["code_perplexity"] < DEAD_PERPLEXITY:
             return DEAD, (
                 "one code takes (almost) everything: start the codebook from encoder outputs, revive dead codes, or "
                 "raise the weight of the commitment",
             )
         return SAME, ("several codes are taken, but each place takes the same one for every x",)
-    if n["worth_shuffled"] < COLLAPSED_NATS and n["mutual_information"] >= USED_NATS:
+    if n["worth_shuffled"] < COLLAPSED_NATS and n.information >= USED_NATS:
         return IGNORED, ("the codes differ from one x to the next, and the decoder does as well with those of another",)
     return None
 

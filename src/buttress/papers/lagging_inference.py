@@ -36,7 +36,6 @@ from buttress.objectives.elbo import ELBO
 from buttress.posteriors.gaussian import Gaussian
 from buttress.priors.standard_normal import StandardNormal
 from buttress.recipe import Recipe, Training
-from buttress.training.checkpoint import write_text
 
 __all__ = ["ARMS", "RESULT", "TRACE", "LaggingInference", "claims"]
 
@@ -120,6 +119,9 @@ class LaggingInference:
             folder: Where the runs go, and ``lagging_inference.json`` and ``posterior_means.csv`` beside them.
             watch: Hears (run, step, total).
         """
+        from buttress.training.checkpoint import write_text  # here: the command line reads this file for its flags,
+        # and Lightning takes seconds to import
+
         runs = [
             self._one(arm, seed, folder, watch) for seed in range(self.seed, self.seed + self.seeds) for arm in ARMS
         ]
@@ -141,8 +143,8 @@ class LaggingInference:
 
     def _one(self, arm: str, seed: int, folder: Path, watch: Callable[[str, int, int], None]) -> dict[str, Any]:
         """One run: its trace, and its evidence at the end."""
-        from buttress.papers._posterior_means import PosteriorMeans, read_means  # here: the command line reads this
-        from buttress.training.progress import Watch  # file for its flags, and Lightning takes seconds to import
+        from buttress.papers._posterior_means import PosteriorMeans, read_means
+        from buttress.training.progress import Watch
         from buttress.training.run import train
 
         name = f"{arm}/seed-{seed}"

@@ -31,9 +31,6 @@ from buttress.decoders.conv import Conv
 from buttress.diagnostics.evidence import Evidence
 from buttress.parts import Data
 from buttress.recipe import Recipe
-from buttress.training.checkpoint import write_text
-from buttress.training.progress import Watch
-from buttress.training.run import Run, train
 
 __all__ = ["FIRST", "RESULT", "SECOND", "VqVae", "claims"]
 
@@ -41,7 +38,10 @@ FIRST, SECOND, RESULT = "first", "second", "vq_vae.json"
 """In the folder: the first model's run, the comparison of the second ones, and what held."""
 EFFORT = {"nll_samples": 50, "nll_examples": 200, "gap_steps": 0}
 """Of the evidence of every run; see :func:`buttress.diagnostics.diagnose.diagnose`."""
-SHOWN = ("elbo", "distortion", "rate", "rate_uniform", "mutual_information", "worth_shuffled", "label_accuracy")
+SHOWN = (
+    "elbo", "distortion", "rate", "rate_uniform", "mutual_information", "worth_shuffled", "label_accuracy",
+    "label_accuracy_chance",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -121,8 +121,13 @@ class VqVae:
             watch: Hears (run, step, total).
 
         Errors:
-            ValueError: The images have no labels.
+            ValueError: The images have no labels, or jobs is below 1.
         """
+        from buttress.training.checkpoint import write_text  # here: the command line reads this file for its flags,
+        # and Lightning takes seconds to import
+
+        if jobs < 1:
+            raise ValueError(f"vq_vae: jobs is {jobs}, wanted at least 1")
         if self.data.open().labels is None:
             raise ValueError("vq_vae: these images have no labels, which one of the claims needs; try labels_key")
         _train_first(self.first(), folder / FIRST, watch)
@@ -150,6 +155,8 @@ class VqVae:
 def _train_first(recipe: Recipe, folder: Path, watch: Callable[[str, int, int], None]) -> None:
     """Train and measure the first model, once."""
     from buttress.showcase import save_run_examples
+    from buttress.training.progress import Watch
+    from buttress.training.run import Run, train
 
     steps = recipe.training.steps
     run: Run = train(

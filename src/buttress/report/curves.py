@@ -8,6 +8,7 @@ import numpy as np
 from markupsafe import Markup
 
 from buttress.report.drawing import (
+    HALO,
     MAIN,
     PALETTE,
     SOFT,
@@ -22,6 +23,10 @@ from buttress.report.drawing import (
 from buttress.report.results import Arm, Curve, Metrics
 
 __all__ = ["arm_curves", "curve", "information"]
+
+
+MARKS = 5
+"""Of an arm along its line, beside its colour."""
 
 
 def curve(metrics: Metrics, column: str, sign: int = 1, in_nats: bool = True) -> Markup | None:
@@ -80,11 +85,17 @@ def arm_curves(arms: Sequence[Arm], column: str, label: str, height: float = 3.9
         return None
     looks, means = styles(arm.name for arm in arms), {}
     figure, ax = new_axes(height)
-    for name, curves in found.items():
+    for i, (name, curves) in enumerate(found.items()):
+        look = looks[name]
         for x, y in curves[: len(curves) if len(curves) > 1 else 0]:
-            ax.plot(x, y, color=looks[name].color, lw=0.7, alpha=0.45)
+            ax.plot(x, y, color=look.color, lw=0.7, alpha=0.45)
         means[name] = _mean_curve(curves)
-        ax.plot(*means[name], color=looks[name].color, lw=2, marker="o" if len(means[name][0]) == 1 else None)
+        every = max(1, len(means[name][0]) // MARKS)
+        start = i * every // len(found)  # each arm at other steps, or marks would hide each other
+        ax.plot(
+            *means[name], color=look.color, lw=2, marker=look.marker, ms=look.size(6), mec=HALO, mew=0.6,
+            markevery=(start, every),
+        )  # fmt: skip
     ax.set(xlabel="training step", ylabel=label)
     set_range(ax, [line for curves in found.values() for line in curves])
     end_labels(ax, means, [looks[name].color for name in means])

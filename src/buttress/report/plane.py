@@ -12,11 +12,10 @@ import numpy as np
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import Bbox
 
-from buttress.report.drawing import LINE, MAIN, SOFT, as_svg, new_axes, styles
+from buttress.report.drawing import HALO, LINE, MAIN, SOFT, as_svg, new_axes, styles
 from buttress.report.labels import place_labels
 from buttress.report.numbers import nats
 from buttress.report.results import Arm, Curve, Metrics, Run
@@ -56,8 +55,8 @@ def arm_plane(arms: Sequence[Arm]) -> Markup | None:
         look = looks[arm.name]
         mean = (float(np.mean([p[0] for p in points])), float(np.mean([p[1] for p in points])))
         if len(points) > 1:
-            ax.plot(*zip(*points, strict=True), look.marker, color=look.color, ms=4.5, alpha=0.55, mew=0)
-        ax.plot(*mean, look.marker, color=look.color, ms=9)
+            ax.plot(*zip(*points, strict=True), look.marker, color=look.color, ms=look.size(4.5), alpha=0.55, mew=0)
+        ax.plot(*mean, look.marker, color=look.color, ms=look.size(9.5), mec=HALO, mew=0.8)
         means.append(mean)
         small += points
     boxes = _diagonals(ax, _marks(ax, [*small, *means]))
@@ -111,22 +110,24 @@ def _diagonals(ax: Axes, marks: Sequence[Bbox]) -> list[Bbox]:
     for level in MaxNLocator(7).tick_values(left + low, right + high):
         if low < level - left and level - right < high:
             ax.axline((left, level - left), slope=-1, color=LINE, lw=1, zorder=0)
-            text = _along(ax, float(level))
-            box = text.get_window_extent()
-            inside = box.x0 > ax.bbox.x0 + 2 and box.y1 < ax.bbox.y1
-            if inside and not box.count_overlaps(marks):
-                taken.append(box)
-            else:
-                text.remove()
+            taken += _along(ax, float(level), marks)
     return taken
 
 
-def _along(ax: Axes, level: float) -> Text:
-    """The value of a diagonal, written along it where it leaves the axes at the right or at the bottom."""
+def _along(ax: Axes, level: float, marks: Sequence[Bbox]) -> list[Bbox]:
+    """The value of a diagonal, written along it where it leaves the axes, or as near to that as there is room."""
     (left, right), (low, high) = ax.get_xlim(), ax.get_ylim()
     (x0, y0), (x1, y1) = ax.transData.transform([(0, 0), (1, -1)])
-    x = right - 0.03 * (right - left) if right < level - low else level - low - 0.045 * (high - low)
-    return ax.text(
-        x, level - x, f"−ELBO {level:g}", color=SOFT, fontsize=8.5, ha="right", va="bottom", zorder=0, in_layout=False,
+    text = ax.text(
+        0, 0, f"−ELBO {level:g}", color=SOFT, fontsize=8.5, ha="right", va="bottom", zorder=0, in_layout=False,
         rotation=math.degrees(math.atan2(y1 - y0, x1 - x0)), rotation_mode="anchor",
     )  # fmt: skip
+    start = right - 0.03 * (right - left) if right < level - low else level - low - 0.045 * (high - low)
+    for x in np.arange(start, left, -0.04 * (right - left)):
+        text.set_position((x, level - x))
+        box = text.get_window_extent()
+        inside = box.x0 > ax.bbox.x0 + 2 and box.y1 < ax.bbox.y1
+        if inside and not box.count_overlaps(marks):
+            return [box]
+    text.remove()
+    return []

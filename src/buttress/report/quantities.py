@@ -149,8 +149,8 @@ QUANTITIES: dict[str, Quantity] = {
     "label_accuracy": Quantity(
         "Labels read from means",
         "Share of class labels that a linear probe, fitted on other held-out examples, reads from the mean of q(z|x), "
-        "however little the means differ. No model was shown labels; compare with the share of the commonest one, in "
-        "the note.",
+        "however little the means differ. No model was shown labels; what counts is how far it is above those guessed "
+        "without z.",
         unit="",
         better="higher",
     ),
@@ -159,6 +159,11 @@ QUANTITIES: dict[str, Quantity] = {
         "The same from a sample of q(z|x): what reaches the decoder through the noise.",
         unit="",
         better="higher",
+    ),
+    "label_accuracy_chance": Quantity(
+        "Labels guessed without z",
+        "Share of the commonest class label among the same examples: how often its guess is right, whatever z says.",
+        unit="",
     ),
     "effective_sample_size": Quantity(
         "Effective sample size",

@@ -94,14 +94,14 @@ def sentence(run: Run) -> str:
         reached = _last_step(run)
         seen = f" It was seen last at step {reached:,}." if reached is not None else ""
         return f"There is no verdict on this run: it was interrupted, or not diagnosed yet.{seen}"
-    if run.state == COLLAPSED and (run.value("mutual_information") or 0.0) >= USED_NATS:
+    if run.state == COLLAPSED and (_information(run) or 0.0) >= USED_NATS:
         return UNREAD.replace("{carried}", carried(run))
     return SENTENCES.get(run.state, f"Verdict: {run.state}. z carries {{carried}}.").replace("{carried}", carried(run))
 
 
 def carried(run: Run) -> str:
     """What z carries, in words: mutual information if it was measured, else the rate; and in how many coordinates."""
-    information, rate, active = (run.value(n) for n in ("mutual_information", "rate", "active_units"))
+    information, rate, active = _information(run), run.value("rate"), run.value("active_units")
     size = run.estimate("active_units").ceiling
     if information is not None:
         least = "at least " if run.at_ceiling else ""
@@ -115,6 +115,12 @@ def carried(run: Run) -> str:
         if active is None
         else f"{text}, with {count(active)}{f' of {count(size)}' if size else ''} coordinates of z active"
     )
+
+
+def _information(run: Run) -> float | None:
+    """Mutual information as the verdict takes it: no more than the rate."""
+    information, rate = run.value("mutual_information"), run.value("rate")
+    return information if information is None or rate is None else min(information, rate)
 
 
 def _headline(run: Run) -> list[dict[str, str]]:

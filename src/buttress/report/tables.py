@@ -7,6 +7,7 @@ import io
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from textwrap import fill
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
@@ -230,6 +231,10 @@ NARROW = tuple(
 WIDE = 120
 NAME = 13
 """Characters of an arm's name in a line of a narrow table."""
+FOLDING = ("rate", "time")
+"""The columns of a wide table whose cells have a second part that may be folded."""
+REST = 115
+"""Characters of all other columns of a wide one."""
 
 
 def as_rich(rows: Sequence[ArmRow], title: str = "", width: int = WIDE) -> Table:
@@ -247,10 +252,11 @@ def as_rich(rows: Sequence[ArmRow], title: str = "", width: int = WIDE) -> Table
         table.box, table.padding, table.show_edge = SIMPLE_HEAD, (0, 1, 0, 0), False
     table.add_column("arm\n(prior)" if differ else "arm", no_wrap=True)
     for column in (COLUMNS[i] for i in shown):
+        heading = _lower(column.title) if column.title not in ("NLL", "−ELBO") else column.title
+        longest = max(map(len, heading.split()))  # asked for more, one takes what the words of another need
+        stiff = width >= WIDE and heading not in FOLDING
         table.add_column(
-            _lower(column.title) if column.title not in ("NLL", "−ELBO") else column.title,
-            justify="right",
-            overflow="fold",
+            fill(heading, longest, break_on_hyphens=False), justify="right", overflow="fold", no_wrap=stiff
         )
     table.add_column("verdict", overflow="fold", max_width=10 if width < WIDE else None)
     for row in rows:
@@ -259,7 +265,7 @@ def as_rich(rows: Sequence[ArmRow], title: str = "", width: int = WIDE) -> Table
         kept = [row.cells[i] for i in shown]
         cells = [_text("\n".join(_lines(c)), "bold" if c.best else "") for c in kept]
         name = row.name if not differ else f"{row.name}\n({row.cells[0].main})"
-        table.add_row(_text(folded(name, NAME if width < WIDE else width)), *cells, _text(verdict, color))
+        table.add_row(_text(folded(name, max(NAME, width - REST))), *cells, _text(verdict, color))
     return table
 
 

@@ -198,7 +198,8 @@ def variance_curves(arms: Sequence[Arm]) -> Markup | None:
     figure, ax = new_axes(3.9)
     for name, lines in found.items():
         for line in lines:
-            ax.plot(np.arange(1, len(line) + 1), np.maximum(line, FLOOR), "-o", ms=2.5, lw=1.2, color=looks[name].color)
+            places, look = np.arange(1, len(line) + 1), looks[name]
+            ax.plot(places, np.maximum(line, FLOOR), color=look.color, lw=1, marker=look.marker, ms=look.size(4), mew=0)
         ends[name] = (np.arange(1.0, len(lines[0]) + 1), np.maximum(np.array(lines[0], dtype=float), FLOOR))
     ax.set_yscale("log")
     ax.axhline(ACTIVE_VARIANCE, color=SOFT, lw=1.1, ls=(0, (4, 3)))

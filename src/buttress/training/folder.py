@@ -135,8 +135,10 @@ def claim(folder: Path, recipe: Recipe, resume: bool) -> bool:
     """Make the folder this recipe's, or find that it already is; whether it was made so just now.
 
     Errors:
-        ValueError: It holds a run and ``resume`` is False; or another recipe's run; or something that is no run.
+        ValueError: It is a file; it holds a run and ``resume`` is False; or another recipe's run; or something that is
+            no run.
     """
+    refuse_file(folder)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / RECIPE
     if not path.exists():
@@ -154,6 +156,12 @@ def claim(folder: Path, recipe: Recipe, resume: bool) -> bool:
             "choose another folder"
         )
     return False
+
+
+def refuse_file(folder: Path) -> None:
+    """Refuse a path that cannot become a folder, because it or a part of it is a file."""
+    if (found := next((p for p in (folder, *folder.parents) if p.exists()), None)) and not found.is_dir():
+        raise ValueError(f"{found} is a file, wanted a folder to write into; choose another one")
 
 
 def give_up(folder: Path) -> None:
@@ -194,6 +202,10 @@ def _plain_spec(splits: Splits) -> dict[str, Any]:
     return {**plain, "train": len(splits.train), "held_out": len(splits.held_out)}
 
 
+def _lacks(folder: Path) -> str:
+    return f"holds no trained run (no {SPEC})" if folder.is_dir() else "is no folder, wanted that of a trained run"
+
+
 def load_spec(folder: Path) -> DataSpec:
     """What the parts must know about the data.
 
@@ -201,7 +213,7 @@ def load_spec(folder: Path) -> DataSpec:
         FileNotFoundError: The folder holds no run, or one that was killed before its data had been read.
     """
     if not (folder / SPEC).is_file():
-        raise FileNotFoundError(f"{folder} holds no trained run (no {SPEC}); train one there first")
+        raise FileNotFoundError(f"{folder} {_lacks(folder)}; train one there first")
     plain = yaml.safe_load((folder / SPEC).read_text(encoding="utf-8"))
     tensors = checkpoint.load(folder / SITES) if (folder / SITES).exists() else {}
     text = (folder / TOKENIZER).read_text(encoding="utf-8") if (folder / TOKENIZER).exists() else None

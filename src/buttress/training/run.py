@@ -134,10 +134,12 @@ def check(recipe: Recipe, splits: Splits, devices: int = 1) -> None:
             or not divisible among the devices; a loss that is not finite at the start.
     """
     settings = recipe.training
-    if devices < 1 or settings.batch_size % devices:
+    if devices < 1:
+        raise ValueError(f"devices is {devices}, wanted at least 1")
+    if settings.batch_size % devices:
         raise ValueError(
             f"batch_size is {settings.batch_size} and devices is {devices}: each process takes an equal share of a "
-            f"batch; try batch_size {max(1, settings.batch_size // max(1, devices)) * max(1, devices)}"
+            f"batch; try batch_size {max(1, settings.batch_size // devices) * devices}"
         )
     order = Order(len(splits.train), settings.batch_size, settings.seed, splits.train.lengths)
     with torch.random.fork_rng([]), torch.no_grad():
@@ -170,7 +172,7 @@ class Run:
     Example:
         >>> Run.load("no/such/folder")
         Traceback (most recent call last):
-        FileNotFoundError: no/such/folder holds no trained run (no spec.yaml); train one there first
+        FileNotFoundError: no/such/folder is no folder, wanted that of a trained run; train one there first
     """
 
     def __init__(

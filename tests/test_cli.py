@@ -1,0 +1,69 @@
+"""What a user gets wrong ends in one line that says what came, what was wanted and what to try, and in code 2."""
+
+import re
+
+import numpy as np
+import pytest
+
+from buttress import cli
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    np.save("ok.npy", rng.normal(size=(80, 3)).astype(np.float32))
+    np.save("nan.npy", np.where(rng.random((50, 3)) < 0.5, np.nan, 0.0).astype(np.float32))
+    (tmp_path / "empty.txt").write_text("")
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "broken").mkdir()
+    for i in range(10):
+        (tmp_path / "broken" / f"{i}.png").write_bytes(b"no picture")
+    return tmp_path
+
+
+WRONG = {
+    "": "command.* not provided; try buttress --help",
+    "traim ok.npy": "invalid choice: 'traim'.*did you mean 'train'.*buttress --help",
+    "paper vqvae": "invalid choice: 'vqvae'.*did you mean 'vq_vae'.*buttress paper --help",
+    "train": "required: train.DATA; try buttress train --help",
+    "train ok.npy --trainin.steps 3": "unrecognized arguments: --trainin.steps=3; try buttress train --help",
+    "train ok.npy --training.steps abc": "training.steps.*Got value: abc; try buttress train --help",
+    "train ok.npy --training.steps 0": "steps is 0, wanted more than 0",
+    "train okk.npy": "did you mean 'ok.npy'",
+    "train nan.npy": "the value is nan; wanted finite numbers",
+    "train empty.txt": "the file is empty; try another one",
+    "train broken": "10 of 10 images cannot be read.*try repairing",
+    "train ok.npy --devices 0": "devices is 0, wanted at least 1",
+    "train ok.npy --out file": "file is a file, wanted a folder",
+    "train ok.npy --out file/run": "file is a file, wanted a folder",
+    "train ok.npy --from nope.yaml": "nope.yaml: No such file or directory; try another path",
+    "diagnose folder": "folder holds no trained run",
+    "diagnose nope": "nope is no folder, wanted that of a trained run",
+    "compare ok.npy --seeds 0": "seeds is 0, wanted at least 1",
+    "compare ok.npy --jobs 0": "jobs is 0, wanted at least 1",
+    "compare ok.npy --budget -3": "steps is -3, wanted more than 0",
+    "compare ok.npy --nll_samples -1": "nll_samples is -1, wanted at least 0",
+    "compare ok.npy --gap_examples 0": "gap_examples is 0, wanted at least 1, or null for all",
+    "compare ok.npy --out file": "file is a file, wanted a folder",
+    "compare ok.npy --remedies word_dropout": "no remedy fits: word_dropout is for text data",
+    "compare ok.npy --remedies nonee": "did you mean 'none'",
+    "paper vq_vae --jobs 0": "jobs is 0, wanted at least 1",
+    "paper lagging_inference --steps x": "steps.*Got value: x; try buttress paper lagging_inference --help",
+}
+
+
+@pytest.mark.parametrize("words", WRONG)
+def test_one_line_says_what_is_wrong_and_nothing_is_left(words, here, capsys):
+    before = {path for path in here.rglob("*") if path.is_file()}
+    assert cli.main(words.split()) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("buttress: ") and said.count("\n") == 1 and re.search(WRONG[words], said), said
+    assert {path for path in here.rglob("*") if path.is_file() and path.name != ".lock"} == before
+
+
+def test_help_is_no_mistake(capsys):
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["compare", "--help"])
+    assert ended.value.code == 0 and "--remedies" in capsys.readouterr().out
