@@ -60,7 +60,7 @@ def aggressive(**training: Any) -> Recipe:
 
 
 def floored(**training: Any) -> Recipe:
-    """The same with a floor that some groups are above and some are below; information falls before the end here too."""
+    """The same with a floor that some groups are above and some are below, and a phase that ends here too."""
     return replace(aggressive(**{"seed": 2, **training}), objective=FreeBits(per_group=0.3))
 
 
