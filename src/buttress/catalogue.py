@@ -92,7 +92,7 @@ def to_plain(value: Any) -> Any:
     Example:
         >>> from buttress.schedules.linear import Linear
         >>> to_plain(Linear(steps=5))
-        {'name': 'linear', 'steps': 5, 'start': 0.0, 'end': 1.0}
+        {'name': 'linear', 'steps': 5, 'start': 0.0, 'end': 1.0, 'hold': 0}
     """
     if is_dataclass(value) and not isinstance(value, type):
         plain = {f.name: to_plain(getattr(value, f.name)) for f in fields(value)}
@@ -111,7 +111,7 @@ def from_plain(hint: Any, plain: Any, where: str = "recipe") -> Any:
 
     Example:
         >>> from_plain(Schedule, {"name": "linear", "steps": 5})
-        Linear(steps=5, start=0.0, end=1.0)
+        Linear(steps=5, start=0.0, end=1.0, hold=0)
     """
     if (room := room_of(hint)) is not None:
         if not isinstance(plain, Mapping) or not isinstance(plain.get("name"), str):
