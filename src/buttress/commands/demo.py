@@ -7,10 +7,10 @@ from pathlib import Path
 
 __all__ = ["demo"]
 
-ARMS = ("none", "kl_annealing:fraction=0.2:hold=0.75:start=0.05", "free_bits:per_group=0.5", "local_decoder")
+ARMS = ("none", "kl_annealing:fraction=0.15:hold=0.8:start=0.05", "free_bits:per_group=0.5", "local_decoder")
 """The baseline and one remedy of each kind that an image decoder knows; runs are short, so the charge comes late."""
 
-GAIN = 0.005
+GAIN = 0.0065
 """The decoder hears z so faintly that in a short run it learns to do without; at 1 this decoder does not collapse."""
 
 QUICK = {"samples": 1, "nll_samples": 20, "nll_examples": 100, "gap_steps": 40, "gap_examples": 50}
