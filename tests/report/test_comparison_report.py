@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
+from PIL import Image
 from rich.console import Console
 
 from buttress.report import plane
@@ -63,6 +64,14 @@ def test_the_csv_has_a_line_a_run_with_unrounded_numbers(tmp_path: Path) -> None
     assert rows[4]["run"] == "kl_annealing/seed-1" and rows[4]["state"] == "used"
     assert float(rows[4]["rate"]) == 1.2 * 1.05 and float(rows[4]["seconds"]) == 34.0
     assert rows[0]["perplexity"] == "" and float(rows[0]["elbo_error"]) == 0.62
+
+
+def test_table_and_plane_stand_beside_the_page_for_papers(tmp_path: Path) -> None:
+    write_comparison(made_up.comparison(tmp_path, examples=False))
+    assert (tmp_path / "comparison.md").read_text(encoding="utf-8") == f"{markdown_table(tmp_path)}\n"
+    with Image.open(tmp_path / "rate_distortion.png") as picture:
+        pixels = np.asarray(picture.convert("RGB")).reshape(-1, 3)
+    assert len(pixels) > 500_000 and (pixels == (0, 0x72, 0xB2)).all(1).sum() > 300  # the mark of kl_annealing
 
 
 def test_the_best_elbo_of_an_arm_that_ignores_z_is_flagged(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A comparison for people: ``report.html``, ``comparison.csv``, and the same table for Markdown and the terminal.
+"""A comparison for people: a page, its table as CSV, as Markdown and for the terminal, and its plane as a picture.
 
 Made from the result files of the runs alone. An arm that has the best ELBO but ignores z is flagged everywhere.
 """
@@ -13,7 +13,7 @@ from rich.table import Table
 
 from buttress.diagnostics.verdict import PARTLY, USED
 from buttress.report import curves, plane, units
-from buttress.report.drawing import styles
+from buttress.report.drawing import styles, write_png
 from buttress.report.gallery import parts
 from buttress.report.numbers import nats
 from buttress.report.page import render
@@ -25,7 +25,9 @@ __all__ = ["markdown_table", "terminal_table", "write_comparison"]
 
 
 def write_comparison(folder: str | Path) -> Path:
-    """Write ``report.html`` and ``comparison.csv`` into a comparison's folder; gives the page.
+    """Write ``report.html`` into a comparison's folder, and what goes into a paper or a README; gives the page.
+
+    These are ``comparison.csv`` with every number, ``comparison.md`` with the table, ``rate_distortion.png``.
 
     Args:
         folder: Holds ``comparison.json`` and the runs it lists.
@@ -36,6 +38,9 @@ def write_comparison(folder: str | Path) -> Path:
     """
     comparison = load_comparison(folder)
     (comparison.folder / "comparison.csv").write_text(as_csv(comparison), encoding="utf-8")
+    (comparison.folder / "comparison.md").write_text(f"{markdown_table(folder)}\n", encoding="utf-8")
+    if (figure := plane.draw_arms(comparison.arms)) is not None:
+        write_png(figure, comparison.folder / "rate_distortion.png")
     path = comparison.folder / "report.html"
     path.write_text(render("comparison.html.j2", **_page(comparison)), encoding="utf-8")
     return path

@@ -20,7 +20,7 @@ from buttress.report.labels import place_labels
 from buttress.report.numbers import nats
 from buttress.report.results import Arm, Curve, Metrics, Run
 
-__all__ = ["arm_plane", "run_plane"]
+__all__ = ["arm_plane", "draw_arms", "run_plane"]
 
 
 def run_plane(run: Run) -> Markup | None:
@@ -42,6 +42,12 @@ def run_plane(run: Run) -> Markup | None:
 
 
 def arm_plane(arms: Sequence[Arm]) -> Markup | None:
+    """Every arm in the rate-distortion plane, for a page."""
+    figure = draw_arms(arms)
+    return None if figure is None else as_svg(figure, "plane")
+
+
+def draw_arms(arms: Sequence[Arm]) -> Figure | None:
     """Every arm in the rate-distortion plane: a small point a seed, a large one for their mean, its name beside it."""
     found = {arm: [p for run in arm.runs if (p := _place(run)) is not None] for arm in arms}
     found = {arm: points for arm, points in found.items() if points}
@@ -61,7 +67,7 @@ def arm_plane(arms: Sequence[Arm]) -> Markup | None:
         small += points
     boxes = _diagonals(ax, _marks(ax, [*small, *means]))
     place_labels(ax, means, [a.name for a in found], [looks[a.name].color for a in found], boxes)
-    return as_svg(figure, "plane")
+    return figure
 
 
 def _place(run: Run) -> tuple[float, float] | None:
