@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from buttress.algorithms._descent import NonFinite
+from buttress.algorithms._descent import Descent, NonFinite, make_optimizer
 from buttress.algorithms.aggressive import Aggressive
 from buttress.algorithms.joint import Joint
 from buttress.catalogue import names, part
@@ -199,3 +199,17 @@ def test_the_first_tensor_that_is_not_finite_is_named_and_nothing_moves(break_it
 def test_contradictions_are_refused(bad):
     with pytest.raises(ValueError, match=f"aggressive algorithm: {next(iter(bad))} is 0, wanted at least 1"):
         Aggressive(**bad)
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw", "adamax"])
+def test_weights_without_gradients_leave_no_subnormal_numbers_behind(name):
+    layer = nn.Linear(2, 1, bias=False)
+    optimizer = make_optimizer(layer.parameters(), Training(optimizer=name))
+    descent, smallest, least = Descent(layer, ELBO(), Training()), torch.finfo(torch.float32).tiny, 1.0
+    for number in range(1200):
+        x = torch.tensor([[1.0, float(number == 0)]])  # the second weight is asked for once
+        descent.along(Step(number, x, lambda: x, torch.Tensor.backward), layer(x).square().mean(), None, optimizer)
+        means = torch.cat([m.flatten() for m in optimizer.state[layer.weight].values() if m.dim()])
+        least = min(least, means.abs()[means != 0].min().item())
+    assert least >= smallest
+    assert optimizer.state[layer.weight]["exp_avg"].tolist()[0][1] == 0

@@ -24,6 +24,8 @@ __all__ = ["Descent", "NonFinite", "first_non_finite", "first_non_finite_output"
 
 LOOK_EVERY = 25
 """Steps between looks at the gradient's norm where looking makes the processor wait (not on a CPU)."""
+NOTHING = 1e-30
+"""Below this an optimiser's mean is nothing: far under every epsilon, and 25 steps of decay above the subnormals."""
 
 
 class NonFinite(ValueError):
@@ -87,6 +89,8 @@ class Descent:
         self._tame(step.number, terms, loss)
         for optimizer in optimizers:
             optimizer.step()
+            if step.number % LOOK_EVERY == 0:
+                forget(optimizer)
         torch.clear_autocast_cache()  # under bf16 it holds weights as they were before the move
 
     def _terms(self, x: Tensor) -> Terms:
@@ -121,6 +125,18 @@ def make_optimizer(parameters: Iterable[nn.Parameter], training: Training) -> Op
     }
     kind, fast = kinds[training.optimizer]
     return kind(list(parameters), lr=training.learning_rate, **fast)
+
+
+def forget(optimizer: Optimizer) -> None:
+    """Set to zero what is nothing in an optimiser's means.
+
+    The means of weights that get no gradient any more, as those of an encoder that is ignored, decay into the subnormal
+    numbers, with which a CPU counts dozens of times more slowly.
+    """
+    for state in optimizer.state.values():
+        for mean in state.values():
+            if isinstance(mean, Tensor) and mean.dim() and mean.device.type == "cpu":
+                mean.masked_fill_(mean.abs() < NOTHING, 0.0)
 
 
 def first_non_finite_output(model: nn.Module, x: Tensor) -> str | None:
