@@ -36,7 +36,9 @@ def ours(folder: Path, images: int) -> float:
     data = Mnist5k()
     start = baseline(data, data.open().spec)
     steps = EPOCHS * (images // BATCH)
-    training = replace(start.training, steps=steps, batch_size=BATCH, validate_every=steps, checkpoint_every=steps)
+    training = replace(
+        start.training, steps=steps, batch_size=BATCH, clip=None, validate_every=steps, checkpoint_every=steps
+    )  # pythae clips nothing either
     recipe = replace(
         start, encoder=Mlp((512,)), decoder=MlpDecoder((512,)), likelihood=Bernoulli("threshold"), training=training
     )

@@ -24,8 +24,8 @@ __all__ = ["Descent", "NonFinite", "first_non_finite", "first_non_finite_output"
 
 LOOK_EVERY = 25
 """Steps between looks at the gradient's norm where looking makes the processor wait (not on a CPU)."""
-NOTHING = 1e-30
-"""Below this an optimiser's mean is nothing: far under every epsilon, and 25 steps of decay above the subnormals."""
+NOTHING, FORGET_EVERY = 1e-30, 100
+"""Below this an optimiser's mean is nothing: far under every epsilon, and above the subnormals for so many steps more."""
 
 
 class NonFinite(ValueError):
@@ -89,7 +89,7 @@ class Descent:
         self._tame(step.number, terms, loss)
         for optimizer in optimizers:
             optimizer.step()
-            if step.number % LOOK_EVERY == 0:
+            if step.number % FORGET_EVERY == 0:
                 forget(optimizer)
         torch.clear_autocast_cache()  # under bf16 it holds weights as they were before the move
 
