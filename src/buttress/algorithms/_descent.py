@@ -25,7 +25,7 @@ __all__ = ["Descent", "NonFinite", "first_non_finite", "first_non_finite_output"
 LOOK_EVERY = 25
 """Steps between looks at the gradient's norm where looking makes the processor wait (not on a CPU)."""
 NOTHING, FORGET_EVERY = 1e-30, 100
-"""Below this an optimiser's mean is nothing: far under every epsilon, and above the subnormals for so many steps more."""
+"""Below this an optimiser's mean is nothing: far under every epsilon, and so many steps above the subnormals."""
 
 
 class NonFinite(ValueError):
