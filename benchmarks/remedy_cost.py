@@ -32,6 +32,7 @@ from buttress.diagnostics.verdict import PARTLY, USED
 from buttress.parts import Splits, Step
 from buttress.randomness import seed_step
 from buttress.recipe import Recipe
+from buttress.subnormals import flushed
 from buttress.training.engine import INITIAL
 from buttress.training.held_out import HeldOut
 
@@ -161,6 +162,7 @@ def train(fit: dict[str, Arm], steps: int, every: int, limit: float) -> dict[str
     return courses
 
 
+@flushed()
 def main(
     recipe: Recipe,
     remedies: str = "all",

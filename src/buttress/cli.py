@@ -28,6 +28,7 @@ from buttress import __version__, catalogue, commands
 from buttress.data.opened import opened, opening_once
 from buttress.parts import Part
 from buttress.recipe import Recipe, Training
+from buttress.subnormals import flushed
 
 __all__ = ["main", "script"]
 
@@ -36,7 +37,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code. What a user can mend is one line on stderr and code 2."""
     words = list(sys.argv[1:] if argv is None else argv)
     try:
-        run(words)
+        with flushed():  # before torch starts its threads
+            run(words)
     except ArgumentError as error:
         print(f"buttress: {_misread(error, words)}", file=sys.stderr)
         return 2

@@ -24,6 +24,7 @@ from typing import Any
 
 from buttress import remedy
 from buttress.recipe import Recipe
+from buttress.subnormals import flushed
 
 __all__ = ["Arm", "Comparison", "arms", "compare"]
 
@@ -254,6 +255,7 @@ def _pass_on(news: Queue[tuple[str, int, int]], watch: Callable[[str, int, int],
         watch(*news.get())
 
 
+@flushed()
 def _run_or_end(*task: Any) -> float | str:
     """Do one run; the seconds of training, or why it failed, in words because not every exception can travel.
 

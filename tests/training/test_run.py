@@ -307,6 +307,19 @@ def test_ctrl_c_twice_stops_at_once(tmp_path, finished):
     assert_equal_runs(tmp_path / "run", finished.folder)
 
 
+class Small(Callback):
+    """What 1e-40 is worth in a training step."""
+
+    def on_train_batch_start(self, *_):
+        self.seen = (torch.full((), 1e-40) * 1).item()
+
+
+def test_subnormal_numbers_are_zero_in_training_and_nowhere_else(tmp_path):
+    small_one = Small()
+    train(small.joint(steps=12), tmp_path / "run", progress=False, callbacks=[small_one])
+    assert small_one.seen == 0 and (torch.full((), 1e-40) * 1).item() > 0
+
+
 def assert_equal_runs(one: Path, other: Path) -> None:
     """Weights, optimiser, phase, means under way, and metrics: bit for bit."""
     for name in ("state.safetensors", "weights.safetensors", "metrics.csv"):

@@ -23,6 +23,7 @@ from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedExc
 
 from buttress.parts import Splits
 from buttress.recipe import Recipe
+from buttress.subnormals import flushed
 from buttress.training import checkpoint
 from buttress.training import folder as files
 from buttress.training.engine import Engine
@@ -35,6 +36,7 @@ LOUD = ("lightning", "lightning.pytorch", "lightning.fabric", "torch.multiproces
 """Loggers that speak of what no user asked."""
 
 
+@flushed()
 def fit(
     recipe: Recipe,
     splits: Splits,
@@ -157,6 +159,7 @@ def fit_together(
         stop.remove()
 
 
+@flushed()
 def _work(rank: int, job: Job, cell: Any, news: Any) -> None:
     """What each process of several does."""
     os.environ.update(LOCAL_RANK=str(rank), NODE_RANK="0", WORLD_SIZE=str(job.world))
