@@ -41,6 +41,8 @@ WRONG = {
     "train ok.npy --from nope.yaml": "nope.yaml: No such file or directory; try another path",
     "diagnose folder": "folder holds no trained run",
     "diagnose nope": "nope is no folder, wanted that of a trained run",
+    "report folder": "folder holds neither a run nor a finished comparison",
+    "report nope": "nope is not a folder",
     "compare ok.npy --seeds 0": "seeds is 0, wanted at least 1",
     "compare ok.npy --jobs 0": "jobs is 0, wanted at least 1",
     "compare ok.npy --budget -3": "steps is -3, wanted more than 0",

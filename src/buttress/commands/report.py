@@ -12,10 +12,19 @@ def report(folder: Path) -> None:
 
     Args:
         folder: The folder of a run or of a comparison.
+
+    Errors:
+        FileNotFoundError: There is no such folder, or it holds neither.
     """
     from buttress.report.comparison import write_comparison
     from buttress.report.run import write_report
+    from buttress.training.folder import RECIPE
 
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder} is not a folder; give that of a run or a comparison")
-    print(write_comparison(folder) if (folder / "comparison.json").exists() else write_report(folder))
+    if (folder / "comparison.json").exists():
+        print(write_comparison(folder))
+    elif (folder / RECIPE).exists():
+        print(write_report(folder))
+    else:
+        raise FileNotFoundError(f"{folder} holds neither a run nor a finished comparison; give the folder of one")
