@@ -81,18 +81,18 @@ def _learned_codes(run: Run) -> bool:
     return run.model.space.classes is not None and not is_uniform(run.model.prior())
 
 
-def present(run: Run, rows: Tensor, out: Path | None, across: int) -> None:
+def present(run: Run, rows: Tensor, out: Path | None, name: str, across: int) -> None:
     """Show examples: sentences as lines, tables as CSV, images as a PNG of tiles.
 
     Args:
         run: Whose examples they are.
         rows: The examples, shape (N, *x).
-        out: The file to write; None prints, or for images writes ``samples.png`` into
-            the run's folder.
+        out: The file to write; None prints, or writes images into the run's folder.
+        name: What they are, such as "samples": the name of that file.
         across: Images in a row of the picture.
     """
     if run.spec.kind == "image":
-        out = out or run.folder / "samples.png"
+        out = out or run.folder / f"{name}.png"
         Image.fromarray(tiles(pixels(shown(run.spec, rows).float().numpy()), across), "RGBA").save(out)
     elif out is None:
         _write(run.spec, rows, sys.stdout)

@@ -14,7 +14,7 @@ def interpolate(run: Path, count: int = 8, steps: int = 10, out: Path | None = N
         run: Folder of the run.
         count: How many walks.
         steps: Points of each, the ends included.
-        out: File to write; sentences and tables are printed where it is missing.
+        out: File to write; without it images go to interpolations.png in the run's folder, and the rest is printed.
         seed: Of all draws, and of which examples.
     """
     from buttress.showcase import present, some_held_out
@@ -24,4 +24,4 @@ def interpolate(run: Path, count: int = 8, steps: int = 10, out: Path | None = N
     raw = some_held_out(opened, 2 * count, seed)
     half = len(raw) // 2
     walks = opened.interpolate(raw[:half], raw[half : 2 * half], steps, seed)
-    present(opened, walks.transpose(0, 1).flatten(0, 1), out, across=steps)
+    present(opened, walks.transpose(0, 1).flatten(0, 1), out, "interpolations", across=steps)

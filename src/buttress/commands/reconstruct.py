@@ -13,7 +13,7 @@ def reconstruct(run: Path, count: int = 16, out: Path | None = None, seed: int =
     Args:
         run: Folder of the run.
         count: How many.
-        out: File to write; sentences and tables are printed where it is missing.
+        out: File to write; without it images go to reconstructions.png in the run's folder, and the rest is printed.
         seed: Of all draws, and of which examples.
     """
     import torch
@@ -26,4 +26,4 @@ def reconstruct(run: Path, count: int = 16, out: Path | None = None, seed: int =
     pairs = [as_observed(opened, raw, seed), opened.reconstruct(raw, seed)]
     width = max(p.shape[1] for p in pairs)
     padded = [torch.nn.functional.pad(p, (0, width - p.shape[1])) if opened.spec.kind == "text" else p for p in pairs]
-    present(opened, torch.stack(padded, 1).flatten(0, 1), out, across=8)
+    present(opened, torch.stack(padded, 1).flatten(0, 1), out, "reconstructions", across=8)

@@ -16,7 +16,7 @@ def sample(
     Args:
         run: Folder of the run.
         count: How many.
-        out: File to write; sentences and tables are printed where it is missing.
+        out: File to write; without it images go to samples.png in the run's folder, and the rest is printed.
         seed: Of all draws.
         codes: Where a z made of codes comes from: the model's prior, or chance, to see what the prior has learned.
     """
@@ -24,4 +24,5 @@ def sample(
     from buttress.training.run import Run
 
     opened = Run.load(run)
-    present(opened, opened.sample(count, seed, uniform=codes == "uniform"), out, across=max(1, round(count**0.5)))
+    rows = opened.sample(count, seed, uniform=codes == "uniform")
+    present(opened, rows, out, "samples", across=max(1, round(count**0.5)))
