@@ -41,8 +41,10 @@ def compare(
         gap_steps: Steps of refining each example's q for the amortisation gap; 0 leaves it out, and with it the cause.
         gap_examples: Held-out examples on which the gap is measured, at most.
     """
+    from buttress.commands.train import say_if_binarised
     from buttress.remedy import catalogue
 
+    say_if_binarised(recipe)
     names = list(catalogue()) if remedies == "all" else [name.strip() for name in remedies.split(",")]
     if budget is not None:
         recipe = replace(recipe, training=replace(recipe.training, steps=budget))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from buttress import remedy
 from buttress.recipe import Recipe
 
-__all__ = ["train"]
+__all__ = ["say_if_binarised", "train"]
 
 
 def train(
@@ -26,4 +27,14 @@ def train(
     from buttress.training.run import train as run
 
     changed = remedy.apply(remedies, recipe)
+    say_if_binarised(changed)
     conclude(run(changed, out, resume=resume, devices=devices))
+
+
+def say_if_binarised(recipe: Recipe) -> None:
+    """Say on stderr where grey pixels become black and white."""
+    from buttress.baseline import binarised
+    from buttress.data.opened import opened
+
+    if recipe.likelihood.name() == "bernoulli" and (note := binarised(recipe, opened(recipe.data).spec)):
+        print(f"buttress: {note}", file=sys.stderr)
