@@ -36,6 +36,7 @@ WRONG = {
     "train empty.txt": "the file is empty; try another one",
     "train broken": "10 of 10 images cannot be read.*try repairing",
     "train ok.npy --devices 0": "devices is 0, wanted at least 1",
+    "train ok.npy --gap_steps -1": "gap_steps is -1, wanted at least 0",
     "train ok.npy --out file": "file is a file, wanted a folder",
     "train ok.npy --out file/run": "file is a file, wanted a folder",
     "train ok.npy --from nope.yaml": "nope.yaml: No such file or directory; try another path",

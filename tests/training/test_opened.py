@@ -26,8 +26,15 @@ def openings(monkeypatch):
 
 
 def test_a_command_opens_its_data_once(openings, tmp_path, monkeypatch):
-    monkeypatch.setattr("buttress.commands.diagnose.conclude", lambda run: run.diagnose(nll_samples=2, gap_steps=0))
-    assert cli.main([*COMMAND, "--out", str(tmp_path / "run")]) == 0
+    asked = []
+
+    def conclude(run, **effort):
+        asked.append(effort)
+        run.diagnose(nll_samples=0, gap_steps=0)
+
+    monkeypatch.setattr("buttress.commands.diagnose.conclude", conclude)
+    assert cli.main([*COMMAND, "--out", str(tmp_path / "run"), "--nll_samples", "2"]) == 0
+    assert asked[0]["nll_samples"] == 2 and asked[0]["gap_steps"] == 100
     assert openings == [LinearGaussian(n=120, dim=4)]
     assert cli.main([*COMMAND, "--out", str(tmp_path / "run"), "--resume"]) == 0
     assert len(openings) == 2, "the next command looks at the disk again"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-__all__ = ["conclude", "diagnose"]
+__all__ = ["conclude", "diagnose", "telling"]
 
 
 def diagnose(
@@ -44,17 +46,26 @@ def diagnose(
 
 
 def conclude(run: Any, **settings: Any) -> None:
-    """Diagnose a run, write its report, and print the verdict."""
+    """Diagnose a run, write its report, and print the verdict; what is going on is told meanwhile."""
     from buttress.report.run import write_report
     from buttress.report.terminal import verdict_table
     from buttress.showcase import save_run_examples
 
     console = Console()
-    with console.status("diagnosing") as status:
-        run.diagnose(
-            progress=lambda stage, done, total: status.update(f"diagnosing: {stage} ({done}/{total})"), **settings
-        )
-    save_run_examples(run)
-    page = write_report(run.folder)
+    with telling(console) as tell:
+        run.diagnose(progress=lambda stage, done, total: tell(f"diagnosing: {stage} ({done + 1}/{total})"), **settings)
+        tell("drawing examples for the report")
+        save_run_examples(run)
+        page = write_report(run.folder)
     console.print(verdict_table(run.folder))
     print(f"report: {page}")
+
+
+@contextmanager
+def telling(console: Console) -> Iterator[Callable[[str], None]]:
+    """What it yields shows what is going on: in one line that changes on a terminal, else a line each."""
+    if not console.is_terminal:
+        yield lambda text: print(text, flush=True)
+        return
+    with console.status("diagnosing") as status:
+        yield status.update
