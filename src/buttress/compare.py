@@ -94,6 +94,8 @@ def compare(
     jobs: int = 1,
     settings: Mapping[str, Any] | None = None,
     watch: Callable[[str, int, int], None] = lambda run, step, total: None,
+    begin: Callable[[int], None] = lambda runs: None,
+    ended: Callable[[str, str], None] = lambda run, outcome: None,
 ) -> Comparison:
     """Train and diagnose every arm with every seed, and write ``comparison.json``.
 
@@ -107,6 +109,8 @@ def compare(
         jobs: Runs at a time, each with its share of the cores.
         settings: For ``diagnose``.
         watch: Hears (run, step, total) as runs proceed.
+        begin: Hears how many runs there will be, once nothing speaks against them.
+        ended: Hears (run, outcome in words) as each ends.
 
     Errors:
         ValueError: No arm fits, one is given twice, a number is too small, the folder is a file or holds another
@@ -131,7 +135,8 @@ def compare(
     ]
     _refuse_another(todo, folder)
     folder.mkdir(parents=True, exist_ok=True)
-    seconds, failed = _run_all(todo, folder, jobs, dict(settings or {}), watch)
+    begin(len(todo))
+    seconds, failed = _run_all(todo, folder, jobs, dict(settings or {}), watch, ended)
     if not seconds:
         raise ValueError("every run failed: " + "; ".join(f"{run}: {reason}" for run, reason in failed.items()))
     plain = {
@@ -173,6 +178,7 @@ def _run_all(
     jobs: int,
     settings: dict[str, Any],
     watch: Callable[[str, int, int], None],
+    ended: Callable[[str, str], None],
 ) -> tuple[dict[str, float], dict[str, str]]:
     """Do all runs, ``jobs`` at a time, in processes of their own; by run, seconds of training or why it failed."""
     context = multiprocessing.get_context("spawn")
@@ -196,10 +202,13 @@ def _run_all(
 
         try:
             for done in _while_watching(pending, news, hear):
+                name = pending[done]
                 if isinstance(outcome := done.result(), str):
-                    failed[pending[done]] = outcome
+                    failed[name] = outcome
+                    ended(name, f"failed: {outcome}")
                 else:
-                    seconds[pending[done]] = outcome
+                    seconds[name] = outcome
+                    ended(name, f"finished after {outcome:.0f} s of training")
         except BrokenProcessPool as error:
             _pass_on(news, hear)
             lost = [name for future, name in pending.items() if name in begun and _lost(future)]

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
@@ -13,6 +14,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from buttress.recipe import Recipe
 
 __all__ = ["compare", "show"]
+
+PLAIN: dict[str, Any] = {"soft_wrap": True, "markup": False, "highlight": False}
+"""How rich prints a line as it is."""
 
 
 def compare(
@@ -59,13 +63,27 @@ def compare(
 
 
 def show(recipe: Recipe, names: list[str], out: Path, seeds: int, jobs: int, settings: dict[str, int]) -> None:
-    """Run a comparison with a progress bar for each run; print its table and where its report lies."""
+    """Run a comparison with a progress bar for each run; print its table and where its report lies.
+
+    Where nobody sees the bars, since the output goes to a file or another program, each run that ends is a line.
+    """
     from buttress.compare import compare as run
     from buttress.report.comparison import terminal_table, write_comparison
 
     console = Console()
+
+    def begin(runs: int) -> None:
+        console.print(
+            f"{runs} run{'s' * (runs != 1)} of {recipe.training.steps} steps, {jobs} at a time; results go to {out}",
+            **PLAIN,
+        )
+
+    def ended(run: str, outcome: str) -> None:
+        if not console.is_terminal:
+            console.print(f"{run}: {outcome}", **PLAIN)
+
     with bars(console) as watch:
-        done = run(recipe, names, out, seeds=seeds, jobs=jobs, settings=settings, watch=watch)
+        done = run(recipe, names, out, seeds=seeds, jobs=jobs, settings=settings, watch=watch, begin=begin, ended=ended)
     for name, reason in done.left_out.items():
         console.print(f"[dim]left out: {name}: {reason}[/dim]")
     page = write_comparison(done.folder)
