@@ -124,31 +124,38 @@ class _Numbers:
 
 
 def _state(n: _Numbers) -> tuple[str, tuple[str, ...]]:
-    facts = _facts(n)
+    others = _others(n)
     if n.carried < COLLAPSED_NATS:
         if n["rate"] > RISING_NATS:
-            facts = (*facts, f"a rate of {n.rates} is paid for it all the same: the rate alone proves nothing")
-        return COLLAPSED, (f"z carries {short(max(0.0, n.carried), 2)} nats (below {COLLAPSED_NATS})", *facts)
+            others = (*others, f"a rate of {n.rates} is paid for it all the same: the rate alone proves nothing")
+        return COLLAPSED, (_carries(n, f"below {COLLAPSED_NATS}"), *others)
     if _deterministic(n):
         return DEGENERATE, (
             f"the noise of q costs the decoder {n.text('effective_beta')} of what a q in balance would pay (below "
             f"{DETERMINISTIC_BETA}): q is a point",
             f"the rate of {n.text('rate')} nats is mostly the distance of all q together from the prior "
             f"({n.text('aggregate_kl')}): the decoder never saw samples of the prior; give the rate a weight of 1",
-            *facts,
+            _informs(n),
+            _costs(n),
+            *others,
         )
     if n.carried < USED_NATS:
-        return PARTLY, (f"z carries {short(n.carried, 2)} nats (below {USED_NATS})", *facts)
+        return PARTLY, (_carries(n, f"below {USED_NATS}"), *others)
     if n["worth_shuffled"] < READ_SHARE * n["rate"] and not n.uniform:
         return PARTLY, (
-            f"z is worth {n.text('worth_shuffled')} nats to the decoder, less than {READ_SHARE:.0%} of the rate that "
-            f"is paid for it: {n.rates}",
-            *facts,
+            f"{_costs(n)}, less than {READ_SHARE:.0%} of the rate that is paid for z: {n.rates}",
+            _informs(n),
+            *others,
         )
-    return USED, (f"z carries at least {short(n.carried, 2)} nats ({USED_NATS} or more)", *facts)
+    return USED, (_carries(n, f"{USED_NATS} or more"), *others)
 
 
-def _facts(n: _Numbers) -> tuple[str, ...]:
+def _carries(n: _Numbers, bound: str) -> str:
+    """Both measures of what z carries, and on which side of a threshold the smaller one is."""
+    return f"{_informs(n)}, and {_costs(n)}: the smaller is what z carries, and it is {bound}"
+
+
+def _informs(n: _Numbers) -> str:
     information = n.estimates["mutual_information"]
     ceiling = "" if information.ceiling is None else f", of at most {information.ceiling:.2f} that can be measured"
     bound = " (at its ceiling: a lower bound)" if n.at_ceiling else ""
@@ -157,14 +164,20 @@ def _facts(n: _Numbers) -> tuple[str, ...]:
         if short(n.information, 2) == short(n["mutual_information"], 2)
         else f", above the rate of {n.rates}, which counts"
     )
-    facts = [
-        f"mutual information of x and z is {information} nats{ceiling}{bound}{above}",
-        f"shuffling z over the data costs the decoder {n.text('worth_shuffled')} nats",
-    ]
-    if (active := n.estimates.get("active_units")) is not None and active.value is not None:
-        total = "" if active.ceiling is None else f" of {active.ceiling:.0f}"
-        facts.append(f"{active.value:.0f}{total} coordinates of z are active")
-    return (*facts, *_codes(n))
+    return f"mutual information of x and z is {information} nats{ceiling}{bound}{above}"
+
+
+def _costs(n: _Numbers) -> str:
+    return f"shuffling z over the data costs the decoder {n.text('worth_shuffled')} nats"
+
+
+def _others(n: _Numbers) -> tuple[str, ...]:
+    """What no threshold is set to: active coordinates, and codes."""
+    active = n.estimates.get("active_units")
+    if active is None or active.value is None:
+        return _codes(n)
+    total = "" if active.ceiling is None else f" of {active.ceiling:.0f}"
+    return (f"{active.value:.0f}{total} coordinates of z are active", *_codes(n))
 
 
 def _codes(n: _Numbers) -> tuple[str, ...]:
