@@ -21,6 +21,20 @@ def test_json_and_back(tmp_path):
     assert Evidence.load(tmp_path / "evidence.json") == evidence
 
 
+def test_people_read_it_in_lines():
+    evidence = made_up()
+    assert str(evidence.verdict).splitlines() == [
+        "collapsed",
+        "  because because",
+        "  because so",
+        "  try kl_annealing",
+    ]
+    assert repr(evidence.verdict).startswith("Verdict(state='collapsed'")
+    _, *table = str(evidence).splitlines()
+    assert [line.split()[0] for line in table] == ["estimate", "elbo", "nll"]
+    assert "-1.5 ± 0.1" in table[1] and "not measured" in table[2] and "not finite: nan" in table[2]
+
+
 def test_the_layout():
     plain = json.loads(made_up().to_json())
     assert list(plain) == ["format", "n", "kind", "units", "estimates", "groups", "settings", "verdict"]

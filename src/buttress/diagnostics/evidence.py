@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from buttress.diagnostics.estimate import Estimate
+from buttress.diagnostics.estimate import Estimate, short
 
 __all__ = ["FORMAT", "Evidence", "Groups", "Verdict"]
 
@@ -65,9 +65,30 @@ class Verdict:
     reasons: tuple[str, ...]
     advice: tuple[str, ...]
 
+    def __str__(self) -> str:
+        """As people read it.
+
+        Example:
+            >>> print(Verdict("collapsed", "inference lags", ("z carries nothing", "q does"), ("aggressive",)))
+            collapsed (inference lags)
+              because z carries nothing
+              because q does
+              try aggressive
+        """
+        head = (self.state or "no verdict") + (f" ({self.cause})" if self.cause else "")
+        tried = [f"try {', '.join(self.advice)}"] if self.advice else []
+        return "\n  ".join([head, *(f"because {reason}" for reason in self.reasons), *tried])
+
 
 def _verdict(state: str, cause: str | None, reasons: list[str], advice: list[str]) -> Verdict:
     return Verdict(state, cause, tuple(reasons), tuple(advice))
+
+
+def _cells(name: str, estimate: Estimate) -> tuple[str, ...]:
+    """One line of the table of estimates."""
+    ceiling = "" if estimate.ceiling is None else short(estimate.ceiling)
+    method = f"{estimate.method} ({estimate.note})" if estimate.note else estimate.method
+    return name, str(estimate), ceiling, str(estimate.n), method
 
 
 @dataclass(frozen=True)
@@ -89,6 +110,21 @@ class Evidence:
     groups: Groups
     settings: Mapping[str, Any] = field(default_factory=dict)
     verdict: Verdict = Verdict("", None, (), ())
+
+    def __str__(self) -> str:
+        """The estimates as a table.
+
+        Example:
+            >>> print(Evidence(9, "table", {"rate": Estimate(1.25, 0.1, 9, "closed form")}, Groups((), (), (), ())))
+            nats per example, 9 held-out examples
+            estimate  value       at most  N  method
+            rate      1.25 ± 0.1           9  closed form
+        """
+        heads = ("estimate", "value", "at most", "N", "method")
+        rows = [heads, *(_cells(name, estimate) for name, estimate in self.estimates.items())]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+        return "\n".join([f"{UNITS}, {self.n} held-out examples", *lines])
 
     def to_json(self) -> str:
         """The record as strict JSON: no NaN, no infinity."""

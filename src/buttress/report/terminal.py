@@ -22,12 +22,11 @@ def verdict_table(run_folder: str | Path) -> Group:
         run_folder: Folder of a run that was diagnosed.
     """
     run = load_run(run_folder)
-    parts: list[Text | Table] = [Text(sentence(run), style=f"bold {STATE_COLOR.get(run.state or '', '')}".strip())]
     if run.evidence is None:
-        return Group(*parts)
-    verdict = run.evidence.verdict
-    parts += [Text(f"  because {reason}") for reason in verdict.reasons]
-    parts += [Text(f"  try {advice}") for advice in verdict.advice]
+        return Group(Text(sentence(run), style="bold"))
+    head, *why = str(run.evidence.verdict).splitlines()
+    parts: list[Text | Table] = [Text(f"verdict: {head}", style=f"bold {STATE_COLOR.get(run.state or '', '')}".strip())]
+    parts += map(Text, why)
     table = Table(header_style="bold", title="evidence", title_justify="left")
     for heading in ("quantity", "value", "unit", "N", "ceiling", "method"):
         table.add_column(heading, justify="right" if heading in ("value", "N", "ceiling") else "left", overflow="fold")
