@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import csv
+import math
 import sys
 from pathlib import Path
 from typing import Any, TextIO
 
+import numpy as np
 import torch
+from jaxtyping import UInt8
 from PIL import Image
 from torch import Tensor
 
@@ -19,6 +22,9 @@ from buttress.report.pictures import tiles
 from buttress.training.run import Run
 
 __all__ = ["as_observed", "present", "save_run_examples", "shown", "some_held_out"]
+
+WIDE = 600
+"""Pixels across a picture, at least: what one sees without a magnifying glass."""
 
 
 def some_held_out(run: Run, count: int, seed: int = 0) -> Tensor:
@@ -93,7 +99,8 @@ def present(run: Run, rows: Tensor, out: Path | None, name: str, across: int) ->
     """
     if run.spec.kind == "image":
         out = out or run.folder / f"{name}.png"
-        Image.fromarray(tiles(pixels(shown(run.spec, rows).float().numpy()), across), "RGBA").save(out)
+        canvas = tiles(pixels(shown(run.spec, rows).float().numpy()), across)
+        Image.fromarray(magnified(canvas), "RGBA").save(out)
     elif out is None:
         _write(run.spec, rows, sys.stdout)
     else:
@@ -101,6 +108,12 @@ def present(run: Run, rows: Tensor, out: Path | None, name: str, across: int) ->
             _write(run.spec, rows, file)
     if out is not None:
         print(out)
+
+
+def magnified(canvas: UInt8[np.ndarray, "Y X 4"]) -> UInt8[np.ndarray, "Y2 X2 4"]:
+    """A picture of at least :data:`WIDE` pixels, every pixel made a square."""
+    factor = math.ceil(WIDE / canvas.shape[1])
+    return canvas.repeat(factor, 0).repeat(factor, 1)
 
 
 def _write(spec: DataSpec, rows: Tensor, file: TextIO) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import small
+from PIL import Image
 
 from buttress import cli
 from buttress.data.images import Images
@@ -31,6 +32,11 @@ def pictures(tmp_path_factory) -> Run:
     return train(recipe, folder / "run", progress=False)
 
 
+@pytest.fixture(scope="module")
+def table(tmp_path_factory) -> Run:
+    return train(small.joint(), tmp_path_factory.mktemp("table") / "run", progress=False)
+
+
 def typed(*words: object) -> None:
     assert cli.main([str(word) for word in words]) == 0
 
@@ -49,3 +55,17 @@ def test_each_command_has_a_picture_of_its_own(pictures):
 def test_a_picture_goes_where_it_is_asked_to(pictures, tmp_path: Path):
     typed("sample", pictures.folder, "--count", 2, "--out", tmp_path / "two.png")
     assert (tmp_path / "two.png").is_file()
+
+
+def test_small_pictures_are_magnified_by_whole_factors(pictures, tmp_path: Path):
+    typed("sample", pictures.folder, "--count", 4, "--out", tmp_path / "four.png")
+    canvas = np.asarray(Image.open(tmp_path / "four.png"))
+    assert canvas.shape == (18 * 34, 18 * 34, 4)  # two tiles of 8 and a gap of 2
+    assert (canvas.reshape(18, 34, 18, 34, 4) == canvas[::34, None, ::34, None]).all()
+
+
+def test_a_diagnosis_tells_what_it_does_and_gives_its_verdict_first(table, capsys):
+    typed("diagnose", table.folder, "--nll_samples", 0, "--gap_steps", 0)
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == "diagnosing: bound (1/7)" and said[7] == "drawing examples for the report"
+    assert said[8].startswith("verdict: ") and said[9].startswith("  because mutual information")
