@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
 import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,7 +24,7 @@ from buttress.report.examples import pixels, save_examples
 from buttress.report.pictures import tiles
 from buttress.training.run import Run
 
-__all__ = ["as_observed", "present", "save_run_examples", "shown", "some_held_out"]
+__all__ = ["Marks", "as_observed", "present", "save_run_examples", "shown", "some_held_out"]
 
 WIDE = 600
 """Pixels across a picture, at least: what one sees without a magnifying glass."""
@@ -87,7 +90,20 @@ def _learned_codes(run: Run) -> bool:
     return run.model.space.classes is not None and not is_uniform(run.model.prior())
 
 
-def present(run: Run, rows: Tensor, out: Path | None, name: str, across: int) -> None:
+@dataclass(frozen=True)
+class Marks:
+    """What stands beside examples that are shown as lines or rows.
+
+    Args:
+        heads: What the two are called.
+        rows: What each example is, and the number of those it belongs with.
+    """
+
+    heads: tuple[str, str]
+    rows: Sequence[tuple[str, int]]
+
+
+def present(run: Run, rows: Tensor, out: Path | None, name: str, across: int, marks: Marks | None = None) -> None:
     """Show examples: sentences as lines, tables as CSV, images as a PNG of tiles.
 
     Args:
@@ -96,16 +112,16 @@ def present(run: Run, rows: Tensor, out: Path | None, name: str, across: int) ->
         out: The file to write; None prints, or writes images into the run's folder.
         name: What they are, such as "samples": the name of that file.
         across: Images in a row of the picture.
+        marks: What stands beside sentences and rows.
     """
     if run.spec.kind == "image":
         out = out or run.folder / f"{name}.png"
         canvas = tiles(pixels(shown(run.spec, rows).float().numpy()), across)
         Image.fromarray(magnified(canvas), "RGBA").save(out)
     elif out is None:
-        _write(run.spec, rows, sys.stdout)
+        sys.stdout.write(_written(run.spec, rows, marks))
     else:
-        with out.open("w", encoding="utf-8", newline="") as file:
-            _write(run.spec, rows, file)
+        out.write_text(_written(run.spec, rows, marks), encoding="utf-8", newline="")
     if out is not None:
         print(out)
 
@@ -116,8 +132,34 @@ def magnified(canvas: UInt8[np.ndarray, "Y X 4"]) -> UInt8[np.ndarray, "Y2 X2 4"
     return canvas.repeat(factor, 0).repeat(factor, 1)
 
 
-def _write(spec: DataSpec, rows: Tensor, file: TextIO) -> None:
+def _written(spec: DataSpec, rows: Tensor, marks: Marks | None) -> str:
     if spec.kind == "text":
-        file.writelines(f"{line}\n" for line in decode(spec, rows))
-    else:
-        csv.writer(file, lineterminator="\n").writerows([spec.columns, *rows.tolist()])
+        return "".join(_lines(decode(spec, rows), marks))
+    names = spec.columns or tuple(f"x{i}" for i in range(rows.shape[1]))  # arrays have none
+    cells = [[shortest(value) for value in row] for row in rows.tolist()]
+    if marks is not None:
+        names, cells = (*marks.heads, *names), [[*map(str, m), *c] for m, c in zip(marks.rows, cells, strict=True)]
+    file = io.StringIO()
+    csv.writer(file, lineterminator="\n").writerows([names, *cells])
+    return file.getvalue()
+
+
+def _lines(sentences: Sequence[str], marks: Marks | None) -> Iterator[str]:
+    """Sentences, each behind its mark, with a blank line where others begin."""
+    if marks is None:
+        yield from (f"{sentence}\n" for sentence in sentences)
+        return
+    width, before = max(len(label) for label, _ in marks.rows), marks.rows[0][1]
+    for sentence, (label, group) in zip(sentences, marks.rows, strict=True):
+        yield f"{'' if group == before else chr(10)}{label:<{width}}  {sentence}\n"
+        before = group
+
+
+def shortest(value: float) -> str:
+    """A number of 32 bits by the fewest digits that tell it from all others.
+
+    Example:
+        >>> shortest(65.0999984741211), shortest(-3.0), shortest(1e-7)
+        ('65.1', '-3', '1e-07')
+    """
+    return str(np.float32(value)).removesuffix(".0")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from buttress.data.images import Images
 from buttress.decoders.conv import Conv as ConvDecoder
 from buttress.encoders.conv import Conv as ConvEncoder
 from buttress.likelihoods.logistic_mixture import LogisticMixture
+from buttress.showcase import some_held_out
 from buttress.training.run import Run, train
 
 
@@ -35,6 +37,17 @@ def pictures(tmp_path_factory) -> Run:
 @pytest.fixture(scope="module")
 def table(tmp_path_factory) -> Run:
     return train(small.joint(), tmp_path_factory.mktemp("table") / "run", progress=False)
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory) -> Run:
+    folder = tmp_path_factory.mktemp("text")
+    words = ("the", "a", "cat", "dog", "saw", "ate")
+    lines = [f"{a} {b} {c}\n" for a in words for b in words for c in words]
+    (folder / "lines.txt").write_text("".join(lines))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BUTTRESS_CACHE", str(folder / "cache"))
+        return train(small.sentences(folder / "lines.txt", batch_size=8), folder / "run", progress=False)
 
 
 def typed(*words: object) -> None:
@@ -62,6 +75,29 @@ def test_small_pictures_are_magnified_by_whole_factors(pictures, tmp_path: Path)
     canvas = np.asarray(Image.open(tmp_path / "four.png"))
     assert canvas.shape == (18 * 34, 18 * 34, 4)  # two tiles of 8 and a gap of 2
     assert (canvas.reshape(18, 34, 18, 34, 4) == canvas[::34, None, ::34, None]).all()
+
+
+def test_rows_say_what_they_are_in_the_fewest_digits(table, capsys):
+    typed("reconstruct", table.folder, "--count", 2)
+    head, *rows = csv.reader(capsys.readouterr().out.splitlines())
+    assert head == ["which", "example", "x0", "x1", "x2", "x3"]
+    assert [row[:2] for row in rows] == [[w, n] for n in "12" for w in ("original", "reconstruction")]
+    stored = some_held_out(table, 2)[0].float().tolist()
+    assert rows[0][2:] == [str(np.float32(v)) for v in stored] and max(map(len, rows[0])) < 13
+    typed("interpolate", table.folder, "--count", 2, "--steps", 3)
+    head, *rows = csv.reader(capsys.readouterr().out.splitlines())
+    assert head[:2] == ["position", "walk"]
+    assert [row[:2] for row in rows] == [[p, n] for n in "12" for p in ("0.00", "0.50", "1.00")]
+
+
+def test_sentences_stand_in_groups_behind_what_they_are(text, capsys):
+    typed("reconstruct", text.folder, "--count", 2)
+    lines = capsys.readouterr().out.splitlines()
+    pair = ["original", "reconstruction"]
+    assert [line.partition(" ")[0] for line in lines] == [*pair, "", *pair]
+    typed("interpolate", text.folder, "--count", 2, "--steps", 3)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.partition(" ")[0] for line in lines] == ["0.00", "0.50", "1.00", "", "0.00", "0.50", "1.00"]
 
 
 def test_a_diagnosis_tells_what_it_does_and_gives_its_verdict_first(table, capsys):

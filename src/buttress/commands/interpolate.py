@@ -17,11 +17,12 @@ def interpolate(run: Path, count: int = 8, steps: int = 10, out: Path | None = N
         out: File to write; without it images go to interpolations.png in the run's folder, and the rest is printed.
         seed: Of all draws, and of which examples.
     """
-    from buttress.showcase import present, some_held_out
+    from buttress.showcase import Marks, present, some_held_out
     from buttress.training.run import Run
 
     opened = Run.load(run)
     raw = some_held_out(opened, 2 * count, seed)
     half = len(raw) // 2
-    walks = opened.interpolate(raw[:half], raw[half : 2 * half], steps, seed)
-    present(opened, walks.transpose(0, 1).flatten(0, 1), out, "interpolations", across=steps)
+    found = opened.interpolate(raw[:half], raw[half : 2 * half], steps, seed).transpose(0, 1)
+    marks = Marks(("position", "walk"), [(f"{i / (steps - 1):.2f}", w + 1) for w in range(half) for i in range(steps)])
+    present(opened, found.flatten(0, 1), out, "interpolations", across=steps, marks=marks)

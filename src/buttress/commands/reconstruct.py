@@ -18,7 +18,7 @@ def reconstruct(run: Path, count: int = 16, out: Path | None = None, seed: int =
     """
     import torch
 
-    from buttress.showcase import as_observed, present, some_held_out
+    from buttress.showcase import Marks, as_observed, present, some_held_out
     from buttress.training.run import Run
 
     opened = Run.load(run)
@@ -26,4 +26,6 @@ def reconstruct(run: Path, count: int = 16, out: Path | None = None, seed: int =
     pairs = [as_observed(opened, raw, seed), opened.reconstruct(raw, seed)]
     width = max(p.shape[1] for p in pairs)
     padded = [torch.nn.functional.pad(p, (0, width - p.shape[1])) if opened.spec.kind == "text" else p for p in pairs]
-    present(opened, torch.stack(padded, 1).flatten(0, 1), out, "reconstructions", across=8)
+    rows = [(which, i) for i in range(1, len(raw) + 1) for which in ("original", "reconstruction")]
+    marks = Marks(("which", "example"), rows)
+    present(opened, torch.stack(padded, 1).flatten(0, 1), out, "reconstructions", across=8, marks=marks)
