@@ -7,6 +7,7 @@ import io
 import math
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,15 +17,18 @@ import torch
 from jaxtyping import UInt8
 from PIL import Image
 from torch import Tensor
+from torch.distributions import Distribution
 
 from buttress.data.tokens import decode
-from buttress.families import is_uniform
+from buttress.families import is_uniform, mean_of
+from buttress.likelihoods._sites import Sites
 from buttress.parts import DataSpec
+from buttress.randomness import seed_step
 from buttress.report.examples import pixels, save_examples
 from buttress.report.pictures import tiles
-from buttress.training.run import Run
+from buttress.training.run import Run, between
 
-__all__ = ["Marks", "as_observed", "present", "save_run_examples", "shown", "some_held_out"]
+__all__ = ["Marks", "as_observed", "present", "reconstructed", "save_run_examples", "shown", "some_held_out", "walks"]
 
 WIDE = 600
 """Pixels across a picture, at least: what one sees without a magnifying glass."""
@@ -71,7 +75,6 @@ def save_run_examples(run: Run, count: int = 32, ways: int = 6, seed: int = 0) -
     """
     raw = some_held_out(run, max(count, 2 * ways), seed)
     ways = min(ways, len(raw) // 2)
-    between = run.interpolate(raw[:ways], raw[ways : 2 * ways], steps=10, seed=seed).transpose(0, 1)
     spec = run.spec
     return save_examples(
         run.folder,
@@ -79,7 +82,7 @@ def save_run_examples(run: Run, count: int = 32, ways: int = 6, seed: int = 0) -
         samples=shown(spec, run.sample(count, seed)),
         originals=shown(spec, as_observed(run, raw[:count], seed)),
         reconstructions=shown(spec, run.reconstruct(raw[:count], seed)),
-        interpolations=shown(spec, between),
+        interpolations=shown(spec, walks(run, raw[:ways], raw[ways : 2 * ways], steps=10, seed=seed)),
         columns=spec.columns,
         uniform_samples=shown(spec, run.sample(count, seed, uniform=True)) if _learned_codes(run) else None,
     )
@@ -88,6 +91,75 @@ def save_run_examples(run: Run, count: int = 32, ways: int = 6, seed: int = 0) -
 def _learned_codes(run: Run) -> bool:
     """Whether z is made of codes and the prior has learned which go together."""
     return run.model.space.classes is not None and not is_uniform(run.model.prior())
+
+
+def reconstructed(run: Run, raw: Tensor, seed: int = 0, mean: bool = False) -> Tensor:
+    """Stored examples -> z -> x: drawn, or with means where there are such.
+
+    Args:
+        run: The run.
+        raw: Stored examples.
+        seed: Of all draws.
+        mean: Take the mean of q(z|x), and that of p(x|z) too where the decoder has one.
+    """
+    if not mean:
+        return run.reconstruct(raw, seed)
+    with _seeded(seed):
+        p = run.model.decode(_latent(run.asked(seed), run.model.observe(raw), mean))
+        return p.sample() if (middle := center(p)) is None else middle
+
+
+def walks(run: Run, raw_a: Tensor, raw_b: Tensor, steps: int, seed: int = 0, mean: bool = False) -> Tensor:
+    """Examples on the way from each of B examples to another, shape (B, steps, ...).
+
+    As :meth:`buttress.training.run.Run.interpolate`, but all x of a walk are drawn with the same random numbers, so
+    that neighbours differ by z alone.
+
+    Args:
+        run: The run.
+        raw_a: Stored examples where the walks begin.
+        raw_b: Stored examples where they end.
+        steps: Points of each, the ends included.
+        seed: Of all draws.
+        mean: As in :func:`reconstructed`.
+
+    Errors:
+        ValueError: Less than two steps, or more ends than beginnings.
+    """
+    if steps < 2 or len(raw_a) != len(raw_b):
+        raise ValueError(
+            f"got {len(raw_a)} and {len(raw_b)} examples and {steps} steps; wanted as many ends as beginnings, and at "
+            "least 2 steps"
+        )
+    with _seeded(seed):
+        model = run.asked(seed)
+        a, b = (_latent(model, run.model.observe(raw), mean) for raw in (raw_a, raw_b))
+        p: Any = run.model.decode(between(a, b, torch.linspace(0, 1, steps)))
+        middle = center(p) if mean else None
+        return (p.sample_along() if middle is None else middle).transpose(0, 1)
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Draws from ``seed``, no gradients; the global random state is as it was afterwards."""
+    with torch.random.fork_rng([]), torch.no_grad():
+        seed_step(seed, 0)
+        yield
+
+
+def _latent(model: Any, x: Tensor, mean: bool) -> Tensor:
+    """z of each x: drawn from q(z|x), or its mean where that is wanted and there is one."""
+    q = model.posterior(x)
+    middle = mean_of(q) if mean else None
+    drawn: Tensor = q.sample() if middle is None else middle
+    return drawn
+
+
+def center(p: Distribution) -> Tensor | None:
+    """The mean of p(x|z), or its likeliest symbols; None where places hang on one another, as all that are drawn do."""
+    if not isinstance(p, Sites):
+        return None
+    return p.mode if p.likelihood.symbols else p.mean
 
 
 @dataclass(frozen=True)

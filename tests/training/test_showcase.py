@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import small
+import torch
 from PIL import Image
 
 from buttress import cli
@@ -16,7 +17,7 @@ from buttress.data.images import Images
 from buttress.decoders.conv import Conv as ConvDecoder
 from buttress.encoders.conv import Conv as ConvEncoder
 from buttress.likelihoods.logistic_mixture import LogisticMixture
-from buttress.showcase import some_held_out
+from buttress.showcase import reconstructed, some_held_out, walks
 from buttress.training.run import Run, train
 
 
@@ -98,6 +99,43 @@ def test_sentences_stand_in_groups_behind_what_they_are(text, capsys):
     typed("interpolate", text.folder, "--count", 2, "--steps", 3)
     lines = capsys.readouterr().out.splitlines()
     assert [line.partition(" ")[0] for line in lines] == ["0.00", "0.50", "1.00", "", "0.00", "0.50", "1.00"]
+
+
+@pytest.mark.parametrize("kind", ["pictures", "table", "text"])
+def test_a_walk_is_drawn_with_the_same_random_numbers_and_walks_with_others(kind, request):
+    run = request.getfixturevalue(kind)
+    z = torch.zeros(40, *run.model.space.shape)
+    along = run.model.decode(z.expand(3, *z.shape)).sample_along()
+    assert torch.equal(along[0], along[1]) and torch.equal(along[0], along[2])
+    assert not all(torch.equal(along[0, 0], other) for other in along[0, 1:])
+
+
+@pytest.mark.parametrize("kind", ["pictures", "table"])
+def test_means_are_no_draws(kind, request, capsys):
+    run = request.getfixturevalue(kind)
+    raw = some_held_out(run, 2)
+    one, other = (reconstructed(run, raw, seed, mean=True) for seed in (1, 2))
+    assert torch.equal(one, other) and not torch.equal(reconstructed(run, raw, 1), reconstructed(run, raw, 2))
+    assert torch.equal(one, run.model.decode(run.model.posterior(run.model.observe(raw)).mean).mean)
+    way = walks(run, raw[:1], raw[1:], 3, mean=True)[0]
+    assert torch.allclose(way[[0, 2]], one, rtol=1e-5)
+    typed("reconstruct", run.folder, "--count", 2, "--mean", "true")
+    typed("interpolate", run.folder, "--count", 1, "--mean", "true")
+
+
+def test_a_decoder_without_a_mean_still_draws_x_from_the_mean_of_z(text):
+    raw = some_held_out(text, 40)
+    one, same, other = (reconstructed(text, raw, seed, mean=True) for seed in (1, 1, 2))
+    assert torch.equal(one, same) and not (one.shape == other.shape and torch.equal(one, other))
+    assert walks(text, raw[:2], raw[2:4], 3, mean=True).shape[:2] == (2, 3)
+
+
+def test_walks_that_cannot_be_walked_are_refused(table):
+    raw = some_held_out(table, 3)
+    with pytest.raises(ValueError, match="wanted as many ends"):
+        walks(table, raw[:2], raw[2:], 3)
+    with pytest.raises(ValueError, match="at least 2 steps"):
+        walks(table, raw[:1], raw[1:2], 1)
 
 
 def test_a_diagnosis_tells_what_it_does_and_gives_its_verdict_first(table, capsys):

@@ -92,9 +92,14 @@ class Autoregressive(Distribution):
         """What :meth:`sample` gives for the same random state, slowly: the reference in tests and benchmarks."""
         return self._draw(self.module.generate_naively, sample_shape)
 
-    def _draw(self, generate: Any, sample_shape: Any) -> Tensor:
+    @torch.no_grad()
+    def sample_along(self) -> Tensor:
+        """x of shape (*batch, *event), with the same random numbers along the first dimension of the batch."""
+        return self._draw(self.module.generate, (), along=True)
+
+    def _draw(self, generate: Any, sample_shape: Any, along: bool = False) -> Tensor:
         z = self.z.expand(*sample_shape, *self.z.shape)
         shape = (*self.module.places, self.module.likelihood.draws)
-        uniforms = torch.rand(*z.shape[:-1], *shape, dtype=z.dtype, device=z.device)
-        flat = generate(z.reshape(-1, z.shape[-1]), uniforms.view(-1, *shape))
+        uniforms = torch.rand(*z.shape[along:-1], *shape, dtype=z.dtype, device=z.device)
+        flat = generate(z.reshape(-1, z.shape[-1]), uniforms.expand(*z.shape[:-1], *shape).reshape(-1, *shape))
         return flat.view(*z.shape[:-1], *self.module.event)

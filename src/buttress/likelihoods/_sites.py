@@ -97,6 +97,13 @@ class Sites(Distribution):
         uniforms = torch.rand(*parameters.shape[:-1], self.likelihood.draws, device=parameters.device)
         return self.likelihood.to_x(self.likelihood.pick(parameters, uniforms))
 
+    @torch.no_grad()
+    def sample_along(self) -> Tensor:
+        """x of shape (*batch, *event), with the same random numbers along the first dimension of the batch."""
+        steps, *rest = self.parameters.shape[:-1]
+        uniforms = torch.rand(*rest, self.likelihood.draws, device=self.parameters.device).expand(steps, *rest, -1)
+        return self.likelihood.to_x(self.likelihood.pick(self.parameters, uniforms))
+
     @property
     def mean(self) -> Tensor:
         """The mean of x, (*batch, *event), in the units of x; not for symbols."""
