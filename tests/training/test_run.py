@@ -27,9 +27,11 @@ from buttress.data.order import Order
 from buttress.diagnostics.evidence import Evidence
 from buttress.encoders.recurrent import Recurrent
 from buttress.likelihoods.bernoulli import Bernoulli
+from buttress.objectives.elbo import ELBO
 from buttress.posteriors.gaussian import Gaussian
 from buttress.randomness import seed_step
 from buttress.recipe import Recipe
+from buttress.schedules.cyclical import Cyclical
 from buttress.schedules.linear import Linear
 from buttress.showcase import some_held_out
 from buttress.training import checkpoint
@@ -152,6 +154,13 @@ def test_patience_is_not_lost_while_the_objective_still_changes():
     assert progress.judge(-5.0, settled=False, patience=1)
     assert not progress.judge(-6.0, settled=False, patience=1) and not progress.out_of_patience
     assert not progress.judge(-6.0, settled=True, patience=1) and progress.out_of_patience
+
+
+def test_patience_outlasts_every_cycle_but_the_last(tmp_path, monkeypatch):
+    monkeypatch.setattr("buttress.training.engine.look", lambda *_: {"elbo": -1.0})  # never better than at first
+    recipe = small.joint(patience=1, steps=48, validate_every=4)
+    recipe = replace(recipe, objective=ELBO(beta=Cyclical(steps=40, cycles=4, ratio=0.2)))  # settles at step 32
+    assert train(recipe, tmp_path / "run", progress=False).progress.step == 32
 
 
 def test_a_finished_run_is_returned_at_once(finished, monkeypatch):

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from buttress.algorithms._descent import NonFinite
 from buttress.data.order import Order
-from buttress.parts import Schedule, Splits, Step
+from buttress.parts import Splits, Step
 from buttress.randomness import seed_step, shard
 from buttress.recipe import Recipe
 from buttress.training import folder as files
@@ -203,15 +203,12 @@ class Engine(LightningModule):
 
     def _settled(self) -> bool:
         """Whether objective and algorithm are already those the run ends with."""
-        beta = getattr(self.recipe.objective, "beta", None)
-        last = self.recipe.training.steps - 1
-        still = not isinstance(beta, Schedule) or beta(min(self.step_number, last)) == beta(last)
-        return still and self.algorithm.settled
+        return self.recipe.objective.settled(self.step_number) and self.algorithm.settled
 
     def _record(self, split: str, values: dict[str, float]) -> None:
-        beta = getattr(self.recipe.objective, "beta", None)
-        if isinstance(beta, Schedule) and split == "train":
-            values = {**values, "beta": beta(self.step_number - 1)}
+        beta = self.recipe.objective.weight(self.step_number - 1)
+        if beta is not None and split == "train":
+            values = {**values, "beta": beta}
         self.latest = {**self.latest, **{f"{split}/{k}": v for k, v in values.items()}}
         if self.metrics is not None:
             self.metrics.append(self.step_number, split, values, self.means.names)
