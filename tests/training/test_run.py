@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import multiprocessing
 import os
 import random
@@ -24,6 +25,7 @@ from buttress.algorithms._descent import NonFinite
 from buttress.algorithms.two_stage import TwoStage
 from buttress.data.mnist5k import Mnist5k
 from buttress.data.order import Order
+from buttress.data.table import Table
 from buttress.diagnostics.evidence import Evidence
 from buttress.encoders.recurrent import Recurrent
 from buttress.likelihoods.bernoulli import Bernoulli
@@ -525,6 +527,15 @@ def test_a_diagnosis_repeats_and_is_written(finished, tmp_path):
     assert evidence.to_json() == again.to_json()
     assert Evidence.load(finished.folder / "evidence.json").to_json() == evidence.to_json()
     assert evidence.n == len(finished.splits().held_out)
+
+
+def test_a_table_is_told_in_bits_where_its_likelihood_is_a_mass(finished, tmp_path):
+    np.save(tmp_path / "bits.npy", np.random.default_rng(0).random((60, 5)) < 0.5)
+    recipe = replace(small.joint(steps=11), data=Table(str(tmp_path / "bits.npy")), likelihood=Bernoulli())
+    run = train(recipe, tmp_path / "run", progress=False)
+    of_bits, of_reals = (r.diagnose(nll_samples=2, gap_steps=0).estimates for r in (run, finished))
+    assert of_bits["bits_per_dim"].value == pytest.approx(of_bits["nll"].value / 5 / math.log(2))
+    assert "nll" in of_reals and "bits_per_dim" not in of_reals
 
 
 def test_loading_says_what_is_missing(tmp_path, finished):

@@ -15,6 +15,7 @@ torch.Size([3, 4])
 
 from __future__ import annotations
 
+import math
 import signal
 import sys
 from collections.abc import Sequence
@@ -244,6 +245,8 @@ class Run:
         if labels is not None:
             labels = labels[torch.cat(batches.index)]
         offered = {"kind": self.spec.kind, "encode": self.model.encode, "labels": labels, **settings}
+        if self.spec.kind == "table" and self.recipe.likelihood.discrete:  # a mass, and so worth telling in bits
+            offered.setdefault("dims", math.prod(self.spec.shape))
         evidence = with_inference(diagnose(asked, batches, seed=seed, **offered), self.model, asked, batches)
         checkpoint.write_text(self.folder / files.EVIDENCE, evidence.to_json() + "\n")
         return evidence
