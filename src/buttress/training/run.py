@@ -28,7 +28,7 @@ from lightning.pytorch import Callback
 from torch import Tensor
 
 from buttress.algorithms._descent import NonFinite, first_non_finite, first_non_finite_output
-from buttress.data.opened import opened
+from buttress.data.opened import opened, tell
 from buttress.data.order import Order
 from buttress.data.support import check_support
 from buttress.diagnostics.diagnose import diagnose
@@ -72,7 +72,7 @@ def train(
             one begins.
         devices: Processes (GPUs where there are some) that share each batch. The result is that of one process up to
             rounding.
-        progress: Show a progress bar.
+        progress: Show a progress bar, and before it what a person should know about the data.
         callbacks: Callbacks of Lightning; pickled where ``devices`` is above 1.
 
     Errors:
@@ -93,6 +93,8 @@ def train(
                     files.give_up(folder)
                 raise
             files.save_spec(folder, splits)
+            if progress:
+                tell(splits)
             _fit(recipe, splits, folder, devices, progress, callbacks)
         return Run.load(folder, splits)
     return Run.load(folder)
