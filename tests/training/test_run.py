@@ -26,6 +26,7 @@ from buttress.algorithms.two_stage import TwoStage
 from buttress.data.mnist5k import Mnist5k
 from buttress.data.order import Order
 from buttress.data.table import Table
+from buttress.diagnostics.codebook import HEALTH, codebook
 from buttress.diagnostics.evidence import Evidence
 from buttress.encoders.recurrent import Recurrent
 from buttress.likelihoods.bernoulli import Bernoulli
@@ -102,6 +103,26 @@ def test_metrics_are_tidy(finished):
         assert float(row["rate"]) == pytest.approx(sum(float(row[f"rate/z{i}"]) for i in range(3)), abs=1e-5)
     train_row, held_out = rows(finished.folder)[-2:]
     assert train_row["beta"] == "1" and held_out["beta"] == "" and 0 <= float(held_out["active_units"]) <= 3
+
+
+def test_the_health_of_codes_is_followed_and_a_resumed_run_follows_it_alike(tmp_path):
+    recipe = small.two_stage(learning_rate=0.02, seed=1)
+    whole = train(recipe, tmp_path / "whole", progress=False)
+    with pytest.raises(SystemExit):
+        train(recipe, tmp_path / "run", progress=False, callbacks=[Raise(signal.SIGTERM, 10)])
+    train(recipe, tmp_path / "run", resume=True, progress=False)
+    assert_equal_runs(tmp_path / "run", whole.folder)
+    found = rows(whole.folder)
+    assert list(found[0])[9:11] == list(HEALTH) and {r[n] for r in found if r["split"] == "train" for n in HEALTH} == {
+        ""
+    }
+    last = codebook(whole.model, whole.held_out(0, LOOK))
+    assert float(found[-1]["code_perplexity"]) == pytest.approx(last["code_perplexity"].value, rel=1e-6)
+    assert float(found[-1]["codes_used_share"]) == last["codes_used"].value / last["codes_used"].ceiling > 0
+
+
+def test_a_real_z_has_no_columns_of_codes(finished):
+    assert not set(HEALTH) & set(rows(finished.folder)[0])
 
 
 def test_saved_weights_give_the_recorded_bound(finished):

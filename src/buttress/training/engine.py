@@ -19,6 +19,7 @@ from torch import Tensor
 
 from buttress.algorithms._descent import NonFinite
 from buttress.data.order import Order
+from buttress.diagnostics.codebook import HEALTH
 from buttress.parts import Splits, Step
 from buttress.randomness import seed_step, shard
 from buttress.recipe import Recipe
@@ -58,6 +59,7 @@ class Engine(LightningModule):
         self.algorithm = recipe.algorithm.build(self.model, recipe.objective, settings)
         self.order = Order(len(splits.train), settings.batch_size, settings.seed, splits.train.lengths)
         self.means = Means(self.model.groups)
+        self.of_codes = HEALTH if recipe.posterior.discrete else ()
         self.progress = files.Progress.read(folder) if state is not None else files.Progress()
         self.latest: dict[str, float] = {}
         self.kept = 0
@@ -211,7 +213,7 @@ class Engine(LightningModule):
             values = {**values, "beta": beta}
         self.latest = {**self.latest, **{f"{split}/{k}": v for k, v in values.items()}}
         if self.metrics is not None:
-            self.metrics.append(self.step_number, split, values, self.means.names)
+            self.metrics.append(self.step_number, split, values, (*self.of_codes, *self.means.names))
         for logger in self.loggers:
             logger.log_metrics({f"{split}/{k}": v for k, v in values.items()}, self.step_number)
 
