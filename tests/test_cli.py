@@ -31,6 +31,8 @@ WRONG = {
     "train ok.npy --trainin.steps 3": "unrecognized arguments: --trainin.steps=3; try buttress train --help",
     "train ok.npy --training.steps abc": "training.steps.*Got value: abc; try buttress train --help",
     "train ok.npy --training.steps 0": "steps is 0, wanted more than 0",
+    "train --training.steps 0 ok.npy": "steps is 0, wanted more than 0",
+    "train --training.steps 2 okk.npy": "did you mean 'ok.npy'",
     "train okk.npy": "did you mean 'ok.npy'",
     "train nan.npy": "the value is nan; wanted finite numbers",
     "train empty.txt": "the file is empty; try another one",

@@ -33,6 +33,24 @@ def test_beta_follows_the_schedule():
     assert [annealed(batch, t).item() for t in (0, 5, 10)] == [pytest.approx(v) for v in (15.0, 17.5, 20.0)]
 
 
+RAMP = Linear(steps=10)
+
+
+@pytest.mark.parametrize(
+    ("objective", "weights", "settled"),
+    [
+        (ELBO(), (1.0, 1.0), (True, True)),
+        (ELBO(beta=RAMP), (0.5, 1.0), (False, True)),
+        (FreeBits(total=1.0, beta=RAMP), (0.5, 1.0), (False, True)),
+        (FreeBits(per_group=1.0), (1.0, 1.0), (True, True)),
+        (ImportanceWeighted(4), (None, None), (True, True)),
+    ],
+)
+def test_an_objective_says_its_weight_and_whether_it_still_changes(objective, weights, settled):
+    assert tuple(objective.weight(t) for t in (5, 10)) == weights
+    assert tuple(objective.settled(t) for t in (5, 10)) == settled
+
+
 def test_free_bits_takes_the_maximum_after_the_mean_over_the_batch():
     batch = terms([[0.0, 0.0]], [[0.0, 2.0], [1.0, 2.0]])
     # group means are 0.5 and 2; a maximum taken per example would give (0.6 + 1) / 2 = 0.8 for the first

@@ -64,6 +64,30 @@ def test_a_run_may_end_on_the_last_plateau_but_not_before(total):
         wave.check(total)
 
 
+@pytest.mark.parametrize(
+    ("schedule", "settles"),
+    [
+        (Constant(0.3), 0),
+        (Linear(steps=100, hold=30), 130),
+        (Sigmoid(steps=100), 100),
+        (Cyclical(steps=2000, cycles=4), 1750),
+        (Cyclical(steps=2000, cycles=4, ratio=0.1), 1550),
+        (Cyclical(steps=1001, cycles=3, ratio=0.5), 835),
+        (Cyclical(steps=100, cycles=2, ratio=1.0), 100),
+    ],
+)
+def test_a_schedule_settles_where_its_value_changes_for_the_last_time(schedule, settles):
+    end = schedule(9999)
+    assert schedule.settles == settles and all(schedule(t) == pytest.approx(end) for t in range(settles, 2100))
+    assert not settles or schedule(settles - 1) != pytest.approx(end)
+    assert schedule.settled(settles) and not schedule.settled(settles - 1)
+
+
+def test_no_plateau_but_the_last_settles_a_cyclical_schedule():
+    wave = Cyclical(steps=2000, cycles=4)
+    assert wave(300) == wave(1999) and not wave.settled(300)
+
+
 def test_a_constant_fits_any_run():
     Constant(0.3).check(1)
 

@@ -1,6 +1,6 @@
 """The command line, made by jsonargparse from the signatures and docstrings in the folder ``commands``.
 
-A command that takes a ``recipe`` gets a first argument DATA and a flag for every part and every setting of a part:
+A command that takes a ``recipe`` gets an argument DATA and a flag for every part and every setting of a part:
 ``buttress train DATA --decoder pixelcnn --decoder.layers 8``. The defaults are the baseline for that data (or the file
 given with ``--from``), so that ``--decoder.layers 8`` alone changes just that. A command that takes an ``experiment``
 gets a flag for every setting of it. A new part or command needs no line here.
@@ -168,8 +168,8 @@ def _add_recipe(parser: ArgumentParser, words: Sequence[str]) -> None:
     for name, room in rooms_of_recipe():
         parser.add_subclass_arguments(catalogue.ROOMS[room], name, help=f"Part: {', '.join(catalogue.names(room))}.")
     parser.add_class_arguments(Training, "training")
-    if words and not words[0].startswith("-"):
-        start = _starting_recipe(words)
+    if (data := next((word for word in words if not word.startswith("-")), None)) is not None:
+        start = _starting_recipe(data, words)
         defaults = {name: _class_part(getattr(start, name)) for name, _ in rooms_of_recipe()}
         parser.set_defaults({**defaults, **{f"training.{k}": v for k, v in vars(start.training).items()}})
 
@@ -181,12 +181,12 @@ def rooms_of_recipe() -> Iterator[tuple[str, str]]:
             yield name, room
 
 
-def _starting_recipe(words: Sequence[str]) -> Recipe:
+def _starting_recipe(source: str, words: Sequence[str]) -> Recipe:
     """The recipe that flags change: the file after --from, or else the baseline for the data."""
     from buttress.baseline import baseline
     from buttress.data.source import detect
 
-    data = _data_part(detect(words[0]), words[1:])
+    data = _data_part(detect(source), words)
     if (path := _value_of("--from", words)) is not None:
         return replace(Recipe.load(path), data=data)
     return baseline(data, opened(data).spec)

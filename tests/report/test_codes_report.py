@@ -24,6 +24,15 @@ from .test_comparison_report import cells
 from .test_run_report import read
 
 
+def test_a_page_follows_the_codebook_over_training(tmp_path):
+    plain, coded = (made_up.run(tmp_path / name, examples=False) for name in ("plain", "coded"))
+    first, *lines = (coded / "metrics.csv").read_text().splitlines()
+    follow = [f"{line},{3.5 if ',held_out,' in line else ''}" for line in lines]
+    (coded / "metrics.csv").write_text("\n".join([f"{first},code_perplexity", *follow]) + "\n")
+    titles = [read(write_report(folder))[1].count("Code perplexity") for folder in (plain, coded)]
+    assert titles[1] > titles[0]
+
+
 def of_codes(shape: tuple[int, ...] = (7, 7, 1), known: bool = True) -> Groups:
     """Groups of a map of codes of which the middle costs most."""
     size = int(np.prod(shape))

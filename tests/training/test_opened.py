@@ -76,4 +76,6 @@ def test_a_script_reads_its_command_line_as_a_command_does() -> None:
         seen.append((recipe.posterior.dim, recipe.training.steps, every))  # type: ignore[attr-defined]
 
     cli.script(main, ["linear_gaussian", "--posterior.dim", "2", "--training.steps=7", "--every", "5"])
-    assert seen == [(2, 7, 5)]
+    cli.script(main, ["--posterior.dim", "2", "--training.steps=7", "linear_gaussian", "--every", "5"])
+    cli.script(main, ["--every", "5", "--posterior.dim", "2", "--training.steps=7", "linear_gaussian"])
+    assert seen == 3 * [(2, 7, 5)]

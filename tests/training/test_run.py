@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import multiprocessing
 import os
 import random
@@ -24,12 +25,16 @@ from buttress.algorithms._descent import NonFinite
 from buttress.algorithms.two_stage import TwoStage
 from buttress.data.mnist5k import Mnist5k
 from buttress.data.order import Order
+from buttress.data.table import Table
+from buttress.diagnostics.codebook import HEALTH, codebook
 from buttress.diagnostics.evidence import Evidence
 from buttress.encoders.recurrent import Recurrent
 from buttress.likelihoods.bernoulli import Bernoulli
+from buttress.objectives.elbo import ELBO
 from buttress.posteriors.gaussian import Gaussian
 from buttress.randomness import seed_step
 from buttress.recipe import Recipe
+from buttress.schedules.cyclical import Cyclical
 from buttress.schedules.linear import Linear
 from buttress.showcase import some_held_out
 from buttress.training import checkpoint
@@ -100,6 +105,26 @@ def test_metrics_are_tidy(finished):
     assert train_row["beta"] == "1" and held_out["beta"] == "" and 0 <= float(held_out["active_units"]) <= 3
 
 
+def test_the_health_of_codes_is_followed_and_a_resumed_run_follows_it_alike(tmp_path):
+    recipe = small.two_stage(learning_rate=0.02, seed=1)
+    whole = train(recipe, tmp_path / "whole", progress=False)
+    with pytest.raises(SystemExit):
+        train(recipe, tmp_path / "run", progress=False, callbacks=[Raise(signal.SIGTERM, 10)])
+    train(recipe, tmp_path / "run", resume=True, progress=False)
+    assert_equal_runs(tmp_path / "run", whole.folder)
+    found = rows(whole.folder)
+    assert list(found[0])[9:11] == list(HEALTH) and {r[n] for r in found if r["split"] == "train" for n in HEALTH} == {
+        ""
+    }
+    last = codebook(whole.model, whole.held_out(0, LOOK))
+    assert float(found[-1]["code_perplexity"]) == pytest.approx(last["code_perplexity"].value, rel=1e-6)
+    assert float(found[-1]["codes_used_share"]) == last["codes_used"].value / last["codes_used"].ceiling > 0
+
+
+def test_a_real_z_has_no_columns_of_codes(finished):
+    assert not set(HEALTH) & set(rows(finished.folder)[0])
+
+
 def test_saved_weights_give_the_recorded_bound(finished):
     seen = look(finished.model, finished.held_out(0, LOOK), 0)
     last = rows(finished.folder)[-1]
@@ -152,6 +177,13 @@ def test_patience_is_not_lost_while_the_objective_still_changes():
     assert progress.judge(-5.0, settled=False, patience=1)
     assert not progress.judge(-6.0, settled=False, patience=1) and not progress.out_of_patience
     assert not progress.judge(-6.0, settled=True, patience=1) and progress.out_of_patience
+
+
+def test_patience_outlasts_every_cycle_but_the_last(tmp_path, monkeypatch):
+    monkeypatch.setattr("buttress.training.engine.look", lambda *_: {"elbo": -1.0})  # never better than at first
+    recipe = small.joint(patience=1, steps=48, validate_every=4)
+    recipe = replace(recipe, objective=ELBO(beta=Cyclical(steps=40, cycles=4, ratio=0.2)))  # settles at step 32
+    assert train(recipe, tmp_path / "run", progress=False).progress.step == 32
 
 
 def test_a_finished_run_is_returned_at_once(finished, monkeypatch):
@@ -516,6 +548,15 @@ def test_a_diagnosis_repeats_and_is_written(finished, tmp_path):
     assert evidence.to_json() == again.to_json()
     assert Evidence.load(finished.folder / "evidence.json").to_json() == evidence.to_json()
     assert evidence.n == len(finished.splits().held_out)
+
+
+def test_a_table_is_told_in_bits_where_its_likelihood_is_a_mass(finished, tmp_path):
+    np.save(tmp_path / "bits.npy", np.random.default_rng(0).random((60, 5)) < 0.5)
+    recipe = replace(small.joint(steps=11), data=Table(str(tmp_path / "bits.npy")), likelihood=Bernoulli())
+    run = train(recipe, tmp_path / "run", progress=False)
+    of_bits, of_reals = (r.diagnose(nll_samples=2, gap_steps=0).estimates for r in (run, finished))
+    assert of_bits["bits_per_dim"].value == pytest.approx(of_bits["nll"].value / 5 / math.log(2))
+    assert "nll" in of_reals and "bits_per_dim" not in of_reals
 
 
 def test_loading_says_what_is_missing(tmp_path, finished):

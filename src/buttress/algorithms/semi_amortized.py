@@ -28,7 +28,7 @@ from torch.distributions import Normal
 from buttress.algorithms._descent import Descent, NonFinite, make_optimizer
 from buttress.families import normal
 from buttress.model import with_penalty
-from buttress.parts import Algorithm, AlgorithmModule, Objective, Schedule, Step, Training
+from buttress.parts import Algorithm, AlgorithmModule, Objective, Step, Training
 from buttress.posteriors.gaussian import GaussianModule
 from buttress.randomness import draw
 from buttress.records import Terms
@@ -190,6 +190,6 @@ def _constant(q: Normal) -> Normal:
 
 
 def _beta(objective: Objective, step: int) -> float:
-    """Weight of the rate at a step."""
-    beta = getattr(objective, "beta", None)
-    return beta(step) if isinstance(beta, Schedule) else 1.0
+    """Weight of the rate at a step, 1 where the objective has none."""
+    beta = objective.weight(step)
+    return 1.0 if beta is None else beta

@@ -11,6 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from buttress.parts import Data
 from buttress.recipe import Recipe
 
 __all__ = ["compare", "show"]
@@ -82,7 +83,7 @@ def show(recipe: Recipe, names: list[str], out: Path, seeds: int, jobs: int, set
         if not console.is_terminal:
             console.print(f"{run}: {outcome}", **PLAIN)
 
-    with bars(console) as watch:
+    with bars(console, recipe.data) as watch:
         done = run(recipe, names, out, seeds=seeds, jobs=jobs, settings=settings, watch=watch, begin=begin, ended=ended)
     for name, reason in done.left_out.items():
         console.print(f"[dim]left out: {name}: {reason}[/dim]")
@@ -94,13 +95,22 @@ def show(recipe: Recipe, names: list[str], out: Path, seeds: int, jobs: int, set
 
 
 @contextmanager
-def bars(console: Console) -> Iterator[Callable[[str, int, int], None]]:
-    """One progress bar for each run; what it yields is called with (run, step, total)."""
+def bars(console: Console, data: Data) -> Iterator[Callable[[str, int, int], None]]:
+    """One progress bar for each run; what it yields is called with (run, step, total).
+
+    Args:
+        console: Where the bars go.
+        data: Of all runs; what a person should know about them is told once, when the first run begins.
+    """
+    from buttress.data.opened import opened, tell
+
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress:
         tasks: dict[str, TaskID] = {}
 
         def watch(run: str, step: int, total: int) -> None:
+            if not tasks:
+                tell(opened(data))
             if run not in tasks:
                 tasks[run] = progress.add_task(run, total=total)
             progress.update(tasks[run], completed=step)

@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from buttress.data.delimited import Asked, choose, save_labels
-from buttress.data.memory import NpyWriter, write_json
+from buttress.data.delimited import FILL, Asked, choose, save_labels
+from buttress.data.memory import NpyWriter, few, write_json
 
 __all__ = ["convert", "schema"]
 
@@ -53,9 +53,8 @@ def convert(path: Path, asked: Asked, folder: Path) -> None:
             start += block.num_rows
     np.save(folder / "numbers.npy", np.array(numbers, np.int64))
     save_labels(folder, labels if asked.label is not None else None)
-    notes = [
-        f"{path}: set aside {len(dropped)} rows that lack a value: rows {', '.join(map(str, dropped[:5]))} (from 0)"
-    ]
+    rows = few(str, dropped)
+    notes = [f"{path}: set aside {len(dropped)} rows that lack a value: rows {rows} (from 0); {FILL}"]
     write_json(folder / "meta.json", {"columns": columns, "notes": notes if dropped else []})
 
 

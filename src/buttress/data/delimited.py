@@ -14,10 +14,12 @@ import numpy as np
 
 from buttress.catalogue import suggest
 from buttress.data import lines
-from buttress.data.memory import NpyWriter, write_json
+from buttress.data.memory import NpyWriter, few, write_json
 
-__all__ = ["Asked", "choose", "convert", "save_labels", "text_rows"]
+__all__ = ["FILL", "Asked", "choose", "convert", "save_labels", "text_rows"]
 
+FILL = "try filling it in, or columns=... without the column that lacks it"
+"""What to do about rows that were set aside."""
 _MISSING = ("", "na", "n/a", "nan", "null", "none", "?")
 
 
@@ -166,8 +168,8 @@ class _Reader:
         """Write what goes beside the numbers."""
         np.save(folder / "numbers.npy", np.array(self.numbers, np.int64))
         save_labels(folder, self.labels if self.label is not None else None)
-        listed = ", ".join(map(str, self.dropped[:5])) + (", ..." if len(self.dropped) > 5 else "")
-        notes = [f"{self.path}: set aside {len(self.dropped)} rows that lack a value: lines {listed}"]
+        lines = few(str, self.dropped)
+        notes = [f"{self.path}: set aside {len(self.dropped)} rows that lack a value: lines {lines}; {FILL}"]
         columns = [self.names[i] for i in self.used]
         write_json(folder / "meta.json", {"columns": columns, "notes": notes if self.dropped else []})
 

@@ -23,7 +23,7 @@ from buttress.parts import Data, Kind, Splits
 
 __all__ = ["Images"]
 
-_VERSION = 1  # of what is in the cache
+_VERSION = 2  # of what is in the cache
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import mmap
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from hashlib import blake2b
 from pathlib import Path
 from types import TracebackType
@@ -26,6 +26,7 @@ __all__ = [
     "Rows",
     "cache_dir",
     "cached",
+    "few",
     "file_key",
     "name_at",
     "read_json",
@@ -98,6 +99,17 @@ def row_name(where: str, row: int) -> str:
 def name_at(name: Callable[[int], str], numbers: Array, position: int) -> str:
     """What errors call the row that ``numbers`` has at a position."""
     return name(int(numbers[position]))
+
+
+def few(name: Callable[[int], str], numbers: Sequence[int], show: int = 5) -> str:
+    """The first few of some rows by name, and how many more there are.
+
+    Example:
+        >>> few(str, range(10, 17), show=2)
+        '10; 11; and 5 more'
+    """
+    more = [f"and {len(numbers) - show} more"] if len(numbers) > show else []
+    return "; ".join([*map(name, numbers[:show]), *more])
 
 
 def write_json(path: Path, value: Any) -> None:

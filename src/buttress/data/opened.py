@@ -6,13 +6,14 @@ listed, checked and measured twice.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
 from buttress.parts import Data, Splits
 
-__all__ = ["opened", "opening_once"]
+__all__ = ["opened", "opening_once", "tell"]
 
 _known: ContextVar[dict[Data, Splits] | None] = ContextVar("known", default=None)
 
@@ -50,3 +51,9 @@ def opened(data: Data) -> Splits:
     if data not in known:
         known[data] = data.open()
     return known[data]
+
+
+def tell(splits: Splits) -> None:
+    """Print on stderr what a person should know about the data: what was set aside, how they were divided."""
+    for note in splits.notes:
+        print(f"data: {note}", file=sys.stderr)

@@ -16,7 +16,7 @@ from PIL import Image, ImageOps
 from rich.console import Console
 from rich.progress import track
 
-from buttress.data.memory import Array, NpyWriter, write_json
+from buttress.data.memory import Array, NpyWriter, few, write_json
 
 __all__ = ["ENDINGS", "Pictures", "decode_all"]
 
@@ -144,12 +144,14 @@ def _too_many(pictures: Pictures, bad: dict[int, str]) -> None:
 def _notes(pictures: Pictures, bad: dict[int, str]) -> list[str]:
     if not bad:
         return []
-    return [f"set aside {len(bad)} of {pictures.count} images that cannot be read: {_listed(pictures, bad)}"]
+    listed = _listed(pictures, bad)
+    return [
+        f"set aside {len(bad)} of {pictures.count} images that cannot be read: {listed}; try repairing or removing them"
+    ]
 
 
-def _listed(pictures: Pictures, bad: dict[int, str], show: int = 5) -> str:
-    named = "; ".join(f"{pictures.name(i)} ({bad[i]})" for i in sorted(bad)[:show])
-    return named + (f"; and {len(bad) - show} more" if len(bad) > show else "")
+def _listed(pictures: Pictures, bad: dict[int, str]) -> str:
+    return few(lambda i: f"{pictures.name(i)} ({bad[i]})", sorted(bad))
 
 
 def _track(numbers: Sequence[int], what: str) -> Iterable[int]:

@@ -20,14 +20,14 @@ from tokenizers import __version__ as tokenizers_version
 
 from buttress.data import corpus, lines
 from buttress.data.corpus import Corpus
-from buttress.data.memory import Array, NpyWriter, Rows, cached, name_at, read_json, write_json
+from buttress.data.memory import Array, NpyWriter, Rows, cached, few, name_at, read_json, write_json
 from buttress.data.split import Division
 from buttress.data.tokens import SPECIAL, TokenExamples, encode, learn
 from buttress.parts import UNK, Data, DataSpec, Kind, Splits
 
 __all__ = ["Sentences"]
 
-_VERSION = 1  # of what is in the cache
+_VERSION = 2  # of what is in the cache
 
 
 @dataclass(frozen=True)
@@ -131,12 +131,12 @@ class _Choice:
 
 
 def _survey(part: Sentences, source: Corpus, division: Division | None) -> _Choice:
-    numbers, digests, blank, huge = array("q"), array("Q"), 0, array("q")
+    numbers, digests, blank, huge = array("q"), array("Q"), array("q"), array("q")
     for number, text in source.read():
         if text is None:
             huge.append(number)
         elif not text:
-            blank += 1
+            blank.append(number)
         else:
             numbers.append(number)
             if division is not None:
@@ -147,9 +147,12 @@ def _survey(part: Sentences, source: Corpus, division: Division | None) -> _Choi
     chosen = np.frombuffer(numbers, np.int64)[kept] if len(numbers) else np.empty(0, np.int64)
     choice = _Choice(chosen, np.zeros(len(chosen), bool))
     if blank:
-        choice.notes.append(f"{source.where}: {blank} blank lines were left out")
+        choice.notes.append(f"{len(blank)} blank lines were left out: {few(source.name, blank)}")
     if huge:
-        choice.notes.append(f"set aside {len(huge)} lines of more than {lines.LONGEST} bytes: {_named(source, huge)}")
+        choice.notes.append(
+            f"set aside {len(huge)} lines of more than {lines.LONGEST} bytes: {few(source.name, huge)}; try breaking "
+            "them into sentences"
+        )
     if division is not None:
         division.enough(len(chosen), source.where)
         hashes = np.frombuffer(digests, np.uint64)[kept]
@@ -240,14 +243,10 @@ def _write(part: Sentences, tokenizer: Tokenizer, source: Corpus, numbers: Array
 def _long_note(part: Sentences, source: Corpus, too_long: array[int], side: str) -> list[str]:
     if not too_long:
         return []
-    done = "set aside" if part.longer == "set_aside" else "cut"
+    cut = part.longer == "cut"
+    done, instead = ("cut", "") if cut else ("set aside", ", or longer='cut'")
     what = f"{done} {len(too_long)} {side.replace('_', '-')} sentences of more than {part.max_length} tokens"
-    return [f"{what}: {_named(source, too_long)}"]
-
-
-def _named(source: Corpus, numbers: array[int], show: int = 5) -> str:
-    more = f"; and {len(numbers) - show} more" if len(numbers) > show else ""
-    return "; ".join(source.name(n) for n in numbers[:show]) + more
+    return [f"{what}: {few(source.name, too_long)}; try a larger max_length{instead}"]
 
 
 def _examples(folder: Path, side: str, source: Corpus) -> TokenExamples:

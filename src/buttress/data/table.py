@@ -18,7 +18,7 @@ from buttress.parts import Data, Kind, Splits
 
 __all__ = ["Table"]
 
-_VERSION = 1  # of what is in the cache
+_VERSION = 2  # of what is in the cache
 _TEXT = (".csv", ".tsv", ".gz")
 
 

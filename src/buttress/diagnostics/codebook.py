@@ -13,6 +13,8 @@ Van den Oord et al. 2017 report the perplexity of a batch; with fewer tokens tha
 
 from __future__ import annotations
 
+import math
+
 import torch
 from jaxtyping import Int
 from torch import Tensor
@@ -24,7 +26,10 @@ from buttress.diagnostics.protocol import Batches, Model
 from buttress.diagnostics.rate import classes
 from buttress.families import point
 
-__all__ = ["code_perplexity", "codebook", "codes_used", "count_codes"]
+__all__ = ["HEALTH", "code_perplexity", "codebook", "codes_used", "count_codes", "health"]
+
+HEALTH = ("code_perplexity", "codes_used_share")
+"""What :func:`health` gives."""
 
 
 def count_codes(model: Model, batches: Batches) -> CodeCounts:
@@ -55,12 +60,27 @@ def codebook(model: Model, batches: Batches, counts: CodeCounts | None = None) -
         ``code_perplexity`` with its ceiling K, and ``codes_used`` with K times the number of slots, if K is known.
     """
     counts = count_codes(model, batches) if counts is None else counts
-    k, event = classes(model), model.prior().event_shape
-    slots = event[-1] if event else 1
+    k, slots = classes(model), _slots(model)
     return {
         "code_perplexity": _perplexity(model, batches, counts, slots, k),
         "codes_used": _used(counts, slots, k),
     }
+
+
+def health(model: Model, counts: CodeCounts) -> dict[str, float]:
+    """The same two in passing, without errors, so that the codes are not looked at again; the use as a share of all.
+
+    Args:
+        model: Keeps the protocol, with a q that is a point on codes.
+        counts: Of its codes.
+
+    Returns:
+        ``code_perplexity``, and ``codes_used_share``, which is NaN where K is not known.
+    """
+    k, slots = classes(model), _slots(model)
+    total = _of_slots(counts, slots)
+    used = int((total > 0).sum())
+    return {"code_perplexity": _evenness(total), "codes_used_share": math.nan if k is None else used / (k * slots)}
 
 
 def code_perplexity(model: Model, batches: Batches) -> Estimate:
@@ -84,11 +104,21 @@ def _perplexity(model: Model, batches: Batches, counts: CodeCounts, slots: int, 
             assert codes is not None
             each = surprise[torch.arange(slots), codes.reshape(len(x), -1, slots).cpu().long()]
             of_examples.add(each.flatten(1).mean(1, keepdim=True))
-    value = entropy(total).mean().exp().item()
+    value = _evenness(total)
     note = f"not nats; {len(counts.table) // slots} places x {slots} slots{_alone(counts)}"
     return Estimate(
         value, value * of_examples.error.item(), counts.n, "counting", None if k is None else float(k), note
     )
+
+
+def _slots(model: Model) -> int:
+    event = model.prior().event_shape
+    return event[-1] if event else 1
+
+
+def _evenness(total: Int[Tensor, "slots K"]) -> float:
+    """exp of the mean entropy of the slots."""
+    return entropy(total).mean().exp().item()
 
 
 def _of_slots(counts: CodeCounts, slots: int) -> Int[Tensor, "slots K"]:

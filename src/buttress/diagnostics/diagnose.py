@@ -77,7 +77,8 @@ def diagnose(
         model: Ours, or yours through :class:`buttress.diagnostics.protocol.Adapter`.
         batches: Held-out data: a list of tensors x, observed (binarised, dequantised) once. Widths may differ.
         kind: Of the data; guessed where it is None (integers of two dimensions are text, four dimensions an image).
-        dims: Numbers in one example, for bits per dimension; None to take it from x. Not for text.
+        dims: Numbers in one example, for bits per dimension; None to take it from x where x is an image, and to leave
+            bits out where it is a table, whose columns of real numbers have a density and no bits. Not for text.
         tokens: Predicted tokens of all batches, ends of sentences included, for perplexity; None to count what is not
             0. Only for text.
         groups: Names of the latent groups; None to take ``model.groups``, or to number the coordinates of z.
@@ -206,8 +207,9 @@ def _likelihood(
     if kind == "text":
         per_example = None if tokens is None else tokens / count(batches)
         return estimates | {"perplexity": perplexity(found, per_example)}
-    size = batches[0][0].numel() if dims is None else dims
-    return estimates | {"bits_per_dim": bits_per_dim(found.estimate, size)}
+    if dims is None and kind == "image":
+        dims = batches[0][0].numel()
+    return estimates if dims is None else estimates | {"bits_per_dim": bits_per_dim(found.estimate, dims)}
 
 
 def _groups(found: Bound, active: Activity, names: Sequence[str] | None, model: Model) -> Groups:

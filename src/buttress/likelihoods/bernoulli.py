@@ -46,6 +46,7 @@ class Bernoulli(Likelihood):
     """
 
     kinds: ClassVar[tuple[Kind, ...]] = ("image", "table")
+    discrete: ClassVar[bool] = True
 
     binarize: Literal["stochastic", "threshold", "none"] = "stochastic"
 

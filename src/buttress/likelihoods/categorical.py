@@ -51,6 +51,7 @@ class Categorical(Likelihood):
     """
 
     kinds: ClassVar[tuple[Kind, ...]] = ("image", "text")
+    discrete: ClassVar[bool] = True
 
     levels: int = 256
     ordinal: bool = True

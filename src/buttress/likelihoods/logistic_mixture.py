@@ -53,6 +53,7 @@ class LogisticMixture(Likelihood):
     """
 
     kinds: ClassVar[tuple[Kind, ...]] = ("image",)
+    discrete: ClassVar[bool] = True
 
     mixtures: int = 5
     min_log_scale: float = -7.0

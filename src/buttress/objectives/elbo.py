@@ -34,6 +34,10 @@ class ELBO(Objective):
     beta: Schedule = Constant(1.0)  # noqa: RUF009 - frozen
     samples: int = 1
 
+    def weight(self, step: int) -> float:
+        """See :class:`buttress.parts.Objective`."""
+        return self.beta(step)
+
     def __call__(self, terms: Terms, step: int) -> Float[Tensor, ""]:
         """See :class:`buttress.parts.Objective`."""
-        return (terms.distortion.mean(0) + self.beta(step) * terms.latent.rate.sum(-1)).mean()
+        return (terms.distortion.mean(0) + self.weight(step) * terms.latent.rate.sum(-1)).mean()

@@ -63,13 +63,17 @@ class FreeBits(Objective):
         """See :class:`buttress.parts.Part`."""
         return (cls(per_group=0.1), cls(total=0.5))
 
+    def weight(self, step: int) -> float:
+        """See :class:`buttress.parts.Objective`."""
+        return self.beta(step)
+
     def __call__(self, terms: Terms, step: int) -> Float[Tensor, ""]:
         """See :class:`buttress.parts.Objective`."""
         rate = terms.latent.rate.mean(0)
         floor = self.per_group
         if self.total > 0:
             rate, floor = rate.sum(-1, keepdim=True), self.total
-        return terms.distortion.mean() + self.beta(step) * floored(rate, floor).sum()
+        return terms.distortion.mean() + self.weight(step) * floored(rate, floor).sum()
 
 
 def floored(rate: Float[Tensor, " G"], floor: float) -> Float[Tensor, " G"]:

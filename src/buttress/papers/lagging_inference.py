@@ -150,6 +150,7 @@ class LaggingInference:
         name = f"{arm}/seed-{seed}"
         path = folder / name
         means = PosteriorMeans(path, self.every, self.sentences, self.grid_width, self.grid_step)
+        watch(name, 0, self.steps)
         run = train(
             self.recipe(arm, seed),
             path,

@@ -27,6 +27,7 @@ from buttress.claim import Claim
 from buttress.compare import compare
 from buttress.data.codes import Codes
 from buttress.data.mnist5k import Mnist5k
+from buttress.data.opened import opened
 from buttress.decoders.conv import Conv
 from buttress.diagnostics.evidence import Evidence
 from buttress.parts import Data
@@ -89,7 +90,7 @@ class VqVae:
 
     def first(self) -> Recipe:
         """The first model: codes at every place, a decoder whose pixels are independent given them."""
-        spec = self.data.open().spec
+        spec = opened(self.data).spec
         recipe = replace(baseline(self.data, spec), decoder=Conv())
         settings = f"codes={self.first_codes}:dim={self.first_dim}:slots=1:spatial=true:first=0.8"
         return self._trained(remedy.apply(f"vector_quantized:{settings}", recipe), self.first_steps)
@@ -97,7 +98,7 @@ class VqVae:
     def second(self, folder: Path) -> Recipe:
         """The second model without a remedy, over the codes of the first one in ``folder``."""
         data = Codes(str((folder / FIRST).resolve()))
-        return self._trained(baseline(data, data.open().spec), self.steps)
+        return self._trained(baseline(data, opened(data).spec), self.steps)
 
     def _trained(self, recipe: Recipe, steps: int) -> Recipe:
         training = replace(
@@ -128,7 +129,7 @@ class VqVae:
 
         if jobs < 1:
             raise ValueError(f"vq_vae: jobs is {jobs}, wanted at least 1")
-        if self.data.open().labels is None:
+        if opened(self.data).labels is None:
             raise ValueError("vq_vae: these images have no labels, which one of the claims needs; try labels_key")
         _train_first(self.first(), folder / FIRST, watch)
         compare(
@@ -159,6 +160,7 @@ def _train_first(recipe: Recipe, folder: Path, watch: Callable[[str, int, int], 
     from buttress.training.run import Run, train
 
     steps = recipe.training.steps
+    watch(FIRST, 0, steps)
     run: Run = train(
         recipe,
         folder,

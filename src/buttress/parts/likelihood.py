@@ -66,9 +66,10 @@ class LikelihoodModule(nn.Module, ABC):
 
 
 class Likelihood(Part):
-    """The family of p(x|z)."""
+    """The family of p(x|z). ``discrete`` says whether it is a mass over values of x, or a density."""
 
     kinds: ClassVar[tuple[Kind, ...]]
+    discrete: ClassVar[bool] = False
 
     @abstractmethod
     def build(self, spec: DataSpec) -> LikelihoodModule:

@@ -23,8 +23,20 @@ class Objective(Part):
     def __call__(self, terms: Terms, step: int) -> Float[Tensor, ""]:
         """The loss at a step; mean over the batch, sum over everything else. Penalties are the algorithm's to add."""
 
+    def weight(self, step: int) -> float | None:
+        """The weight of the rate at a step; None where the loss has no such weight."""
+        return None
+
+    @property
+    def schedules(self) -> tuple[Schedule, ...]:
+        """The schedules inside."""
+        return tuple(value for value in vars(self).values() if isinstance(value, Schedule))
+
+    def settled(self, step: int) -> bool:
+        """Whether it is at ``step`` what it will be at every later one."""
+        return all(schedule.settled(step) for schedule in self.schedules)
+
     def check(self, total: int) -> None:
         """Raise ValueError if a schedule inside cannot finish within ``total`` steps."""
-        for value in vars(self).values():
-            if isinstance(value, Schedule):
-                value.check(total)
+        for schedule in self.schedules:
+            schedule.check(total)

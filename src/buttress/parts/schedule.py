@@ -16,6 +16,23 @@ class Schedule(Part):
     def __call__(self, step: int) -> float:
         """The value at a step, counted from 0."""
 
+    @property
     @abstractmethod
+    def settles(self) -> int:
+        """The first step from which on the value never changes again, however often it rested before."""
+
+    def settled(self, step: int) -> bool:
+        """Whether the value at ``step`` is that of every later one."""
+        return step >= self.settles
+
     def check(self, total: int) -> None:
-        """Raise ValueError if a run of ``total`` steps would not end at the schedule's final value."""
+        """Refuse a run that would not end at the schedule's final value.
+
+        Errors:
+            ValueError: A run of ``total`` steps is too short for it.
+        """
+        if not self.settled(total - 1):
+            raise ValueError(
+                f"{self.name()} schedule: it reaches its final value after {self.settles} steps, but the run has "
+                f"{total}, so training would end short of it; take steps below {total}, or a longer run"
+            )

@@ -14,7 +14,6 @@ from buttress.priors.recurrent import RecurrentPrior
 from buttress.priors.standard_normal import StandardNormal
 from buttress.recipe import Recipe
 from buttress.remedy import DoesNotFit, remedy, with_algorithm
-from buttress.schedules.constant import Constant
 
 
 @remedy(family="discrete latents", source="van den Oord et al. 2017 (VQ-VAE)", kinds=("image", "text"))
@@ -54,7 +53,7 @@ def _check(recipe: Recipe) -> None:
     """Refuse what codes would undo, or what would undo them."""
     if isinstance(recipe.objective, FreeBits):
         raise DoesNotFit("vector_quantized has a rate that nothing can lower, so that free_bits has nothing to hold up")
-    if not isinstance(getattr(recipe.objective, "beta", Constant()), Constant):
+    if not recipe.objective.settled(0):
         raise DoesNotFit(
             "vector_quantized has a rate that nothing can lower, so that a weight of the rate that rises "
             "(kl_annealing, cyclical_annealing) has nothing to spare"

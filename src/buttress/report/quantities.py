@@ -105,7 +105,10 @@ QUANTITIES: dict[str, Quantity] = {
         better="lower",
     ),
     "bits_per_dim": Quantity(
-        "Bits per dimension", "The NLL in bits, divided by the number of values in x.", unit="", better="lower"
+        "Bits per dimension",
+        "The NLL in bits, divided by the number of values in x. Of images, and of tables that are modelled by a mass.",
+        unit="",
+        better="lower",
     ),
     "perplexity": Quantity("Perplexity", "The NLL as the exponential of nats per token.", unit="", better="lower"),
     "amortisation_gap": Quantity(

@@ -1,6 +1,7 @@
 """What a run or a comparison left in its folder, read tolerantly: whatever is absent or unreadable becomes a remark.
 
-A run is ``recipe.yaml``, ``metrics.csv``, ``evidence.json`` and the files of :mod:`buttress.report.examples`.
+A run is ``recipe.yaml``, ``notes.txt``, ``metrics.csv``, ``evidence.json`` and the files of
+:mod:`buttress.report.examples`.
 A comparison is ``comparison.json``, which lists its arms and the run folders inside.
 """
 
@@ -61,6 +62,7 @@ class Run:
         evidence: Final numbers and verdict.
         examples: Samples, reconstructions, interpolations.
         remarks: What is missing or unreadable, a sentence each.
+        notes: What a person should know about the data: what was set aside, how they were divided.
     """
 
     folder: Path
@@ -70,6 +72,7 @@ class Run:
     evidence: Evidence | None = None
     examples: Examples | None = None
     remarks: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def remedies(self) -> str:
@@ -171,7 +174,8 @@ def load_run(folder: str | Path) -> Run:
     examples = _attempt(remarks, folder, load_examples, "")
     if examples is None and not any("examples" in remark for remark in remarks):
         remarks.append("There are no saved examples, so this page shows no pictures of what the model makes.")
-    return Run(folder, text, recipe or {}, metrics, evidence, examples, tuple(remarks))
+    notes = _attempt(remarks, folder / "notes.txt", _notes, "") if (folder / "notes.txt").exists() else ()
+    return Run(folder, text, recipe or {}, metrics, evidence, examples, tuple(remarks), notes or ())
 
 
 def load_comparison(folder: str | Path) -> Comparison:
@@ -217,6 +221,10 @@ def _attempt(remarks: list[str], path: Path, read: Any, purpose: str) -> Any:
     except (ValueError, KeyError, TypeError, AttributeError, OSError, yaml.YAMLError) as error:
         remarks.append(f"{path.name} is not readable ({type(error).__name__}: {error}).")
         return None
+
+
+def _notes(path: Path) -> tuple[str, ...]:
+    return tuple(path.read_text(encoding="utf-8").splitlines())
 
 
 def _recipe(path: Path) -> dict[str, Any]:

@@ -26,7 +26,15 @@ CURVES = (
     ("elbo", "−ELBO", -1, "Distortion plus rate. Lower is better, even for a model that ignores z."),
     ("distortion", "Distortion", 1, "What the decoder still pays once it has read z."),
     ("beta", "β", 1, "The weight of the rate in the objective."),
+    ("code_perplexity", "Code perplexity", 1, "As how many equally frequent codes those of held-out data count."),
+    (
+        "codes_used_share",
+        "Codes in use",
+        1,
+        "Share of the codebook that held-out data takes. A falling one dies.",
+    ),
 )
+NO_NATS = ("beta", "code_perplexity", "codes_used_share")
 UNREAD = "The posterior has collapsed in effect: q(z|x) holds {carried}, but the decoder does as well without z."
 """Of a collapsed model whose q says much: free bits that nobody reads, or codes."""
 VARIES = (
@@ -147,7 +155,9 @@ def _bookkeeping(run: Run) -> list[str]:
 def _curves(run: Run) -> list[dict[str, Any]]:
     if run.metrics is None:
         return []
-    drawn = [(title, text, curves.curve(run.metrics, name, sign, name != "beta")) for name, title, sign, text in CURVES]
+    drawn = [
+        (title, text, curves.curve(run.metrics, name, sign, name not in NO_NATS)) for name, title, sign, text in CURVES
+    ]
     return [{"title": title, "caption": text, "svg": svg} for title, text, svg in drawn if svg is not None]
 
 

@@ -27,5 +27,7 @@ class Constant(Schedule):
         """See :class:`buttress.parts.Schedule`."""
         return self.value
 
-    def check(self, total: int) -> None:
-        """A constant is always at its final value."""
+    @property
+    def settles(self) -> int:
+        """See :class:`buttress.parts.Schedule`."""
+        return 0

@@ -2,10 +2,10 @@ r"""$$ \tau = \frac{t \bmod T/M}{T/M}, \qquad \mathrm{value}(t) = a + (b - a) \m
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from buttress.parts import Schedule
-from buttress.schedules.linear import refuse_unfinished
 
 __all__ = ["Cyclical"]
 
@@ -51,6 +51,8 @@ class Cyclical(Schedule):
         phase = (step % period) / period
         return self.start + (self.end - self.start) * min(1.0, phase / self.ratio)
 
-    def check(self, total: int) -> None:
-        """See :class:`buttress.parts.Schedule`. What must be over is the last ramp, not its plateau."""
-        refuse_unfinished("cyclical", round(self.steps * (1 - (1 - self.ratio) / self.cycles)), total)
+    @property
+    def settles(self) -> int:
+        """See :class:`buttress.parts.Schedule`. It is where the last ramp ends and its plateau begins."""
+        end = self.steps * (1 - (1 - self.ratio) / self.cycles)
+        return math.ceil(round(end, 6))  # what rounding adds to a whole number is no further step

@@ -6,16 +6,7 @@ from dataclasses import dataclass
 
 from buttress.parts import Schedule
 
-__all__ = ["Linear", "refuse_unfinished"]
-
-
-def refuse_unfinished(name: str, steps: int, total: int) -> None:
-    """Raise ValueError if a schedule of ``steps`` is still under way when a run of ``total`` steps ends."""
-    if steps >= total:
-        raise ValueError(
-            f"{name} schedule: it reaches its final value after {steps} steps, but the run has {total}, so training "
-            f"would end short of it; take steps below {total}, or a longer run"
-        )
+__all__ = ["Linear"]
 
 
 @dataclass(frozen=True)
@@ -52,6 +43,7 @@ class Linear(Schedule):
         """See :class:`buttress.parts.Schedule`."""
         return self.start + (self.end - self.start) * min(1.0, max(0, step - self.hold) / self.steps)
 
-    def check(self, total: int) -> None:
+    @property
+    def settles(self) -> int:
         """See :class:`buttress.parts.Schedule`."""
-        refuse_unfinished("linear", self.hold + self.steps, total)
+        return self.hold + self.steps

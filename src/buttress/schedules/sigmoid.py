@@ -9,7 +9,6 @@ import math
 from dataclasses import dataclass
 
 from buttress.parts import Schedule
-from buttress.schedules.linear import refuse_unfinished
 
 __all__ = ["Sigmoid"]
 
@@ -52,6 +51,7 @@ class Sigmoid(Schedule):
         low, here = (1 / (1 + math.exp(-self.steepness * (2 * t - 1))) for t in (0.0, step / self.steps))
         return self.start + (self.end - self.start) * (here - low) / (1 - 2 * low)
 
-    def check(self, total: int) -> None:
+    @property
+    def settles(self) -> int:
         """See :class:`buttress.parts.Schedule`."""
-        refuse_unfinished("sigmoid", self.steps, total)
+        return self.steps

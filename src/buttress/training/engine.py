@@ -19,7 +19,8 @@ from torch import Tensor
 
 from buttress.algorithms._descent import NonFinite
 from buttress.data.order import Order
-from buttress.parts import Schedule, Splits, Step
+from buttress.diagnostics.codebook import HEALTH
+from buttress.parts import Splits, Step
 from buttress.randomness import seed_step, shard
 from buttress.recipe import Recipe
 from buttress.training import folder as files
@@ -58,6 +59,7 @@ class Engine(LightningModule):
         self.algorithm = recipe.algorithm.build(self.model, recipe.objective, settings)
         self.order = Order(len(splits.train), settings.batch_size, settings.seed, splits.train.lengths)
         self.means = Means(self.model.groups)
+        self.of_codes = HEALTH if recipe.posterior.discrete else ()
         self.progress = files.Progress.read(folder) if state is not None else files.Progress()
         self.latest: dict[str, float] = {}
         self.kept = 0
@@ -203,18 +205,15 @@ class Engine(LightningModule):
 
     def _settled(self) -> bool:
         """Whether objective and algorithm are already those the run ends with."""
-        beta = getattr(self.recipe.objective, "beta", None)
-        last = self.recipe.training.steps - 1
-        still = not isinstance(beta, Schedule) or beta(min(self.step_number, last)) == beta(last)
-        return still and self.algorithm.settled
+        return self.recipe.objective.settled(self.step_number) and self.algorithm.settled
 
     def _record(self, split: str, values: dict[str, float]) -> None:
-        beta = getattr(self.recipe.objective, "beta", None)
-        if isinstance(beta, Schedule) and split == "train":
-            values = {**values, "beta": beta(self.step_number - 1)}
+        beta = self.recipe.objective.weight(self.step_number - 1)
+        if beta is not None and split == "train":
+            values = {**values, "beta": beta}
         self.latest = {**self.latest, **{f"{split}/{k}": v for k, v in values.items()}}
         if self.metrics is not None:
-            self.metrics.append(self.step_number, split, values, self.means.names)
+            self.metrics.append(self.step_number, split, values, (*self.of_codes, *self.means.names))
         for logger in self.loggers:
             logger.log_metrics({f"{split}/{k}": v for k, v in values.items()}, self.step_number)
 

@@ -14,7 +14,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from buttress.diagnostics.active_units import active_units
+from buttress.diagnostics.active_units import activity, count_active
+from buttress.diagnostics.codebook import health
 from buttress.diagnostics.evaluation import evaluating
 from buttress.diagnostics.mutual_information import mutual_information
 from buttress.parts import Examples
@@ -80,19 +81,21 @@ def look(model: Any, batches: HeldOut, seed: int) -> dict[str, float]:
 
     Returns:
         In nats per example ``elbo``, ``distortion``, ``rate``, ``mutual_information``, ``rate/<group>``; a count
-        ``active_units``.
+        ``active_units``; where z is made of codes also ``code_perplexity`` and ``codes_used_share``, of these examples.
     """
     with evaluating(model), torch.no_grad():
         seed_step(seed, OBSERVED)
         distortion, rate = _terms(model, batches)
     information = mutual_information(model, batches, seed=seed).value
-    active = active_units(model, batches, seed=seed).value
+    moving = activity(model, batches, seed=seed)
+    active = count_active(moving).value
     return {
         "elbo": -distortion - rate.sum().item(),
         "distortion": distortion,
         "rate": rate.sum().item(),
         "mutual_information": math.nan if information is None else information,
         "active_units": math.nan if active is None else active,
+        **({} if moving.codes is None else health(model, moving.codes)),
         **{f"rate/{name}": value for name, value in zip(model.groups, rate.tolist(), strict=True)},
     }
 

@@ -1,8 +1,9 @@
 """``metrics.csv``: one row for each (step, split), every quantity a column, numbers in nats per example.
 
 Columns: ``step`` (updates made so far), ``split`` ("train": means over the steps since the row before; "held_out"),
-``loss``, ``elbo``, ``distortion``, ``rate``, ``beta``, ``mutual_information``, ``active_units``, then what the
-algorithm adds (``inner_steps``, penalties), then ``rate/<group>``. A cell is empty where a split has no such quantity.
+``loss``, ``elbo``, ``distortion``, ``rate``, ``beta``, ``mutual_information``, ``active_units``, then where z is made
+of codes ``code_perplexity`` and ``codes_used_share`` of the held-out examples looked at, then what the algorithm adds
+(``inner_steps``, penalties), then ``rate/<group>``. A cell is empty where a split has no such quantity.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ torch.Size([3, 4])
 
 from __future__ import annotations
 
+import math
 import signal
 import sys
 from collections.abc import Sequence
@@ -27,7 +28,7 @@ from lightning.pytorch import Callback
 from torch import Tensor
 
 from buttress.algorithms._descent import NonFinite, first_non_finite, first_non_finite_output
-from buttress.data.opened import opened
+from buttress.data.opened import opened, tell
 from buttress.data.order import Order
 from buttress.data.support import check_support
 from buttress.diagnostics.diagnose import diagnose
@@ -71,7 +72,7 @@ def train(
             one begins.
         devices: Processes (GPUs where there are some) that share each batch. The result is that of one process up to
             rounding.
-        progress: Show a progress bar.
+        progress: Show a progress bar, and before it what a person should know about the data.
         callbacks: Callbacks of Lightning; pickled where ``devices`` is above 1.
 
     Errors:
@@ -92,6 +93,8 @@ def train(
                     files.give_up(folder)
                 raise
             files.save_spec(folder, splits)
+            if progress:
+                tell(splits)
             _fit(recipe, splits, folder, devices, progress, callbacks)
         return Run.load(folder, splits)
     return Run.load(folder)
@@ -244,6 +247,8 @@ class Run:
         if labels is not None:
             labels = labels[torch.cat(batches.index)]
         offered = {"kind": self.spec.kind, "encode": self.model.encode, "labels": labels, **settings}
+        if self.spec.kind == "table" and self.recipe.likelihood.discrete:  # a mass, and so worth telling in bits
+            offered.setdefault("dims", math.prod(self.spec.shape))
         evidence = with_inference(diagnose(asked, batches, seed=seed, **offered), self.model, asked, batches)
         checkpoint.write_text(self.folder / files.EVIDENCE, evidence.to_json() + "\n")
         return evidence

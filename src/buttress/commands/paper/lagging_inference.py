@@ -23,7 +23,7 @@ def lagging_inference(experiment: LaggingInference, out: Path = Path("runs/laggi
     from buttress.report.posterior_means import write_figure
 
     console = Console()
-    with bars(console) as watch:
+    with bars(console, experiment.data) as watch:
         found = experiment.run(out, watch)
     console.print(claims_table(found))
     console.print(f"figure: {write_figure(out)}", soft_wrap=True)

@@ -26,7 +26,7 @@ def vq_vae(experiment: VqVae, out: Path = Path("runs/vq_vae"), jobs: int = 1) ->
     from buttress.report.run import write_report
 
     console = Console()
-    with bars(console) as watch:
+    with bars(console, experiment.data) as watch:
         found = experiment.run(out, jobs, watch)
     pages = write_report(out / FIRST), write_comparison(out / SECOND)
     console.print(terminal_table(out / SECOND, console.width))
