@@ -1,10 +1,6 @@
 r"""Synthetic sentences with known truth: an LSTM with random weights reads z and writes words.
 
-$$ z \sim \tfrac14 \sum_{c=1}^{4} N(m_c, I), \qquad p(x|z) = \tfrac1W \prod_{t=2}^{T} p(x_t | x_{<t}, z), \qquad
-   c_1 = A z, \; h_1 = \tanh c_1, \quad (h_t, c_t) = \mathrm{LSTM}([e(x_{t-1}); z], h_{t-1}, c_{t-1}),
-   \quad p(x_t|\cdot) \propto e^{V h_t + U z} $$
-The first of T words is any of the W, whatever z; EOS follows the last word for sure. Weights are uniform on (-1, 1),
-those of U on (-u, u): it is through U, above all, that z chooses words.
+$$ z \sim \tfrac14 \sum_{c=1}^{4} N(m_c, I), \qquad x \sim p(x|z), \text{ that of the decoder } \texttt{random\_lstm} $$
 """
 
 from __future__ import annotations
@@ -18,11 +14,12 @@ from typing import ClassVar
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 
 from buttress.data.memory import Rows, cached, row_name
 from buttress.data.tokens import SPECIAL, TokenExamples, word_tokenizer
-from buttress.parts import EOS, Data, DataSpec, Kind, Splits
+from buttress.decoders.random_lstm import RandomLstm, RandomLstmNetwork
+from buttress.parts import Data, DataSpec, Kind, Splits
 
 __all__ = ["Generator", "LstmText"]
 
@@ -111,6 +108,10 @@ class LstmText(Data):
         """The true p(x|z)."""
         return Generator(self)
 
+    def decoder(self) -> RandomLstm:
+        """The same as a part of recipes; p(z) is N(0, I), as theirs, where ``spread`` is 0."""
+        return RandomLstm(self.hidden, self.direct, self.seed)
+
     def _part(self, start: int, end: int) -> TokenExamples:
         ids = _drawn(self)[0][start:end].numpy().astype(np.int32)
         count, width = ids.shape
@@ -118,22 +119,12 @@ class LstmText(Data):
         return TokenExamples(Rows(ids.reshape(-1)), np.arange(count) * width, np.full(count, width), name)
 
 
-class Generator(nn.Module):
-    """The random LSTM of :class:`LstmText`."""
+class Generator(RandomLstmNetwork):
+    """The random LSTM of :class:`LstmText`, with the z it was asked for."""
 
     def __init__(self, part: LstmText) -> None:
-        super().__init__()
+        super().__init__(part.latent_dim, part.hidden, part.words, part.length, part.direct, part.seed)
         self.part = part
-        self.embedding = nn.Embedding(part.words, part.hidden)
-        self.lstm = nn.LSTM(part.hidden + part.latent_dim, part.hidden, batch_first=True)
-        self.start = nn.Linear(part.latent_dim, part.hidden, bias=False)
-        self.out = nn.Linear(part.hidden, part.words, bias=False)
-        self.direct = nn.Linear(part.latent_dim, part.words, bias=False)
-        random = torch.Generator().manual_seed(part.seed)
-        for weight in self.parameters():
-            nn.init.uniform_(weight, -1, 1, generator=random)
-        nn.init.uniform_(self.direct.weight, -part.direct, part.direct, generator=random)
-        self.requires_grad_(False)
 
     def means(self) -> Float[Tensor, "C K"]:
         """Means of the four components of p(z)."""
@@ -149,32 +140,10 @@ class Generator(nn.Module):
         normal = torch.distributions.Normal(self.means(), 1.0)
         return normal.log_prob(z[..., None, :]).sum(-1).logsumexp(-1) - math.log(4)
 
-    def log_prob(self, x: Int[Tensor, "B T"], z: Float[Tensor, "B K"]) -> Float[Tensor, " B"]:
-        """log p(x|z) in nats of sentences that end in EOS."""
-        words = x[:, :-1] - len(SPECIAL)
-        h, _ = self.lstm(self._inputs(words[:, :-1], z), self._state(z))
-        log_p = self._logits(h, z).log_softmax(-1)
-        return log_p.gather(-1, words[:, 1:, None]).squeeze(-1).sum(-1) - math.log(self.part.words)
-
     def sample(self, z: Float[Tensor, "B K"], random: torch.Generator) -> Int[Tensor, "B T"]:
         """A sentence for every z."""
-        state, words = self._state(z), [torch.randint(self.part.words, (len(z), 1), generator=random)]
-        while len(words) < self.part.length:
-            h, state = self.lstm(self._inputs(words[-1], z), state)
-            below = self._logits(h, z)[:, 0].softmax(-1).cumsum(-1)  # its inverse: faster than multinomial
-            place = torch.searchsorted(below, below[:, -1:] * torch.rand(len(z), 1, generator=random), right=True)
-            words.append(place.clamp(max=self.part.words - 1))
-        return torch.cat([torch.cat(words, 1) + len(SPECIAL), torch.full((len(z), 1), EOS)], 1)
-
-    def _state(self, z: Float[Tensor, "B K"]) -> tuple[Tensor, Tensor]:
-        c = self.start(z)[None]
-        return c.tanh(), c
-
-    def _inputs(self, words: Int[Tensor, "B T"], z: Float[Tensor, "B K"]) -> Float[Tensor, "B T E"]:
-        return torch.cat([self.embedding(words), z[:, None].expand(-1, words.shape[1], -1)], -1)
-
-    def _logits(self, h: Float[Tensor, "B T H"], z: Float[Tensor, "B K"]) -> Float[Tensor, "B T W"]:
-        return self.out(h) + self.direct(z)[:, None]
+        first = torch.randint(self.words, (len(z), 1), generator=random)
+        return self.write(first, (torch.rand(len(z), 1, generator=random) for _ in range(self.length - 1)), z)
 
 
 @cache
