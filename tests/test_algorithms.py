@@ -144,7 +144,7 @@ def test_the_phase_ends_when_mutual_information_fails_to_improve(patience, heard
     assert seen == [True] * lasts + [False] * (len(heard) - lasts)
 
 
-@pytest.mark.parametrize("name", sorted({*names("algorithms")} - {"semi_amortized"}))  # it wants a whole model
+@pytest.mark.parametrize("name", names("algorithms"))
 @pytest.mark.parametrize("optimizer", ["adam", "adamax", "adamw", "sgd"])
 def test_a_restored_algorithm_goes_on_as_if_nothing_had_happened(name, optimizer):
     settings = replace(SETTINGS, optimizer=optimizer)

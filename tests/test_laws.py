@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import fields, replace
 
 import pytest
 import torch
@@ -16,40 +17,9 @@ from buttress import catalogue
 from buttress.model import LatentVariableModel
 from buttress.objectives.elbo import ELBO
 from buttress.objectives.importance_weighted import importance_weighted_bound
-from buttress.parts import EOS, PAD, DataSpec, Space
-
-SPECS = {
-    "image": DataSpec("image", (1, 4, 5), mean=torch.full((1, 4, 5), 90.0), std=torch.full((1, 4, 5), 50.0)),
-    "colour": DataSpec("image", (3, 4, 4), mean=torch.full((3, 4, 4), 90.0), std=torch.full((3, 4, 4), 50.0)),
-    "text": DataSpec("text", (5,), vocabulary=7),
-    "table": DataSpec("table", (3,), mean=torch.zeros(3), std=torch.ones(3), columns=("a", "b", "c")),
-}
-
-
-def tiny(room):
-    return [part for kind in catalogue.parts(room).values() for part in kind.tiny()]
-
-
-def fits(part, spec):
-    return spec.kind in getattr(part, "kinds", (spec.kind,))
-
-
-def raw_data(spec, likelihood, n=6):
-    """Stored data inside the support of a likelihood."""
-    generator = torch.Generator().manual_seed(3)
-    if spec.kind == "text":
-        x = torch.randint(4, spec.vocabulary, (n, *spec.shape), generator=generator)
-        lengths = torch.arange(n) % spec.shape[0]
-        place = torch.arange(spec.shape[0])
-        x = torch.where(place == lengths[:, None], EOS, x)
-        return torch.where(place > lengths[:, None], PAD, x)
-    if not getattr(likelihood, "ordinal", True):
-        return torch.randint(0, likelihood.levels, (n, *spec.shape), generator=generator, dtype=torch.int32)
-    if getattr(likelihood, "binarize", None) == "none" or (spec.kind == "table" and likelihood.name() == "bernoulli"):
-        return torch.randint(0, 2, (n, *spec.shape), generator=generator).float()
-    if spec.kind == "image":
-        return torch.randint(0, 256, (n, *spec.shape), generator=generator, dtype=torch.uint8)
-    return torch.randn(n, *spec.shape, generator=generator)
+from buttress.parts import Schedule, Space
+from buttress.records import Latent, Terms
+from cells import SPECS, fits, raw_data, tiny
 
 
 def cells():
@@ -130,6 +100,18 @@ def test_every_parameter_learns(cell):
     assert [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()] == []
 
 
+def test_every_penalty_has_a_gradient_and_is_the_same_for_a_batch_given_twice(cell):
+    model, x = cell
+    one, two = model(x).latent.penalty, model(torch.cat([x, x])).latent.penalty
+    if not one:
+        pytest.skip("nothing here has a penalty")
+    for name, value in one.items():
+        torch.testing.assert_close(two[name].mean(), value.mean(), msg=lambda m, name=name: f"{name}: {m}")
+        assert value.requires_grad, f"{name} has no gradient"
+        slopes = torch.autograd.grad(value.mean(), list(model.parameters()), retain_graph=True, allow_unused=True)
+        assert any(slope is not None and slope.any() for slope in slopes), f"{name} has no gradient"
+
+
 def test_evaluation_changes_nothing(cell):
     model, x = cell
     before = {name: value.clone() for name, value in model.state_dict().items()}
@@ -149,22 +131,85 @@ def test_samples_are_data_that_the_model_could_read(cell):
     assert torch.isfinite(model.decoder(torch.zeros(3, *model.inference.z_shape)).log_prob(drawn)).all()
 
 
-def test_the_bound_stays_below_the_exact_log_marginal(cell):
-    """z has two dimensions, so log p(x) is a sum over a fine grid; L_1 and L_50 must not pass it by four errors."""
-    model, x = cell
-    if model.inference.space != Space((2,)):
+MOST = 1000
+"""Codes of an example, all places and slots together, that are still listed one by one."""
+
+
+def every_z(space):
+    """All z of a space, codes one by one or two real dimensions on a grid, with the log of the volume of each."""
+    if space.classes is not None:
+        places = math.prod(space.shape)
+        if space.classes**places > MOST:
+            pytest.skip(f"log p(x) by a sum needs at most {MOST} codes")
+        return torch.cartesian_prod(*[torch.arange(space.classes)] * places).view(-1, *space.shape), 0.0
+    if space.shape != (2,):
         pytest.skip("log p(x) by a grid needs a z of two dimensions")
-    x = x[:2]
     axis = torch.linspace(-5, 5, 61)
-    grid = torch.cartesian_prod(axis, axis)
+    return torch.cartesian_prod(axis, axis), 2 * math.log(float(axis[1] - axis[0]))
+
+
+def test_the_bound_stays_below_the_exact_log_marginal(cell):
+    """log p(x) is a sum over all codes or a fine grid; L_1 and L_50 must not pass it by four errors. Where z is made of
+    codes, L_1 is also the sum that defines it.
+    """
+    model, x = cell
+    values, volume = every_z(model.inference.space)
+    x = x if model.inference.space.classes else x[:2]
     with torch.no_grad():
-        chunks = grid[:, None].expand(-1, len(x), 2).split(400)
-        joint = torch.cat([model.log_likelihood(x, z.contiguous()) + model.prior().log_prob(z) for z in chunks])
-        exact = joint.logsumexp(0) + 2 * math.log(float(axis[1] - axis[0]))
+        chunks = [z.unsqueeze(1).expand(-1, len(x), *z.shape[1:]).contiguous() for z in values.split(400)]
+        joint = torch.cat([model.log_likelihood(x, z) + model.prior().log_prob(z) for z in chunks])
+        exact = joint.logsumexp(0) + volume
         for k in (1, 50):
             bounds = torch.stack([importance_weighted_bound(model(x, samples=k).log_weight) for _ in range(60)])
-            error = bounds.std(0) / len(bounds) ** 0.5
-            assert (bounds.mean(0) <= exact + 4 * error + 1e-3).all(), k
+            mean, error = bounds.mean(0), bounds.std(0) / len(bounds) ** 0.5
+            assert (mean <= exact + 4 * error + 1e-3).all(), k
+            if k == 1 and model.inference.space.classes:
+                log_q = torch.cat([model.posterior(x).log_prob(z) for z in chunks])
+                wanted = torch.where(log_q.isfinite(), log_q.exp() * (joint - log_q), 0).sum(0)
+                assert ((mean - wanted).abs() <= 4 * error + 1e-3).all()
+
+
+def objectives():
+    """Every objective, with every schedule where it holds one."""
+    for objective in tiny("objectives"):
+        held = [f.name for f in fields(objective) if isinstance(getattr(objective, f.name), Schedule)]
+        yield objective
+        yield from (replace(objective, **{name: schedule}) for name in held for schedule in tiny("schedules"))
+
+
+def made_up(samples):
+    """Terms of four examples, of which some rates are near zero."""
+    kl = torch.rand(4, 2) * torch.tensor([0.1, 3.0])
+    return Terms(torch.rand(samples, 4), Latent(torch.rand(samples, 4, 2), kl + 0.1 * torch.randn(samples, 4, 2), kl))
+
+
+def plus(terms, nats=0.0, times=1):
+    """The same batch some times over, with so many nats of distortion more."""
+    latent = terms.latent
+    again = Latent(latent.z.repeat(1, times, 1), latent.log_ratio.repeat(1, times, 1), latent.kl.repeat(times, 1))
+    return Terms(terms.distortion.repeat(1, times) + nats, again)
+
+
+@pytest.mark.parametrize("objective", list(objectives()), ids=str)
+def test_an_objective_is_nats_per_example_at_its_step_and_remembers_nothing(objective):
+    terms = made_up(objective.samples)
+    values = {step: objective(terms, step) for step in range(12)}
+    for step in (7, 0, 3, 11):
+        assert objective(terms, step).shape == () and torch.equal(objective(terms, step), values[step])
+        torch.testing.assert_close(objective(plus(terms, times=2), step), values[step])
+        torch.testing.assert_close(objective(plus(terms, nats=1.5), step), values[step] + 1.5)
+
+
+@pytest.mark.parametrize("schedule", tiny("schedules"), ids=str)
+def test_a_schedule_remembers_nothing_and_is_refused_just_where_it_would_not_be_over(schedule):
+    values = [schedule(step) for step in range(60)]
+    assert [schedule(step) for step in reversed(range(60))] == values[::-1]
+    for total in range(1, 30):
+        if set(values[total - 1 :]) == {values[-1]}:
+            schedule.check(total)
+        else:
+            with pytest.raises(ValueError, match=rf"{schedule.name()} schedule: .* the run has {total}"):
+                schedule.check(total)
 
 
 @pytest.mark.parametrize("prior", [p for p in tiny("priors") if not p.discrete], ids=lambda p: p.name())

@@ -121,7 +121,7 @@ def moved(module):
 
 @pytest.mark.parametrize("flow", flows(), ids=("affine", "mean_only"))
 def test_a_flow_prior_is_an_inverse_autoregressive_posterior_and_a_deeper_decoder(flow):
-    """Card 06, equations 12 to 14: with epsilon as the latent variable the prior is N(0, I), the posterior is
+    """With epsilon as the latent variable the prior is N(0, I), the posterior is
     q carried through f, and the decoder reads f^{-1}(epsilon). The same samples give the same log-weights.
     """
     model = model_of(flow, dim=3)

@@ -62,25 +62,6 @@ def test_log_prob_is_the_sum_of_the_words_logits():
     torch.testing.assert_close(module(z).log_prob(SOME), torch.tensor(by_hand, dtype=torch.float64))
 
 
-def test_a_word_sees_the_words_before_it_and_no_other():
-    module, z = decoder(), latents(1, 2)
-    module.embed.register_forward_hook(lambda _, __, out: seen.append(out.requires_grad_()) or out)
-    for t in range(LENGTH):
-        seen = []
-        out = module.parameters_of(z, SOME[:1])[0, t]
-        (gradient,) = torch.autograd.grad(out.square().sum(), seen[0])
-        assert gradient[0].abs().sum(-1).gt(0).tolist() == [s <= t for s in range(LENGTH)]  # input s is token s - 1
-
-
-def test_changing_a_word_changes_only_what_follows():
-    module, z = decoder(), latents(1, 2)
-    for t in range(LENGTH):
-        other = SOME[:1].clone()
-        other[0, t] = 5 if other[0, t] != 5 else 4
-        changed = (module.parameters_of(z, other) != module.parameters_of(z, SOME[:1])).any(-1)[0]
-        assert changed.tolist() == [s > t for s in range(LENGTH)]
-
-
 def test_word_dropout_hides_words_in_training_only():
     module = decoder(SMALL.replace(word_dropout=0.3))
     x = SOME.repeat(2000, 1)
@@ -126,16 +107,13 @@ def test_two_processes_hide_the_same_words_as_one():
 
 
 @pytest.mark.parametrize("word_dropout", [0.0, 1.0])
-def test_the_cached_loop_draws_what_the_naive_loop_draws(word_dropout):
+def test_what_is_drawn_are_sentences_that_end_and_differ(word_dropout):
     p = decoder(SMALL.replace(word_dropout=word_dropout))(latents(5, 2))
-    torch.manual_seed(5)
-    cached = p.sample((40,))
-    torch.manual_seed(5)
-    assert torch.equal(cached, p.sample_naively((40,)))
-    assert cached.shape == (40, 5, LENGTH)
-    p.module.likelihood.check(cached.flatten(0, 1))
-    assert (cached == EOS).any()
-    assert len(cached.flatten(0, 1).unique(dim=0)) > 20
+    drawn = p.sample((40,))
+    assert drawn.shape == (40, 5, LENGTH)
+    p.module.likelihood.check(drawn.flatten(0, 1))
+    assert (drawn == EOS).any()
+    assert len(drawn.flatten(0, 1).unique(dim=0)) > 20
 
 
 def test_samples_follow_the_mass():

@@ -11,9 +11,17 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from torch.distributions import Categorical, Distribution, Independent
 
+from buttress.algorithms.joint import Joint
+from buttress.data.linear_gaussian import LinearGaussian
+from buttress.decoders.mlp import Mlp as MlpDecoder
+from buttress.encoders.mlp import Mlp
+from buttress.likelihoods.gaussian import Gaussian
+from buttress.objectives.elbo import ELBO
 from buttress.posteriors._quantize import PIECE, nearest, straight_through, tally
 from buttress.posteriors.vector_quantized import NEVER, VectorQuantized
 from buttress.priors.uniform import Uniform
+from buttress.recipe import Recipe, Training
+from buttress.training.run import train
 
 SMALL = VectorQuantized(codes=5, dim=3)
 
@@ -127,9 +135,6 @@ def test_penalties_are_sums_over_numbers_places_and_slots_of_each_example():
     distance = (module.linear(h) - latent.z[0]).square().sum((1, 2))
     torch.testing.assert_close(latent.penalty["commitment"][0], 0.5 * distance)
     torch.testing.assert_close(latent.penalty["codebook"][0], distance)
-    twice = module.latent(torch.cat([h, h]), prior)
-    for name, value in latent.penalty.items():
-        torch.testing.assert_close(twice.penalty[name].mean(), value.mean())
 
 
 def test_by_gradient_a_codeword_moves_to_its_vectors_and_the_encoder_to_its_codewords():
@@ -259,6 +264,30 @@ def test_under_bfloat16_codes_are_those_of_float32():
         share = counts / counts.sum()
         used.append(float(Categorical(probs=share).entropy().exp()))
     assert used[1] == pytest.approx(used[0], rel=0.05)
+
+
+def test_a_run_under_bfloat16_uses_as_many_codes_as_one_under_float32(tmp_path):
+    """Encoder, codebook and decoder trained together: the perplexity of the codes of all training examples, over seeds.
+
+    Of single runs this is not true while codewords still move: with 16 of them one differs by 12 % at this step.
+    """
+    settings = Training(steps=60, batch_size=32, learning_rate=0.01, validate_every=60, checkpoint_every=60)
+    recipe = Recipe(
+        LinearGaussian(dim=6, latent_dim=2, n=400), Mlp(hidden=(16,)), VectorQuantized(codes=8, dim=4), Uniform(),
+        MlpDecoder(hidden=(16,)), Gaussian(), ELBO(), Joint(), settings,
+    )  # fmt: skip
+    means = []
+    for precision in ("32-true", "bf16-mixed"):
+        perplexities = []
+        for seed in range(3):
+            training = dataclasses.replace(settings, precision=precision, seed=seed)
+            run = train(dataclasses.replace(recipe, training=training), tmp_path / f"{precision}{seed}", progress=False)
+            examples = run.splits().train
+            codes = run.model.posterior(examples.batch(torch.arange(len(examples)))).sample()
+            share = torch.bincount(codes.flatten(), minlength=8) / codes.numel()
+            perplexities.append(float(Categorical(probs=share).entropy().exp()))
+        means.append(sum(perplexities) / 3)
+    assert means[0] > 4 and means[1] == pytest.approx(means[0], rel=0.05)
 
 
 SHARED_OUT = [SMALL.replace(codes=14, slots=2, revive=2, decay=0.7), SMALL.replace(shared=True)]

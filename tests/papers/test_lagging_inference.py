@@ -101,7 +101,7 @@ def run_of(arm, trace, **final):
     return {"arm": arm, "seed": 0, "trace": looks, "final": {"rate": 0.0, "mutual_information": 0.0, **final}}
 
 
-def test_the_marks_are_those_of_the_card():
+def test_the_marks_are_those_of_the_pilot():
     plain = run_of("none", [(0, 9.0, 1.0), (50, 0.1, 1.0), (100, 0.15, 1.0), (150, 9.0, 1.0)], rate=0.01, nll=39.6)
     held = run_of("aggressive", [(0, 0.0, 1.0), (150, 0.9, 1.0)], rate=0.4, mutual_information=0.4, nll=39.0)
     found = paper.claims([plain, held], epoch=100)

@@ -81,7 +81,7 @@ def test_images_without_labels_are_refused_before_anything_is_trained(tmp_path):
 FIRST = {"code_perplexity": 32.0, "rate": 49 * 4.2 * math.log(2), "places": 49}
 
 
-def test_the_marks_are_those_of_the_card():
+def test_the_marks_are_those_set_before_the_runs():
     codes = {"arm": "vector_quantized", "worth_shuffled": 5.0, "label_accuracy": 0.5, "rate": 9.0}
     gaussian = {"arm": "none", "worth_shuffled": 0.1, "label_accuracy": 0.1, "rate": 0.2}
     found = paper.claims(FIRST, [gaussian, codes])

@@ -1,12 +1,10 @@
 """A run that refines q is asked with the refined q, and its evidence says so."""
 
 import csv
-import signal
 
 import pytest
 import small
 import torch
-from lightning.pytorch import Callback
 
 from buttress.diagnostics.evidence import Evidence
 from buttress.diagnostics.rate import bound
@@ -72,22 +70,3 @@ def test_bf16_refines(tmp_path):
     run = train(small.semi_amortized(precision="bf16-mixed"), tmp_path / "run", progress=False)
     full = train(small.semi_amortized(), tmp_path / "full", progress=False)
     assert float(last_row(run)["elbo"]) == pytest.approx(float(last_row(full)["elbo"]), rel=0.05)
-
-
-class End(Callback):
-    """Ends the process's training once, in the middle."""
-
-    def on_train_batch_end(self, trainer, engine, *_):
-        if engine.step_number == 9:
-            engine.stop.cell.value = signal.SIGTERM
-
-
-@pytest.mark.parametrize("variant", ["sa", "vae_svi", "svi"])
-def test_a_resumed_run_equals_one_that_never_stopped(tmp_path, variant):
-    recipe = small.semi_amortized(variant)
-    train(recipe, tmp_path / "whole", progress=False)
-    with pytest.raises(SystemExit):
-        train(recipe, tmp_path / "run", progress=False, callbacks=[End()])
-    train(recipe, tmp_path / "run", progress=False, resume=True)
-    for name in ("state.safetensors", "weights.safetensors", "metrics.csv"):
-        assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "run" / name).read_bytes()

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,9 @@ import small
 import torch
 from lightning.pytorch import Callback
 
+from buttress import catalogue
 from buttress.algorithms._descent import NonFinite
+from buttress.objectives.importance_weighted import ImportanceWeighted
 from buttress.training import checkpoint
 from buttress.training.folder import Progress
 from buttress.training.run import train
@@ -19,9 +22,14 @@ from buttress.training.run import train
 pytestmark = pytest.mark.slow
 
 
-@pytest.mark.parametrize("recipe", [small.floored(), small.dispersed()], ids=["floored", "dispersed"])
+BOUNDED = replace(small.dispersed(), objective=ImportanceWeighted(samples=3))
+
+
+@pytest.mark.parametrize("recipe", [small.floored(), BOUNDED], ids=["floored", "dispersed"])
 def test_two_processes_equal_one(tmp_path, recipe):
-    """With inner loops, a phase that ends, and a floor under the global batch's mean rate; with a penalty on pairs."""
+    """With inner loops, a phase that ends, and a floor under the global batch's mean rate; with a penalty on pairs and
+    the importance-weighted bound.
+    """
     train(recipe, tmp_path / "one", progress=False)
     train(recipe, tmp_path / "two", progress=False, devices=2)
     one, two = (checkpoint.load(tmp_path / name / "state.safetensors") for name in ("one", "two"))
@@ -47,6 +55,12 @@ def test_two_processes_equal_one_in_both_stages(tmp_path):
     one, two = (checkpoint.load(tmp_path / name / "state.safetensors") for name in ("one", "two"))
     assert one["algorithm"]["kept"] is not None
     assert_close(one, two)
+
+
+@pytest.mark.parametrize("room", ["algorithms", "objectives", "posteriors"])
+def test_every_part_that_may_depend_on_the_number_of_processes_is_in_a_recipe_above(room):
+    recipes = (small.floored(), BOUNDED, small.semi_amortized(), small.two_stage())
+    assert {getattr(recipe, room.rstrip("s")).name() for recipe in recipes} == {*catalogue.names(room)}
 
 
 def number(cell):

@@ -23,12 +23,14 @@ __all__ = ["Autoregressive", "AutoregressiveModule"]
 class AutoregressiveModule(DecoderModule):
     """A decoder whose places see the places before them.
 
-    ``z_dims`` is how many dimensions one z has, ``event`` the shape of x and ``places`` that of its places.
+    ``z_dims`` is how many dimensions one z has, ``event`` the shape of x and ``places`` that of its places. ``radius``
+    is how far a place sees along each axis, of what lies before it: all places so near; None for all of them.
     """
 
     z_dims: int
     event: tuple[int, ...]
     places: tuple[int, ...]
+    radius: int | None
 
     def forward(self, z: Float[Tensor, "*rest"]) -> Autoregressive:
         """See :class:`buttress.parts.DecoderModule`."""

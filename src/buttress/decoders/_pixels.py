@@ -80,6 +80,7 @@ class PixelsModule(AutoregressiveModule):
         self.likelihood = likelihood
         self.z_dims, self.event, self.places = len(z_shape), spec.shape, spec.shape[1:]
         self.gain = stack.gain
+        self.radius = None if stack.field is None or stack.every else (stack.field - 1) // 2
         radius = max(self.places) - 1 if stack.field is None else (stack.field - 1) // 2
         above = stack.channels // 2 if radius else 0
         self.where = nn.Parameter(0.1 * torch.randn(*self.places, stack.maps))

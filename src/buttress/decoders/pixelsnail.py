@@ -76,8 +76,8 @@ class PixelSNAIL(Decoder):
     @classmethod
     def tiny(cls) -> tuple[PixelSNAIL, ...]:
         """See :class:`buttress.parts.Part`."""
-        small = cls(layers=1, channels=4, field=3, maps=2, hidden=3)
-        return (small, small.replace(blocks=1, heads=1, field=1, spatial=True))
+        small = cls(layers=2, channels=4, field=3, maps=2, hidden=3)
+        return (small, small.replace(blocks=1, layers=1, heads=1, field=1, spatial=True))
 
     def build(self, spec: DataSpec, z_shape: tuple[int, ...], likelihood: LikelihoodModule) -> PixelsModule:
         """See :class:`buttress.parts.Decoder`."""

@@ -86,6 +86,7 @@ class RecurrentModule(AutoregressiveModule):
         super().__init__()
         self.part, self.likelihood = part, likelihood
         self.z_dims, self.event, self.places = len(z_shape), spec.shape, spec.shape
+        self.radius = 0 if part.word_dropout == 1 else None
         size = torch.Size(z_shape).numel()
         self.embed = nn.Embedding(spec.vocabulary, part.embedding)
         nn.init.uniform_(self.embed.weight, -0.1, 0.1)

@@ -8,7 +8,7 @@ and a decoder that sees all codes of the map before the one it predicts, so that
 stands the same second model with a Gaussian z. The paper's claim: the codes stay in use where real numbers do not.
 
 Deviations: digits of 28 x 28 for DeepMind Lab's 84 x 84, so 7 x 7 codes for 21 x 21; fewer codes, for there are fewer
-images; the marks are ours.
+images. The marks are not the paper's; they were set before the runs.
 """
 
 from __future__ import annotations

@@ -43,6 +43,11 @@ class Cyclical(Schedule):
                 "1 <= cycles <= steps and 0 < ratio <= 1"
             )
 
+    @classmethod
+    def tiny(cls) -> tuple[Cyclical, ...]:
+        """See :class:`buttress.parts.Part`."""
+        return (cls(steps=8, cycles=2), cls(steps=7, cycles=2, ratio=1.0))
+
     def __call__(self, step: int) -> float:
         """See :class:`buttress.parts.Schedule`."""
         if step >= self.steps:

@@ -39,6 +39,11 @@ class Linear(Schedule):
                 f"linear schedule: steps is {self.steps} and hold {self.hold}, wanted steps >= 1, hold >= 0"
             )
 
+    @classmethod
+    def tiny(cls) -> tuple[Linear, ...]:
+        """See :class:`buttress.parts.Part`."""
+        return (cls(steps=4), cls(steps=3, start=0.5, end=2.0, hold=2))
+
     def __call__(self, step: int) -> float:
         """See :class:`buttress.parts.Schedule`."""
         return self.start + (self.end - self.start) * min(1.0, max(0, step - self.hold) / self.steps)

@@ -44,6 +44,11 @@ class Sigmoid(Schedule):
                 "steepness > 0"
             )
 
+    @classmethod
+    def tiny(cls) -> tuple[Sigmoid, ...]:
+        """See :class:`buttress.parts.Part`."""
+        return (cls(steps=4),)
+
     def __call__(self, step: int) -> float:
         """See :class:`buttress.parts.Schedule`."""
         if step >= self.steps:

@@ -1,0 +1,51 @@
+"""What the laws run over: data of every kind, and the tiny instances of every part that the catalogue finds."""
+
+from __future__ import annotations
+
+import itertools
+
+import torch
+
+from buttress import catalogue
+from buttress.parts import EOS, PAD, DataSpec
+
+SPECS = {
+    "image": DataSpec("image", (1, 4, 5), mean=torch.full((1, 4, 5), 90.0), std=torch.full((1, 4, 5), 50.0)),
+    "colour": DataSpec("image", (3, 4, 4), mean=torch.full((3, 4, 4), 90.0), std=torch.full((3, 4, 4), 50.0)),
+    "text": DataSpec("text", (5,), vocabulary=7),
+    "table": DataSpec("table", (3,), mean=torch.zeros(3), std=torch.ones(3), columns=("a", "b", "c")),
+}
+
+
+def tiny(room):
+    """All tiny instances of a room's parts."""
+    return [part for kind in catalogue.parts(room).values() for part in kind.tiny()]
+
+
+def fits(part, spec):
+    return spec.kind in getattr(part, "kinds", (spec.kind,))
+
+
+def decoders():
+    """(spec, decoder, likelihood): every decoder with all likelihoods that fit it."""
+    for name, spec in SPECS.items():
+        parts = ([p for p in tiny(room) if fits(p, spec)] for room in ("decoders", "likelihoods"))
+        yield from ((name, decoder, likelihood) for decoder, likelihood in itertools.product(*parts))
+
+
+def raw_data(spec, likelihood, n=6):
+    """Stored data inside the support of a likelihood."""
+    generator = torch.Generator().manual_seed(3)
+    if spec.kind == "text":
+        x = torch.randint(4, spec.vocabulary, (n, *spec.shape), generator=generator)
+        lengths = torch.arange(n) % spec.shape[0]
+        place = torch.arange(spec.shape[0])
+        x = torch.where(place == lengths[:, None], EOS, x)
+        return torch.where(place > lengths[:, None], PAD, x)
+    if not getattr(likelihood, "ordinal", True):
+        return torch.randint(0, likelihood.levels, (n, *spec.shape), generator=generator, dtype=torch.int32)
+    if getattr(likelihood, "binarize", None) == "none" or (spec.kind == "table" and likelihood.name() == "bernoulli"):
+        return torch.randint(0, 2, (n, *spec.shape), generator=generator).float()
+    if spec.kind == "image":
+        return torch.randint(0, 256, (n, *spec.shape), generator=generator, dtype=torch.uint8)
+    return torch.randn(n, *spec.shape, generator=generator)

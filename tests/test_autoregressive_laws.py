@@ -1,0 +1,141 @@
+"""The laws of what a place of x sees, on every decoder that the catalogue finds, with every likelihood that fits it.
+
+Which are autoregressive is read off their base class, and how far a place sees is what they state themselves. The same
+laws of priors over codes stand in test_code_priors.py.
+"""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+import torch
+
+from buttress.decoders._autoregressive import AutoregressiveModule
+from buttress.likelihoods.categorical import Categorical
+from buttress.parts import EOS, PAD, UNK, DataSpec
+from cells import SPECS, decoders, fits, raw_data, tiny
+
+Z = (3,)
+MANY = Categorical(levels=300, ordinal=False)
+"""More symbols than a byte holds."""
+CELLS = [*decoders(), *(("image", part, MANY) for part in tiny("decoders") if fits(part, SPECS["image"]))]
+
+
+def label(value):
+    return value if isinstance(value, str) else value.name()
+
+
+def built(part, spec, likelihood):
+    """A module in float64 with weights away from their initial symmetry."""
+    module = part.build(spec, Z, likelihood.build(spec)).double().eval()
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.add_(0.3 * torch.randn_like(parameter))
+    return module
+
+
+def latents(*shape):
+    return torch.randn(*shape, *Z, dtype=torch.float64)
+
+
+def pair(module, likelihood, spec, n=16):
+    """Two batches of x that differ at every place for some example; sentences are as long as they may be."""
+    if spec.kind == "text":
+        return [torch.randint(UNK, spec.vocabulary, (n, *spec.shape)) for _ in range(2)]
+    x = module.likelihood.observe(raw_data(spec, likelihood, n))
+    x = x.double() if x.is_floating_point() else x
+    return [x, x.roll(1, 0)]
+
+
+def places(spec):
+    """The index of each place of x; the values of one place belong together."""
+    return list(itertools.product(*map(range, spec.shape[1:] if spec.kind == "image" else spec.shape)))
+
+
+@pytest.fixture(params=CELLS, ids=lambda cell: "-".join(map(label, cell)))
+def cell(request):
+    name, part, likelihood = request.param
+    try:
+        module = built(part, SPECS[name], likelihood)
+    except ValueError as refusal:
+        if not any(p.name() in str(refusal) for p in (part, likelihood)):
+            raise
+        pytest.skip(f"does not fit, and says so: {refusal}")
+    return part, module, likelihood, SPECS[name]
+
+
+def test_a_decoder_says_whether_it_is_autoregressive_and_no_other_lets_a_place_see_another(cell):
+    """What it costs to change one place is the same, whatever the others are, where places are independent given z."""
+    part, module, likelihood, spec = cell
+    assert part.autoregressive == isinstance(module, AutoregressiveModule)
+    (x, other), p = pair(module, likelihood, spec), module(latents(16))
+    for place in [] if part.autoregressive else places(spec):
+        one, rest = x.clone(), other.clone()
+        one[..., *place], rest[..., *place] = other[..., *place], x[..., *place]
+        torch.testing.assert_close(p.log_prob(one) - p.log_prob(x), p.log_prob(other) - p.log_prob(rest))
+
+
+def test_a_place_sees_exactly_the_places_before_it_within_the_stated_radius(cell):
+    """Each place is changed in turn: what moves are the parameters of later places that are near enough."""
+    _, module, likelihood, spec = cell
+    if not isinstance(module, AutoregressiveModule):
+        pytest.skip("not autoregressive")
+    (x, other), z = pair(module, likelihood, spec), latents(16)
+    plain, at = module.parameters_of(z, x), torch.tensor(places(spec))
+    for number, place in enumerate(places(spec)):
+        changed = x.clone()
+        changed[..., *place] = other[..., *place]
+        moved = ((module.parameters_of(z, changed) - plain).abs() > 1e-10).any(-1).any(0).flatten()
+        later = torch.arange(len(at)) > number
+        near = (at - at[number]).abs().amax(-1) <= (max(spec.shape) if module.radius is None else module.radius)
+        assert torch.equal(moved, later & near), place
+
+
+def test_the_cached_loop_draws_what_the_naive_loop_draws(cell):
+    _, module, _, spec = cell
+    if not isinstance(module, AutoregressiveModule):
+        pytest.skip("not autoregressive")
+    p = module(latents(2, 3))
+    torch.manual_seed(5)
+    cached = p.sample((2,))
+    torch.manual_seed(5)
+    naive = p.sample_naively((2,))
+    assert cached.shape == (2, 2, 3, *spec.shape) and cached.unique().numel() > 1
+    torch.testing.assert_close(cached, naive, rtol=0, atol=1e-9 if cached.is_floating_point() else 0)
+
+
+def every(values, shape):
+    """All x of a shape that take these values."""
+    points = list(itertools.product(values, repeat=torch.Size(shape).numel()))
+    x = torch.tensor(points).view(-1, *shape)
+    return x.double() if x.is_floating_point() else x
+
+
+SMALL = {
+    "image": DataSpec("image", (1, 2, 2)),
+    "colour": DataSpec("image", (2, 1, 2)),
+    "text": DataSpec("text", (3,), vocabulary=6),
+    "table": DataSpec("table", (3,), mean=torch.full((3,), 0.4)),
+}
+
+
+@pytest.mark.parametrize(("name", "part", "likelihood"), list(decoders()), ids=label)
+def test_the_mass_of_all_small_x_is_one(name, part, likelihood):
+    """Of images and tables, all; of sentences all that end, and the beginnings of those that do not."""
+    spec = SMALL[name]
+    values = likelihood.build(spec).observe(raw_data(spec, likelihood, 200)).unique()
+    if len(values) > 3 and name != "text":
+        pytest.skip("x takes too many values to list; that the likelihood alone has mass one is in test_likelihoods.py")
+    p = built(part, spec, likelihood)(latents(1))
+    if name != "text":
+        x = every(values.tolist(), spec.shape)
+    else:
+        words, (longest,) = range(UNK, spec.vocabulary), spec.shape
+        ended = [
+            [*beginning, EOS, *[PAD] * (longest - 1 - n)]
+            for n in range(longest)
+            for beginning in itertools.product(words, repeat=n)
+        ]
+        x = torch.tensor([*ended, *map(list, itertools.product(words, repeat=longest))])
+    assert p.log_prob(x).exp().sum().item() == pytest.approx(1, abs=1e-9)

@@ -1,0 +1,114 @@
+"""A run that is stopped at a middle step and resumed equals the one that never stopped, bit for bit.
+
+For every algorithm, objective, schedule, posterior and prior that the catalogue finds, each in a small recipe.
+"""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import fields, replace
+
+import numpy as np
+import pytest
+import small
+from lightning.pytorch import Callback
+
+from buttress.algorithms.two_stage import TwoStage
+from buttress.data.images import Images
+from buttress.decoders.conv import Conv as ConvDecoder
+from buttress.encoders.conv import Conv as ConvEncoder
+from buttress.likelihoods.bernoulli import Bernoulli
+from buttress.objectives.elbo import ELBO
+from buttress.parts import Schedule
+from buttress.posteriors.gaussian import Gaussian
+from buttress.posteriors.vector_quantized import VectorQuantized
+from buttress.priors.uniform import Uniform
+from buttress.recipe import Recipe
+from buttress.training.run import train
+from cells import tiny
+
+STEPS, STOP = 12, 9
+"""The length of a run, and after how many steps one is stopped: between two checkpoints, in the second stage of two."""
+TABLE = small.joint(steps=STEPS, validate_every=4, checkpoint_every=6, learning_rate=0.02)
+CODES = replace(TABLE, posterior=VectorQuantized(codes=4, dim=2, revive=3), prior=Uniform(), objective=ELBO())
+MAPS = replace(
+    CODES,
+    data=Images("pictures.npy"),
+    encoder=ConvEncoder(widths=(3, 4), spatial=True),
+    decoder=ConvDecoder(widths=(4, 3)),
+    likelihood=Bernoulli(),
+)
+
+
+def with_objective(objective):
+    """TABLE with it; a schedule in it is one that ends within the run."""
+    held = [f.name for f in fields(objective) if isinstance(getattr(objective, f.name), Schedule)]
+    return [replace(TABLE, objective=replace(objective, **dict.fromkeys(held, TABLE.objective.beta)))]
+
+
+def with_prior(prior):
+    """A recipe with it: codes come first and a prior that learns after them; maps where it wants some."""
+    if not prior.discrete:
+        return [replace(TABLE, posterior=Gaussian(2), prior=prior)]
+    stages = {} if prior == Uniform() else {"algorithm": TwoStage(first=0.5, least=1.0)}
+    return [replace(base, prior=prior, **stages) for base in (CODES, MAPS)]
+
+
+def with_posterior(posterior):
+    return [replace(CODES, posterior=posterior)] if posterior.discrete else [replace(TABLE, posterior=posterior)]
+
+
+def with_algorithm(algorithm):
+    """TABLE or codes with it, whichever it does not refuse."""
+    learned = next(part for part in tiny("priors") if part.discrete and part.name() == "recurrent")
+    return [replace(TABLE, algorithm=algorithm), replace(CODES, prior=learned, algorithm=algorithm)]
+
+
+CELLS = {
+    f"{part.name()}-{number}-{room}": recipes
+    for room, make in {
+        "algorithms": with_algorithm,
+        "objectives": with_objective,
+        "schedules": lambda schedule: [replace(TABLE, objective=ELBO(beta=schedule))],
+        "posteriors": with_posterior,
+        "priors": with_prior,
+    }.items()
+    for number, part in enumerate(tiny(room))
+    for recipes in [make(part)]
+}
+
+
+class End(Callback):
+    """Asks for a stop after some steps."""
+
+    def on_train_batch_end(self, trainer, engine, *_):
+        if engine.step_number == STOP:
+            engine.stop.cell.value = signal.SIGTERM
+
+
+def first_that_fits(recipes: list[Recipe]) -> Recipe:
+    """The first recipe that can be built; the error of the last where none can."""
+    for recipe in recipes:
+        try:
+            model = recipe.model(recipe.data.open().spec)
+            recipe.algorithm.build(model, recipe.objective, recipe.training)
+        except ValueError as refusal:
+            error = refusal
+        else:
+            return recipe
+    raise error
+
+
+@pytest.mark.parametrize("recipes", CELLS.values(), ids=CELLS.keys())
+def test_a_resumed_run_equals_one_that_never_stopped(recipes, tmp_path, own_cache):
+    np.save(tmp_path / "pictures.npy", np.random.default_rng(0).integers(0, 256, (60, 8, 8), np.uint8))
+    here = [
+        replace(r, data=Images(str(tmp_path / "pictures.npy"))) if isinstance(r.data, Images) else r for r in recipes
+    ]
+    recipe = first_that_fits(here)
+    train(recipe, tmp_path / "whole", progress=False)
+    with pytest.raises(SystemExit):
+        train(recipe, tmp_path / "run", progress=False, callbacks=[End()])
+    train(recipe, tmp_path / "run", progress=False, resume=True)
+    for name in ("state.safetensors", "weights.safetensors", "metrics.csv"):
+        assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "run" / name).read_bytes(), name
