@@ -3,6 +3,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
@@ -12,11 +14,14 @@ from matplotlib.axes import Axes
 from PIL import Image
 from rich.console import Console
 
+from buttress.diagnostics.estimate import Estimate
 from buttress.report import plane
-from buttress.report.comparison import markdown_table, terminal_table, write_comparison
+from buttress.report.comparison import markdown_table, sentences, terminal_table, write_comparison
+from buttress.report.differences import difference, shown_difference
 from buttress.report.drawing import MARKERS, PALETTE, styles
-from buttress.report.results import load_comparison
-from buttress.report.tables import FLAG
+from buttress.report.numbers import nats
+from buttress.report.results import Arm, Comparison, Run, load_comparison
+from buttress.report.tables import FLAG, arm_rows
 
 from . import made_up
 from .test_run_report import read
@@ -51,10 +56,86 @@ def test_means_and_spreads_over_seeds_agree_in_all_tables(tmp_path: Path) -> Non
     mean, sd = f"{-elbo.mean():.2f}", f"{elbo.std(ddof=1):.2f}"
     row = cells(markdown_table(tmp_path), "kl_annealing")
     assert row["−ELBO"] == f"**{mean}** ± {sd}" and row["seeds"] == "3" and row["verdict"] == "used"
-    assert row["active units"] == "16 of 16" and row["mutual information"].endswith("(≤ 6.91)")
+    assert row["active units"] == "16 of 16" and row["mutual information (≤ 6.91)"] == "1.17 ± 0.06"
     assert row["time"] == "34 s (1.10 × none)"
     assert mean in terminal(tmp_path) and f"± {sd}" in terminal(tmp_path)
     assert mean in read(write_comparison(tmp_path))[1]
+
+
+def test_a_ceiling_that_differs_stands_beside_each_value(tmp_path: Path) -> None:
+    made_up.comparison(tmp_path, seeds=1, examples=False)
+    path = tmp_path / "free_bits/seed-0/evidence.json"
+    plain = json.loads(path.read_text())
+    plain["estimates"]["mutual_information"]["ceiling"] = 7.5
+    path.write_text(json.dumps(plain))
+    table = markdown_table(tmp_path)
+    assert cells(table, "free_bits")["mutual information"].endswith("(≤ 7.50)")
+    assert cells(table, "none")["mutual information"].endswith("(≤ 6.91)")
+    assert "≤ 6.91" in terminal(tmp_path) and "≤ 7.50" in read(write_comparison(tmp_path))[1]
+
+
+def test_one_seed_is_called_so_in_a_title_of_one_line(tmp_path: Path) -> None:
+    made_up.comparison(tmp_path, seeds=1, examples=False)
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(terminal_table(tmp_path, 80))
+    first = console.export_text().splitlines()[0]
+    assert first.rstrip() == "mnist5k: held-out, nats per example, one seed, prior standard_normal"
+    made_up.comparison(tmp_path, seeds=2, examples=False)
+    assert "mean ± sd of 2 seeds" in terminal(tmp_path)
+
+
+def arm(name: str, elbos: list[float], seeds: list[int] | None = None) -> Arm:
+    runs = []
+    for seed, elbo in zip(seeds or range(len(elbos)), elbos, strict=True):
+        found = {"elbo": Estimate(elbo, 0.9, 100, "")}
+        evidence = replace(made_up.evidence(), estimates=found)
+        runs.append(Run(Path(name), recipe={"training": {"seed": seed}}, evidence=evidence))
+    return Arm(name, tuple(runs), (None,) * len(runs))
+
+
+def test_arms_of_the_same_seeds_are_compared_seed_by_seed() -> None:
+    ours, theirs = arm("a", [-100.0, -103.0, -106.0]), arm("b", [-101.0, -104.1, -106.9])
+    found = difference(ours, theirs, "elbo")
+    assert found is not None and found.paired and found.clear
+    assert (found.mean, found.sd) == (pytest.approx(1.0), pytest.approx(0.1))
+    apart = difference(ours, arm("b", [-101.0, -104.1, -106.9], [3, 4, 5]), "elbo")
+    assert apart is not None and not apart.paired and not apart.clear
+    assert apart.sd == pytest.approx(math.hypot(3.0, np.std([101.0, 104.1, 106.9], ddof=1)))
+
+
+def test_what_one_seed_shows_is_never_clear() -> None:
+    found = difference(arm("a", [-1.0]), arm("b", [-100.0]), "elbo")
+    assert found is not None and found.sd is None and not found.clear
+    found = difference(arm("a", [-1.0]), arm("b", [-100.0, -100.1]), "elbo")
+    assert found is not None and not found.clear
+    assert difference(arm("a", []), arm("b", [-1.0]), "elbo") is None
+
+
+@pytest.mark.parametrize(("theirs", "bold"), [([-100.3, -100.6, -100.2], False), ([-101.0, -101.3, -100.9], True)])
+def test_only_a_best_that_is_clear_of_the_others_is_bold(tmp_path: Path, theirs: list[float], bold: bool) -> None:
+    arms = (arm("none", theirs), arm("a", [-100.1, -100.5, -100.2]), arm("far", [-150.0, -150.0, -150.0]))
+    rows = arm_rows(Comparison(tmp_path, "", None, arms))
+    assert [row.cells[1].best for row in rows] == [False, bold, False]
+    assert [row.cells[1].main for row in rows][1] == "100.27"
+
+
+def test_a_headline_does_not_sell_noise(tmp_path: Path) -> None:
+    def said(theirs: list[float], ours: list[float]) -> str:
+        comparison = Comparison(tmp_path, "", None, (arm("none", theirs), arm("a", ours)))
+        return " ".join(sentences(comparison, arm_rows(comparison)))
+
+    one = said([-100.184], [-100.106])
+    assert "100.11 nats, by a. The baseline (none) has 100.18; with one seed this difference says little" in one
+    assert "better" not in one
+    same = said([-100.3, -100.6, -100.2], [-100.1, -100.5, -100.2])
+    assert "no better and no worse than the baseline (none): 0.10 ± 0.10 nats (difference seed by seed" in same
+    clear = said([-101.0, -101.3, -100.9], [-100.1, -100.5, -100.2])
+    assert "That is 0.80 ± 0.10 nats (difference seed by seed, ± its sd) better than the baseline (none)." in clear
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [(100.184, 100.106), (99.995, 100.004), (7.0, 7.0)])
+def test_differences_are_those_of_the_shown_numbers(ours: float, theirs: float) -> None:
+    assert float(shown_difference(ours, theirs)) == pytest.approx(abs(float(nats(ours)) - float(nats(theirs))))
 
 
 def test_the_csv_has_a_line_a_run_with_unrounded_numbers(tmp_path: Path) -> None:
@@ -92,6 +173,8 @@ def test_a_page_of_pictures_for_all_arms(tmp_path: Path) -> None:
     page, text = read(write_comparison(made_up.comparison(tmp_path, seeds=2)))
     assert page.count("<svg") == 4 and page.count("data:image/png") >= 8
     assert "3 of 4 arms keep z in use." in text and "better than the baseline (none), which ignores z" in text
+    assert "z tells 1.12 nats: at most 3.1 kinds of examples apart" in text
+    assert text.count("Originals, and their reconstructions beneath") == 4
     assert all(f"{arm}/seed-1" in text for arm in made_up.ARMS)
 
 
@@ -181,16 +264,38 @@ def drawn(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Axes:
     return kept[0].axes[0]
 
 
-def test_no_label_of_the_plane_covers_another_or_a_mean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    made_up.comparison(tmp_path, LONG, examples=False)
+@pytest.mark.parametrize("arms", [2, 4, 8])
+def test_no_number_of_the_plane_covers_another_or_a_mean(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arms: int
+) -> None:
+    made_up.comparison(tmp_path, dict(list(LONG.items())[:arms]), examples=False)
     ax = drawn(tmp_path, monkeypatch)
     boxes = {text.get_text(): text.get_window_extent() for text in ax.texts if text.get_text()}
-    assert set(LONG) < set(boxes) and "−ELBO 105" in boxes, "the diagonal on which most arms lie has its value"
+    numbers = {str(i + 1) for i in range(arms)}
+    assert numbers < set(boxes) and any(text.startswith("−ELBO") for text in boxes)
     assert not any(a.overlaps(b) for a, b in combinations(boxes.values(), 2))
     means = [ax.transData.transform(line.get_xydata()[0]) for line in ax.lines if line.get_markersize() > 8]
-    assert len(means) == len(LONG)
-    assert not any(boxes[name].contains(*mean) for name in LONG for mean in means)
+    assert len(means) == arms
+    assert not any(boxes[number].contains(*mean) for number in numbers for mean in means)
     assert all(box.x0 >= ax.bbox.x0 and box.x1 <= ax.bbox.x1 for box in boxes.values())
+    (legend,) = ax.get_figure().legends
+    said = [" ".join(text.get_text().split()) for text in legend.get_texts()]
+    assert said == [f"{i + 1} {name}" for i, name in enumerate(list(LONG)[:arms])]
+    window = ax.get_figure().bbox
+    assert all(window.x0 <= text.get_window_extent().x0 < text.get_window_extent().x1 <= window.x1
+               for text in legend.get_texts())  # fmt: skip
+
+
+def test_marks_in_one_place_differ_in_size_and_many_share_a_label(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arms = dict.fromkeys(list(LONG)[:5], (100.0, 0.02, "collapsed")) | {"local_decoder+aggressive": (97, 5, "used")}
+    made_up.comparison(tmp_path, arms, seeds=1, examples=False)
+    ax = drawn(tmp_path, monkeypatch)
+    sizes = [line.get_markersize() for line in ax.lines if line.get_markersize() > 8]
+    assert len(sizes) == 6 and max(sizes) > 1.6 * min(sizes)
+    assert all(line.get_markerfacecolor() == "none" for line in ax.lines if line.get_markersize() > 8)
+    assert {"1, 2, 3, 4, 5", "6"} < {text.get_text() for text in ax.texts}
 
 
 @pytest.mark.parametrize("width", [80, 120, 140])

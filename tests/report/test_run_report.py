@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 import re
 from dataclasses import replace
@@ -7,13 +8,17 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from buttress.diagnostics.estimate import Estimate
 from buttress.diagnostics.evidence import Evidence
 from buttress.report.examples import save_examples
-from buttress.report.results import load_run
+from buttress.report.expectations import apart, expected
+from buttress.report.quantities import QUANTITIES, Quantity
+from buttress.report.results import Run, load_run
 from buttress.report.run import write_report
 from buttress.report.tables import evidence_rows
+from buttress.report.terminal import verdict_table
 
 from . import made_up
 
@@ -70,6 +75,46 @@ def test_a_whole_run_makes_a_whole_page(tmp_path: Path) -> None:
     assert page.count("<svg") == 7 and page.count("data:image/png") >= 4
     assert "Perplexity" in text.split("How each number is estimated")[1]
     assert "Perplexity" not in text.split("How each number is estimated")[0]
+
+
+@pytest.mark.parametrize(
+    ("nats", "kinds", "wanted"),
+    [
+        (0.52, "1.7", "about as unlike their originals as any sample"),
+        (1.7, "5.5", "share a trait or two"),
+        (4.0, "55", "what kind an original is"),
+    ],
+)
+def test_a_page_says_what_so_many_nats_allow_to_expect(tmp_path: Path, nats: float, kinds: str, wanted: str) -> None:
+    made_up.run(tmp_path, rate=nats / 0.93, examples=False)
+    said = expected(load_run(tmp_path))
+    assert f"z tells {nats:.2f} nats" in said and f"at most {kinds} equally frequent kinds" in said and wanted in said
+
+
+def test_what_is_expected_where_z_is_ignored_full_or_unknown(tmp_path: Path) -> None:
+    ignored = load_run(made_up.run(tmp_path / "a", rate=0.02, state="collapsed", examples=False))
+    full = load_run(made_up.run(tmp_path / "b", rate=9.0, examples=False))
+    assert "no nearer to their originals than any sample" in expected(ignored)
+    assert "z tells at least 6.86 nats" in expected(full) and "apart" not in expected(full)
+    assert apart(full) == "z tells at least 6.86 nats" and apart(Run(tmp_path)) == ""
+    assert "was not measured" in expected(Run(tmp_path))
+
+
+def test_a_terminal_tells_meanings_and_each_method_once(tmp_path: Path) -> None:
+    console = Console(width=100, record=True, file=io.StringIO())
+    console.print(verdict_table(made_up.run(tmp_path)))
+    shown = console.export_text()
+    assert max(map(len, shown.splitlines())) <= 100
+    assert shown.count("all pairs of N examples") == shown.count("Monte Carlo, 4 samples") == 1
+    lines = {line.split("  ")[0].strip(): line for line in shown.splitlines()}
+    assert "what z tells about x" in lines["Mutual information"]
+    number = lines["−ELBO"].split()[-1]
+    assert lines["Distortion"].split()[-1] == number and f"{number} Monte Carlo, 4 samples" in shown
+
+
+@pytest.mark.parametrize("quantity", QUANTITIES.values(), ids=list(QUANTITIES))
+def test_a_quantity_says_in_a_few_words_what_it_means(quantity: Quantity) -> None:
+    assert 0 < len(quantity.short) <= 34
 
 
 def test_a_collapsed_run_says_so_with_cause_reasons_and_advice(tmp_path: Path) -> None:

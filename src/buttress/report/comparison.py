@@ -13,13 +13,15 @@ from rich.table import Table
 
 from buttress.diagnostics.verdict import PARTLY, USED
 from buttress.report import curves, plane, units
+from buttress.report.differences import CLEAR, difference, of, shown_difference
 from buttress.report.drawing import styles, write_png
+from buttress.report.expectations import RULE, apart
 from buttress.report.gallery import parts
 from buttress.report.numbers import nats
 from buttress.report.page import render
 from buttress.report.quantities import QUANTITIES
 from buttress.report.results import Arm, Comparison, Run, load_comparison
-from buttress.report.tables import COLUMNS, WIDE, ArmRow, arm_rows, as_csv, as_markdown, as_rich, of
+from buttress.report.tables import WIDE, ArmRow, arm_rows, as_csv, as_markdown, as_rich, titles
 
 __all__ = ["markdown_table", "terminal_table", "write_comparison"]
 
@@ -56,7 +58,7 @@ def markdown_table(folder: str | Path) -> str:
 def terminal_table(folder: str | Path, width: int = WIDE) -> Table:
     """The table of arms for a terminal of ``width`` characters; see :func:`buttress.report.tables.as_rich`."""
     comparison = load_comparison(folder)
-    title = f"{comparison.data}: held-out, nats per example, mean ± sd over seeds" if comparison.data else ""
+    title = f"{comparison.data}: held-out, nats per example, {_over_seeds(comparison)}" if comparison.data else ""
     return as_rich(arm_rows(comparison), title, width)
 
 
@@ -71,7 +73,8 @@ def _page(comparison: Comparison) -> dict[str, Any]:
         "flagged": any(row.flag for row in rows),
         "any_used": any(_uses(arm) for arm in arms),
         "remarks": _remarks(comparison),
-        "columns": COLUMNS,
+        "columns": titles(rows),
+        "told": _told(comparison),
         "rows": rows,
         "looks": styles(arm.name for arm in arms),
         "plane": plane.arm_plane(arms),
@@ -79,6 +82,7 @@ def _page(comparison: Comparison) -> dict[str, Any]:
         "information": curves.arm_curves(arms, "mutual_information", "mutual information, nats"),
         "variances": units.variance_curves(arms),
         "galleries": _galleries(arms),
+        "rule": RULE,
         "runs": [_run(arm, run, comparison.folder) for arm in arms for run in arm.runs],
         "quantities": list(QUANTITIES.values()),
     }
@@ -94,7 +98,8 @@ def sentences(comparison: Comparison, rows: list[ArmRow]) -> list[str]:
     priced = [(found.mean, arm) for arm in using if (found := of(arm, "elbo")) is not None]
     if priced:
         elbo, best = max(priced, key=lambda pair: pair[0])
-        said.append(f"The lowest −ELBO with z in use is {nats(-elbo)} nats, by {best.name}{_against(best, arms)}.")
+        lowest = f"The lowest −ELBO with z in use is {nats(-elbo)} nats, by {best.name}."
+        said.append(" ".join(filter(None, [lowest, _rivals(best, using), _against(best, arms)])))
     said += [
         f"{row.name} has the lowest −ELBO of all but ignores z: a good ELBO does not make a used z."
         for row in rows
@@ -103,15 +108,28 @@ def sentences(comparison: Comparison, rows: list[ArmRow]) -> list[str]:
     return said
 
 
+def _rivals(best: Arm, using: list[Arm]) -> str:
+    """The arms from which the best one is not clear, where seeds can tell."""
+    apart = {arm.name: difference(best, arm, "elbo") for arm in using if arm is not best}
+    near = [name for name, found in apart.items() if found and found.sd is not None and not found.clear]
+    return f"By their spread over seeds {' and '.join(near)} may be as good." if near else ""
+
+
 def _against(best: Arm, arms: list[Arm]) -> str:
-    """How an arm stands to the baseline."""
+    """How an arm stands to the baseline, and whether seeds bear that out."""
     base = next((arm for arm in arms if arm.name == "none" and arm is not best), None)
     ours, theirs = of(best, "elbo"), of(base, "elbo") if base else None
-    if base is None or ours is None or theirs is None:
+    if base is None or ours is None or theirs is None or (found := difference(best, base, "elbo")) is None:
         return ""
-    difference = ours.mean - theirs.mean
-    than = "the baseline (none)" + (", which ignores z" if base.ignores_z else "")
-    return f", {nats(abs(difference))} nats {'better' if difference >= 0 else 'worse'} than {than}"
+    who = "the baseline (none)" + (", which ignores z" if base.ignores_z else "")
+    beside = f"{who.replace('the', 'The', 1)}{',' * base.ignores_z} has {nats(-theirs.mean)}"
+    if found.sd is None:
+        return f"{beside}; with one seed this difference says little, as nobody knows how far seeds lie apart."
+    far = shown_difference(ours.mean, theirs.mean)
+    spread = f"{far} ± {nats(found.sd)} nats ({'difference seed by seed' if found.paired else 'difference'}, ± its sd)"
+    if not found.clear or not float(far.replace(",", "")):
+        return f"That is no better and no worse than {who}: {spread}."
+    return f"That is {spread} {'better' if found.mean > 0 else 'worse'} than {who}."
 
 
 def _uses(arm: Arm) -> bool:
@@ -119,7 +137,7 @@ def _uses(arm: Arm) -> bool:
 
 
 def _subtitle(comparison: Comparison) -> str:
-    seeds = max((len(arm.runs) for arm in comparison.arms), default=0)
+    seeds = _seeds(comparison)
     same = "same data, decoder and budget for every arm"
     return " · ".join(
         filter(
@@ -127,6 +145,25 @@ def _subtitle(comparison: Comparison) -> str:
             [f"{len(comparison.arms)} arms", f"{seeds} seed{'s' * (seeds != 1)}", _budget(comparison.budget), same],
         )
     )
+
+
+def _over_seeds(comparison: Comparison) -> str:
+    """What a number of the table is, in words."""
+    return "one seed" if _seeds(comparison) <= 1 else f"mean ± sd of {_seeds(comparison)} seeds"
+
+
+def _told(comparison: Comparison) -> str:
+    """What the page says above its table about means, spreads and bold numbers."""
+    if _seeds(comparison) <= 1:
+        return "one seed an arm, so nothing is known of how far seeds lie apart, and no number is called best"
+    return (
+        "mean over seeds, ± their standard deviation; bold is the lowest, where it is lower than that of every other "
+        f"arm by more than {CLEAR:g} standard deviations of the difference over seeds"
+    )
+
+
+def _seeds(comparison: Comparison) -> int:
+    return max((len(arm.runs) for arm in comparison.arms), default=0)
 
 
 def _budget(budget: Any) -> str:
@@ -154,7 +191,11 @@ def _failures(comparison: Comparison) -> list[str]:
 
 def _galleries(arms: tuple[Arm, ...]) -> list[dict[str, Any]]:
     first = [(arm, next((run for run in arm.runs if run.examples), None)) for arm in arms]
-    return [{"name": arm.name, "state": run.state, "parts": parts(run.examples, few=True)} for arm, run in first if run]
+    return [
+        {"name": arm.name, "state": run.state, "told": apart(run), "parts": parts(run.examples, few=True)}
+        for arm, run in first
+        if run
+    ]
 
 
 def _run(arm: Arm, run: Run, folder: Path) -> dict[str, Any]:

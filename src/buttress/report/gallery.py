@@ -61,6 +61,7 @@ def _samples(
     return Part(title, caption, tables=[_cells(shown)], columns=_titles(examples))
 
 
+PAIRED = "Originals, and their reconstructions beneath"
 PAIRS = "z from q(z|x) of a held-out x, then x from the decoder again. "
 
 
@@ -72,7 +73,7 @@ def _image_pairs(examples: Examples, few: bool) -> Part | None:
     both = both[: 2 * across * (1 if few else 4)]
     caption = PAIRS + "Each row of originals has its reconstructions beneath it."
     alt = f"{len(both) // 2} originals, each with its reconstruction beneath it"
-    return Part("Originals and reconstructions", caption, [sheet(both, across, alt)])
+    return Part(PAIRED, caption, [sheet(both, across, alt)])
 
 
 def _image_walks(examples: Examples) -> Part | None:
@@ -91,24 +92,25 @@ def _text_pairs(examples: Examples, few: bool) -> Part | None:
     if examples.originals is None:
         return None
     lines = list(zip(examples.originals, examples.reconstructions, strict=True))[: 4 if few else 10]
-    return Part("Originals and reconstructions", PAIRS + "The reconstruction stands in colour.", lines=lines)
+    return Part(PAIRED, PAIRS + "Each original has its reconstruction beneath it, in colour.", lines=lines)
 
 
 def _text_walks(examples: Examples) -> Part | None:
     if examples.interpolations is None:
         return None
     lines = [[" → ".join((walk[0], walk[-1])), *walk[1:-1]] for walk in examples.interpolations[:4]]
-    return Part("Interpolations", "From the z of one held-out sentence to that of another.", lines=lines, wide=True)
+    caption = "From the z of one held-out sentence to that of another: both ends, and beneath them the steps between."
+    return Part("Interpolations", caption, lines=lines, wide=True)
 
 
 def _table_pairs(examples: Examples, few: bool) -> Part | None:
     if examples.originals is None:
         return None
     pairs = [x for pair in zip(examples.originals, examples.reconstructions, strict=True) for x in pair]
-    caption = PAIRS + "The reconstruction stands in colour beneath it."
+    caption = PAIRS + "Each original has its reconstruction beneath it, in colour."
     shown = np.stack(pairs[: 8 if few else 16])
     tables, titles = [_cells(shown)], _titles(examples)
-    return Part("Originals and reconstructions", caption, tables=tables, columns=titles, paired=True)
+    return Part(PAIRED, caption, tables=tables, columns=titles, paired=True)
 
 
 def _table_walks(examples: Examples) -> Part | None:

@@ -105,7 +105,7 @@ def _settle(note: Annotation, ax: Axes, at: Any, size: Point, taken: Sequence[Bb
         note.arrow_patch = None
         ax.annotate(
             "", note.xy, (dx, dy), textcoords="offset points",
-            arrowprops={"arrowstyle": "-", "color": note.get_color(), "lw": 0.7, "shrinkA": 0, "shrinkB": 4},
+            arrowprops={"arrowstyle": "-", "color": note.get_color(), "lw": 0.7, "shrinkA": 0, "shrinkB": 7},
         ).set_in_layout(False)  # fmt: skip
     return box
 

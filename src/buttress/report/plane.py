@@ -12,15 +12,27 @@ import numpy as np
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import Bbox
 
-from buttress.report.drawing import HALO, LINE, MAIN, SOFT, as_svg, new_axes, styles
+from buttress.report.drawing import INK, LINE, MAIN, SOFT, Style, as_svg, new_axes, styles
 from buttress.report.labels import place_labels
 from buttress.report.numbers import nats
 from buttress.report.results import Arm, Curve, Metrics, Run
+from buttress.report.tables import folded
 
 __all__ = ["arm_plane", "draw_arms", "run_plane"]
+
+Point = tuple[float, float]
+MARK = 9.5
+"""Points: the size of an arm's mark."""
+STEPS = (0.0, 4.5, 9.0)
+"""Points by which marks that would cover each other differ in size, so that all outlines are seen."""
+CROWD = 3
+"""So many means in one place have their numbers in one list: each beside its own mark, they would cover the marks."""
+NAME = 68
+"""Characters of a name in a line of the legend."""
 
 
 def run_plane(run: Run) -> Markup | None:
@@ -48,26 +60,73 @@ def arm_plane(arms: Sequence[Arm]) -> Markup | None:
 
 
 def draw_arms(arms: Sequence[Arm]) -> Figure | None:
-    """Every arm in the rate-distortion plane: a small point a seed, a large one for their mean, its name beside it."""
+    """Every arm in the rate-distortion plane: a small mark a seed, an outline for their mean, numbered as below it.
+
+    Names stand in a legend below the axes, where they can cover nothing; at the marks there are only numbers.
+    """
     found = {arm: [p for run in arm.runs if (p := _place(run)) is not None] for arm in arms}
     found = {arm: points for arm, points in found.items() if points}
     if not found:
         return None
     looks = styles(arm.name for arm in arms)
-    figure, ax = new_axes(5.0)
-    _plane(ax, [p for points in found.values() for p in points])
-    means, small = [], []
-    for arm, points in found.items():
+    names, colors = [arm.name for arm in found], [looks[arm.name].color for arm in found]
+    means = [(float(np.mean([p[0] for p in ps])), float(np.mean([p[1] for p in ps]))) for ps in found.values()]
+    columns, lines = _fits(names)
+    figure, ax = new_axes(4.4 + 0.2 * lines)
+    _legend(figure, names, [looks[name] for name in names], columns)
+    _plane(ax, [p for points in found.values() for p in points], 0.3)
+    sizes = _sizes(ax, means)
+    for (arm, points), mean, size in zip(found.items(), means, sizes, strict=True):
         look = looks[arm.name]
-        mean = (float(np.mean([p[0] for p in points])), float(np.mean([p[1] for p in points])))
         if len(points) > 1:
-            ax.plot(*zip(*points, strict=True), look.marker, color=look.color, ms=look.size(4.5), alpha=0.55, mew=0)
-        ax.plot(*mean, look.marker, color=look.color, ms=look.size(9.5), mec=HALO, mew=0.8)
-        means.append(mean)
-        small += points
-    boxes = _diagonals(ax, _marks(ax, [*small, *means]))
-    place_labels(ax, means, [a.name for a in found], [looks[a.name].color for a in found], boxes)
+            ax.plot(*zip(*points, strict=True), look.marker, color=look.color, ms=look.size(4), alpha=0.5, mew=0)
+        ax.plot(*mean, look.marker, mec=look.color, mfc="none", ms=look.size(size), mew=1.7, zorder=4)
+    small = [p for points in found.values() for p in points]
+    boxes = [
+        *_marks(ax, small),
+        *(box for p, size in zip(means, sizes, strict=True) for box in _marks(ax, [p], size + 4)),
+    ]
+    crowds = _crowds(ax, means)
+    at = [means[max(crowd, key=lambda i: means[i][0])] for crowd in crowds]
+    labels = [", ".join(str(i + 1) for i in crowd) for crowd in crowds]
+    place_labels(ax, at, labels, [colors[c[0]] if len(c) == 1 else INK for c in crowds], _diagonals(ax, boxes))
     return figure
+
+
+def _sizes(ax: Axes, means: Sequence[Point]) -> list[float]:
+    """The size of each mark: those that would cover one before them are larger."""
+    places = [ax.transData.transform(p) for p in means]
+    before = [sum(math.dist(place, other) < MARK for other in places[:i]) for i, place in enumerate(places)]
+    return [MARK + STEPS[n % len(STEPS)] for n in before]
+
+
+def _crowds(ax: Axes, means: Sequence[Point]) -> list[list[int]]:
+    """Means that lie in one place, where they are many; every other one alone."""
+    places, crowds = [ax.transData.transform(p) for p in means], list[list[int]]()
+    for i, place in enumerate(places):
+        near = [crowd for crowd in crowds if any(math.dist(place, places[j]) < MARK for j in crowd)]
+        crowds = [crowd for crowd in crowds if crowd not in near] + [[*(j for crowd in near for j in crowd), i]]
+    return [c for crowd in crowds for c in ([sorted(crowd)] if len(crowd) >= CROWD else [[i] for i in crowd])]
+
+
+def _fits(names: Sequence[str]) -> tuple[int, int]:
+    """Columns of the legend, two where all names are short, and the lines of its longer one."""
+    tall = [folded(name, NAME).count("\n") + 1 for name in names]
+    if len(names) > 2 and max(map(len, names)) <= 0.42 * NAME:
+        return 2, -(-len(names) // 2)
+    return 1, sum(tall)
+
+
+def _legend(figure: Figure, names: Sequence[str], looks: Sequence[Style], columns: int) -> None:
+    """Number, mark and name of each arm, below the axes."""
+    handles = [Line2D([], [], ls="", marker=s.marker, mec=s.color, mfc="none", ms=s.size(7), mew=1.5) for s in looks]
+    texts = [f"{i + 1}  {folded(name, NAME)}" for i, name in enumerate(names)]
+    legend = figure.legend(
+        handles, texts, loc="outside lower left", ncols=columns, frameon=False, fontsize=9.5, labelcolor=INK,
+        handletextpad=0.3, borderaxespad=0.6, labelspacing=0.45, columnspacing=2.0,
+    )  # fmt: skip
+    for text in legend.get_texts():
+        text.set_parse_math(False)
 
 
 def _place(run: Run) -> tuple[float, float] | None:
@@ -84,18 +143,26 @@ def _path(metrics: Metrics | None) -> Curve | None:
     return (rate[1][i], distortion[1][j]) if len(i) else None
 
 
-def _marks(ax: Axes, points: Sequence[tuple[float, float]]) -> list[Bbox]:
+def _marks(ax: Axes, points: Sequence[Point], size: float = 8) -> list[Bbox]:
     """Boxes around marks, for labels to keep away from."""
     places = [ax.transData.transform(p) for p in points]
-    return [Bbox.from_bounds(x - 4, y - 4, 8, 8) for x, y in places]
+    return [Bbox.from_bounds(x - size / 2, y - size / 2, size, size) for x, y in places]
 
 
-def _plane(ax: Axes, points: Sequence[tuple[float, float]]) -> None:
-    """Axes of the plane around the points, rates from about 0."""
+def _plane(ax: Axes, points: Sequence[Point], flat: float = 0.6) -> None:
+    """Axes of the plane around the points, rates from about 0.
+
+    Args:
+        ax: The axes.
+        points: What they must show.
+        flat: The least height beside the width, both in nats, or diagonals would stand upright.
+    """
     x, y = np.array(points, dtype=float).T
     wide = max(float(x.max()), 0.5)
-    tall = max(float(np.ptp(y)), 0.6 * wide)  # never so flat that the diagonals stand upright
-    ax.set(xlim=(-0.06 * wide, 1.14 * wide), ylim=(float(y.min()) - 0.14 * tall, float(y.min()) + 1.14 * tall))
+    low, high = float(y.min()), float(y.max())
+    tall = max(high - low, flat * wide)
+    low -= (tall - (high - low)) / 2  # what is empty, half above the points and half below
+    ax.set(xlim=(-0.06 * wide, 1.08 * wide), ylim=(low - 0.1 * tall, low + 1.1 * tall))
     ax.set(xlabel="rate, nats", ylabel="distortion, nats")
     ax.grid(False)
     _settle(ax)

@@ -13,6 +13,7 @@ import yaml
 from buttress.diagnostics.thresholds import USED_NATS
 from buttress.diagnostics.verdict import COLLAPSED, DEGENERATE, PARTLY, USED
 from buttress.report import curves, plane, units
+from buttress.report.expectations import expected, information
 from buttress.report.gallery import parts
 from buttress.report.numbers import count, nats
 from buttress.report.page import render
@@ -80,7 +81,7 @@ def _page(run: Run) -> dict[str, Any]:
         "warnings": _bookkeeping(run),
         "evidence": evidence_rows(run),
         "gallery_parts": parts(run.examples),
-        "gallery_lead": _gallery_lead(run),
+        "gallery_lead": expected(run),
         "heat": units.heat_map(run.metrics) if run.metrics else None,
         "information": curves.information(run.metrics) if run.metrics else None,
         "units": units.unit_bars(evidence.groups) if evidence else None,
@@ -102,18 +103,18 @@ def sentence(run: Run) -> str:
         reached = _last_step(run)
         seen = f" It was seen last at step {reached:,}." if reached is not None else ""
         return f"There is no verdict on this run: it was interrupted, or not diagnosed yet.{seen}"
-    if run.state == COLLAPSED and (_information(run) or 0.0) >= USED_NATS:
+    if run.state == COLLAPSED and (information(run) or 0.0) >= USED_NATS:
         return UNREAD.replace("{carried}", carried(run))
     return SENTENCES.get(run.state, f"Verdict: {run.state}. z carries {{carried}}.").replace("{carried}", carried(run))
 
 
 def carried(run: Run) -> str:
     """What z carries, in words: mutual information if it was measured, else the rate; and in how many coordinates."""
-    information, rate, active = _information(run), run.value("rate"), run.value("active_units")
+    told, rate, active = information(run), run.value("rate"), run.value("active_units")
     size = run.estimate("active_units").ceiling
-    if information is not None:
+    if told is not None:
         least = "at least " if run.at_ceiling else ""
-        text = f"{least}{nats(information)} nats of information about each example"
+        text = f"{least}{nats(told)} nats of information about each example"
     elif rate is not None:
         text = f"at most {nats(rate)} nats about each example"
     else:
@@ -123,12 +124,6 @@ def carried(run: Run) -> str:
         if active is None
         else f"{text}, with {count(active)}{f' of {count(size)}' if size else ''} coordinates of z active"
     )
-
-
-def _information(run: Run) -> float | None:
-    """Mutual information as the verdict takes it: no more than the rate."""
-    information, rate = run.value("mutual_information"), run.value("rate")
-    return information if information is None or rate is None else min(information, rate)
 
 
 def _headline(run: Run) -> list[dict[str, str]]:
@@ -159,12 +154,6 @@ def _curves(run: Run) -> list[dict[str, Any]]:
         (title, text, curves.curve(run.metrics, name, sign, name not in NO_NATS)) for name, title, sign, text in CURVES
     ]
     return [{"title": title, "caption": text, "svg": svg} for title, text, svg in drawn if svg is not None]
-
-
-def _gallery_lead(run: Run) -> str:
-    if run.state == COLLAPSED:
-        return "z is ignored here, so reconstructions are no nearer to their originals than any sample."
-    return "Where z is used, reconstructions keep what matters in their originals."
 
 
 def _title(run: Run) -> str:

@@ -6,7 +6,7 @@ import csv
 import io
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from textwrap import fill
 
 from rich.box import SIMPLE_HEAD
@@ -14,11 +14,23 @@ from rich.table import Table
 from rich.text import Text
 
 from buttress.diagnostics.verdict import COLLAPSED, DEGENERATE, PARTLY, USED
-from buttress.report.numbers import MISSING, Spread, count, nats, plus_minus, seconds, spread
+from buttress.report.differences import difference, of
+from buttress.report.numbers import MISSING, count, nats, plus_minus, seconds, spread
 from buttress.report.quantities import QUANTITIES, Quantity
 from buttress.report.results import Arm, Comparison, Run
 
-__all__ = ["COLUMNS", "ArmRow", "Cell", "EvidenceRow", "arm_rows", "as_csv", "as_markdown", "as_rich", "evidence_rows"]
+__all__ = [
+    "COLUMNS",
+    "ArmRow",
+    "Cell",
+    "EvidenceRow",
+    "arm_rows",
+    "as_csv",
+    "as_markdown",
+    "as_rich",
+    "evidence_rows",
+    "titles",
+]
 
 FLAG = "best −ELBO, but ignores z"
 SHOWN = ("elbo", "nll", "rate", "mutual_information", "active_units", "worth_shuffled", "amortisation_gap")
@@ -28,6 +40,7 @@ SHOWN = ("elbo", "nll", "rate", "mutual_information", "active_units", "worth_shu
 class EvidenceRow:
     """One line of the evidence of a run, ready to be shown."""
 
+    name: str
     title: str
     value: str
     unit: str
@@ -36,15 +49,24 @@ class EvidenceRow:
     method: str
     note: str
     meaning: str
+    short: str
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell of the table of arms: a mean, its spread or limit, and whether it is the best of its column."""
+    """One cell of the table of arms.
+
+    Args:
+        main: A mean.
+        extra: Its spread or what else stands beside it.
+        best: Whether it is the best of its column, and clear of all others.
+        limit: The ceiling of the estimate where it is the same in the whole column, whose title then has it.
+    """
 
     main: str
     extra: str = ""
     best: bool = False
+    limit: str = ""
 
     def __str__(self) -> str:
         """Both in one line."""
@@ -100,6 +122,7 @@ def _evidence_row(name: str, run: Run) -> EvidenceRow:
     write, digits = quantity.write, 2 if quantity.write is nats else 1
     signed = None if value is None else value * quantity.sign
     return EvidenceRow(
+        name=name,
         title=quantity.title,
         value=write(signed) if estimate.error is None else plus_minus(signed, estimate.error, digits),
         unit=quantity.unit,
@@ -108,6 +131,7 @@ def _evidence_row(name: str, run: Run) -> EvidenceRow:
         method=estimate.method or MISSING,
         note="; ".join(filter(None, ["at its ceiling, so read it as “at least”" if capped else "", estimate.note])),
         meaning=quantity.meaning,
+        short=quantity.short,
     )
 
 
@@ -124,7 +148,7 @@ def arm_rows(comparison: Comparison) -> list[ArmRow]:
     """A row for each arm, in the order of the comparison."""
     arms = comparison.arms
     leader = _leader("elbo", arms)
-    return [_arm_row(arm, arms, leader) for arm in arms]
+    return _with_limits_once([_arm_row(arm, arms, leader) for arm in arms])
 
 
 def _arm_row(arm: Arm, arms: Sequence[Arm], leader: Arm | None) -> ArmRow:
@@ -132,6 +156,26 @@ def _arm_row(arm: Arm, arms: Sequence[Arm], leader: Arm | None) -> ArmRow:
     return ArmRow(
         arm.name, measured, len(arm.runs), tuple(c.cell(arm, arms) for c in COLUMNS), arm.states, _flag(arm, leader)
     )
+
+
+def _with_limits_once(rows: list[ArmRow]) -> list[ArmRow]:
+    """A limit that all values of a column share stays apart, for the title; others go beside their values."""
+    columns = list(zip(*(row.cells for row in rows), strict=True))
+    shared = [len({cell.limit for cell in column if cell.main != MISSING}) == 1 for column in columns]
+    return [
+        replace(row, cells=tuple(c if one else _beside(c) for c, one in zip(row.cells, shared, strict=True)))
+        for row in rows
+    ]
+
+
+def _beside(cell: Cell) -> Cell:
+    return replace(cell, extra=f"{cell.extra} ({cell.limit})".strip(), limit="") if cell.limit else cell
+
+
+def titles(rows: Sequence[ArmRow]) -> list[str]:
+    """The titles of the columns, each with the limit that all its cells share."""
+    limits = [next((row.cells[i].limit for row in rows if row.cells[i].limit), "") for i in range(len(COLUMNS))]
+    return [f"{c.title} ({limit})" if limit else c.title for c, limit in zip(COLUMNS, limits, strict=True)]
 
 
 def _flag(arm: Arm, leader: Arm | None) -> str:
@@ -148,9 +192,12 @@ def _leader(name: str, arms: Sequence[Arm]) -> Arm | None:
     return next(arm for arm in arms if arm.name == best)
 
 
-def of(arm: Arm, name: str) -> Spread | None:
-    """A quantity of an arm over its seeds, as in the files (−ELBO not yet negated)."""
-    return spread(run.value(name) for run in arm.runs)
+def _is_best(arm: Arm, arms: Sequence[Arm], name: str) -> bool:
+    """Whether an arm leads in a quantity and every other arm is clear of it."""
+    if arm is not _leader(name, arms):
+        return False
+    found = [difference(arm, other, name) for other in arms if other is not arm]
+    return all(apart is None or apart.clear for apart in found)
 
 
 def _estimate_cell(name: str) -> Callable[[Arm, Sequence[Arm]], Cell]:
@@ -162,13 +209,12 @@ def _estimate_cell(name: str) -> Callable[[Arm, Sequence[Arm]], Cell]:
         if name == "rate" and (uniform := of(arm, "rate_uniform")) is not None:
             extra += f" ({nats(uniform.mean)} uniform)"
         ceiling = spread(run.estimate(name).ceiling for run in arm.runs)
-        if name == "mutual_information" and ceiling:
-            extra += f" (≤ {nats(ceiling.mean)})"
+        limit = f"≤ {nats(ceiling.mean)}" if name == "mutual_information" and ceiling else ""
         if name == "active_units" and ceiling:
             extra += f" of {count(ceiling.mean)}"
         capped = name == "mutual_information" and any(run.at_ceiling for run in arm.runs)
-        best = name in ("elbo", "nll") and arm is _leader(name, arms)
-        return Cell(("≥ " if capped else "") + quantity.write(found.mean * quantity.sign), extra.strip(), best)
+        best = name in ("elbo", "nll") and _is_best(arm, arms, name)
+        return Cell(("≥ " if capped else "") + quantity.write(found.mean * quantity.sign), extra.strip(), best, limit)
 
     return cell
 
@@ -195,7 +241,7 @@ COLUMNS = (
 
 
 def as_markdown(rows: Sequence[ArmRow]) -> str:
-    """The arms as a Markdown table: mean ± standard deviation over seeds; the best −ELBO and NLL in bold.
+    """The arms as a Markdown table: mean ± standard deviation over seeds; a best −ELBO and NLL in bold.
 
     Example:
         >>> print(as_markdown([ArmRow("none", 3, 3, (Cell("uniform"),) + (Cell("—"),) * 8, {"collapsed": 3})]))
@@ -203,13 +249,8 @@ def as_markdown(rows: Sequence[ArmRow]) -> str:
         |:--|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|:--|
         | `none` | 3 | uniform | — | — | — | — | — | — | — | — | collapsed |
     """
-    titles = [
-        "arm",
-        "seeds",
-        *(c.title if c.title.isupper() or c.title[0] == "−" else _lower(c.title) for c in COLUMNS),
-        "verdict",
-    ]
-    lines = [titles, [":--", *["--:"] * (len(titles) - 2), ":--"]]
+    head = ["arm", "seeds", *(_lower(title) for title in titles(rows)), "verdict"]
+    lines = [head, [":--", *["--:"] * (len(head) - 2), ":--"]]
     for row in rows:
         cells = [f"**{c.main}** {c.extra}".strip() if c.best else str(c) for c in row.cells]
         verdict = f"{row.verdict} (**{row.flag}**)" if row.flag else row.verdict
@@ -218,7 +259,7 @@ def as_markdown(rows: Sequence[ArmRow]) -> str:
 
 
 def _lower(title: str) -> str:
-    return title[0].lower() + title[1:]
+    return title if title.isupper() or title[0] == "−" else title[0].lower() + title[1:]
 
 
 STATE_COLOR = {USED: "green", PARTLY: "yellow", COLLAPSED: "red", DEGENERATE: "magenta"}
@@ -245,14 +286,14 @@ def as_rich(rows: Sequence[ArmRow], title: str = "", width: int = WIDE) -> Table
     priors = dict.fromkeys(row.cells[0].main for row in rows)
     differ = len(priors) > 1
     if title and len(priors) == 1 and MISSING not in priors:
-        title = f"{title}, prior {next(iter(priors))}"
+        prior = f"prior {next(iter(priors))}"
+        title = f"{title}, {prior}" if len(f"{title}, {prior}") <= width else f"{title},\n{prior}"
     shown = [i for i, c in enumerate(COLUMNS) if i and (width >= WIDE or c.title in NARROW)]
     table = Table(title=title or None, title_justify="left", header_style="bold", pad_edge=False)
     if width < WIDE:  # without lines between columns all fits 80 characters
         table.box, table.padding, table.show_edge = SIMPLE_HEAD, (0, 1, 0, 0), False
     table.add_column("arm\n(prior)" if differ else "arm", no_wrap=True)
-    for column in (COLUMNS[i] for i in shown):
-        heading = _lower(column.title) if column.title not in ("NLL", "−ELBO") else column.title
+    for heading in (_lower(titles(rows)[i]) for i in shown):
         longest = max(map(len, heading.split()))  # asked for more, one takes what the words of another need
         stiff = width >= WIDE and heading not in FOLDING
         table.add_column(

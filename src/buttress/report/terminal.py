@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from pathlib import Path
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from buttress.report.numbers import MISSING
 from buttress.report.results import load_run
 from buttress.report.run import sentence
-from buttress.report.tables import STATE_COLOR, evidence_rows
+from buttress.report.tables import STATE_COLOR, EvidenceRow, evidence_rows
 
 __all__ = ["verdict_table"]
 
+REPEATED = ("worth_shuffled", "worth_prior", "decoder_gain", "refined_rate", "effective_beta", "effective_sample_size")
+"""Quantities of whose values the notes say what their meaning says."""
+ONLY_N = re.compile(r"N = \d+")
+"""A note that says what the column N says."""
+
 
 def verdict_table(run_folder: str | Path) -> Group:
-    """The verdict first, what it rests on, what to try, and then every estimate with its error and method.
+    """The verdict first, what it rests on, what to try, and then every estimate with its error and meaning.
+
+    How they were estimated stands below in numbered notes, since many share one.
 
     Args:
         run_folder: Folder of a run that was diagnosed.
@@ -25,11 +36,44 @@ def verdict_table(run_folder: str | Path) -> Group:
     if run.evidence is None:
         return Group(Text(sentence(run), style="bold"))
     head, *why = str(run.evidence.verdict).splitlines()
-    parts: list[Text | Table] = [Text(f"verdict: {head}", style=f"bold {STATE_COLOR.get(run.state or '', '')}".strip())]
-    parts += map(Text, why)
-    table = Table(header_style="bold", title="evidence", title_justify="left")
-    for heading in ("quantity", "value", "unit", "N", "ceiling", "method"):
-        table.add_column(heading, justify="right" if heading in ("value", "N", "ceiling") else "left", overflow="fold")
-    for row in evidence_rows(run):
-        table.add_row(row.title, row.value, row.unit, row.n, row.ceiling, row.method)
-    return Group(*parts, table)
+    rows = evidence_rows(run)
+    numbers = numbered(rows)
+    verdict = Text(f"verdict: {head}", style=f"bold {STATE_COLOR.get(run.state or '', '')}".strip())
+    return Group(verdict, *map(Text, why), _evidence(rows, numbers), _notes(numbers))
+
+
+def numbered(rows: Sequence[EvidenceRow]) -> dict[str, int]:
+    """Every method and note of the rows, once, with its number, in the order in which they are met."""
+    return {note: i + 1 for i, note in enumerate(dict.fromkeys(note for row in rows for note in _said(row)))}
+
+
+def _said(row: EvidenceRow) -> list[str]:
+    """How a row was estimated and what else to know about it."""
+    told = row.name in REPEATED and row.value != MISSING
+    notes = [] if told else [note for note in row.note.split("; ") if note and not ONLY_N.fullmatch(note)]
+    return [*([row.method] if row.method != MISSING else []), *notes]
+
+
+def _evidence(rows: Sequence[EvidenceRow], numbers: dict[str, int]) -> Table:
+    title = "evidence: nats per example, where the meaning names no other unit"
+    table = Table(title=title, title_justify="left", header_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.show_edge = table.pad_edge = False
+    table.add_column("quantity")
+    for heading in ("value", "N", "ceiling"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("meaning", overflow="fold")
+    table.add_column("notes", no_wrap=True)
+    for row in rows:
+        notes = ",".join(str(numbers[note]) for note in _said(row))
+        cells = (row.title, row.value, row.n, row.ceiling, row.short, notes)
+        table.add_row(*(Text(cell) for cell in cells))  # never read as markup
+    return table
+
+
+def _notes(numbers: dict[str, int]) -> Table:
+    table = Table.grid(padding=(0, 1, 0, 0))
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column(overflow="fold")
+    for note, number in numbers.items():
+        table.add_row(str(number), Text(note))
+    return table
