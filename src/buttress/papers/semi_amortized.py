@@ -16,7 +16,8 @@ Deviations: the sentences are those of ``lstm_text`` (five words of a thousand; 
 the LSTM and by every word's logit directly), so that the paper's own table, 20.13 < 21.77 < 22.33 above a true NLL of
 19.63, is a guide to the order and not to the values; 2,000 training sentences; the derivative through the steps is
 exact, and their rate, momentum and clip are those of the remedy ``semi_amortized``; SVI has nothing to learn and takes
-one idle step. One generator and one set of sentences for all seeds: a seed is of weights, order and noise.
+one idle step. One generator and one set of sentences for all seeds: a seed is of weights, order and noise in training,
+and the evidence is measured with one noise, so that SVI gives one number for all seeds.
 """
 
 from __future__ import annotations
