@@ -40,6 +40,11 @@ def compare(
         nll_examples: Held-out examples on which the NLL is measured, at most.
         gap_steps: Steps of refining each example's q for the amortisation gap; 0 leaves it out, and with it the cause.
         gap_examples: Held-out examples on which the gap is measured, at most.
+
+    Example:
+        On the command line::
+
+            buttress compare DATA --remedies none,kl_annealing,free_bits+word_dropout --seeds 3 --budget 2000 --jobs 2
     """
     from buttress.remedy import catalogue
 
@@ -57,7 +62,13 @@ def compare(
 
 
 def show(recipe: Recipe, names: list[str], out: Path, seeds: int, jobs: int, settings: dict[str, int]) -> None:
-    """Run a comparison with a progress bar for each run; print its table and where its report lies."""
+    """Run a comparison with a progress bar for each run; print its table and where its report lies.
+
+    Example:
+        From Python, a comparison as the command line shows it::
+
+            show(recipe, ["none", "free_bits"], Path("runs/comparison"), seeds=3, jobs=1, settings={"nll_samples": 50})
+    """
     from buttress.compare import compare as run
     from buttress.report.comparison import terminal_table, write_comparison
 

@@ -16,6 +16,11 @@ def interpolate(run: Path, count: int = 8, steps: int = 10, out: Path | None = N
         steps: Points of each, the ends included.
         out: File to write; sentences and tables are printed where it is missing.
         seed: Of all draws, and of which examples.
+
+    Example:
+        On the command line::
+
+            buttress interpolate runs/latest --count 4 --steps 12
     """
     from buttress.showcase import present, some_held_out
     from buttress.training.run import Run

@@ -15,6 +15,11 @@ def reconstruct(run: Path, count: int = 16, out: Path | None = None, seed: int =
         count: How many.
         out: File to write; sentences and tables are printed where it is missing.
         seed: Of all draws, and of which examples.
+
+    Example:
+        On the command line::
+
+            buttress reconstruct runs/latest --count 32 --out pairs.png
     """
     import torch
 

@@ -19,6 +19,11 @@ def sample(
         out: File to write; sentences and tables are printed where it is missing.
         seed: Of all draws.
         codes: Where a z made of codes comes from: the model's prior, or chance, to see what the prior has learned.
+
+    Example:
+        On the command line::
+
+            buttress sample runs/latest --count 100 --out samples.png
     """
     from buttress.showcase import present
     from buttress.training.run import Run

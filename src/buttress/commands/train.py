@@ -21,6 +21,11 @@ def train(
         remedies: Remedies to apply, joined by +, such as kl_annealing+word_dropout.
         resume: Go on with the run in that folder.
         devices: Processes that share each batch.
+
+    Example:
+        On the command line::
+
+            buttress train DATA --remedies kl_annealing+free_bits:per_group=0.5 --training.steps 5000 --out runs/first
     """
     from buttress.commands.diagnose import conclude
     from buttress.training.run import train as run

@@ -66,7 +66,14 @@ class LikelihoodModule(nn.Module, ABC):
 
 
 class Likelihood(Part):
-    """The family of p(x|z)."""
+    """The family of p(x|z).
+
+    Example:
+        >>> from buttress.likelihoods.bernoulli import Bernoulli
+        >>> from buttress.parts import DataSpec
+        >>> Bernoulli().build(DataSpec("image", (1, 28, 28))).channels  # a logit for each pixel
+        1
+    """
 
     kinds: ClassVar[tuple[Kind, ...]]
 
