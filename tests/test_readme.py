@@ -73,10 +73,17 @@ def codes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return train(recipe, tmp_path_factory.mktemp("runs") / "codes", progress=False).folder
 
 
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One for all tests, so that mnist5k is decoded once."""
+    return tmp_path_factory.mktemp("cache")
+
+
 @pytest.fixture
-def here(codes: Path, own_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def here(codes: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with what the reader is said to have."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("BUTTRESS_CACHE", str(cache))
     rng = np.random.default_rng(0)
     for name in ("DATA", "photos", "runs"):
         (tmp_path / name).mkdir()
@@ -130,7 +137,7 @@ def changed(program: str, **instead: str) -> str:
     return program
 
 
-def test_the_library_trains_as_shown(here, monkeypatch):
+def test_the_library_trains_as_shown(here):
     program = changed(
         PROGRAMS[0], **{'detect("mnist5k")': 'detect("linear_gaussian", n=200)', "steps=1000": "steps=10"}
     )

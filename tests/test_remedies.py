@@ -57,7 +57,8 @@ def test_every_remedy_changes_a_recipe_it_fits_and_says_so(image, text):
 def test_every_remedy_has_an_example_that_is_right(name):
     """Pytest finds no doctests in them by itself: the decorator makes each an object."""
     change = remedy.catalogue()[name].change
-    test = doctest.DocTestParser().get_doctest(change.__doc__, dict(vars(sys.modules[change.__module__])), name, None, None)
+    names = dict(vars(sys.modules[change.__module__]))
+    test = doctest.DocTestParser().get_doctest(change.__doc__, names, name, None, None)
     assert test.examples
     said: list[str] = []
     flags = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
