@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import re
 import shutil
 import subprocess
@@ -50,6 +51,18 @@ def test_every_remedy_changes_a_recipe_it_fits_and_says_so(image, text):
                 assert replace(changed, remedies=()) != recipe, name
                 assert changed.remedies == (name,)
             assert Recipe.from_yaml(changed.to_yaml()) == changed
+
+
+@pytest.mark.parametrize("name", sorted(remedy.catalogue()))
+def test_every_remedy_has_an_example_that_is_right(name):
+    """Pytest finds no doctests in them by itself: the decorator makes each an object."""
+    change = remedy.catalogue()[name].change
+    names = dict(vars(sys.modules[change.__module__]))
+    test = doctest.DocTestParser().get_doctest(change.__doc__, names, name, None, None)
+    assert test.examples
+    said: list[str] = []
+    flags = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
+    assert not doctest.DocTestRunner(optionflags=flags).run(test, out=said.append).failed, "".join(said)
 
 
 def test_every_remedy_leaves_data_budget_and_seed_alone(image, text):

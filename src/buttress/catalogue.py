@@ -57,7 +57,12 @@ def parts(room: str) -> dict[str, type[Part]]:
 
 
 def names(room: str) -> list[str]:
-    """The names of a room's parts, sorted."""
+    """The names of a room's parts, sorted.
+
+    Example:
+        >>> names("algorithms")
+        ['aggressive', 'joint', 'semi_amortized', 'two_stage']
+    """
     return sorted(parts(room))
 
 
@@ -76,13 +81,24 @@ def part(room: str, name: str) -> type[Part]:
 
 
 def suggest(name: str, known: Iterable[str]) -> str:
-    """'did you mean ...? ' where a known name is near, else nothing."""
+    """'did you mean ...? ' where a known name is near, else nothing.
+
+    Example:
+        >>> suggest("linaer", ["linear", "constant"]), suggest("xyz", ["linear"])
+        ("did you mean 'linear'? ", '')
+    """
     near = difflib.get_close_matches(name, list(known), n=1)
     return f"did you mean {near[0]!r}? " if near else ""
 
 
 def room_of(kind: Any) -> str | None:
-    """The room whose parts are of this kind, or None."""
+    """The room whose parts are of this kind, or None.
+
+    Example:
+        >>> from buttress.schedules.linear import Linear
+        >>> room_of(Linear), room_of(int)
+        ('schedules', None)
+    """
     return next((room for room, base in ROOMS.items() if isinstance(kind, type) and issubclass(kind, base)), None)
 
 

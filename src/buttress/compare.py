@@ -36,6 +36,13 @@ class Arm:
     Args:
         name: As the user wrote it, without spaces around.
         recipe: The baseline with the remedy applied.
+
+    Example:
+        >>> from buttress.baseline import baseline
+        >>> from buttress.data.mnist5k import Mnist5k
+        >>> from buttress.parts import DataSpec
+        >>> Arm("kl_annealing+free_bits", baseline(Mnist5k(), DataSpec("image", (1, 28, 28)))).folder(seed=2)
+        'kl_annealing+free_bits/seed-2'
     """
 
     name: str
@@ -66,6 +73,14 @@ def arms(recipe: Recipe, names: Iterable[str]) -> tuple[list[Arm], dict[str, str
 
     Errors:
         ValueError: An unknown remedy or setting, an arm given twice, or a schedule longer than the run.
+
+    Example:
+        >>> from buttress.baseline import baseline
+        >>> from buttress.data.mnist5k import Mnist5k
+        >>> from buttress.parts import DataSpec
+        >>> fitting, left_out = arms(baseline(Mnist5k(), DataSpec("image", (1, 28, 28))), ["none", "word_dropout"])
+        >>> [arm.name for arm in fitting], left_out
+        (['none'], {'word_dropout': 'word_dropout is for text data, and this is image'})
     """
     fitting, left_out, names = [], {}, [_tidy(name) for name in names]
     if twice := [name for name in dict.fromkeys(names) if names.count(name) > 1]:

@@ -24,7 +24,13 @@ __all__ = ["likeness", "unit"]
 
 
 def unit(h: Float[Tensor, "B *features"]) -> Float[Tensor, "B F"]:
-    """u: the direction of every example's features, in float32 at least; zero where all features are zero."""
+    """u: the direction of every example's features, in float32 at least; zero where all features are zero.
+
+    Example:
+        >>> unit(torch.tensor([[3.0, 4.0], [0.0, 0.0]]))
+        tensor([[0.6000, 0.8000],
+                [0.0000, 0.0000]])
+    """
     flat = h.flatten(1)
     wide = flat if flat.dtype == torch.float64 else flat.float()
     return torch.nn.functional.normalize(wide, dim=1)

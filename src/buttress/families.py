@@ -41,7 +41,12 @@ def factors(q: Distribution) -> Distribution:
 
 
 def normal(q: Distribution) -> Normal | None:
-    """The univariate normals that q is a product of, shape (*batch, *event), or None."""
+    """The univariate normals that q is a product of, shape (*batch, *event), or None.
+
+    Example:
+        >>> normal(Independent(Normal(torch.zeros(3, 2), 1.0), 1)), normal(Categorical(torch.ones(2)))
+        (Normal(loc: torch.Size([3, 2]), scale: torch.Size([3, 2])), None)
+    """
     base = factors(q)
     return base if type(base) is Normal else None
 
@@ -58,13 +63,23 @@ def point(q: Distribution) -> Int[Tensor, "*batch_and_event"] | None:
 
 
 def categorical(q: Distribution) -> Categorical | None:
-    """The categorical distributions that q is a product of, or None."""
+    """The categorical distributions that q is a product of, or None.
+
+    Example:
+        >>> categorical(Independent(Categorical(torch.ones(3, 8)), 1)).logits.shape
+        torch.Size([3, 8])
+    """
     base = factors(q)
     return base if type(base) is Categorical else None
 
 
 def is_discrete(q: Distribution) -> bool:
-    """Whether q is known to be over codes: integers whose size means nothing."""
+    """Whether q is known to be over codes: integers whose size means nothing.
+
+    Example:
+        >>> is_discrete(Independent(Point(torch.tensor([[3, 1]])), 1)), is_discrete(Normal(0.0, 1.0))
+        (True, False)
+    """
     return point(q) is not None or categorical(q) is not None
 
 
@@ -80,7 +95,13 @@ def is_uniform(p: Distribution) -> bool:
 
 
 def multivariate_normal(q: Distribution) -> MultivariateNormal | None:
-    """q as a multivariate normal, if it is one and its event is a vector."""
+    """q as a multivariate normal, if it is one and its event is a vector.
+
+    Example:
+        >>> q = Independent(Normal(torch.zeros(2), torch.tensor([1.0, 3.0])), 1)
+        >>> multivariate_normal(q).covariance_matrix.tolist()
+        [[1.0, 0.0], [0.0, 9.0]]
+    """
     if type(q) is MultivariateNormal:
         return q
     if (base := normal(q)) is not None and len(q.event_shape) == 1:
@@ -121,7 +142,12 @@ def _cost(codes: Int[Tensor, "B *event"], q: Distribution, p: Distribution) -> F
 
 
 def mean_of(q: Distribution) -> Float[Tensor, "B *event"] | None:
-    """E_q[z], or None where the family does not know it."""
+    """E_q[z], or None where the family does not know it.
+
+    Example:
+        >>> mean_of(Normal(torch.tensor([2.0]), 1.0)), mean_of(torch.distributions.Cauchy(0.0, 1.0))
+        (tensor([2.]), None)
+    """
     try:
         middle = q.mean
     except (NotImplementedError, AttributeError):

@@ -18,7 +18,12 @@ Activation = Literal["relu", "tanh", "gelu", "silu", "elu"]
 
 
 def activation(name: Activation) -> nn.Module:
-    """The nonlinearity of that name."""
+    """The nonlinearity of that name.
+
+    Example:
+        >>> activation("relu")(torch.tensor([-1.0, 2.0]))
+        tensor([0., 2.])
+    """
     return {"relu": nn.ReLU, "tanh": nn.Tanh, "gelu": nn.GELU, "silu": nn.SiLU, "elu": nn.ELU}[name]()
 
 
@@ -33,7 +38,12 @@ def perceptron(sizes: Sequence[int], name: Activation) -> nn.Sequential:
 
 
 def full(parameters: Float[Tensor, "*rest"]) -> Float[Tensor, "*rest"]:
-    """In float32 at least, whatever the precision around it."""
+    """In float32 at least, whatever the precision around it.
+
+    Example:
+        >>> full(torch.ones(1, dtype=torch.bfloat16)).dtype, full(torch.ones(1, dtype=torch.float64)).dtype
+        (torch.float32, torch.float64)
+    """
     return parameters.float() if parameters.dtype in (torch.bfloat16, torch.float16) else parameters
 
 
@@ -49,7 +59,12 @@ def bounded(raw: Tensor, low: float, high: float) -> Tensor:
 
 
 class Residual(nn.Module):
-    """y = x + f(x): two 3x3 convolutions behind nonlinearities, on maps (N, ``width``, H, W)."""
+    """y = x + f(x): two 3x3 convolutions behind nonlinearities, on maps (N, ``width``, H, W).
+
+    Example:
+        >>> Residual(width=4, name="elu")(torch.zeros(2, 4, 7, 7)).shape
+        torch.Size([2, 4, 7, 7])
+    """
 
     def __init__(self, width: int, name: Activation) -> None:
         super().__init__()
@@ -69,6 +84,12 @@ def run_lstm(lstm: nn.LSTM, inputs: Any, state: tuple[Tensor, Tensor] | None = N
     """Run an LSTM over a tensor or a PackedSequence; in float32 on a CPU, even where autocast asks for bfloat16.
 
     torch 2.13 has no bfloat16 LSTM for most CPUs and raises "could not create a primitive descriptor".
+
+    Example:
+        >>> lstm = nn.LSTM(3, 5, batch_first=True)
+        >>> outputs, (h, c) = run_lstm(lstm, torch.zeros(2, 7, 3))
+        >>> outputs.shape, h.shape
+        (torch.Size([2, 7, 5]), torch.Size([1, 2, 5]))
     """
     device = (inputs.data if isinstance(inputs, PackedSequence) else inputs).device.type
     if device != "cpu" or not torch.is_autocast_enabled("cpu"):
@@ -78,6 +99,12 @@ def run_lstm(lstm: nn.LSTM, inputs: Any, state: tuple[Tensor, Tensor] | None = N
 
 
 def check_widths(where: str, widths: Sequence[int], least: int = 0) -> None:
-    """Raise a ValueError unless there are at least ``least`` widths, all positive."""
+    """Raise a ValueError unless there are at least ``least`` widths, all positive.
+
+    Example:
+        >>> check_widths("encoder: hidden", (64, 0))
+        Traceback (most recent call last):
+        ValueError: encoder: hidden is (64, 0), wanted at least 0 sizes, each 1 or more
+    """
     if len(widths) < least or any(width < 1 for width in widths):
         raise ValueError(f"{where} is {tuple(widths)}, wanted at least {least} sizes, each 1 or more")

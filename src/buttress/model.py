@@ -37,6 +37,15 @@ class LatentVariableModel(nn.Module):
 
     Errors:
         ValueError: A part does not fit the kind of data.
+
+    Example:
+        >>> from buttress.baseline import baseline
+        >>> from buttress.data.linear_gaussian import LinearGaussian
+        >>> spec = DataSpec("table", (3,))
+        >>> model = baseline(LinearGaussian(dim=3), spec).model(spec)
+        >>> terms = model(torch.zeros(5, 3), samples=2)
+        >>> terms.distortion.shape, terms.latent.rate.shape  # (S, B), and (B, G) where it is closed form
+        (torch.Size([2, 5]), torch.Size([5, 2]))
     """
 
     def __init__(
@@ -131,7 +140,14 @@ def _as_read(spec: DataSpec, likelihood: LikelihoodModule) -> DataSpec:
 
 
 def with_penalty(latent: Latent, penalty: Mapping[str, Float[Tensor, " B"]]) -> Latent:
-    """The record with further penalties of each example, the same for all of its samples."""
+    """The record with further penalties of each example, the same for all of its samples.
+
+    Example:
+        >>> latent = Latent(torch.zeros(2, 1, 3), torch.zeros(2, 1, 3))  # two samples of one example
+        >>> with_penalty(latent, {"cosine": torch.tensor([0.7])}).penalty["cosine"]
+        tensor([[0.7000],
+                [0.7000]])
+    """
     shape = latent.log_ratio.shape[:2]
     return replace(latent, penalty={**latent.penalty, **{k: v.expand(shape) for k, v in penalty.items()}})
 

@@ -23,6 +23,11 @@ def total(value: Tensor) -> Tensor:
 
     Args:
         value: A tensor of the same shape in all of them.
+
+    Example:
+        >>> import torch
+        >>> total(torch.tensor([3.0]))  # one process: what it has
+        tensor([3.])
     """
     if number() > 1:
         dist.all_reduce(value)
@@ -34,5 +39,10 @@ def mean(value: Tensor) -> Tensor:
 
     Args:
         value: A tensor of floats, of the same shape in all of them.
+
+    Example:
+        >>> import torch
+        >>> mean(torch.tensor([3.0]))
+        tensor([3.])
     """
     return total(value).div_(number())

@@ -47,6 +47,13 @@ class Recipe:
 
     Errors:
         ValueError: A schedule cannot finish within ``training.steps``.
+
+    Example:
+        >>> from buttress.baseline import baseline
+        >>> from buttress.data.mnist5k import Mnist5k
+        >>> recipe = baseline(Mnist5k(), DataSpec("image", (1, 28, 28)))
+        >>> print(recipe.to_yaml().splitlines()[1].strip(), "...", Recipe.from_yaml(recipe.to_yaml()) == recipe)
+        name: mnist5k ... True
     """
 
     data: Data

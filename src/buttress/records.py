@@ -28,6 +28,12 @@ class Latent:
         kl: The same in expectation and closed form, shape (B, G), or None where the pair of q and p has none.
         codes: Indices of codewords, shape (S, B, G), where z is discrete.
         penalty: Named terms that are not nats (commitment, cosine ...), shape (S, B) each. The algorithm adds them.
+
+    Example:
+        >>> import torch
+        >>> latent = Latent(z=torch.zeros(4, 1, 2), log_ratio=torch.ones(4, 1, 2))  # S = 4, B = 1, G = 2
+        >>> latent.closed_form, latent.rate
+        (False, tensor([[1., 1.]]))
     """
 
     z: Float[Tensor, "S B *event"]
@@ -54,6 +60,13 @@ class Terms:
     Args:
         distortion: -log p(x|z), in nats, shape (S, B).
         latent: The record of the posterior at the same z.
+
+    Example:
+        >>> import torch
+        >>> latent = Latent(torch.zeros(1, 1, 2), log_ratio=torch.tensor([[[1.0, 3.0]]]), kl=torch.tensor([[0.5, 2.5]]))
+        >>> terms = Terms(distortion=torch.tensor([[10.0]]), latent=latent)
+        >>> terms.elbo, terms.log_weight  # - D - KL; - D - log q / p at this z
+        (tensor([-13.]), tensor([[-14.]]))
     """
 
     distortion: Float[Tensor, "S B"]

@@ -116,7 +116,15 @@ def _normal(moving: list[Tensor]) -> Normal:
 
 
 def terms_at(model: Any, prior: Distribution, x: Tensor, q: Normal, noise: Float[Tensor, "S B *event"]) -> Terms:
-    """The terms of a batch under any Gaussian q, at z = mu + sigma epsilon."""
+    """The terms of a batch under any Gaussian q, at z = mu + sigma epsilon.
+
+    Example:
+        >>> from buttress.exact import LinearGaussian
+        >>> model, x = LinearGaussian.random(dims=4, latents=2), torch.zeros(3, 4)
+        >>> terms = terms_at(model, model.prior(), x, standard(model.prior(), x), torch.zeros(5, 3, 2))
+        >>> terms.distortion.shape, terms.latent.rate.sum().item()  # S = 5, B = 3; q is the prior
+        (torch.Size([5, 3]), 0.0)
+    """
     latent = latent_at(q, prior, noise)
     return Terms(-model.log_likelihood(x, latent.z), latent)
 
@@ -124,13 +132,28 @@ def terms_at(model: Any, prior: Distribution, x: Tensor, q: Normal, noise: Float
 def negative_elbo(
     model: Any, prior: Distribution, x: Tensor, q: Normal, noise: Float[Tensor, "S B *event"], beta: float = 1.0
 ) -> Float[Tensor, " B"]:
-    """f of each example."""
+    """f of each example.
+
+    Example:
+        >>> from buttress.exact import LinearGaussian
+        >>> model = LinearGaussian(torch.zeros(1, 1).double(), torch.zeros(1).double(), 1.0)  # x = N(0, 1), whatever z
+        >>> x = torch.zeros(1, 1)
+        >>> f = negative_elbo(model, model.prior(), x, standard(model.prior(), x), torch.zeros(1, 1, 1))
+        >>> round(f.item(), 4)  # ln(2 pi) / 2
+        0.9189
+    """
     terms = terms_at(model, prior, x, q, noise)
     return terms.distortion.mean(0) + beta * terms.latent.rate.sum(-1)
 
 
 def standard(prior: Distribution, x: Tensor) -> Normal:
-    """The prior as lambda_0 of every example; N(0, I) where it is not a product of normals."""
+    """The prior as lambda_0 of every example; N(0, I) where it is not a product of normals.
+
+    Example:
+        >>> from buttress.exact import LinearGaussian
+        >>> standard(LinearGaussian.random(dims=4, latents=2).prior(), torch.zeros(3, 4))
+        Normal(loc: torch.Size([3, 2]), scale: torch.Size([3, 2]))
+    """
     if isinstance(prior, Independent) and isinstance(prior.base_dist, Normal):
         loc, scale = prior.base_dist.loc.detach(), prior.base_dist.scale.detach()
     else:

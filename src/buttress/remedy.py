@@ -27,7 +27,16 @@ __all__ = ["DoesNotFit", "Remedy", "apply", "catalogue", "remedy", "with_algorit
 
 
 class DoesNotFit(ValueError):
-    """A remedy has nothing to change in this recipe; the message says why."""
+    """A remedy has nothing to change in this recipe; the message says why.
+
+    Example:
+        >>> from buttress.baseline import baseline
+        >>> from buttress.data.mnist5k import Mnist5k
+        >>> from buttress.parts import DataSpec
+        >>> apply("word_dropout", baseline(Mnist5k(), DataSpec("image", (1, 28, 28))))
+        Traceback (most recent call last):
+        buttress.remedy.DoesNotFit: word_dropout is for text data, and this is image
+    """
 
 
 @dataclass(frozen=True)
@@ -39,6 +48,11 @@ class Remedy:
         family: One of the field's families of remedy.
         source: The paper it is from.
         kinds: The kinds of data it fits.
+
+    Example:
+        >>> found = catalogue()["kl_annealing"]
+        >>> found.name, found.source, found.settings
+        ('kl_annealing', 'Bowman et al. 2016', {'fraction': 0.3, 'start': 0.0, 'hold': 0.0})
     """
 
     change: Callable[..., Recipe]
@@ -81,19 +95,48 @@ class Remedy:
 def remedy(
     family: str, source: str, kinds: tuple[Kind, ...] = ("image", "text", "table")
 ) -> Callable[[Callable[..., Recipe]], Remedy]:
-    """Declare the function below to be a remedy."""
+    """Declare the function below to be a remedy.
+
+    Example:
+        >>> @remedy(family="none", source="nobody yet", kinds=("text",))
+        ... def shorter(recipe: Recipe, part: float = 0.5) -> Recipe:
+        ...     '''Train for a part of the steps only.'''
+        ...     return replace(recipe, training=replace(recipe.training, steps=round(part * recipe.training.steps)))
+        >>> shorter.name, shorter.summary, shorter.settings
+        ('shorter', 'Train for a part of the steps only.', {'part': 0.5})
+    """
     return lambda change: Remedy(change, family, source, kinds)
 
 
 def with_objective(recipe: Recipe, setting: str, **changes: Any) -> Recipe:
-    """The recipe with settings of its objective changed, or DoesNotFit where the objective has no such ``setting``."""
+    """The recipe with settings of its objective changed, or DoesNotFit where the objective has no such ``setting``.
+
+    Example:
+        >>> from buttress.baseline import baseline
+        >>> from buttress.data.mnist5k import Mnist5k
+        >>> from buttress.parts import DataSpec
+        >>> recipe = baseline(Mnist5k(), DataSpec("image", (1, 28, 28)))
+        >>> with_objective(recipe, "samples", samples=5).objective.samples
+        5
+    """
     if not hasattr(recipe.objective, setting):
         raise DoesNotFit(f"the objective {recipe.objective.name()} has no {setting} to change")
     return replace(recipe, objective=recipe.objective.replace(**changes))
 
 
 def with_algorithm(recipe: Recipe, algorithm: Algorithm) -> Recipe:
-    """The recipe with another algorithm instead of joint training, or DoesNotFit where another stands there already."""
+    """The recipe with another algorithm instead of joint training, or DoesNotFit where another stands there already.
+
+    Example:
+        >>> from buttress.algorithms.aggressive import Aggressive
+        >>> from buttress.baseline import baseline
+        >>> from buttress.data.mnist5k import Mnist5k
+        >>> from buttress.parts import DataSpec
+        >>> recipe = with_algorithm(baseline(Mnist5k(), DataSpec("image", (1, 28, 28))), Aggressive())
+        >>> with_algorithm(recipe, Aggressive())
+        Traceback (most recent call last):
+        buttress.remedy.DoesNotFit: the algorithm is aggressive already, and aggressive would take its place; ...
+    """
     if not isinstance(recipe.algorithm, Joint):
         raise DoesNotFit(
             f"the algorithm is {recipe.algorithm.name()} already{_after(recipe)}, and {algorithm.name()} would take "
@@ -107,6 +150,15 @@ def with_beta(recipe: Recipe, name: str, beta: Schedule) -> Recipe:
 
     Errors:
         DoesNotFit: The objective has no such weight, the weight is not 1 throughout, or z is made of codes.
+
+    Example:
+        >>> from buttress.baseline import baseline
+        >>> from buttress.data.mnist5k import Mnist5k
+        >>> from buttress.parts import DataSpec
+        >>> from buttress.schedules.linear import Linear
+        >>> recipe = baseline(Mnist5k(), DataSpec("image", (1, 28, 28)))
+        >>> with_beta(recipe, "mine", Linear(steps=100)).objective.beta(50)
+        0.5
     """
     changed = with_objective(recipe, "beta", beta=beta)
     if recipe.posterior.discrete:
@@ -151,6 +203,15 @@ def apply(written: str, recipe: Recipe) -> Recipe:
     Errors:
         ValueError: An unknown name or setting, a setting given twice, or a value of the wrong type.
         DoesNotFit: A remedy has nothing to change in this recipe, or comes twice.
+
+    Example:
+        >>> from buttress.baseline import baseline
+        >>> from buttress.data.mnist5k import Mnist5k
+        >>> from buttress.parts import DataSpec
+        >>> recipe = baseline(Mnist5k(), DataSpec("image", (1, 28, 28)))
+        >>> changed = apply("kl_annealing+free_bits:per_group=0.5", recipe)
+        >>> changed.remedies, changed.objective.per_group, changed.objective.beta.name()
+        (('kl_annealing', 'free_bits:per_group=0.5'), 0.5, 'linear')
     """
     for piece in written.split("+"):
         name, *settings = piece.strip().split(":")

@@ -116,7 +116,13 @@ class Descent:
 
 
 def make_optimizer(parameters: Iterable[nn.Parameter], training: Training) -> Optimizer:
-    """The optimiser that the settings name, in its fused form where there is one."""
+    """The optimiser that the settings name, in its fused form where there is one.
+
+    Example:
+        >>> optimizer = make_optimizer(nn.Linear(2, 1).parameters(), Training(optimizer="sgd", learning_rate=0.5))
+        >>> type(optimizer).__name__, optimizer.defaults["lr"]
+        ('SGD', 0.5)
+    """
     kinds: dict[str, tuple[Any, dict[str, bool]]] = {
         "adam": (Adam, {"fused": True}),
         "adamw": (AdamW, {"fused": True}),
@@ -140,7 +146,14 @@ def forget(optimizer: Optimizer) -> None:
 
 
 def first_non_finite_output(model: nn.Module, x: Tensor) -> str | None:
-    """The name of the first parameter, or else of the first module's output, that is not finite; None for none."""
+    """The name of the first parameter, or else of the first module's output, that is not finite; None for none.
+
+    Example:
+        >>> net = nn.Sequential(nn.Linear(2, 1), nn.ReLU())
+        >>> _ = net[0].weight.data.fill_(torch.nan)
+        >>> first_non_finite_output(net, torch.ones(1, 2))
+        'the parameter 0.weight'
+    """
     names = [f"the parameter {name}" for name, p in model.named_parameters() if not torch.isfinite(p).all()]
 
     def look(name: str) -> Any:
@@ -170,7 +183,14 @@ def _first_of_all(found: tuple[int, str]) -> str:
 
 
 def first_non_finite(model: nn.Module, terms: Terms | None, loss: Tensor) -> tuple[int, str]:
-    """The first tensor that is not finite in the order in which a step computes them: its place and its name."""
+    """The first tensor that is not finite in the order in which a step computes them: its place and its name.
+
+    Example:
+        >>> net = nn.Linear(2, 1)
+        >>> net(torch.full((1, 2), torch.inf)).sum().backward()
+        >>> first_non_finite(net, None, torch.tensor(torch.nan))[1]
+        'the loss'
+    """
     gradients = {f"the gradient of {n}": p.grad for n, p in model.named_parameters() if p.grad is not None}
     computed: dict[str, Tensor] = {
         **{f"the parameter {name}": p for name, p in model.named_parameters()},

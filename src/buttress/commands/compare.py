@@ -45,6 +45,11 @@ def compare(
         nll_examples: Held-out examples on which the NLL is measured, at most.
         gap_steps: Steps of refining each example's q for the amortisation gap; 0 leaves it out, and with it the cause.
         gap_examples: Held-out examples on which the gap is measured, at most.
+
+    Example:
+        On the command line::
+
+            buttress compare DATA --remedies none,kl_annealing,free_bits+word_dropout --seeds 3 --budget 2000 --jobs 2
     """
     from buttress.commands.train import say_if_binarised
     from buttress.remedy import catalogue
@@ -67,6 +72,11 @@ def show(recipe: Recipe, names: list[str], out: Path, seeds: int, jobs: int, set
     """Run a comparison with a progress bar for each run; print its table and where its report lies.
 
     Where nobody sees the bars, since the output goes to a file or another program, each run that ends is a line.
+
+    Example:
+        From Python, a comparison as the command line shows it::
+
+            show(recipe, ["none", "free_bits"], Path("runs/comparison"), seeds=3, jobs=1, settings={"nll_samples": 50})
     """
     from buttress.compare import compare as run
     from buttress.report.comparison import terminal_table, write_comparison

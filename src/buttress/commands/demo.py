@@ -27,6 +27,11 @@ def demo(out: Path = Path("runs/demo"), steps: int = 300, seeds: int = 1, jobs: 
         steps: Training steps of every run.
         seeds: Runs of each arm.
         jobs: Runs at a time.
+
+    Example:
+        On the command line::
+
+            buttress demo --steps 100 --seeds 3
     """
     from buttress.baseline import baseline
     from buttress.commands.compare import show

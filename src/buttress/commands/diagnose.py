@@ -31,6 +31,11 @@ def diagnose(
         gap_examples: Held-out examples on which the gap is measured, at most; null for all.
         mi_examples: Held-out examples among which mutual information is measured, at most; null for all.
         seed: Of all draws.
+
+    Example:
+        On the command line::
+
+            buttress diagnose runs/latest --nll_samples 1000 --gap_steps 200
     """
     from buttress.training.run import Run
 
@@ -46,7 +51,13 @@ def diagnose(
 
 
 def conclude(run: Any, **settings: Any) -> None:
-    """Diagnose a run, write its report, and print the verdict; what is going on is told meanwhile."""
+    """Diagnose a run, write its report, and print the verdict; what is going on is told meanwhile.
+
+    Example:
+        For a run that was trained in Python::
+
+            conclude(train(recipe, "runs/first"), nll_samples=50)
+    """
     from buttress.report.run import write_report
     from buttress.report.terminal import verdict_table
     from buttress.showcase import save_run_examples

@@ -23,6 +23,11 @@ def interpolate(
         mean: Draw no z and no x: walk between means of q(z|x), and show means of p(x|z). A decoder that goes from place
             to place (recurrent, pixelcnn, pixelsnail) has no such mean: its x is drawn, with the same random numbers
             all along a walk.
+
+    Example:
+        On the command line::
+
+            buttress interpolate runs/latest --count 4 --steps 12
     """
     from buttress.showcase import Marks, present, some_held_out, walks
     from buttress.training.run import Run

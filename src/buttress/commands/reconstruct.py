@@ -17,6 +17,11 @@ def reconstruct(run: Path, count: int = 16, out: Path | None = None, seed: int =
         seed: Of all draws, and of which examples.
         mean: Draw no z and no x: take the means of q(z|x) and p(x|z). A decoder that goes from place to place
             (recurrent, pixelcnn, pixelsnail) has no such mean: its x is drawn.
+
+    Example:
+        On the command line::
+
+            buttress reconstruct runs/latest --count 32 --out pairs.png
     """
     import torch
 

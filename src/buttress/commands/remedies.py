@@ -6,7 +6,13 @@ __all__ = ["remedies"]
 
 
 def remedies() -> None:
-    """List the remedies: family, source, settings, and the data they fit."""
+    """List the remedies: family, source, settings, and the data they fit.
+
+    Example:
+        On the command line::
+
+            buttress remedies
+    """
     from rich.console import Console
     from rich.padding import Padding
     from rich.text import Text

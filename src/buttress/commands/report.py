@@ -15,6 +15,11 @@ def report(folder: Path) -> None:
 
     Errors:
         FileNotFoundError: There is no such folder, or it holds neither.
+
+    Example:
+        On the command line::
+
+            buttress report runs/comparison
     """
     from buttress.report.comparison import write_comparison
     from buttress.report.run import write_report

@@ -19,6 +19,11 @@ def sample(
         out: File to write; without it images go to samples.png in the run's folder, and the rest is printed.
         seed: Of all draws.
         codes: Where a z made of codes comes from: the model's prior, or chance, to see what the prior has learned.
+
+    Example:
+        On the command line::
+
+            buttress sample runs/latest --count 100 --out samples.png
     """
     from buttress.showcase import present
     from buttress.training.run import Run

@@ -38,6 +38,11 @@ def train(
         gap_steps: Steps of refining each example's q for the amortisation gap; 0 leaves it out, and with it the cause.
         gap_examples: Held-out examples on which the gap is measured, at most; null for all.
         mi_examples: Held-out examples among which mutual information is measured, at most; null for all.
+
+    Example:
+        On the command line::
+
+            buttress train DATA --remedies kl_annealing+free_bits:per_group=0.5 --training.steps 5000 --out runs/first
     """
     from buttress.commands.diagnose import conclude
     from buttress.diagnostics.diagnose import check_effort

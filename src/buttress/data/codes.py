@@ -36,6 +36,12 @@ class Codes(Data):
 
     Errors:
         ValueError: The run is not finished, or its z is made of real numbers.
+
+    Example:
+        On the command line, a model of codes and then one over what its codes say::
+
+            buttress train mnist5k --remedies vector_quantized --out runs/codes
+            buttress train runs/codes --out runs/second
     """
 
     kind: ClassVar[Kind] = "image"

@@ -32,7 +32,12 @@ class Corpus:
 
 
 def several(path: str | tuple[str, ...]) -> tuple[str, ...]:
-    """The paths that are meant, which may be written with commas between."""
+    """The paths that are meant, which may be written with commas between.
+
+    Example:
+        >>> several("a.txt,b.txt")
+        ('a.txt', 'b.txt')
+    """
     if isinstance(path, tuple):
         return path
     return (path,) if Path(path).expanduser().exists() else tuple(p.strip() for p in path.split(","))

@@ -34,6 +34,10 @@ class Asked:
         delimiter: Between cells.
         header: Whether the first line names the columns; None for finding out.
         encoding: Of the file.
+
+    Example:
+        >>> Asked(columns=("a", "b"), label="kind").missing
+        'refuse'
     """
 
     columns: tuple[str, ...] = ()
@@ -95,6 +99,10 @@ def choose(path: Path, names: list[str], asked: Asked) -> list[int]:
 
     Errors:
         ValueError: A name is unknown or there twice, or nothing is left.
+
+    Example:
+        >>> choose(Path("t.csv"), ["a", "b", "kind"], Asked(label="kind"))
+        [0, 1]
     """
     twice = sorted({n for n in names if names.count(n) > 1})
     if twice:

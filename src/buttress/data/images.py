@@ -52,6 +52,19 @@ class Images(Data):
 
     Errors:
         ValueError: On anything that could only fail later; says which file and row, and what to try.
+
+    Example:
+        >>> import tempfile
+        >>> grey = np.arange(40 * 8 * 8, dtype=np.uint8).reshape(40, 8, 8)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     np.save(Path(folder) / "grey.npy", grey)
+        ...     splits = Images(f"{folder}/grey.npy", held_out=0.25, split="seed").open()
+        >>> splits.spec.shape, len(splits.train), len(splits.held_out)
+        ((1, 8, 8), 30, 10)
+
+        On the command line, a folder of pictures of several sizes::
+
+            buttress train photos/ --data.resize '[32,32]' --data.fit crop
     """
 
     kind: ClassVar[Kind] = "image"

@@ -20,6 +20,13 @@ def find(paths: tuple[str, ...]) -> tuple[Path, ...]:
 
     Errors:
         ValueError: A path does not exist or a folder holds no text.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = (Path(folder) / "a.txt").write_text("so")
+        ...     [path.name for path in find((folder,))]
+        ['a.txt']
     """
     files: list[Path] = []
     for path in (Path(p).expanduser() for p in paths):
@@ -45,6 +52,14 @@ def read(path: Path, encoding: str = "utf-8", tidy: bool = True) -> Iterator[tup
 
     Errors:
         ValueError: The file is empty or broken, or a line is not text in this encoding.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder) / "a.txt"
+        ...     _ = path.write_text("so  it is")
+        ...     list(read(path))
+        [(1, 'so it is')]
     """
     number = 0
     try:

@@ -120,7 +120,14 @@ class LstmText(Data):
 
 
 class Generator(RandomLstmNetwork):
-    """The random LSTM of :class:`LstmText`, with the z it was asked for."""
+    """The random LSTM of :class:`LstmText`, with the z it was asked for.
+
+    Example:
+        >>> data = LstmText(words=20, length=4, train=30, held_out=10, test=10, hidden=8)
+        >>> generator = data.generator()
+        >>> generator.sample(torch.zeros(3, 2), torch.Generator().manual_seed(0)).shape  # four words and the end
+        torch.Size([3, 5])
+    """
 
     def __init__(self, part: LstmText) -> None:
         super().__init__(part.latent_dim, part.hidden, part.words, part.length, part.direct, part.seed)

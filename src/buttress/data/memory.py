@@ -92,7 +92,12 @@ def _publish(scratch: Path, folder: Path) -> None:
 
 
 def row_name(where: str, row: int) -> str:
-    """What errors call a row that has no better name."""
+    """What errors call a row that has no better name.
+
+    Example:
+        >>> row_name("a.npy", 3)
+        'a.npy, row 3 (from 0)'
+    """
     return f"{where}, row {row} (from 0)"
 
 

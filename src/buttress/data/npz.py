@@ -21,6 +21,13 @@ def shapes(path: Path) -> dict[str, tuple[int, ...]]:
 
     Errors:
         ValueError: The file is no archive, or a member's header is unreadable.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     np.savez(f"{folder}/a.npz", x=np.zeros((5, 2)))
+        ...     shapes(Path(folder) / "a.npz")
+        {'x': (5, 2)}
     """
     try:
         with zipfile.ZipFile(path) as archive:

@@ -20,7 +20,14 @@ _known: ContextVar[dict[Data, Splits] | None] = ContextVar("known", default=None
 
 @contextmanager
 def opening_once() -> Iterator[None]:
-    """While this lasts, :func:`opened` opens equal data once; what it opened is then forgotten."""
+    """While this lasts, :func:`opened` opens equal data once; what it opened is then forgotten.
+
+    Example:
+        >>> from buttress.data.linear_gaussian import LinearGaussian
+        >>> with opening_once():
+        ...     opened(LinearGaussian(n=50)) is opened(LinearGaussian(n=50))
+        True
+    """
     token = _known.set({})
     try:
         yield

@@ -56,6 +56,11 @@ class Sentences(Data):
 
     Errors:
         ValueError: On anything that could only fail later; says which file and line, and what to try.
+
+    Example:
+        On the command line, a text file or a folder of them::
+
+            buttress train DATA --data.vocabulary 5000 --data.lower true --data.max_length 40
     """
 
     kind: ClassVar[Kind] = "text"

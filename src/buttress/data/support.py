@@ -22,6 +22,14 @@ def check_support(splits: Splits, check: Callable[[Tensor], None], batch_size: i
 
     Errors:
         ValueError: What ``check`` said, with the file and row of the first example it refuses.
+
+    Example:
+        >>> from buttress.data.linear_gaussian import LinearGaussian
+        >>> from buttress.likelihoods.bernoulli import Bernoulli
+        >>> splits = LinearGaussian(dim=3, n=50).open()
+        >>> check_support(splits, Bernoulli().build(splits.spec).check)
+        Traceback (most recent call last):
+        ValueError: linear_gaussian data, row 0 (from 0): got the value ... wanted uint8, or floats in [0, 1]; ...
     """
     for examples in (splits.train, splits.held_out):
         for index in torch.arange(len(examples)).split(batch_size):

@@ -41,6 +41,18 @@ class Table(Data):
 
     Errors:
         ValueError: On anything that could only fail later; says which file, row and column, and what to try.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     np.save(Path(folder) / "rows.npy", np.arange(80.0).reshape(40, 2) ** 0.5)
+        ...     splits = Table(f"{folder}/rows.npy", held_out=0.25, split="seed").open()
+        >>> splits.spec.shape, len(splits.train), len(splits.held_out)
+        ((2,), 30, 10)
+
+        On the command line, a file whose column "kind" names classes::
+
+            buttress train flowers.csv --data.label kind --data.missing set_aside
     """
 
     kind: ClassVar[Kind] = "table"

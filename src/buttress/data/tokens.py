@@ -72,6 +72,10 @@ def learn(
 
     Errors:
         ValueError: Fewer than two different words or pieces were met.
+
+    Example:
+        >>> learn(["a b", "a c", "a b"], "word", vocabulary=6).encode("a b c").ids  # room for the two commonest
+        [4, 5, 3]
     """
     tokenizer = Tokenizer(models.WordLevel(unk_token=SPECIAL[UNK]) if kind == "word" else _pieces())
     trainer: trainers.Trainer
@@ -116,7 +120,12 @@ def _enough(tokenizer: Tokenizer, where: str) -> None:
 
 
 def word_tokenizer(words: Iterable[str]) -> Tokenizer:
-    """A word-level tokenizer whose ids from 4 on are the given words."""
+    """A word-level tokenizer whose ids from 4 on are the given words.
+
+    Example:
+        >>> word_tokenizer(["so", "it"]).encode("it so what").ids  # 4 and up; what is not known is 3
+        [5, 4, 3]
+    """
     vocabulary = {token: i for i, token in enumerate([*SPECIAL, *words])}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=SPECIAL[UNK]))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
@@ -124,7 +133,12 @@ def word_tokenizer(words: Iterable[str]) -> Tokenizer:
 
 
 def encode(tokenizer: Tokenizer, texts: list[str]) -> list[list[int]]:
-    """The ids of each text, EOS included. A special token spelled out in the text is an unknown word."""
+    """The ids of each text, EOS included. A special token spelled out in the text is an unknown word.
+
+    Example:
+        >>> encode(word_tokenizer(["so", "it"]), ["it so", "so"])  # each ends in 2
+        [[5, 4, 2], [4, 2]]
+    """
     encoded = tokenizer.encode_batch(texts, add_special_tokens=False)
     return [[i if i > UNK else UNK for i in e.ids] + [EOS] for e in encoded]
 

@@ -15,7 +15,12 @@ __all__ = ["Upsample", "is_map", "sizes_between"]
 
 
 def is_map(z_shape: tuple[int, ...]) -> bool:
-    """Whether z has places, (H', W', C), rather than being one row of numbers."""
+    """Whether z has places, (H', W', C), rather than being one row of numbers.
+
+    Example:
+        >>> is_map((7, 7, 16)), is_map((16,))
+        (True, False)
+    """
     return len(z_shape) == 3
 
 
@@ -45,6 +50,11 @@ class Upsample(nn.Module):
         maps: M.
         places: (H, W).
         bias: Whether the last convolution has one.
+
+    Example:
+        >>> import torch
+        >>> Upsample(z_shape=(2, 2, 3), hidden=4, maps=5, places=(8, 8))(torch.zeros(1, 12)).shape
+        torch.Size([1, 8, 8, 5])
     """
 
     def __init__(

@@ -45,6 +45,12 @@ class Activity:
         n: Number of examples.
         method: "means of q", "covariance of sample means", or "one-hot codes" for a q that is a point on codes.
         codes: How often each place takes each code, where q is a point on codes.
+
+    Example:
+        >>> import torch
+        >>> found = Activity(torch.tensor([0.9, 0.001]), n=100, method="means of q")
+        >>> count_active(found).value, count_active(found).note
+        (1.0, 'coordinates, of 2, with variance > 0.01')
     """
 
     variance_of_mean: Float[Tensor, " J"]
@@ -54,7 +60,16 @@ class Activity:
 
 
 def activity(model: Model, batches: Batches, *, seed: int = 0) -> Activity:
-    """Measure the variance curve over all of the data."""
+    """Measure the variance curve over all of the data.
+
+    Example:
+        >>> import torch
+        >>> from buttress.exact import LinearGaussian
+        >>> model = LinearGaussian(torch.ones(2, 1).double(), torch.zeros(2).double(), 1.0)
+        >>> found = activity(model, [model.sample(2000)[0]])
+        >>> round(found.variance_of_mean.item(), 2)  # Var E[z|x] = 1 - Var[z|x] = 2/3
+        0.66
+    """
     one, other, cross, codes = Moments(), Moments(), Moments(), CodeCounts()
     exact = True
     with evaluating(model, seed):
@@ -97,13 +112,27 @@ def active_units(model: Model, batches: Batches, *, threshold: float = ACTIVE_VA
         batches: Held-out data, all of which is used.
         threshold: In squared units of z.
         seed: Matters only where q does not know its mean.
+
+    Example:
+        >>> import torch
+        >>> from buttress.exact import LinearGaussian
+        >>> weight = torch.tensor([[1.0, 0.0], [1.0, 0.0]]).double()  # the second coordinate of z reaches nothing
+        >>> model = LinearGaussian(weight, torch.zeros(2).double(), 1.0)
+        >>> active_units(model.vae(), [model.sample(100)[0]]).value
+        1.0
     """
     found = activity(model, batches, seed=seed)
     return count_active(found, threshold)
 
 
 def count_active(found: Activity, threshold: float = ACTIVE_VARIANCE) -> Estimate:
-    """The count of a measured curve."""
+    """The count of a measured curve.
+
+    Example:
+        >>> import torch
+        >>> count_active(Activity(torch.tensor([0.9, 0.001]), 100, "means of q"), threshold=1e-4).value
+        2.0
+    """
     total = len(found.variance_of_mean)
     count = int((found.variance_of_mean > threshold).sum())
     return Estimate(
@@ -123,6 +152,14 @@ def collapsed_fraction(
 
     It looks at every example, so a factor that speaks up for one example in fifty is not collapsed. Where z is discrete
     and the prior uniform, every code costs log K whatever it says, so there the rate can't tell.
+
+    Example:
+        >>> import torch
+        >>> from buttress.exact import LinearGaussian
+        >>> weight = torch.tensor([[1.0, 0.0], [1.0, 0.0]]).double()  # the second coordinate of z reaches nothing
+        >>> model = LinearGaussian(weight, torch.zeros(2).double(), 1.0)
+        >>> collapsed_fraction(model.vae(), [model.sample(100)[0]]).value
+        0.5
     """
     below = Moments()
     with evaluating(model, seed):

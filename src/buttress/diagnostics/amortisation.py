@@ -44,6 +44,11 @@ class Refinement:
         gap: ELBO gained.
         decoder_gain: Distortion saved: what the decoder makes of the better q.
         rate: Rate of the refined q.
+
+    Example:
+        >>> nothing = Estimate(0.0, 0.0, 10, "closed form")
+        >>> print(Refinement(gap=Estimate(1.5, 0.1, 10, "Adam"), decoder_gain=nothing, rate=nothing).gap)
+        1.5 ± 0.1
     """
 
     gap: Estimate
@@ -75,6 +80,14 @@ def refinement(
 
     Errors:
         ValueError: steps is below 1, or samples is not an even number.
+
+    Example:
+        >>> from buttress.exact import LinearGaussian
+        >>> lagging = LinearGaussian(torch.ones(2, 1).double(), torch.zeros(2).double(), 1.0).lagging()  # q = p(z)
+        >>> x, _ = lagging.model.sample(50)
+        >>> found = refinement(lagging, [x], steps=40)
+        >>> print(found.gap, "of", round(lagging.amortisation_gap(x).mean().item(), 2))  # in closed form
+        1.29 ± 0.2 of 1.26
     """
     if steps < 1 or samples < 2 or samples % 2:
         raise ValueError(
@@ -106,7 +119,14 @@ def _convincing(gain: Float[Tensor, " N"]) -> bool:
 
 
 def amortisation_gap(model: Model, batches: Batches, **settings: Any) -> Estimate:
-    """The ELBO gained by refining q for each example; the settings are those of :func:`refinement`."""
+    """The ELBO gained by refining q for each example; the settings are those of :func:`refinement`.
+
+    Example:
+        >>> from buttress.exact import LinearGaussian
+        >>> model = LinearGaussian.random(dims=3, latents=1)
+        >>> print(amortisation_gap(model.vae(), [model.sample(20)[0]], steps=5))  # q is exact: nothing to gain
+        0 ± 0
+    """
     return refinement(model, batches, **settings).gap
 
 

@@ -24,6 +24,11 @@ def check_batches(batches: Batches) -> None:
 
     Errors:
         ValueError: It is one tensor, is empty, holds pairs instead of tensors, or differs from one reading to the next.
+
+    Example:
+        >>> check_batches(torch.zeros(100, 3))
+        Traceback (most recent call last):
+        ValueError: got one tensor, wanted a list of batches; try [x], or x.split(100)
     """
     if isinstance(batches, Tensor):
         raise ValueError("got one tensor, wanted a list of batches; try [x], or x.split(100)")
@@ -49,6 +54,18 @@ def check(model: Model, batches: Batches, seed: int = 0) -> None:
     Errors:
         ValueError: A callable is missing or gives the wrong shape or NaN; the log-likelihood is random, is averaged
             over places, or depends on the other examples of a batch.
+
+    Example:
+        >>> from torch.distributions import Independent, Normal
+        >>> from buttress.diagnostics.protocol import Adapter
+        >>> model = Adapter(
+        ...     lambda x: Independent(Normal(x, 1.0), 1),
+        ...     lambda: Independent(Normal(torch.zeros(3), 1.0), 1),
+        ...     lambda x, z: Normal(z, 1.0).log_prob(x),
+        ... )
+        >>> check(model, [torch.zeros(5, 3)])
+        Traceback (most recent call last):
+        ValueError: log_likelihood(x, z) gave shape (3, 5, 3) ...: it is not summed over the places (3,); ...
     """
     check_batches(batches)
     x = batches[0][:64]

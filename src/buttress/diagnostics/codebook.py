@@ -37,6 +37,14 @@ def count_codes(model: Model, batches: Batches) -> CodeCounts:
 
     Errors:
         ValueError: q(z|x) is not a point on codes.
+
+    Example:
+        >>> from types import SimpleNamespace
+        >>> from torch.distributions import Independent
+        >>> from buttress.point import Point
+        >>> model = SimpleNamespace(posterior=lambda x: Independent(Point(x), 1))  # each x is its own code
+        >>> count_codes(model, [torch.tensor([[0, 2], [0, 1]])]).table.tolist()
+        [[2, 0, 0], [0, 1, 1]]
     """
     counts = CodeCounts()
     with evaluating(model):
@@ -58,6 +66,16 @@ def codebook(model: Model, batches: Batches, counts: CodeCounts | None = None) -
 
     Returns:
         ``code_perplexity`` with its ceiling K, and ``codes_used`` with K times the number of slots, if K is known.
+
+    Example:
+        >>> from types import SimpleNamespace
+        >>> from torch.distributions import Categorical, Independent
+        >>> from buttress.point import Point
+        >>> uniform = Independent(Categorical(torch.ones(1, 4)), 1)
+        >>> model = SimpleNamespace(posterior=lambda x: Independent(Point(x), 1), prior=lambda: uniform)
+        >>> found = codebook(model, [torch.tensor([[0], [0], [1], [1]])])
+        >>> {name: (round(estimate.value, 6), estimate.ceiling) for name, estimate in found.items()}
+        {'code_perplexity': (2.0, 4.0), 'codes_used': (2.0, 4.0)}
     """
     counts = count_codes(model, batches) if counts is None else counts
     k, slots = classes(model), _slots(model)
@@ -84,12 +102,32 @@ def health(model: Model, counts: CodeCounts) -> dict[str, float]:
 
 
 def code_perplexity(model: Model, batches: Batches) -> Estimate:
-    """exp(H) of the codes of all places, see :func:`codebook`."""
+    """exp(H) of the codes of all places, see :func:`codebook`.
+
+    Example:
+        >>> from types import SimpleNamespace
+        >>> from torch.distributions import Categorical, Independent
+        >>> from buttress.point import Point
+        >>> uniform = Independent(Categorical(torch.ones(1, 4)), 1)
+        >>> model = SimpleNamespace(posterior=lambda x: Independent(Point(x), 1), prior=lambda: uniform)
+        >>> print(code_perplexity(model, [torch.tensor([[3], [3], [3]])]))  # one code for everything: a dead codebook
+        1 ± 0
+    """
     return codebook(model, batches)["code_perplexity"]
 
 
 def codes_used(model: Model, batches: Batches) -> Estimate:
-    """How many of the K codes are taken at all, see :func:`codebook`."""
+    """How many of the K codes are taken at all, see :func:`codebook`.
+
+    Example:
+        >>> from types import SimpleNamespace
+        >>> from torch.distributions import Categorical, Independent
+        >>> from buttress.point import Point
+        >>> uniform = Independent(Categorical(torch.ones(1, 4)), 1)
+        >>> model = SimpleNamespace(posterior=lambda x: Independent(Point(x), 1), prior=lambda: uniform)
+        >>> codes_used(model, [torch.tensor([[0], [2], [3], [3]])]).note
+        'codes, of 4, in 4 tokens; 1 never taken (dead)'
+    """
     return codebook(model, batches)["codes_used"]
 
 

@@ -96,6 +96,18 @@ def diagnose(
     Errors:
         ValueError: The model does not keep the protocol, gives NaN, or the data are not batches of tensors; a number of
             samples, steps or examples is too small.
+
+    Example:
+        >>> from buttress.exact import LinearGaussian
+        >>> model = LinearGaussian(torch.ones(2, 1).double(), torch.zeros(2).double(), 1.0)
+        >>> x, _ = model.sample(200)
+        >>> quick = {"nll_samples": 0, "gap_steps": 20, "gap_examples": 50}
+        >>> for arm in (model.vae(), model.lagging(), model.collapsed()):  # the best q; q = p(z); a decoder without z
+        ...     verdict = diagnose(arm, [x], **quick).verdict
+        ...     print(verdict.state, "|", verdict.cause)
+        used | None
+        collapsed | inference lags
+        collapsed | the model ignores z
     """
     tell = _teller(progress)
     settings = {

@@ -46,6 +46,11 @@ def feature_cosine(
             gives anything else than one such tensor, there is no value but a note.
         examples: N, at most: a random choice of the data where there is more. None for all.
         seed: Of the choice.
+
+    Example:
+        >>> h = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
+        >>> round(feature_cosine(None, [h], encode=lambda x: x).value, 4)  # of three pairs: 0 and twice cos 45 degrees
+        0.4714
     """
     encode = getattr(model, "encode", None) if encode is None else encode
     keep = choose(count(batches), examples, seed)

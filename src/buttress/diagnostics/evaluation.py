@@ -27,7 +27,16 @@ __all__ = ["blocks", "choose", "count", "decode", "draw", "evaluating"]
 
 @contextmanager
 def evaluating(model: Model, seed: int = 0) -> Iterator[None]:
-    """Eval mode, no gradients, and a random state of one's own; all as it was when the context ends."""
+    """Eval mode, no gradients, and a random state of one's own; all as it was when the context ends.
+
+    Example:
+        >>> net = nn.Dropout(0.5)
+        >>> with evaluating(net):
+        ...     net.training, torch.is_grad_enabled()
+        (False, False)
+        >>> net.training
+        True
+    """
     roots = _modules(model)
     modes = [(module, module.training) for root in roots for module in root.modules()]
     cuda = torch.cuda.is_available() and torch.cuda.is_initialized()
@@ -57,7 +66,12 @@ def _seed(seed: int, cuda: bool) -> None:
 
 
 def count(batches: Batches) -> int:
-    """Number of examples N."""
+    """Number of examples N.
+
+    Example:
+        >>> count([torch.zeros(3, 2), torch.zeros(4, 2)])
+        7
+    """
     return sum(len(batches[i]) for i in range(len(batches)))
 
 
@@ -77,7 +91,13 @@ def choose(n: int, most: int | None, seed: int) -> Int[Tensor, " M"] | None:
 def blocks(
     batches: Batches, rows: int = ROWS, keep: Int[Tensor, " M"] | None = None
 ) -> Iterator[tuple[Int[Tensor, " B"], Tensor]]:
-    """The data as (numbers of the examples, x), at most ``rows`` examples at a time, only those in ``keep``."""
+    """The data as (numbers of the examples, x), at most ``rows`` examples at a time, only those in ``keep``.
+
+    Example:
+        >>> x = torch.arange(5.0)
+        >>> [index.tolist() for index, _ in blocks([x[:3], x[3:]], rows=2, keep=torch.tensor([0, 1, 2, 4]))]
+        [[0, 1], [2], [4]]
+    """
     first = 0
     for i in range(len(batches)):
         x = batches[i]
@@ -94,7 +114,16 @@ def blocks(
 def draw(
     q: Distribution, index: Int[Tensor, " B"], samples: int, seed: int, stream: str
 ) -> Shaped[Tensor, "S B *event"]:
-    """Samples of q (batch shape (B,) or ()) for each of the examples ``index``."""
+    """Samples of q (batch shape (B,) or ()) for each of the examples ``index``.
+
+    Example:
+        >>> from torch.distributions import Independent, Normal
+        >>> q = Independent(Normal(torch.zeros(2, 3), 1.0), 1)
+        >>> z = draw(q, torch.tensor([4, 7]), samples=5, seed=0, stream="mine")
+        >>> alone = draw(Independent(Normal(torch.zeros(1, 3), 1.0), 1), torch.tensor([7]), 5, 0, "mine")
+        >>> z.shape, torch.equal(z[:, 1:], alone)  # the noise of example 7 is its own, whatever batch it is in
+        (torch.Size([5, 2, 3]), True)
+    """
     shared = len(q.batch_shape) == 0
     if (base := normal(q)) is not None:
         return base.loc + base.scale * noise(index, samples, q.event_shape, seed, stream).to(base.loc)
@@ -107,7 +136,14 @@ def draw(
 
 
 def decode(model: Model, x: Tensor, z: Shaped[Tensor, "S B *event"]) -> Float[Tensor, "S B"]:
-    """log p(x|z) in float64 nats, a few pairs at a time."""
+    """log p(x|z) in float64 nats, a few pairs at a time.
+
+    Example:
+        >>> from buttress.exact import LinearGaussian
+        >>> model = LinearGaussian.random(dims=3, latents=1)
+        >>> decode(model, torch.zeros(4, 3), torch.zeros(2, 4, 1)).shape  # nats of S = 2 samples for B = 4 examples
+        torch.Size([2, 4])
+    """
     pairs = pairs_at_once(x)
     rows = min(len(x), pairs)
     columns = [

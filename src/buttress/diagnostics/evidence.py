@@ -38,6 +38,10 @@ class Groups:
         variance_of_mean: Var_x(E_q[z_j]), in squared units of z; of the one-hot code where z is discrete.
         shape: How the groups lie in one z, as (7, 7, 1) for a map of codes; empty where that is not known.
         perplexity: Of the codes of each group alone, between 1 (always the same code) and K; empty where z is real.
+
+    Example:
+        >>> Groups(("z0", "z1"), rate=(1.5, 0.0), rate_error=(0.1, 0.0), variance_of_mean=(0.9, 0.0)).rate
+        (1.5, 0.0)
     """
 
     names: tuple[str, ...]
@@ -58,6 +62,10 @@ class Verdict:
             nothing is wrong or the cause is not known.
         reasons: Sentences with the numbers that the state and the cause rest on.
         advice: Names of remedies to try, the most promising first.
+
+    Example:
+        >>> Verdict("collapsed", "inference lags", ("z carries 0 nats (below 0.1)",), ("aggressive",)).advice
+        ('aggressive',)
     """
 
     state: str
@@ -102,6 +110,12 @@ class Evidence:
         groups: Numbers of each latent group.
         settings: Samples, steps and seed that it was measured with.
         verdict: What it means.
+
+    Example:
+        >>> groups = Groups(("z0",), (1.5,), (0.1,), (0.9,))
+        >>> found = Evidence(100, "table", {"rate": Estimate(1.5, 0.1, 100, "closed form")}, groups)
+        >>> Evidence.from_json(found.to_json()) == found, str(found.estimates["rate"])
+        (True, '1.5 ± 0.1')
     """
 
     n: int

@@ -34,6 +34,13 @@ class GridPosterior:
         edge: The largest mass of any example at the two ends of the grid; above 1e-3 the grid is too narrow.
         error: The largest difference of any mean to that on every second point; an upper bound of the error of the
             step, and far above it as soon as it is small.
+
+    Example:
+        >>> from buttress.exact import LinearGaussian
+        >>> model = LinearGaussian(torch.ones(1, 1).double(), torch.zeros(1).double(), 1.0)
+        >>> narrow = grid_posterior(model, [torch.tensor([[4.0]])], width=2)  # p(z|x) = N(2, 1/2)
+        >>> narrow.edge > 1e-3
+        True
     """
 
     mean: Float[Tensor, " N"]

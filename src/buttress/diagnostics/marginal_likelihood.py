@@ -41,6 +41,12 @@ class Likelihoods:
         tokens: Entries of each example that are not 0 (so not padding), (N,).
         samples: k.
         exact: Whether q is a point, so that no further sample could change the estimate.
+
+    Example:
+        >>> nll, effective = torch.tensor([2.0, 4.0]), torch.tensor([9.0, 7.0])
+        >>> found = Likelihoods(nll, effective, tokens=torch.tensor([2.0, 2.0]), samples=10)
+        >>> print(found.estimate, "with", found.effective, "of 10 samples")
+        3 ± 1 with 8 ± 1 of 10 samples
     """
 
     nll: Float[Tensor, " N"]
@@ -83,6 +89,14 @@ def likelihoods(
 
     Errors:
         ValueError: samples is below 1.
+
+    Example:
+        >>> from buttress.exact import LinearGaussian
+        >>> model = LinearGaussian.random(dims=3, latents=1)
+        >>> x, _ = model.sample(5)
+        >>> found = likelihoods(model.vae(), [x], samples=7)  # q is exact, so every weight is p(x)
+        >>> torch.allclose(found.nll, -model.log_marginal(x)), round(found.effective_sample_size.mean().item(), 6)
+        (True, 7.0)
     """
     if samples < 1:
         raise ValueError(f"importance-weighted NLL: samples is {samples}, wanted at least 1")
@@ -100,7 +114,15 @@ def likelihoods(
 
 
 def log_weights(model: Model, x: Tensor, index: Tensor, samples: int, seed: int = 0) -> Float[Tensor, "S B"]:
-    """log p(x, z) - log q(z|x) in nats for samples of q; equal to log p(x) for every one of them where q is exact."""
+    """log p(x, z) - log q(z|x) in nats for samples of q; equal to log p(x) for every one of them where q is exact.
+
+    Example:
+        >>> from buttress.exact import LinearGaussian
+        >>> model = LinearGaussian.random(dims=3, latents=1)
+        >>> x, _ = model.sample(2)
+        >>> torch.allclose(log_weights(model, x, torch.arange(2), samples=4), model.log_marginal(x).expand(4, 2))
+        True
+    """
     q, prior = model.posterior(x), model.prior()
     z = draw(q, index, samples, seed, "likelihood")
     return decode(model, x, z) + prior.log_prob(z).double() - q.log_prob(z).double()
@@ -109,7 +131,16 @@ def log_weights(model: Model, x: Tensor, index: Tensor, samples: int, seed: int 
 def marginal_likelihood(
     model: Model, batches: Batches, *, samples: int = 500, examples: int | None = None, seed: int = 0
 ) -> Estimate:
-    """The NLL in nats per example, see :func:`likelihoods`."""
+    """The NLL in nats per example, see :func:`likelihoods`.
+
+    Example:
+        >>> from buttress.exact import LinearGaussian
+        >>> model = LinearGaussian(torch.ones(2, 1).double(), torch.zeros(2).double(), 1.0)
+        >>> print(marginal_likelihood(model.lagging(), [model.sample(1000)[0]], samples=100))
+        3.38 ± 0.03
+        >>> round(math.log(2 * math.pi * math.e) + math.log(3) / 2, 3)  # the entropy of x
+        3.387
+    """
     return likelihoods(model, batches, samples=samples, examples=examples, seed=seed).estimate
 
 
@@ -133,6 +164,12 @@ def perplexity(found: Likelihoods, tokens_per_example: float | None = None) -> E
     Args:
         found: The NLL of each sentence.
         tokens_per_example: Mean number of predicted tokens with the end of the sentence; None to count what is not 0.
+
+    Example:
+        >>> nats = torch.tensor([math.log(8), math.log(8)])
+        >>> found = Likelihoods(nats, torch.ones(2), torch.tensor([3.0, 3.0]), samples=1)
+        >>> round(perplexity(found).value, 4)  # log 8 for three tokens: a choice among 2 at each
+        2.0
     """
     tokens = found.tokens if tokens_per_example is None else torch.full_like(found.nll, tokens_per_example)
     if not tokens.sum() > 0:

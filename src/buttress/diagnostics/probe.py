@@ -57,6 +57,13 @@ def label_accuracy(
 
     Errors:
         ValueError: There are more or fewer labels than examples.
+
+    Example:
+        >>> from buttress.exact import LinearGaussian
+        >>> model = LinearGaussian(torch.ones(2, 1).double(), torch.zeros(2).double(), 1.0)
+        >>> x, z = model.sample(1000)
+        >>> print(label_accuracy(model.vae(), [x], (z[:, 0] > 0).long()))  # 1/2 + arcsin(sqrt(2/3)) / pi = 0.804
+        0.805 ± 0.01
     """
     if len(labels) != (n := count(batches)):
         raise ValueError(f"label accuracy: got {len(labels)} labels for {n} examples, wanted one for each")

@@ -34,7 +34,16 @@ __all__ = ["Adapter", "Batches", "LatentModel", "Model"]
 
 @runtime_checkable
 class LatentModel(Protocol):
-    """A latent-variable model, as far as the diagnostics can see. S samples, B examples; everything in nats."""
+    """A latent-variable model, as far as the diagnostics can see. S samples, B examples; everything in nats.
+
+    Example:
+        >>> import torch
+        >>> from buttress.exact import LinearGaussian
+        >>> model = LinearGaussian.random(dims=3, latents=1)
+        >>> x = torch.zeros(4, 3)
+        >>> model.posterior(x).batch_shape, model.log_likelihood(x, torch.zeros(2, 4, 1)).shape
+        (torch.Size([4]), torch.Size([2, 4]))
+    """
 
     def posterior(self, x: Tensor, /) -> Distribution:
         """q(z|x): batch shape (B,), event shape that of one z."""
@@ -59,6 +68,12 @@ class Batches(Protocol):
     """Held-out data: a list of tensors x, or anything that gives the same tensors whenever it is indexed.
 
     Only the first dimension of x has a meaning here (it runs over examples), so the batches may differ in any other.
+
+    Example:
+        >>> import torch
+        >>> batches = list(torch.zeros(250, 3).split(100))
+        >>> len(batches), batches[2].shape
+        (3, torch.Size([50, 3]))
     """
 
     def __len__(self) -> int:
@@ -79,6 +94,17 @@ class Adapter:
         module: The ``nn.Module`` behind them, if any: it is measured in eval mode and left as it was. Methods of a
             module need no mention.
         space: Where z lives. Only where z is discrete and the prior is learned: then it says how many codes there are.
+
+    Example:
+        >>> import torch
+        >>> from torch.distributions import Independent, Normal
+        >>> model = Adapter(
+        ...     posterior=lambda x: Independent(Normal(x.mean(-1, keepdim=True), 0.5), 1),
+        ...     prior=lambda: Independent(Normal(torch.zeros(1), 1.0), 1),
+        ...     log_likelihood=lambda x, z: Normal(z, 1.0).log_prob(x).sum(-1),
+        ... )
+        >>> model.posterior(torch.tensor([[1.0, 3.0]])).mean
+        tensor([[2.]])
     """
 
     posterior: Callable[[Tensor], Distribution]

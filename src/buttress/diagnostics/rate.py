@@ -42,6 +42,13 @@ class Bound:
         effective_beta: The weight of the rate at which this q would be in balance; 1 for a plain ELBO.
         groups: Rate of each factor, (G,); None where q and p are no product of the same factors.
         groups_error: Standard errors of these.
+
+    Example:
+        >>> from buttress.exact import LinearGaussian
+        >>> model = LinearGaussian.random(dims=3, latents=1)
+        >>> found = bound(model.vae(), [model.sample(100)[0]])
+        >>> abs(found.elbo.value + found.distortion.value + found.rate.value) < 1e-9, found.groups.shape
+        (True, torch.Size([1]))
     """
 
     elbo: Estimate
@@ -53,7 +60,14 @@ class Bound:
 
 
 def kl(q: Distribution, p: Distribution, z: Shaped[Tensor, "S B *event"]) -> tuple[Float[Tensor, "B *rest"], bool]:
-    """KL(q || p) of each example in nats and whether it is exact: else the mean of log q - log p over the samples z."""
+    """KL(q || p) of each example in nats and whether it is exact: else the mean of log q - log p over the samples z.
+
+    Example:
+        >>> from torch.distributions import Independent, Normal
+        >>> q, p = Independent(Normal(torch.ones(1, 2), 1.0), 1), Independent(Normal(torch.zeros(2), 1.0), 1)
+        >>> kl(q, p, q.sample((4,)))  # mu^2 / 2 for each dimension, whatever was drawn
+        (tensor([[0.5000, 0.5000]]), True)
+    """
     exact = closed_form_kl(q, p)
     return ((q.log_prob(z) - p.log_prob(z)).mean(0), False) if exact is None else (exact, True)
 
@@ -66,6 +80,13 @@ def bound(model: Model, batches: Batches, *, samples: int = 4, seed: int = 0) ->
         batches: Held-out data.
         samples: Samples of z per example.
         seed: Of the noise.
+
+    Example:
+        >>> from buttress.exact import LinearGaussian
+        >>> model = LinearGaussian(torch.ones(2, 1).double(), torch.zeros(2).double(), 1.0)
+        >>> found = bound(model.vae(), [model.sample(2000)[0]])  # q is exact, so R = I(x; z) = ln(3) / 2 = 0.549
+        >>> print(found.rate, "and", found.effective_beta)
+        0.547 ± 0.01 and 0.976 ± 0.02
     """
     totals: list[list[Tensor]] = []
     groups = Moments()
@@ -118,6 +139,12 @@ def classes(model: Model) -> int | None:
     """The number K of values that each coordinate of a discrete z can take, or None where that is not known.
 
     A model says so with a ``space`` (:class:`buttress.parts.Space`); a prior of independent categoricals tells it too.
+
+    Example:
+        >>> from types import SimpleNamespace
+        >>> from torch.distributions import Categorical, Independent
+        >>> classes(SimpleNamespace(prior=lambda: Independent(Categorical(torch.ones(3, 8)), 1)))
+        8
     """
     stated: int | None = getattr(getattr(model, "space", None), "classes", None)
     if stated is not None:
@@ -127,7 +154,16 @@ def classes(model: Model) -> int | None:
 
 
 def uniform_rate(model: Model, n: int) -> Estimate:
-    """G log K in nats per example: the rate of any codes under the uniform prior, the same for each of n examples."""
+    """G log K in nats per example: the rate of any codes under the uniform prior, the same for each of n examples.
+
+    Example:
+        >>> from types import SimpleNamespace
+        >>> from torch.distributions import Categorical, Independent
+        >>> model = SimpleNamespace(prior=lambda: Independent(Categorical(torch.ones(3, 8)), 1))
+        >>> found = uniform_rate(model, n=100)
+        >>> found.note, round(found.value, 4)
+        ('3 x log 8', 6.2383)
+    """
     k, method = classes(model), "closed form"
     if k is None:
         why = "the number K of codes is not known; give the model a space (buttress.parts.Space)"

@@ -48,6 +48,14 @@ def judge(estimates: Mapping[str, Estimate], kind: str) -> Verdict:
 
     Errors:
         ValueError: A number that the verdict rests on is missing.
+
+    Example:
+        >>> def told(value):
+        ...     return Estimate(value, 0.0, 100, "closed form")
+        >>> rate_alone = {"rate": told(4.0), "mutual_information": told(2.0), "worth_shuffled": told(0.01)}
+        >>> found = judge(rate_alone, "text")  # a floor that is paid for and not read
+        >>> found.state, found.reasons[-2]
+        ('collapsed', 'a rate of 4 ± 0 nats is paid for it all the same: the rate alone proves nothing')
     """
     numbers = _Numbers(estimates)
     state, reasons = _state(numbers)

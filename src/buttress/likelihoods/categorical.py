@@ -185,6 +185,11 @@ def score_tokens(
         hidden: What precedes the logits, shape (*batch, T, F); the logits themselves where ``project`` is None.
         tokens: Sentences padded with PAD, shape (B, T) or any that broadcasts to (*batch, T).
         project: From (N, F) to logits (N, vocabulary - FIRST).
+
+    Example:
+        >>> logits = torch.zeros(1, 3, 4)  # four words and ends, all alike
+        >>> score_tokens(logits, torch.tensor([[5, 2, 0]]))  # two tokens and padding: -2 log 4
+        tensor([-2.7726])
     """
     shape = torch.broadcast_shapes(hidden.shape[:-1], tokens.shape)
     hidden, tokens = hidden.expand(*shape, hidden.shape[-1]), tokens.expand(shape)

@@ -53,7 +53,15 @@ class Splits:
 
 
 class Data(Part):
-    """Where examples come from."""
+    """Where examples come from.
+
+    Example:
+        >>> import torch
+        >>> from buttress.data.linear_gaussian import LinearGaussian
+        >>> splits = LinearGaussian(dim=3, n=100).open()
+        >>> len(splits.train), len(splits.held_out), splits.train.batch(torch.arange(4)).shape
+        (90, 10, torch.Size([4, 3]))
+    """
 
     kind: ClassVar[Kind]
 

@@ -30,7 +30,18 @@ class DecoderModule(nn.Module, ABC):
 
 
 class Decoder(Part):
-    """z -> p(x|z)."""
+    """z -> p(x|z).
+
+    Example:
+        >>> import torch
+        >>> from buttress.decoders.mlp import Mlp
+        >>> from buttress.likelihoods.gaussian import Gaussian
+        >>> from buttress.parts import DataSpec
+        >>> spec = DataSpec("table", (3,))
+        >>> p = Mlp(hidden=(8,)).build(spec, (2,), Gaussian().build(spec))(torch.zeros(4, 5, 2))  # z: (S, B, D)
+        >>> p.batch_shape, p.event_shape
+        (torch.Size([4, 5]), torch.Size([3]))
+    """
 
     kinds: ClassVar[tuple[Kind, ...]]
     autoregressive: ClassVar[bool] = False

@@ -46,6 +46,13 @@ class Encoder(Part):
 
     Errors:
         ValueError: The weight is negative or not finite.
+
+    Example:
+        >>> import torch
+        >>> from buttress.encoders.mlp import Mlp
+        >>> from buttress.parts import DataSpec
+        >>> Mlp(hidden=(8,)).build(DataSpec("table", (3,)))(torch.zeros(5, 3)).shape  # (B, F)
+        torch.Size([5, 8])
     """
 
     kinds: ClassVar[tuple[Kind, ...]] = ("image", "text", "table")

@@ -66,7 +66,14 @@ class LikelihoodModule(nn.Module, ABC):
 
 
 class Likelihood(Part):
-    """The family of p(x|z). ``discrete`` says whether it is a mass over values of x, or a density."""
+    """The family of p(x|z). ``discrete`` says whether it is a mass over values of x, or a density.
+
+    Example:
+        >>> from buttress.likelihoods.bernoulli import Bernoulli
+        >>> from buttress.parts import DataSpec
+        >>> Bernoulli().build(DataSpec("image", (1, 28, 28))).channels  # a logit for each pixel
+        1
+    """
 
     kinds: ClassVar[tuple[Kind, ...]]
     discrete: ClassVar[bool] = False

@@ -15,7 +15,17 @@ __all__ = ["Objective"]
 
 
 class Objective(Part):
-    """Terms -> a scalar to minimise, in nats per example. ``samples`` is the S it wants."""
+    """Terms -> a scalar to minimise, in nats per example. ``samples`` is the S it wants.
+
+    Example:
+        >>> import torch
+        >>> from buttress.objectives.elbo import ELBO
+        >>> from buttress.records import Latent, Terms
+        >>> latent = Latent(torch.zeros(1, 1, 1), torch.zeros(1, 1, 1), kl=torch.tensor([[2.0]]))
+        >>> terms = Terms(torch.tensor([[10.0]]), latent)
+        >>> ELBO()(terms, step=0)
+        tensor(12.)
+    """
 
     samples: int
 

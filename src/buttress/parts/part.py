@@ -9,7 +9,13 @@ __all__ = ["Part"]
 
 
 class Part(ABC):  # noqa: B024 - the rooms add what must be defined
-    """A description of one component: a frozen dataclass, final, named after its file."""
+    """A description of one component: a frozen dataclass, final, named after its file.
+
+    Example:
+        >>> from buttress.schedules.linear import Linear
+        >>> Linear.name(), Linear(steps=5).replace(start=0.1)
+        ('linear', Linear(steps=5, start=0.1, end=1.0, hold=0))
+    """
 
     @classmethod
     def name(cls) -> str:

@@ -48,7 +48,15 @@ class PosteriorModule(nn.Module, ABC):
 
 
 class Posterior(Part):
-    """h -> q(z|x). ``discrete`` says whether z is made of integers, or of real numbers."""
+    """h -> q(z|x). ``discrete`` says whether z is made of integers, or of real numbers.
+
+    Example:
+        >>> import torch
+        >>> from buttress.posteriors.gaussian import Gaussian
+        >>> q = Gaussian(dim=2).build(features=8)(torch.zeros(5, 8))
+        >>> q.batch_shape, q.event_shape
+        (torch.Size([5]), torch.Size([2]))
+    """
 
     discrete: ClassVar[bool] = False
 

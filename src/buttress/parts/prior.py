@@ -38,6 +38,12 @@ class Prior(Part):
 
     ``discrete`` says whether z is made of integers, or of real numbers; ``factorised`` whether log p(z) is a sum over
     the posterior's groups. Where it is not, what z costs cannot be shared out among them: the rate has one group, "z".
+
+    Example:
+        >>> from buttress.parts import Space
+        >>> from buttress.priors.standard_normal import StandardNormal
+        >>> StandardNormal().build(Space((16,)))().event_shape
+        torch.Size([16])
     """
 
     kinds: ClassVar[tuple[Kind, ...]] = ("image", "text", "table")

@@ -10,7 +10,13 @@ __all__ = ["Schedule"]
 
 
 class Schedule(Part):
-    """Step -> value, without memory."""
+    """Step -> value, without memory.
+
+    Example:
+        >>> from buttress.schedules.linear import Linear
+        >>> [Linear(steps=4)(step) for step in (0, 1, 4, 9)]
+        [0.0, 0.25, 1.0, 1.0]
+    """
 
     @abstractmethod
     def __call__(self, step: int) -> float:

@@ -26,6 +26,10 @@ class DataSpec:
         std: Standard deviation of the same.
         columns: Names of a table's columns.
         tokenizer: JSON of the ``tokenizers.Tokenizer`` that made the ids, text only.
+
+    Example:
+        >>> DataSpec("text", (20,), vocabulary=1000).kind, DataSpec("image", (1, 28, 28)).shape
+        ('text', (1, 28, 28))
     """
 
     kind: Kind
@@ -44,6 +48,10 @@ class Space:
     Args:
         shape: Of one value: (D,), (H', W', D), or the places and slots of discrete codes, as (H', W', slots).
         classes: Number K of values each coordinate can take, integers from 0; None for real numbers.
+
+    Example:
+        >>> Space((16,)), Space((7, 7, 1), classes=64)  # real z; a map of codes
+        (Space(shape=(16,), classes=None), Space(shape=(7, 7, 1), classes=64))
     """
 
     shape: tuple[int, ...]

@@ -25,6 +25,10 @@ class Training:
         checkpoint_every: Steps between checkpoints.
         patience: Stop after this many validations without a better held-out ELBO; None to run all steps.
         compile: Compile the model with torch.compile.
+
+    Example:
+        >>> Training(steps=300, batch_size=50).learning_rate
+        0.001
     """
 
     steps: int = 2000

@@ -93,7 +93,15 @@ class GaussianModule(PosteriorModule):
 
 
 def latent_at(q: Normal, prior: Distribution, noise: Float[Tensor, "S B *event"]) -> Latent:
-    """What q, with batch shape (B, *event), says at z = mu + sigma epsilon."""
+    """What q, with batch shape (B, *event), says at z = mu + sigma epsilon.
+
+    Example:
+        >>> from torch.distributions import Independent
+        >>> q, prior = Normal(torch.ones(1, 2), 1.0), Independent(Normal(torch.zeros(2), 1.0), 1)
+        >>> latent = latent_at(q, prior, noise=torch.zeros(1, 1, 2))
+        >>> latent.z, latent.kl
+        (tensor([[[1., 1.]]]), tensor([[0.5000, 0.5000]]))
+    """
     noise = noise.to(q.loc)
     z = q.loc + q.scale * noise
     if isinstance(prior, Independent) and isinstance(prior.base_dist, Normal):

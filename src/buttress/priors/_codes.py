@@ -30,7 +30,12 @@ LOGITS = 2**25
 
 
 def classes_of(space: Space, prior: str) -> int:
-    """K, or a ValueError that names the prior where the space is none of codes."""
+    """K, or a ValueError that names the prior where the space is none of codes.
+
+    Example:
+        >>> classes_of(Space((8,), classes=64), "recurrent")
+        64
+    """
     if space.classes is None:
         raise ValueError(f"{prior} prior: z is made of real numbers, wanted codes; try the standard_normal prior")
     if space.classes < 2:

@@ -14,6 +14,14 @@ def aggressive(recipe: Recipe, max_inner: int = 100) -> Recipe:
     Args:
         recipe: The recipe to change.
         max_inner: Most encoder steps for one decoder step.
+
+    Example:
+        >>> from buttress.data.lstm_text import LstmText
+        >>> from buttress.baseline import baseline
+        >>> from buttress.parts import DataSpec
+        >>> recipe = baseline(LstmText(), DataSpec("text", (11,), 1004))
+        >>> aggressive(recipe, max_inner=5).algorithm
+        Aggressive(max_inner=5, window=15, patience=1)
     """
     paper = {"window": 15, "patience": 1} if recipe.data.kind == "text" else {"window": 10, "patience": 5}
     return with_algorithm(recipe, Aggressive(max_inner=max_inner, **paper))

@@ -16,6 +16,14 @@ def cosine_regularization(recipe: Recipe, weight: float = 1.0) -> Recipe:
         recipe: The recipe to change.
         weight: Of the similarity, which is at most 1, beside the loss in nats per example. The paper's is not known to
             us; try 0.1, 1 and 10.
+
+    Example:
+        >>> from buttress.data.lstm_text import LstmText
+        >>> from buttress.baseline import baseline
+        >>> from buttress.parts import DataSpec
+        >>> recipe = baseline(LstmText(), DataSpec("text", (11,), 1004))
+        >>> recipe.encoder.cosine, cosine_regularization(recipe, weight=10.0).encoder.cosine
+        (0.0, 10.0)
     """
     if not weight > 0:
         raise DoesNotFit(f"cosine_regularization: weight is {weight}, wanted more than 0")

@@ -15,6 +15,15 @@ def cyclical_annealing(recipe: Recipe, cycles: int = 4, ratio: float = 0.5) -> R
         recipe: The recipe to change.
         cycles: M, how many cycles.
         ratio: R, the part of each cycle that ramps; the rest of it holds weight 1.
+
+    Example:
+        >>> from buttress.baseline import baseline
+        >>> from buttress.data.mnist5k import Mnist5k
+        >>> from buttress.parts import DataSpec
+        >>> recipe = baseline(Mnist5k(), DataSpec("image", (1, 28, 28)))  # 2,000 steps
+        >>> beta = cyclical_annealing(recipe).objective.beta
+        >>> [beta(step) for step in (0, 125, 250, 499, 500)]
+        [0.0, 0.5, 1.0, 1.0, 0.0]
     """
     waves = Cyclical(steps=recipe.training.steps, cycles=cycles, ratio=ratio)
     return with_beta(recipe, "cyclical_annealing", waves)

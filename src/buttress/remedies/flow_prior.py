@@ -20,6 +20,14 @@ def flow_prior(recipe: Recipe, transforms: int = 4, hidden: int = 64, mean_only:
         transforms: Number of transformations; every second reads z from its last coordinate.
         hidden: Units in each of the two hidden layers of each.
         mean_only: Shift only, as in the paper, and never stretch.
+
+    Example:
+        >>> from buttress.baseline import baseline
+        >>> from buttress.data.mnist5k import Mnist5k
+        >>> from buttress.parts import DataSpec
+        >>> recipe = baseline(Mnist5k(), DataSpec("image", (1, 28, 28)))
+        >>> recipe.prior, flow_prior(recipe, hidden=32).prior
+        (StandardNormal(), AutoregressiveFlow(transforms=4, hidden=(32, 32), mean_only=False))
     """
     if not isinstance(recipe.prior, StandardNormal):
         raise DoesNotFit(f"flow_prior stands instead of a standard normal prior, and this one is {recipe.prior.name()}")

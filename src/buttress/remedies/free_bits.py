@@ -18,6 +18,14 @@ def free_bits(recipe: Recipe, per_group: float = 0.25, total: float = 0.0) -> Re
         recipe: The recipe to change.
         per_group: Floor of each latent group, in nats.
         total: Floor of all groups together, in nats; where it is set, it stands instead of ``per_group``.
+
+    Example:
+        >>> from buttress.baseline import baseline
+        >>> from buttress.data.mnist5k import Mnist5k
+        >>> from buttress.parts import DataSpec
+        >>> recipe = baseline(Mnist5k(), DataSpec("image", (1, 28, 28)))
+        >>> recipe.objective.name(), free_bits(recipe, per_group=0.5).objective.per_group
+        ('elbo', 0.5)
     """
     if not isinstance(recipe.objective, ELBO | FreeBits):
         raise DoesNotFit(

@@ -19,6 +19,14 @@ def kl_annealing(recipe: Recipe, fraction: float = 0.3, start: float = 0.0, hold
         fraction: Part of all steps that the ramp takes, below 1.
         start: Weight at step 0.
         hold: Part of all steps, before the ramp, that train at ``start``.
+
+    Example:
+        >>> from buttress.baseline import baseline
+        >>> from buttress.data.mnist5k import Mnist5k
+        >>> from buttress.parts import DataSpec
+        >>> recipe = baseline(Mnist5k(), DataSpec("image", (1, 28, 28)))  # 2,000 steps
+        >>> kl_annealing(recipe, fraction=0.2, hold=0.5).objective.beta
+        Linear(steps=400, start=0.0, end=1.0, hold=1000)
     """
     total = recipe.training.steps
     ramp = Linear(steps=max(1, round(fraction * total)), start=start, hold=round(hold * total))

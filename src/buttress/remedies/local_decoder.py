@@ -16,6 +16,14 @@ def local_decoder(recipe: Recipe, field: int = 5) -> Recipe:
     Args:
         recipe: The recipe to change.
         field: Width of the window, in pixels, odd; 1 sees no pixel at all.
+
+    Example:
+        >>> from buttress.baseline import baseline
+        >>> from buttress.data.mnist5k import Mnist5k
+        >>> from buttress.parts import DataSpec
+        >>> recipe = baseline(Mnist5k(), DataSpec("image", (1, 28, 28)))
+        >>> recipe.decoder.field, local_decoder(recipe).decoder.field
+        (13, 5)
     """
     if not isinstance(recipe.decoder, PixelCNN):
         raise DoesNotFit(f"local_decoder narrows the view of a pixelcnn, and this decoder is {recipe.decoder.name()}")

@@ -8,5 +8,14 @@ from buttress.remedy import remedy
 
 @remedy(family="none", source="Kingma & Welling 2014")
 def none(recipe: Recipe) -> Recipe:
-    """Change nothing: the arm that every remedy is compared with."""
+    """Change nothing: the arm that every remedy is compared with.
+
+    Example:
+        >>> from buttress.baseline import baseline
+        >>> from buttress.data.mnist5k import Mnist5k
+        >>> from buttress.parts import DataSpec
+        >>> recipe = baseline(Mnist5k(), DataSpec("image", (1, 28, 28)))
+        >>> none(recipe) == recipe
+        True
+    """
     return recipe

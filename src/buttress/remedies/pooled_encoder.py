@@ -16,6 +16,14 @@ def pooled_encoder(recipe: Recipe, pooling: Pooling = "max") -> Recipe:
     Args:
         recipe: The recipe to change.
         pooling: "max", "mean" or "abs" (largest without its sign) of the states at true tokens.
+
+    Example:
+        >>> from buttress.data.lstm_text import LstmText
+        >>> from buttress.baseline import baseline
+        >>> from buttress.parts import DataSpec
+        >>> recipe = baseline(LstmText(), DataSpec("text", (11,), 1004))
+        >>> recipe.encoder.pooling, pooled_encoder(recipe).encoder.pooling
+        ('last', 'max')
     """
     if not isinstance(recipe.encoder, Recurrent):
         raise DoesNotFit(f"pooled_encoder pools the states of a recurrent encoder, and this is {recipe.encoder.name()}")

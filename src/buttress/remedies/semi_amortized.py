@@ -16,6 +16,14 @@ def semi_amortized(recipe: Recipe, steps: int = 10, variant: Variant = "sa") -> 
         recipe: The recipe to change.
         steps: Gradient steps on q for each example; the paper has 20. Each costs about two plain training steps.
         variant: "sa" trains the encoder through the steps, "vae_svi" by its own bound, "svi" does without one.
+
+    Example:
+        >>> from buttress.baseline import baseline
+        >>> from buttress.data.mnist5k import Mnist5k
+        >>> from buttress.parts import DataSpec
+        >>> recipe = baseline(Mnist5k(), DataSpec("image", (1, 28, 28)))
+        >>> semi_amortized(recipe, steps=2).algorithm.refinement
+        Refinement(steps=2, rate=0.03125, momentum=0.5, clip=5.0)
     """
     if not isinstance(recipe.posterior, Gaussian):
         raise DoesNotFit(f"semi_amortized refines a gaussian posterior, and this one is {recipe.posterior.name()}")

@@ -33,6 +33,14 @@ def vector_quantized(
         spatial: Codes at every place of a convolutional encoder's last map, with a PixelCNN as their prior, instead of
             a few for the whole example, with an LSTM. By default where the decoder can hear them place by place.
         first: Share of the steps that train the autoencoder; the rest trains the prior.
+
+    Example:
+        >>> from buttress.baseline import baseline
+        >>> from buttress.data.mnist5k import Mnist5k
+        >>> from buttress.parts import DataSpec
+        >>> recipe = vector_quantized(baseline(Mnist5k(), DataSpec("image", (1, 28, 28))), slots=2)
+        >>> recipe.posterior.codes, recipe.posterior.slots, recipe.prior.name(), recipe.algorithm.name()
+        (64, 2, 'recurrent', 'two_stage')
     """
     _check(recipe)
     recipe = with_algorithm(recipe, TwoStage(first=first))

@@ -16,6 +16,14 @@ def word_dropout(recipe: Recipe, rate: float = 0.5) -> Recipe:
     Args:
         recipe: The recipe to change.
         rate: Probability that an input word is hidden; 1 is the decoder without input, also when evaluated.
+
+    Example:
+        >>> from buttress.data.lstm_text import LstmText
+        >>> from buttress.baseline import baseline
+        >>> from buttress.parts import DataSpec
+        >>> recipe = baseline(LstmText(), DataSpec("text", (11,), 1004))
+        >>> recipe.decoder.word_dropout, word_dropout(recipe, rate=0.25).decoder.word_dropout
+        (0.0, 0.25)
     """
     if not isinstance(recipe.decoder, Recurrent):
         raise DoesNotFit(f"word_dropout hides words from a recurrent decoder, and this one is {recipe.decoder.name()}")

@@ -17,6 +17,11 @@ def lagging_inference(experiment: LaggingInference, out: Path = Path("runs/laggi
     Args:
         experiment: What is trained, and how often.
         out: Folder of the experiment; finished runs in it are kept, a half-finished one goes on.
+
+    Example:
+        On the command line::
+
+            buttress paper lagging_inference --steps 1000 --out runs/lagging_inference
     """
     from buttress.commands.compare import bars
     from buttress.report.claims import claims_table

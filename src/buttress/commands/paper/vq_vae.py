@@ -18,6 +18,11 @@ def vq_vae(experiment: VqVae, out: Path = Path("runs/vq_vae"), jobs: int = 1) ->
         experiment: What is trained, and how often.
         out: Folder of the experiment; finished runs in it are kept, a half-finished one goes on.
         jobs: Second models at a time.
+
+    Example:
+        On the command line::
+
+            buttress paper vq_vae --jobs 2
     """
     from buttress.commands.compare import bars
     from buttress.papers.vq_vae import FIRST, SECOND

@@ -1,0 +1,163 @@
+"""What README shows works: its Python runs, and its command lines, like those in docstrings, are understood."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from buttress import catalogue, cli, remedy
+from buttress.algorithms.two_stage import TwoStage
+from buttress.compare import arms
+from buttress.data.linear_gaussian import LinearGaussian
+from buttress.decoders.mlp import Mlp as Decoder
+from buttress.encoders.mlp import Mlp as Encoder
+from buttress.exact import LinearGaussian as Exact
+from buttress.likelihoods.gaussian import Gaussian as Likelihood
+from buttress.objectives.elbo import ELBO
+from buttress.posteriors.vector_quantized import VectorQuantized
+from buttress.priors.recurrent import RecurrentPrior
+from buttress.recipe import Recipe, Training
+from buttress.training.run import train
+
+README = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")
+PROGRAMS = re.findall(r"^```python\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+
+
+def commands_in(text: str) -> list[str]:
+    """The lines that call buttress, joined where they go on, without comments; ``...`` stands for words left out."""
+    whole = re.sub(r"\\\n\s*", "", text)
+    lines = [line.partition("  #")[0].strip() for line in whole.splitlines()]
+    return [line.replace(" ... ", " ") for line in lines if line.startswith("buttress ")]
+
+
+def shown_in_docstrings() -> Iterator[str]:
+    def functions(package: ModuleType | None = None) -> Iterator[Any]:
+        for command in (cli.functions() if package is None else cli.functions(package)).values():
+            yield from functions(command) if isinstance(command, ModuleType) else [command]
+
+    for thing in [*functions(), *catalogue.parts("data").values()]:
+        yield from commands_in(inspect.getdoc(thing) or "")
+
+
+IN_README = [
+    line for block in re.findall(r"^```\n(.*?)^```", README, re.DOTALL | re.MULTILINE) for line in commands_in(block)
+]
+COMMANDS = list(dict.fromkeys([*IN_README, *shown_in_docstrings()]))
+
+
+@pytest.fixture(scope="module")
+def codes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run whose z is codes."""
+    recipe = Recipe(
+        LinearGaussian(dim=4, latent_dim=2, n=120),
+        Encoder(hidden=(6,)),
+        VectorQuantized(codes=4, dim=2, slots=2),
+        RecurrentPrior(embedding=3, hidden=4),
+        Decoder(hidden=(6,)),
+        Likelihood(),
+        ELBO(),
+        TwoStage(first=0.5),
+        Training(steps=4, batch_size=8, validate_every=4, checkpoint_every=4),
+    )
+    return train(recipe, tmp_path_factory.mktemp("runs") / "codes", progress=False).folder
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One for all tests, so that mnist5k is decoded once."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def here(codes: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with what the reader is said to have."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("BUTTRESS_CACHE", str(cache))
+    rng = np.random.default_rng(0)
+    for name in ("DATA", "photos", "runs"):
+        (tmp_path / name).mkdir()
+    words = [" ".join(rng.choice(["a", "b", "c", "d"], 5)) for _ in range(80)]
+    (tmp_path / "DATA" / "sentences.txt").write_text("\n".join(words))
+    for i in range(20):
+        Image.fromarray(rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)).save(tmp_path / "photos" / f"{i}.png")
+    table = "\n".join(f"{x:.3f},{y:.3f},{'rose' if x > 0 else 'tulip'}" for x, y in rng.normal(size=(80, 2)))
+    (tmp_path / "flowers.csv").write_text(f"width,height,kind\n{table}\n")
+    (tmp_path / "runs" / "codes").symlink_to(codes)
+    return tmp_path
+
+
+def test_there_is_something_to_test():
+    assert len(PROGRAMS) == 2
+    assert len(IN_README) > 10 and {line.split()[1] for line in COMMANDS} == set(cli.functions())
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_a_command_line_that_is_shown_is_understood(line, here, monkeypatch):
+    """Parsed as always, its recipe built and its remedies applied; only the command itself is not called."""
+    called = []
+
+    def understood(function, parsed):
+        @functools.wraps(function)
+        def instead(recipe: Recipe | None = None, **settings: Any) -> None:
+            called.append(function)
+            if recipe is not None and function.__name__ == "compare":
+                assert not arms(recipe, settings["remedies"].split(","))[1]
+            elif recipe is not None:
+                remedy.apply(settings["remedies"], recipe).check()
+
+        call(instead, parsed)
+
+    call = cli.call
+    monkeypatch.setattr(cli, "call", understood)
+    assert cli.main(shlex.split(line)[1:]) == 0
+    assert len(called) == 1
+
+
+def test_a_command_line_with_an_option_that_is_not_there_is_not_understood(here, capsys):
+    assert cli.main(["train", "photos", "--decoder", "pixelcnn", "--decoder.fields", "7"]) == 2
+    assert "fields" in capsys.readouterr().err
+
+
+def changed(program: str, **instead: str) -> str:
+    """A program with words changed that must be in it."""
+    for old, new in instead.items():
+        assert old in program
+        program = program.replace(old, new)
+    return program
+
+
+def test_the_library_trains_as_shown(here):
+    program = changed(
+        PROGRAMS[0], **{'detect("mnist5k")': 'detect("linear_gaussian", n=200)', "steps=1000": "steps=10"}
+    )
+    names: dict[str, Any] = {}
+    exec(compile(program, "README.md", "exec"), names)
+    assert names["pictures"].shape == (16, 8)
+    assert names["run"].recipe.remedies == ("kl_annealing", "free_bits")
+    assert (here / "runs" / "first").is_dir()
+
+
+def test_a_model_of_ones_own_is_diagnosed_as_shown(capsys):
+    model = Exact(torch.ones(4, 1).double(), torch.zeros(4).double(), 0.5)
+    program = changed(
+        PROGRAMS[1],
+        **{
+            "posterior=lambda x: ...": "posterior=lambda x: model.vae().posterior(x)",
+            "prior=lambda: ...": "prior=lambda: model.prior()",
+            "log_likelihood=lambda x, z: ...": "log_likelihood=lambda x, z: model.log_likelihood(x, z)",
+        },
+    )
+    batches = list(model.sample(200)[0].split(100))
+    exec(compile(program, "README.md", "exec"), {"model": model, "batches": batches})
+    assert "state='used'" in capsys.readouterr().out
