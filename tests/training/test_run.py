@@ -528,3 +528,70 @@ def test_loading_says_what_is_missing(tmp_path, finished):
     (tmp_path / "run" / "state.safetensors").write_bytes(b"PK\x03\x04 something")
     with pytest.raises(ValueError, match="a pickled checkpoint"):
         Run.load(tmp_path / "run")
+
+
+@pytest.fixture
+def copied(finished, tmp_path) -> Path:
+    """A copy of a finished run, to do harm to."""
+    return Path(shutil.copytree(finished.folder, tmp_path / "copy"))
+
+
+def test_a_run_without_what_it_knew_of_the_data_is_refused(copied):
+    (copied / "spec.safetensors").unlink()
+    with pytest.raises(FileNotFoundError, match=r"spec\.safetensors is gone, without which .* means nothing"):
+        Run.load(copied)
+
+
+def test_folders_from_before_the_files_of_the_data_were_recorded_open_where_they_are_whole(copied):
+    text = (copied / "spec.yaml").read_text()
+    assert text.endswith("files:\n- spec.safetensors\n")
+    (copied / "spec.yaml").write_text(text.partition("files:")[0])
+    (copied / "progress.json").unlink()
+    assert train(small.joint(), copied, resume=True, progress=False).progress.finished
+    (copied / "spec.yaml").write_text(text.partition("files:")[0])
+    (copied / "spec.safetensors").unlink()
+    with pytest.raises(FileNotFoundError, match=r"spec\.safetensors is gone"):
+        Run.load(copied)
+
+
+def test_the_spec_of_another_run_is_refused(copied):
+    checkpoint.save(copied / "spec.safetensors", {"mean": torch.zeros(5), "std": torch.ones(5)})
+    with pytest.raises(ValueError, match=r"spec\.safetensors: wanted mean and std of shape \(4,\)"):
+        Run.load(copied)
+
+
+@pytest.mark.parametrize("name", ["spec.yaml", "recipe.yaml"])
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (b"", "got None, wanted a mapping"),
+        (b"- 3\n", r"got \[3\], wanted a mapping"),
+        (b"a: [1, 2", "not readable as YAML: "),
+        (b"a: !!python/object/apply:os.mkdir [sprung]", "not readable as YAML: could not determine a constructor"),
+        (b"3: 4\n", "no setting 3; It has"),
+        (b"\xff\xfe\x00abc", "not a text .* perhaps damaged"),
+        (b"{}", "the setting '(kind|data)' is missing"),
+        (b"a: 2020-99-99", "not readable as YAML: month must be in"),
+    ],
+)
+def test_damaged_text_is_refused_in_one_line_with_its_file(copied, name, content, complaint, monkeypatch):
+    monkeypatch.chdir(copied)
+    (copied / name).write_bytes(content)
+    with pytest.raises(ValueError, match=rf"copy/{name}: {complaint}") as refused:
+        Run.load(copied)
+    assert "\n" not in str(refused.value) and not (copied / "sprung").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        (lambda text: text.replace("shape:\n- 4\n", ""), "the setting 'shape' is missing"),
+        (lambda text: text.replace("shape:\n- 4\n", "shape: 5\n"), r"spec\.yaml\.shape: got 5, wanted"),
+    ],
+)
+def test_a_spec_that_lacks_something_is_refused(copied, change, complaint):
+    text = (copied / "spec.yaml").read_text()
+    (copied / "spec.yaml").write_text(change(text))
+    assert change(text) != text
+    with pytest.raises(ValueError, match=complaint):
+        Run.load(copied)

@@ -2,8 +2,8 @@
 
 ======================  ==========================================================================================
 ``recipe.yaml``         the recipe
-``spec.yaml``           what the parts know about the data, with ``spec.safetensors`` (mean and std of each site) and
-                        ``tokenizer.json`` where there are such
+``spec.yaml``           what the parts know about the data, and which files belong to it: ``spec.safetensors`` (mean
+                        and std of each site) and ``tokenizer.json``, where there are such
 ``notes.txt``           what a person should know about the data: what was set aside, how it was split
 ``metrics.csv``         see :mod:`buttress.training.metrics`; the same curves in ``tensorboard/``
 ``state.safetensors``   the latest checkpoint, from which a run resumes
@@ -20,14 +20,15 @@ import json
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Self
 
 import yaml
+from torch import Tensor
 
-from buttress.catalogue import to_plain
-from buttress.parts import DataSpec, Splits
+from buttress.catalogue import load, to_plain
+from buttress.parts import DataSpec, Kind, Splits
 from buttress.recipe import Recipe
 from buttress.training import checkpoint
 
@@ -184,22 +185,56 @@ def differences(old: Any, new: Any, where: str = "") -> list[str]:
     return [] if old == new else [f"{where} is {old} there and {new} here"]
 
 
+@dataclass(frozen=True)
+class Spec:
+    """What ``spec.yaml`` holds.
+
+    Args:
+        kind: See :class:`buttress.parts.DataSpec`, as for the next three.
+        shape: Of one example.
+        vocabulary: Number of token ids or symbols.
+        columns: Names of a table's columns.
+        train: Number of training examples.
+        held_out: Number of held-out examples.
+        files: What else belongs to it; None where the folder was written before this was recorded.
+    """
+
+    kind: Kind
+    shape: tuple[int, ...]
+    vocabulary: int = 0
+    columns: tuple[str, ...] = ()
+    train: int = 0
+    held_out: int = 0
+    files: tuple[str, ...] | None = None
+
+    @classmethod
+    def of(cls, splits: Splits) -> Self:
+        """What is written of data."""
+        spec = splits.spec
+        files = tuple(name for name, held in ((SITES, _sites(spec)), (TOKENIZER, spec.tokenizer)) if held)
+        return cls(spec.kind, spec.shape, spec.vocabulary, spec.columns, len(splits.train), len(splits.held_out), files)
+
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """The files without which it is not whole. All numbers but symbols had mean and std before it was recorded."""
+        if self.files is None:
+            return () if self.kind == "text" or self.vocabulary else (SITES,)
+        return self.files
+
+
+def _sites(spec: DataSpec) -> dict[str, Tensor]:
+    return {name: value for name, value in (("mean", spec.mean), ("std", spec.std)) if value is not None}
+
+
 def save_spec(folder: Path, splits: Splits) -> None:
     """Write what the parts must know about the data, and the notes for people."""
     spec = splits.spec
-    tensors = {k: v for k, v in (("mean", spec.mean), ("std", spec.std)) if v is not None}
-    if tensors:
+    if tensors := _sites(spec):
         checkpoint.save(folder / SITES, tensors)
     if spec.tokenizer is not None:
         checkpoint.write_text(folder / TOKENIZER, spec.tokenizer)
     checkpoint.write_text(folder / NOTES, "".join(f"{note}\n" for note in splits.notes))
-    checkpoint.write_text(folder / SPEC, yaml.safe_dump(_plain_spec(splits), sort_keys=False, allow_unicode=True))
-
-
-def _plain_spec(splits: Splits) -> dict[str, Any]:
-    spec = splits.spec
-    plain = {"kind": spec.kind, "shape": list(spec.shape), "vocabulary": spec.vocabulary, "columns": list(spec.columns)}
-    return {**plain, "train": len(splits.train), "held_out": len(splits.held_out)}
+    checkpoint.write_text(folder / SPEC, yaml.safe_dump(to_plain(Spec.of(splits)), sort_keys=False, allow_unicode=True))
 
 
 def _lacks(folder: Path) -> str:
@@ -210,22 +245,35 @@ def load_spec(folder: Path) -> DataSpec:
     """What the parts must know about the data.
 
     Errors:
-        FileNotFoundError: The folder holds no run, or one that was killed before its data had been read.
+        FileNotFoundError: The folder holds no run, or one that was killed before its data had been read; or a file
+            that belongs to it is gone.
+        ValueError: A file is damaged, or not that of this run.
     """
     if not (folder / SPEC).is_file():
         raise FileNotFoundError(f"{folder} {_lacks(folder)}; train one there first")
-    plain = yaml.safe_load((folder / SPEC).read_text(encoding="utf-8"))
-    tensors = checkpoint.load(folder / SITES) if (folder / SITES).exists() else {}
+    spec = load(Spec, folder / SPEC)
+    for name in spec.needed:
+        if not (folder / name).is_file():
+            raise FileNotFoundError(
+                f"{folder / name} is gone, without which the run in {folder} means nothing; go back to a copy of it, "
+                "or train again"
+            )
+    sites = _load_sites(folder / SITES, spec.shape) if (folder / SITES).exists() else {}
     text = (folder / TOKENIZER).read_text(encoding="utf-8") if (folder / TOKENIZER).exists() else None
     return DataSpec(
-        plain["kind"],
-        tuple(plain["shape"]),
-        plain["vocabulary"],
-        tensors.get("mean"),
-        tensors.get("std"),
-        tuple(plain["columns"]),
-        text,
+        spec.kind, spec.shape, spec.vocabulary, sites.get("mean"), sites.get("std"), spec.columns, tokenizer=text
     )
+
+
+def _load_sites(path: Path, shape: tuple[int, ...]) -> dict[str, Tensor]:
+    sites = checkpoint.load(path)
+    for name, value in sites.items():
+        if name not in ("mean", "std") or not isinstance(value, Tensor) or value.shape != shape:
+            raise ValueError(
+                f"{path}: wanted mean and std of shape {shape} ({SPEC}), but it holds another {name!r}; it is not that "
+                "of this run, go back to a copy of it, or train again"
+            )
+    return sites
 
 
 def same_data(folder: Path, splits: Splits) -> None:
@@ -236,6 +284,6 @@ def same_data(folder: Path, splits: Splits) -> None:
     """
     if not (folder / SPEC).is_file():
         return
-    old = yaml.safe_load((folder / SPEC).read_text(encoding="utf-8"))
-    if different := differences(old, _plain_spec(splits)):
+    old, new = load(Spec, folder / SPEC), Spec.of(splits)
+    if different := differences(to_plain(replace(old, files=new.files)), to_plain(new)):
         raise ValueError(f"the data changed since the run in {folder} began: {'; '.join(different)}. Train a new one")
