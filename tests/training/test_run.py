@@ -595,3 +595,33 @@ def test_a_spec_that_lacks_something_is_refused(copied, change, complaint):
     assert change(text) != text
     with pytest.raises(ValueError, match=complaint):
         Run.load(copied)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "null", '{"step": "x"}', '{"finished": "no"}', '{"step"'])
+def test_damaged_progress_is_named_with_the_way_out(copied, content):
+    (copied / "progress.json").write_text(content)
+    with pytest.raises(ValueError, match=r"copy/progress\.json: damaged \(.*delete it, and --resume") as refused:
+        train(small.joint(), copied, resume=True, progress=False)
+    assert "\n" not in str(refused.value)
+    (copied / "progress.json").unlink()
+    assert train(small.joint(), copied, resume=True, progress=False).progress.finished
+
+
+@pytest.mark.parametrize("kind", ["another run's", "weights", "text"])
+def test_a_state_that_is_not_this_runs_is_refused_in_one_line(copied, tmp_path, kind):
+    (copied / "progress.json").unlink()
+    state = copied / "state.safetensors"
+    if kind == "weights":
+        shutil.copy(copied / "weights.safetensors", state)
+    elif kind == "text":
+        checkpoint.save(state, {"model": "x"})
+    else:
+        other = train(replace(small.joint(), posterior=Gaussian(4)), tmp_path / "other", progress=False)
+        shutil.copy(other.folder / "state.safetensors", state)
+    with pytest.raises(ValueError, match=r"copy/state\.safetensors: not the state of this run \(") as refused:
+        train(small.joint(), copied, resume=True, progress=False)
+    assert "\n" not in str(refused.value)
+    if kind == "weights":
+        (copied / "weights.safetensors").unlink()
+        with pytest.raises(ValueError, match=r"state\.safetensors: holds no state of a run"):
+            Run.load(copied)

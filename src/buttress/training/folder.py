@@ -27,7 +27,7 @@ from typing import Any, Self
 import yaml
 from torch import Tensor
 
-from buttress.catalogue import load, to_plain
+from buttress.catalogue import from_plain, load, to_plain
 from buttress.parts import DataSpec, Kind, Splits
 from buttress.recipe import Recipe
 from buttress.training import checkpoint
@@ -105,11 +105,24 @@ class Progress:
 
     @classmethod
     def read(cls, folder: Path) -> Self:
-        """Read ``progress.json``; where there is none, the run has made no step."""
-        if not (folder / PROGRESS).is_file():
+        """Read ``progress.json``; where there is none, the run has made no step.
+
+        Errors:
+            ValueError: The file is damaged.
+        """
+        path = folder / PROGRESS
+        if not path.is_file():
             return cls()
-        plain = json.loads((folder / PROGRESS).read_text(encoding="utf-8"))
-        return cls(**{f.name: plain[f.name] for f in fields(cls) if f.name in plain})
+        known = [f.name for f in fields(cls)]
+        try:
+            plain = json.loads(path.read_bytes())
+            if isinstance(plain, dict):
+                plain = {k: v for k, v in plain.items() if k in known}
+            return from_plain(cls, plain, "it")
+        except ValueError as error:
+            raise ValueError(
+                f"{path}: damaged ({error}); delete it, and --resume goes on from the last checkpoint"
+            ) from error
 
 
 @contextmanager

@@ -159,6 +159,14 @@ def check(recipe: Recipe, splits: Splits, devices: int = 1) -> None:
         raise NonFinite(f"before the first step {wrong} is NaN or infinite; look for extreme values in the data")
 
 
+def _model_of(path: Path) -> dict[str, Any]:
+    """The weights in a resumable state."""
+    state = checkpoint.load(path)
+    if "model" not in state:
+        raise ValueError(f"{path}: holds no state of a run; go back to a copy of it, or train again")
+    return state["model"]
+
+
 class Run:
     """A run on disk, ready to be asked.
 
@@ -196,12 +204,12 @@ class Run:
         folder = Path(folder)
         spec, recipe = files.load_spec(folder), Recipe.load(folder / files.RECIPE)
         weights = folder / files.WEIGHTS
-        tensors = checkpoint.load(weights) if weights.exists() else checkpoint.load(folder / files.STATE)["model"]
+        tensors = checkpoint.load(weights) if weights.exists() else _model_of(folder / files.STATE)
         with torch.random.fork_rng([]):
             model = recipe.model(spec)
         try:
             model.load_state_dict(tensors)
-        except RuntimeError as error:
+        except (RuntimeError, TypeError, AttributeError) as error:
             first = str(error).strip().splitlines()[-1].strip()
             raise ValueError(f"{folder}: the weights are not those of {files.RECIPE} ({first})") from error
         return cls(folder, recipe, spec, model.eval(), splits)
