@@ -81,7 +81,11 @@ def _readable(header: str) -> dict[str, Any]:
 
 
 def replace_file(path: str | Path, write: Callable[[Path], None]) -> None:
-    """Put a new file in the place of ``path``, whole or not at all."""
+    """Put a new file in the place of ``path``, whole or not at all.
+
+    Errors:
+        OSError: The disk is full or the folder cannot be written; names ``path``. What was there before is kept.
+    """
     path = Path(path)
     scratch = path.with_name(f".{path.name}.tmp")
     try:
@@ -93,6 +97,10 @@ def replace_file(path: str | Path, write: Callable[[Path], None]) -> None:
         os.replace(scratch, path)
     except SafetensorError as error:  # how safetensors reports what the operating system said
         raise OSError(f"{path}: could not be written ({error}); the file that was there before is kept") from error
+    except OSError as error:  # which names no file, or the scratch file
+        if error.errno is None:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         scratch.unlink(missing_ok=True)
     if os.name == "posix":
