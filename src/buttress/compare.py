@@ -158,13 +158,13 @@ def _entry(arm: Arm, runs: list[str], seconds: Mapping[str, float], failed: Mapp
 
 
 def _refuse_another(todo: list[tuple[str, Recipe]], folder: Path) -> None:
-    """Refuse, before anything is trained, a file, and a folder with runs of other recipes."""
-    from buttress.training.folder import claim, refuse_file
+    """Refuse, before anything is trained, a file, and a folder with runs of another baseline."""
+    from buttress.training.folder import claimed, refuse_file
 
     refuse_file(folder)
     for run, recipe in todo:
         if (folder / run / "recipe.yaml").exists():
-            claim(folder / run, recipe, resume=True)
+            claimed(folder / run, recipe, resume=True)
 
 
 def _run_all(
@@ -294,7 +294,7 @@ def _run_one(
     run: Run = train(
         recipe,
         path,
-        resume=(path / "recipe.yaml").exists(),
+        resume=True,
         progress=False,
         callbacks=[Watch(lambda step, total: news.put((name, step, total)))],
     )

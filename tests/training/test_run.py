@@ -34,7 +34,7 @@ from buttress.schedules.linear import Linear
 from buttress.showcase import some_held_out
 from buttress.training import checkpoint
 from buttress.training.engine import INITIAL, Engine
-from buttress.training.folder import Progress, differences
+from buttress.training.folder import Progress, alone, differences
 from buttress.training.held_out import LOOK, look
 from buttress.training.run import Run, train
 from buttress.training.stop import Stop
@@ -84,6 +84,7 @@ def test_the_folder_holds_everything(finished):
         "state.safetensors",
         "weights.safetensors",
         "progress.json",
+        ".lock",
     }
     assert Recipe.load(finished.folder / "recipe.yaml") == small.joint()
     assert any((finished.folder / "tensorboard").glob("events.out.*"))
@@ -372,7 +373,7 @@ def test_kill_9_at_any_moment_changes_nothing(kind, tmp_path):
         assert in_a_process(recipe, folder, wound) == -signal.SIGKILL, f"it ended before {wound}"
     assert in_a_process(recipe, folder, None) == 0
     assert_equal_runs(folder, whole.folder)
-    assert [p.name for p in folder.iterdir() if p.name.startswith(".")] == []
+    assert [p.name for p in folder.iterdir() if p.name.startswith(".")] == [".lock"]
 
 
 @pytest.mark.slow
@@ -403,9 +404,46 @@ def test_kill_9_from_outside_changes_nothing(tmp_path):
     assert_equal_runs(folder, whole.folder)
 
 
-def start(recipe, folder, wound):
+def forks():
+    """Processes that begin with everything imported."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["small", "buttress.training.run"])
+    return context
+
+
+def test_of_two_processes_at_once_one_gets_the_folder_and_the_other_one_line(tmp_path):
+    context, recipe = forks(), small.joint().to_yaml()
+    for attempt in range(8):
+        barrier, over, said = context.Barrier(2), context.Event(), context.Queue()
+        args = (recipe, str(tmp_path / f"{attempt}"), barrier, over, said)
+        rivals = [context.Process(target=small.rush, args=args) for _ in range(2)]
+        for rival in rivals:
+            rival.start()
+        heard = sorted(said.get(timeout=60) for _ in rivals)
+        over.set()
+        for rival in rivals:
+            rival.join(60)
+        lost = f"ValueError: another process is training in {args[1]}; wait for it, or choose another folder"
+        assert heard == [lost, "new"]
+        assert sorted(p.name for p in Path(args[1]).iterdir()) == [".lock", "recipe.yaml"]
+
+
+def test_a_folder_in_use_is_refused_and_left_as_it_is(tmp_path):
+    with alone(tmp_path / "run"), pytest.raises(ValueError, match="another process is training in"):
+        train(small.joint(), tmp_path / "run", progress=False)
+    assert [p.name for p in (tmp_path / "run").iterdir()] == [".lock"]
+
+
+def test_what_a_killed_process_left_half_written_is_swept_away_by_the_next(tmp_path):
+    (tmp_path / ".state.safetensors.12345.tmp").touch()
+    (tmp_path / ".recipe.yaml.tmp").touch()
+    (tmp_path / ".evidence.json.12345.tmp").touch()  # a diagnosis needs no lock, and may be under way
+    with alone(tmp_path):
+        assert {p.name for p in tmp_path.iterdir()} == {".lock", ".evidence.json.12345.tmp"}
+
+
+def start(recipe, folder, wound):
+    context = forks()
     process = context.Process(target=small.attempt, args=(recipe.to_yaml(), str(folder), wound))
     process.start()
     return process

@@ -9,6 +9,7 @@
 ``state.safetensors``   the latest checkpoint, from which a run resumes
 ``weights.safetensors`` the model: the best by held-out ELBO where training has a ``patience``, else the latest
 ``progress.json``       how far it is, how long it took, and whether it is finished
+``.lock``               held by the process that trains there; empty, and never replaced
 ``evidence.json``       the diagnosis
 ======================  ==========================================================================================
 """
@@ -41,6 +42,7 @@ __all__ = [
     "Progress",
     "alone",
     "claim",
+    "claimed",
     "differences",
     "give_up",
     "load_spec",
@@ -54,7 +56,9 @@ with suppress(ImportError):  # not on Windows
 
 RECIPE, SPEC, SITES, TOKENIZER = "recipe.yaml", "spec.yaml", "spec.safetensors", "tokenizer.json"
 METRICS, STATE, WEIGHTS, PROGRESS = "metrics.csv", "state.safetensors", "weights.safetensors", "progress.json"
-EVIDENCE, NOTES = "evidence.json", "notes.txt"
+EVIDENCE, NOTES, LOCK = "evidence.json", "notes.txt", ".lock"
+UNDER_LOCK = (RECIPE, SPEC, SITES, TOKENIZER, NOTES, STATE, WEIGHTS, PROGRESS)
+"""What only the process that trains writes, or replaces as a whole."""
 
 
 @dataclass
@@ -129,37 +133,50 @@ class Progress:
 def alone(folder: Path) -> Iterator[None]:
     """While this lasts, no other process may train in the folder; where the system knows no locks, nothing is checked.
 
+    What is locked is a file that nobody replaces or removes, and it is locked before anything else is written.
+
     Errors:
         ValueError: Another process is training there.
     """
-    if fcntl is None:
-        yield
-        return
-    with (folder / RECIPE).open("rb") as file:  # the lock ends with the process, however it ends
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / LOCK).open("ab") as file:  # the lock ends with the process, however it ends
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if fcntl is not None:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise ValueError(
                 f"another process is training in {folder}; wait for it, or choose another folder"
             ) from error
+        for name in UNDER_LOCK if fcntl is not None else ():  # left behind by one that was killed while it wrote
+            checkpoint.sweep(folder / name)
         yield
 
 
 def claim(folder: Path, recipe: Recipe, resume: bool) -> bool:
     """Make the folder this recipe's, or find that it already is; whether it was made so just now.
 
+    Call it inside :func:`alone`. Errors are those of :func:`claimed`.
+    """
+    if claimed(folder, recipe, resume):
+        return False
+    checkpoint.write_text(folder / RECIPE, recipe.to_yaml())
+    return True
+
+
+def claimed(folder: Path, recipe: Recipe, resume: bool) -> bool:
+    """Whether the folder is this recipe's already, and not free. Nothing is written.
+
     Errors:
         ValueError: It is a file; it holds a run and ``resume`` is False; or another recipe's run; or something that is
             no run.
     """
     refuse_file(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / RECIPE
-    if not path.exists():
-        if found := [p.name for p in folder.iterdir() if not p.name.startswith(".")]:
+    names = [p.name for p in folder.iterdir()] if folder.exists() else []
+    if RECIPE not in names:
+        if found := [name for name in names if not name.startswith(".")]:
             raise ValueError(f"{folder} holds {found[0]!r} but no run; choose another folder, or an empty one")
-        checkpoint.write_text(path, recipe.to_yaml())
-        return True
+        return False
     if not resume:
         raise ValueError(
             f"{folder} holds a run already; go on with it (--resume, resume=True) or choose another folder"
@@ -169,7 +186,7 @@ def claim(folder: Path, recipe: Recipe, resume: bool) -> bool:
             f"{folder} holds a run of another recipe: {'; '.join(different)}. Resume with the recipe in {path}, or "
             "choose another folder"
         )
-    return False
+    return True
 
 
 def refuse_file(folder: Path) -> None:

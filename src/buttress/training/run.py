@@ -80,21 +80,21 @@ def train(
     """
     folder = Path(folder)
     recipe.check()
-    new = files.claim(folder, recipe, resume)
-    if not files.Progress.read(folder).finished:
-        with files.alone(folder):
-            try:
-                splits = opened(recipe.data)
-                files.same_data(folder, splits)
-                check(recipe, splits, devices)
-            except BaseException:
-                if new:
-                    files.give_up(folder)
-                raise
-            files.save_spec(folder, splits)
-            _fit(recipe, splits, folder, devices, progress, callbacks)
-        return Run.load(folder, splits)
-    return Run.load(folder)
+    if files.claimed(folder, recipe, resume) and files.Progress.read(folder).finished:
+        return Run.load(folder)
+    with files.alone(folder):
+        new = files.claim(folder, recipe, resume)  # asked again, for another process may have been faster
+        try:
+            splits = opened(recipe.data)
+            files.same_data(folder, splits)
+            check(recipe, splits, devices)
+        except BaseException:
+            if new:
+                files.give_up(folder)
+            raise
+        files.save_spec(folder, splits)
+        _fit(recipe, splits, folder, devices, progress, callbacks)
+    return Run.load(folder, splits)
 
 
 def _fit(
