@@ -20,7 +20,7 @@ from buttress.data.linear_gaussian import LinearGaussian
 from buttress.recipe import Recipe
 from buttress.report.comparison import markdown_table, write_comparison
 
-INFINITE = f"kl_annealing:start=1{'0' * 39}.0"
+INFINITE = "free_bits:per_group=3e38"
 """An arm whose loss is beyond 32 bits before the first step."""
 LITTLE = {"nll_samples": 0, "gap_steps": 0}
 SCRIPT = """
@@ -56,13 +56,13 @@ def test_a_run_that_fails_is_told_and_the_others_go_on(tmp_path, capfd):
     assert infinite["runs"] == [] and len(infinite["failed"]) == 2
     assert all("NaN or infinite" in reason for reason in infinite["failed"].values())
     table, _, failures = markdown_table(tmp_path).partition("\n\n")
-    assert "| `none` | 1 |" in table and "kl_annealing" not in table
+    assert "| `none` | 1 |" in table and "free_bits" not in table
     assert failures.count(" failed: ") == 3 and "none/seed-1 failed: " in failures
     assert write_comparison(tmp_path).read_text().count(" failed: ") == 3
 
 
 def test_a_comparison_without_any_finished_run_is_refused_with_the_reasons(tmp_path):
-    with pytest.raises(ValueError, match=r"every run failed: kl_annealing.*seed-0: before the first step"):
+    with pytest.raises(ValueError, match=r"every run failed: free_bits.*seed-0: before the first step"):
         compare(tiny(), [INFINITE], tmp_path, seeds=1)
     assert not (tmp_path / "comparison.json").exists()
 
