@@ -90,10 +90,22 @@ def present(run: Run, rows: Tensor, out: Path | None, across: int) -> None:
         out: The file to write; None prints, or for images writes ``samples.png`` into
             the run's folder.
         across: Images in a row of the picture.
+
+    Errors:
+        ValueError: ``out`` is a folder, or its ending is of no picture that can be written.
     """
+    if out is not None and out.is_dir():
+        raise ValueError(f"{out} is a folder, wanted a file to write; try {out / 'samples.png'}")
     if run.spec.kind == "image":
         out = out or run.folder / "samples.png"
-        Image.fromarray(tiles(pixels(shown(run.spec, rows).float().numpy()), across), "RGBA").save(out)
+        picture = Image.fromarray(tiles(pixels(shown(run.spec, rows).float().numpy()), across), "RGBA")
+        try:
+            picture.save(out)
+        except (ValueError, KeyError, OSError) as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise
+            png = out.with_suffix(".png")
+            raise ValueError(f"{out}: no such picture can be written ({error}); try {png}") from error
     elif out is None:
         _write(run.spec, rows, sys.stdout)
     else:

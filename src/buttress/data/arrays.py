@@ -148,6 +148,11 @@ def open_rows(source: Source, division: Division, held_out: Source | None = None
     Errors:
         ValueError: A value is not finite or does not fit its type, a column is constant, or there are too few rows.
     """
+    if 0 in source.rows.shape[1:]:
+        raise ValueError(
+            f"{source.where}: rows of shape {source.rows.shape[1:]} hold no values; wanted at least one in each; try "
+            "other data"
+        )
     division.enough(len(source.rows), source.where)
     held = np.zeros(len(source.rows), bool)
     if held_out is None and division.method == "seed":
@@ -192,11 +197,6 @@ def _given(source: Source, spec: DataSpec) -> ArrayExamples:
     return ArrayExamples(source, np.arange(len(source.rows)))
 
 
-def _labels(source: Source, index: Array | slice) -> Tensor | None:
-    return None if source.labels is None else torch.from_numpy(source.labels[index].astype(np.int64))
-
-
-class _Range:
 def _copies(source: Source, held_out: Source, division: Division) -> tuple[str, ...]:
     """A note where held-out rows are copies of training rows, or where it would take long to tell."""
     size = sum(len(s.rows) * s.rows.row_bytes for s in (source, held_out))
@@ -220,6 +220,11 @@ def _digests(source: Source, division: Division) -> Array:
     return np.concatenate([division.digest_rows(chunk) for chunk in rows])
 
 
+def _labels(source: Source, index: Array | slice) -> Tensor | None:
+    return None if source.labels is None else torch.from_numpy(source.labels[index].astype(np.int64))
+
+
+class _Range:
     """What values were met, to refuse those that cannot be meant."""
 
     def __init__(self, source: Source) -> None:
