@@ -4,8 +4,12 @@ import re
 
 import numpy as np
 import pytest
+import torch
 
 from buttress import cli
+from buttress.parts import DataSpec
+from buttress.showcase import present
+from buttress.training.run import Run
 
 
 @pytest.fixture
@@ -14,6 +18,7 @@ def here(tmp_path, monkeypatch):
     rng = np.random.default_rng(0)
     np.save("ok.npy", rng.normal(size=(80, 3)).astype(np.float32))
     np.save("nan.npy", np.where(rng.random((50, 3)) < 0.5, np.nan, 0.0).astype(np.float32))
+    np.save("flat.npy", np.zeros((50, 0, 8), np.uint8))
     (tmp_path / "empty.txt").write_text("")
     (tmp_path / "file").write_text("x")
     (tmp_path / "folder").mkdir()
@@ -33,10 +38,14 @@ WRONG = {
     "train ok.npy --training.steps 0": "steps is 0, wanted more than 0",
     "train --training.steps 0 ok.npy": "steps is 0, wanted more than 0",
     "train --training.steps 2 okk.npy": "did you mean 'ok.npy'",
+    "train ok.npy --objective.beta constant --objective.beta.value -1": "value is -1.0, wanted a finite weight of at",
+    "train ok.npy --remedies kl_annealing:start=nan": "kl_annealing: fraction is 0.3, start nan .*wanted",
     "train okk.npy": "did you mean 'ok.npy'",
     "train nan.npy": "the value is nan; wanted finite numbers",
     "train empty.txt": "the file is empty; try another one",
     "train broken": "10 of 10 images cannot be read.*try repairing",
+    "train flat.npy": r"rows of shape \(0, 8\) hold no values",
+    f"train ok.npy --training.seed {2**80}": "seed is 1208925819614629174706176, wanted 0 or more and below",
     "train ok.npy --devices 0": "devices is 0, wanted at least 1",
     "train ok.npy --gap_steps -1": "gap_steps is -1, wanted at least 0",
     "train ok.npy --out file": "file is a file, wanted a folder",
@@ -72,3 +81,20 @@ def test_help_is_no_mistake(capsys):
     with pytest.raises(SystemExit) as ended:
         cli.main(["compare", "--help"])
     assert ended.value.code == 0 and "--remedies" in capsys.readouterr().out
+
+
+def test_where_no_picture_can_be_written_is_said_with_what_could(tmp_path):
+    pictures = Run.__new__(Run)
+    pictures.spec, pictures.folder = DataSpec("image", (1, 2, 2)), tmp_path
+    for out, complaint in (
+        (tmp_path, "is a folder, wanted a file to write; try .*samples\\.png"),
+        (tmp_path / "name", r"name: no such picture can be written \(unknown file extension: \); try .*name\.png"),
+        (tmp_path / "a.jpg", r"a\.jpg: no such picture .*JPEG\); try .*a\.png"),
+        (tmp_path / "a.psd", r"a\.psd: no such picture"),
+    ):
+        with pytest.raises(ValueError, match=complaint):
+            present(pictures, torch.zeros(2, 1, 2, 2), out, 2)
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        present(pictures, torch.zeros(2, 1, 2, 2), tmp_path / "nowhere" / "a.png", 2)
+    present(pictures, torch.zeros(2, 1, 2, 2), None, 2)
+    assert [path.name for path in tmp_path.iterdir()] == ["samples.png"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,14 +14,15 @@ from pathlib import Path
 
 import pytest
 
+from buttress import remedy
 from buttress.baseline import baseline
 from buttress.commands.compare import show
-from buttress.compare import compare
+from buttress.compare import _entries, compare
 from buttress.data.linear_gaussian import LinearGaussian
 from buttress.recipe import Recipe
 from buttress.report.comparison import markdown_table, write_comparison
 
-INFINITE = f"kl_annealing:start=1{'0' * 39}.0"
+INFINITE = "free_bits:per_group=3e38"
 """An arm whose loss is beyond 32 bits before the first step."""
 LITTLE = {"nll_samples": 0, "gap_steps": 0}
 SCRIPT = """
@@ -59,13 +61,13 @@ def test_a_run_that_fails_is_told_and_the_others_go_on(tmp_path, capfd):
     assert infinite["runs"] == [] and len(infinite["failed"]) == 2
     assert all("NaN or infinite" in reason for reason in infinite["failed"].values())
     table, _, failures = markdown_table(tmp_path).partition("\n\n")
-    assert "| `none` | 1 |" in table and "kl_annealing" not in table
+    assert "| `none` | 1 |" in table and "free_bits" not in table
     assert failures.count(" failed: ") == 3 and "none/seed-1 failed: " in failures
     assert write_comparison(tmp_path).read_text().count(" failed: ") == 3
 
 
 def test_a_comparison_without_any_finished_run_is_refused_with_the_reasons(tmp_path):
-    with pytest.raises(ValueError, match=r"every run failed: kl_annealing.*seed-0: before the first step"):
+    with pytest.raises(ValueError, match=r"every run failed: free_bits.*seed-0: before the first step"):
         compare(tiny(), [INFINITE], tmp_path, seeds=1)
     assert not (tmp_path / "comparison.json").exists()
 
@@ -82,6 +84,70 @@ def test_runs_of_another_recipe_are_refused_before_anything_is_trained(tmp_path)
     with pytest.raises(ValueError, match="run of another recipe"):
         compare(tiny(), ["none"], tmp_path, seeds=2)
     assert not (tmp_path / "none/seed-0").exists()
+
+
+def listed(folder: Path) -> dict[str, list[str]]:
+    """The finished runs of each arm in a comparison's table."""
+    return {arm["name"]: arm["runs"] for arm in json.loads((folder / "comparison.json").read_text())["arms"]}
+
+
+def measured(folder: Path) -> dict[str, int]:
+    """With how many samples the NLL of each run was measured."""
+    found = {path: json.loads(path.read_text())["settings"] for path in sorted(folder.glob("*/*/evidence.json"))}
+    return {f"{path.parts[-3]}/{path.parts[-2]}": settings["nll_samples"] for path, settings in found.items()}
+
+
+@pytest.fixture(scope="module")
+def small_comparison(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("small") / "out"
+    compare(tiny(), ["none"], folder, seeds=1, settings=LITTLE)
+    return folder
+
+
+def test_other_arms_and_settings_leave_one_table_measured_alike(small_comparison, tmp_path, capsys):
+    """What is there stays, and is measured as the new arm is."""
+    out = Path(shutil.copytree(small_comparison, tmp_path / "out"))
+    weights = (out / "none/seed-0/weights.safetensors").stat().st_mtime_ns
+    show(tiny(), ["kl_annealing"], out, seeds=1, jobs=1, settings={**LITTLE, "nll_samples": 2})
+    said = " ".join(capsys.readouterr().out.split())
+    assert "measured again, because nll_samples was 0: none/seed-0" in said
+    assert listed(out) == {"none": ["none/seed-0"], "kl_annealing": ["kl_annealing/seed-0"]}
+    assert measured(out) == {"none/seed-0": 2, "kl_annealing/seed-0": 2}
+    assert (out / "none/seed-0/weights.safetensors").stat().st_mtime_ns == weights
+    kept = (out / "none/seed-0/evidence.json").stat().st_mtime_ns
+    (out / "kl_annealing/seed-0/evidence.json").write_text('{"format": 1')
+    again = compare(tiny(), ["none"], out, seeds=1, settings={**LITTLE, "nll_samples": 2})
+    assert [*again.measured_again] == ["kl_annealing/seed-0"]
+    assert "evidence.json was not readable" in again.measured_again["kl_annealing/seed-0"]
+    assert (out / "none/seed-0/evidence.json").stat().st_mtime_ns == kept
+    assert measured(out) == {"none/seed-0": 2, "kl_annealing/seed-0": 2} and len(listed(out)) == 2
+
+
+def test_a_comparison_of_another_baseline_is_refused_before_anything_is_trained(small_comparison, tmp_path):
+    out = Path(shutil.copytree(small_comparison, tmp_path / "out"))
+    longer = replace(tiny(), training=replace(tiny().training, steps=7))
+    with pytest.raises(ValueError, match=r"none/seed-0 holds a run of another recipe: training\.steps is 5 there"):
+        compare(longer, ["kl_annealing"], out, seeds=1, settings=LITTLE)
+    coded = remedy.apply("vector_quantized", tiny())
+    plain = json.loads((out / "comparison.json").read_text())
+    (out / "comparison.json").write_text(json.dumps({**plain, "arms": [{"name": "flow_prior", "runs": []}]}))
+    with pytest.raises(ValueError, match=r"holds another comparison, whose arm flow_prior cannot be one of this: "):
+        compare(coded, ["none"], out, seeds=2, settings=LITTLE)
+    (out / "comparison.json").write_text("{")
+    with pytest.raises(ValueError, match=r"comparison\.json: damaged .* delete it"):
+        compare(tiny(), ["none"], out, seeds=1, settings=LITTLE)
+    assert {path.name for path in out.glob("*/seed-*")} == {"seed-0"}
+
+
+def test_a_table_keeps_what_it_lists_and_what_failed():
+    before = {"arms": [{"name": "b", "runs": ["b/seed-0"], "failed": {"b/seed-1": "old", "b/seed-2": "old"}}]}
+    seconds, failed = {"b/seed-0": 1.0, "b/seed-1": 2.0, "none/seed-3": 3.0}, {"c/seed-3": "new"}
+    wanted = {"none": ["none/seed-3"], "c": ["c/seed-3"]}
+    assert _entries(before, wanted, seconds, failed) == [
+        {"name": "none", "runs": ["none/seed-3"], "seconds": [3.0], "failed": {}},
+        {"name": "b", "runs": ["b/seed-0", "b/seed-1"], "seconds": [1.0, 2.0], "failed": {"b/seed-2": "old"}},
+        {"name": "c", "runs": [], "seconds": [], "failed": {"c/seed-3": "new"}},
+    ]
 
 
 @dataclass(frozen=True)

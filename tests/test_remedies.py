@@ -99,6 +99,13 @@ def test_remedies_compose_in_either_order(text):
         ("cosine_regularization:weight=.inf", "cosine is inf, wanted a finite weight"),
         ("cosine_regularization:weight=.nan", "weight is nan, wanted more than 0"),
         ("kl_annealing:fraction=__import__('os')", "wanted float"),
+        ("kl_annealing:fraction=-1", "fraction is -1.0, start 0.0 and hold 0.0; wanted parts of all steps"),
+        ("kl_annealing:fraction=.nan", "fraction is nan"),
+        ("kl_annealing:hold=.nan", "hold nan; wanted"),
+        ("kl_annealing:hold=-0.5", "hold -0.5; wanted"),
+        ("kl_annealing:start=7", "start 7.0 and hold 0.0; wanted"),
+        ("kl_annealing:start=nan", "start nan and hold"),
+        ("cyclical_annealing:ratio=.nan", "0 < ratio <= 1"),
     ],
 )
 def test_what_cannot_be_read_is_named(image, written, complaint):

@@ -100,6 +100,13 @@ def test_a_constant_fits_any_run():
         lambda: Sigmoid(steps=5, steepness=0),
         lambda: Cyclical(ratio=0.0),
         lambda: Cyclical(2, 3),
+        lambda: Sigmoid(steepness=float("inf")),
+        lambda: Constant(-1.0),
+        lambda: Constant(float("nan")),
+        lambda: Linear(start=float("inf")),
+        lambda: Linear(end=-0.5),
+        lambda: Sigmoid(start=float("nan")),
+        lambda: Cyclical(end=float("nan")),
     ],
 )
 def test_contradictions_are_refused(make):

@@ -16,11 +16,14 @@ import typing
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any
+
+import yaml
 
 from buttress.parts import Algorithm, Data, Decoder, Encoder, Likelihood, Objective, Part, Posterior, Prior, Schedule
 
-__all__ = ["ROOMS", "from_plain", "names", "part", "parts", "room_of", "suggest", "to_plain"]
+__all__ = ["ROOMS", "from_plain", "from_yaml", "load", "names", "part", "parts", "room_of", "suggest", "to_plain"]
 
 ROOMS: dict[str, type[Part]] = {
     "encoders": Encoder,
@@ -140,12 +143,42 @@ def from_plain(hint: Any, plain: Any, where: str = "recipe") -> Any:
     return _scalar(hint, plain, where)
 
 
-def _dataclass(kind: Any, plain: Mapping[str, Any], where: str) -> Any:
+def from_yaml(hint: Any, text: str, where: str) -> Any:
+    """The value of type ``hint`` that a YAML text describes. Only names of known parts are followed; nothing is run.
+
+    Errors:
+        ValueError: The text is not YAML, or a name or setting in it is unknown or of the wrong type.
+
+    Example:
+        >>> from_yaml(tuple[int, ...], "[1, 2", "some.yaml")
+        Traceback (most recent call last):
+        ValueError: some.yaml: not readable as YAML: while parsing a flow sequence ...
+    """
+    try:
+        plain = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that is none, and other plain words
+        raise ValueError(f"{where}: not readable as YAML: {' '.join(str(error).split())}") from error
+    return from_plain(hint, plain, where)
+
+
+def load(hint: Any, path: Path) -> Any:
+    """The value of type ``hint`` in a YAML file; see :func:`from_yaml`."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{path}: not a text ({error}), wanted YAML; perhaps damaged, go back to a copy of it"
+        ) from error
+    return from_yaml(hint, text, str(path))
+
+
+def _dataclass(kind: Any, plain: Mapping[Any, Any], where: str) -> Any:
     hints = typing.get_type_hints(kind)
     known = {f.name: f for f in fields(kind)}
     for key in plain:
         if key not in known:
-            raise ValueError(f"{where}: no setting {key!r}; {suggest(key, known)}It has {', '.join(known) or 'none'}")
+            near = suggest(str(key), known)
+            raise ValueError(f"{where}: no setting {key!r}; {near}It has {', '.join(known) or 'none'}")
     for name, f in known.items():
         if name not in plain and f.default is MISSING and f.default_factory is MISSING:
             raise ValueError(f"{where}: the setting {name!r} is missing")

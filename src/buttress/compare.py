@@ -4,10 +4,15 @@ The result is a folder: ``comparison.json`` and, inside, one run folder per arm 
 interrupted goes on where it stopped: finished runs are kept, a half-finished one resumes from its checkpoint. A run
 that fails (codes that say nothing, a loss that is not finite, no memory left) does not end the others; its reason is
 written down. A process that is killed, or asked to end, ends the comparison.
+
+A folder holds one comparison: one baseline, and evidence measured with one set of settings. Asked again with other
+arms or seeds it grows: what it lists already stays in the table. Asked again with other settings of the evidence, all
+that is in the table is measured again. Asked again with another baseline it refuses.
 """
 
 from __future__ import annotations
 
+import inspect
 import json
 import multiprocessing
 import os
@@ -61,11 +66,13 @@ class Comparison:
         folder: Where it lies.
         left_out: Remedies that do not fit, each with the reason.
         failed: Runs that did not finish, by folder, each with the reason.
+        measured_again: Runs whose evidence was there but not what was asked for, by folder, each with the reason.
     """
 
     folder: Path
     left_out: Mapping[str, str]
     failed: Mapping[str, str] = field(default_factory=dict)
+    measured_again: Mapping[str, str] = field(default_factory=dict)
 
 
 def arms(recipe: Recipe, names: Iterable[str]) -> tuple[list[Arm], dict[str, str]]:
@@ -115,11 +122,13 @@ def compare(
     """Train and diagnose every arm with every seed, and write ``comparison.json``.
 
     A run that raises an Exception is written down as failed, and the others go on; asked again, it is tried again.
+    Runs that an earlier comparison in the folder lists stay in the table, whatever arms and seeds are asked for now,
+    and are measured again where their evidence was made with other settings.
 
     Args:
         recipe: The baseline.
         names: Remedies as users write them; ``none`` is the baseline itself.
-        folder: Where to put the comparison; an interrupted one of the same recipe goes on.
+        folder: Where to put the comparison; an interrupted one of the same baseline goes on, a finished one grows.
         seeds: Runs of each arm, with seeds ``training.seed``, + 1, ...
         jobs: Runs at a time, each with its share of the cores.
         settings: For ``diagnose``.
@@ -128,11 +137,12 @@ def compare(
         ended: Hears (run, outcome in words) as each ends.
 
     Errors:
-        ValueError: No arm fits, one is given twice, a number is too small, the folder is a file or holds another
-            comparison, or every run failed.
+        ValueError: No arm fits, one is given twice, a number is too small, the folder is a file or holds a comparison
+            of another baseline, or every run failed.
         ChildProcessError: A process was killed, by the system where memory ran out; what is finished stays.
     """
     from buttress.diagnostics.diagnose import check_effort
+    from buttress.training.checkpoint import write_text
 
     folder = Path(folder)
     for name, value in {"seeds": seeds, "jobs": jobs}.items():
@@ -148,43 +158,108 @@ def compare(
         for seed in every
         for arm in fitting
     ]
+    before = _before(folder)
+    todo += [one for one in _listed(before, recipe, folder) if one not in todo]
     _refuse_another(todo, folder)
     folder.mkdir(parents=True, exist_ok=True)
     begin(len(todo))
-    seconds, failed = _run_all(todo, folder, jobs, dict(settings or {}), watch, ended)
+    settings = dict(settings or {})
+    other = {run: why for run, _ in todo if (why := _otherwise(folder / run / "evidence.json", settings))}
+    seconds, failed = _run_all(todo, folder, jobs, settings, watch, ended)
     if not seconds:
         raise ValueError("every run failed: " + "; ".join(f"{run}: {reason}" for run, reason in failed.items()))
+    wanted = {arm.name: [arm.folder(seed) for seed in every] for arm in fitting}
     plain = {
         "format": 1,
         "data": recipe.data.name(),
         "budget": {"steps": recipe.training.steps, "batch_size": recipe.training.batch_size},
         "jobs": jobs,
-        "left_out": left_out,
-        "arms": [_entry(arm, [arm.folder(seed) for seed in every], seconds, failed) for arm in fitting],
+        "left_out": {**before.get("left_out", {}), **left_out},
+        "arms": _entries(before, wanted, seconds, failed),
     }
-    (folder / "comparison.json").write_text(json.dumps(plain, indent=1) + "\n", encoding="utf-8")
-    return Comparison(folder, left_out, failed)
+    write_text(folder / "comparison.json", json.dumps(plain, indent=1) + "\n")
+    return Comparison(folder, left_out, failed, {run: why for run, why in other.items() if run in seconds})
 
 
-def _entry(arm: Arm, runs: list[str], seconds: Mapping[str, float], failed: Mapping[str, str]) -> dict[str, Any]:
-    """What is written of an arm: its finished runs, and its failed ones."""
-    finished = [run for run in runs if run in seconds]
-    return {
-        "name": arm.name,
-        "runs": finished,
-        "seconds": [seconds[run] for run in finished],
-        "failed": {run: failed[run] for run in runs if run in failed},
-    }
+def _before(folder: Path) -> dict[str, Any]:
+    """The table that the folder holds already; empty where it holds none."""
+    path = folder / "comparison.json"
+    if not path.is_file():
+        return {}
+    try:
+        plain = json.loads(path.read_bytes())
+        for entry in plain["arms"]:
+            _ = entry["name"], entry["runs"], entry.setdefault("failed", {}).items()
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"{path}: damaged ({type(error).__name__}: {error}); delete it, and the comparison is made anew from the "
+            "runs of the arms asked for"
+        ) from error
+    return plain
+
+
+def _listed(before: Mapping[str, Any], recipe: Recipe, folder: Path) -> list[tuple[str, Recipe]]:
+    """The finished runs of an earlier table that still lie there, and the recipe each has if it is of this baseline."""
+    found = []
+    for entry in before.get("arms", ()):
+        try:
+            changed = remedy.apply(entry["name"], recipe)
+        except ValueError as error:
+            raise ValueError(
+                f"{folder} holds another comparison, whose arm {entry['name']} cannot be one of this: {error}; choose "
+                "another folder"
+            ) from error
+        for run in entry["runs"]:
+            seed = run.rpartition("/seed-")[2]
+            if seed.isdecimal() and (folder / run / "recipe.yaml").exists():
+                found.append((run, replace(changed, training=replace(recipe.training, seed=int(seed)))))
+    return found
+
+
+def _entries(
+    before: Mapping[str, Any],
+    wanted: Mapping[str, list[str]],
+    seconds: Mapping[str, float],
+    failed: Mapping[str, str],
+) -> list[dict[str, Any]]:
+    """What is written of each arm, earlier ones first but the baseline before all: finished runs, and failed ones."""
+    known = {entry["name"]: entry for entry in before.get("arms", ())}
+    entries = []
+    for name in sorted(dict.fromkeys([*known, *wanted]), key=lambda name: name != "none"):
+        old = known.get(name, {"runs": [], "failed": {}})
+        runs = dict.fromkeys([*old["runs"], *old["failed"], *wanted.get(name, ())])
+        finished = [run for run in runs if run in seconds]
+        reasons = {run: why for run, why in {**old["failed"], **failed}.items() if run in runs and run not in seconds}
+        entries.append(
+            {"name": name, "runs": finished, "seconds": [seconds[run] for run in finished], "failed": reasons}
+        )
+    return entries
+
+
+def _otherwise(path: Path, settings: Mapping[str, Any]) -> str:
+    """Why the evidence of a run is not what was asked for; empty where it is, and where there is none."""
+    from buttress.diagnostics.diagnose import LEAST, diagnose
+    from buttress.diagnostics.evidence import Evidence
+
+    if not path.is_file():
+        return ""
+    try:
+        had = Evidence.load(path).settings
+    except ValueError as error:
+        return f"evidence.json was not readable ({error})"
+    usual = {name: parameter.default for name, parameter in inspect.signature(diagnose).parameters.items()}
+    asked = {name: settings.get(name, usual[name]) for name in (*LEAST, "seed")}
+    return ", ".join(f"{name} was {had.get(name)}" for name, value in asked.items() if had.get(name) != value)
 
 
 def _refuse_another(todo: list[tuple[str, Recipe]], folder: Path) -> None:
-    """Refuse, before anything is trained, a file, and a folder with runs of other recipes."""
-    from buttress.training.folder import claim, refuse_file
+    """Refuse, before anything is trained, a file, and a folder with runs of another baseline."""
+    from buttress.training.folder import claimed, refuse_file
 
     refuse_file(folder)
     for run, recipe in todo:
         if (folder / run / "recipe.yaml").exists():
-            claim(folder / run, recipe, resume=True)
+            claimed(folder / run, recipe, resume=True)
 
 
 def _run_all(
@@ -318,11 +393,11 @@ def _run_one(
     run: Run = train(
         recipe,
         path,
-        resume=(path / "recipe.yaml").exists(),
+        resume=True,
         progress=False,
         callbacks=[Watch(lambda step, total: news.put((name, step, total)))],
     )
-    if not (path / "evidence.json").exists():
+    if not (path / "evidence.json").exists() or _otherwise(path / "evidence.json", settings):
         run.diagnose(**settings)
         save_run_examples(run)
     news.put((name, recipe.training.steps, recipe.training.steps))

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import yaml
 
-from buttress.catalogue import from_plain, to_plain
+from buttress.catalogue import from_yaml, load, to_plain
 from buttress.model import LatentVariableModel
 from buttress.parts import (
     Algorithm,
@@ -86,16 +86,12 @@ class Recipe:
         Errors:
             ValueError: The text is not YAML, or a name or setting in it is unknown or of the wrong type.
         """
-        try:
-            plain: Any = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise ValueError(f"{where}: not readable as YAML: {error}") from error
-        return from_plain(cls, plain, where)
+        return from_yaml(cls, text, where)
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
-        """The recipe in a YAML file."""
-        return cls.from_yaml(Path(path).read_text(encoding="utf-8"), str(path))
+        """The recipe in a YAML file; errors as of :meth:`from_yaml`."""
+        return load(cls, Path(path))
 
     def save(self, path: str | Path) -> None:
         """Write the recipe to a YAML file."""

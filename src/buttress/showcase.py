@@ -185,11 +185,22 @@ def present(run: Run, rows: Tensor, out: Path | None, name: str, across: int, ma
         name: What they are, such as "samples": the name of that file.
         across: Images in a row of the picture.
         marks: What stands beside sentences and rows.
+
+    Errors:
+        ValueError: ``out`` is a folder, or its ending is of no picture that can be written.
     """
+    if out is not None and out.is_dir():
+        raise ValueError(f"{out} is a folder, wanted a file to write; try {out / 'samples.png'}")
     if run.spec.kind == "image":
         out = out or run.folder / f"{name}.png"
         canvas = tiles(pixels(shown(run.spec, rows).float().numpy()), across)
-        Image.fromarray(magnified(canvas), "RGBA").save(out)
+        try:
+            Image.fromarray(magnified(canvas), "RGBA").save(out)
+        except (ValueError, KeyError, OSError) as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise
+            png = out.with_suffix(".png")
+            raise ValueError(f"{out}: no such picture can be written ({error}); try {png}") from error
     elif out is None:
         sys.stdout.write(_written(run.spec, rows, marks))
     else:

@@ -214,6 +214,21 @@ def test_an_archive_is_split_or_brings_its_held_out_array(archive):
     assert given.labels.tolist() == list(range(20))
 
 
+def test_held_out_rows_that_are_copies_of_training_rows_are_counted(tmp_path, own_cache, monkeypatch):
+    path, rows = tmp_path / "a.npz", np.random.default_rng(0).integers(0, 256, (40, 3, 5, 3), np.uint8)
+    other = np.random.default_rng(1).integers(0, 256, (5, 3, 5, 3), np.uint8)
+    np.savez(path, train=rows, same=rows[:20], some=np.concatenate([other, rows[[7, 7, 9]]]), other=other)
+
+    def notes(key):
+        return [note for note in Images(str(path), key="train", held_out_key=key).open().notes if "copies" in note]
+
+    assert notes("same")[0].startswith("20 of 20 held-out rows are copies of training rows, ")
+    assert notes("some")[0].startswith("3 of 8 held-out rows are copies")
+    assert notes("other") == []
+    monkeypatch.setattr("buttress.data.arrays.COMPARED", 1000)
+    assert notes("same")[0].startswith("whether held-out rows are copies of training rows was not looked at")
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

@@ -37,6 +37,12 @@ def test_rows_and_sentences_come_back(tmp_path: Path) -> None:
     assert [len(parts(e)) for e in (table, text, None)] == [3, 2, 0]
 
 
+def test_others_may_read_examples_as_they_may_other_files(tmp_path: Path) -> None:
+    (tmp_path / "plain").touch()
+    path = save_examples(tmp_path, "table", samples=np.zeros((2, 3)))
+    assert path.stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
 def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="2 originals and 1 reconstructions"):
         save_examples(tmp_path, "text", originals=["a", "b"], reconstructions=["a"])

@@ -124,6 +124,19 @@ def attempt(recipe: str, folder: str, wound: tuple[str, int, bool] | None) -> No
     train(Recipe.from_yaml(recipe), Path(folder), resume=True, progress=False)
 
 
+def rush(recipe: str, folder: str, start: Any, over: Any, said: Any) -> None:
+    """Together with other processes, try to make a folder one's own; say what became of it, and wait for the end."""
+    from buttress.training import folder as files
+
+    start.wait()
+    try:
+        with files.alone(Path(folder)):
+            said.put("new" if files.claim(Path(folder), Recipe.from_yaml(recipe), resume=True) else "old")
+            over.wait(30)
+    except Exception as error:
+        said.put(f"{type(error).__name__}: {error}")
+
+
 def kill_at(name: str, number: int, after: bool) -> None:
     """Replace the function ``module:owner.function`` by one whose ``number``-th call is the end of this process."""
     module, _, path = name.partition(":")

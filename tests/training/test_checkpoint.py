@@ -111,8 +111,9 @@ def test_a_full_disk_leaves_the_old_file(tmp_path, monkeypatch, step):
     save(tmp_path / "x", {"a": torch.zeros(2)})
     with monkeypatch.context() as patch:
         patch.setattr(f"buttress.training.checkpoint.{step}", full)
-        with pytest.raises(OSError, match="No space left"):
+        with pytest.raises(OSError, match="No space left") as refused:
             save(tmp_path / "x", {"a": torch.ones(2)})
+    assert refused.value.filename == str(tmp_path / "x")
     assert same(load(tmp_path / "x"), {"a": torch.zeros(2)})
     assert [p.name for p in tmp_path.iterdir()] == ["x"]
 

@@ -39,7 +39,7 @@ from buttress.schedules.linear import Linear
 from buttress.showcase import some_held_out
 from buttress.training import checkpoint
 from buttress.training.engine import INITIAL, Engine
-from buttress.training.folder import Progress, differences
+from buttress.training.folder import Progress, alone, differences
 from buttress.training.held_out import LOOK, look
 from buttress.training.run import Run, train
 from buttress.training.stop import Stop
@@ -89,6 +89,7 @@ def test_the_folder_holds_everything(finished):
         "state.safetensors",
         "weights.safetensors",
         "progress.json",
+        ".lock",
     }
     assert Recipe.load(finished.folder / "recipe.yaml") == small.joint()
     assert any((finished.folder / "tensorboard").glob("events.out.*"))
@@ -404,7 +405,7 @@ def test_kill_9_at_any_moment_changes_nothing(kind, tmp_path):
         assert in_a_process(recipe, folder, wound) == -signal.SIGKILL, f"it ended before {wound}"
     assert in_a_process(recipe, folder, None) == 0
     assert_equal_runs(folder, whole.folder)
-    assert [p.name for p in folder.iterdir() if p.name.startswith(".")] == []
+    assert [p.name for p in folder.iterdir() if p.name.startswith(".")] == [".lock"]
 
 
 @pytest.mark.slow
@@ -435,9 +436,46 @@ def test_kill_9_from_outside_changes_nothing(tmp_path):
     assert_equal_runs(folder, whole.folder)
 
 
-def start(recipe, folder, wound):
+def forks():
+    """Processes that begin with everything imported."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["small", "buttress.training.run"])
+    return context
+
+
+def test_of_two_processes_at_once_one_gets_the_folder_and_the_other_one_line(tmp_path):
+    context, recipe = forks(), small.joint().to_yaml()
+    for attempt in range(8):
+        barrier, over, said = context.Barrier(2), context.Event(), context.Queue()
+        args = (recipe, str(tmp_path / f"{attempt}"), barrier, over, said)
+        rivals = [context.Process(target=small.rush, args=args) for _ in range(2)]
+        for rival in rivals:
+            rival.start()
+        heard = sorted(said.get(timeout=60) for _ in rivals)
+        over.set()
+        for rival in rivals:
+            rival.join(60)
+        lost = f"ValueError: another process is training in {args[1]}; wait for it, or choose another folder"
+        assert heard == [lost, "new"]
+        assert sorted(p.name for p in Path(args[1]).iterdir()) == [".lock", "recipe.yaml"]
+
+
+def test_a_folder_in_use_is_refused_and_left_as_it_is(tmp_path):
+    with alone(tmp_path / "run"), pytest.raises(ValueError, match="another process is training in"):
+        train(small.joint(), tmp_path / "run", progress=False)
+    assert [p.name for p in (tmp_path / "run").iterdir()] == [".lock"]
+
+
+def test_what_a_killed_process_left_half_written_is_swept_away_by_the_next(tmp_path):
+    (tmp_path / ".state.safetensors.12345.tmp").touch()
+    (tmp_path / ".recipe.yaml.tmp").touch()
+    (tmp_path / ".evidence.json.12345.tmp").touch()  # a diagnosis needs no lock, and may be under way
+    with alone(tmp_path):
+        assert {p.name for p in tmp_path.iterdir()} == {".lock", ".evidence.json.12345.tmp"}
+
+
+def start(recipe, folder, wound):
+    context = forks()
     process = context.Process(target=small.attempt, args=(recipe.to_yaml(), str(folder), wound))
     process.start()
     return process
@@ -569,3 +607,100 @@ def test_loading_says_what_is_missing(tmp_path, finished):
     (tmp_path / "run" / "state.safetensors").write_bytes(b"PK\x03\x04 something")
     with pytest.raises(ValueError, match="a pickled checkpoint"):
         Run.load(tmp_path / "run")
+
+
+@pytest.fixture
+def copied(finished, tmp_path) -> Path:
+    """A copy of a finished run, to do harm to."""
+    return Path(shutil.copytree(finished.folder, tmp_path / "copy"))
+
+
+def test_a_run_without_what_it_knew_of_the_data_is_refused(copied):
+    (copied / "spec.safetensors").unlink()
+    with pytest.raises(FileNotFoundError, match=r"spec\.safetensors is gone, without which .* means nothing"):
+        Run.load(copied)
+
+
+def test_folders_from_before_the_files_of_the_data_were_recorded_open_where_they_are_whole(copied):
+    text = (copied / "spec.yaml").read_text()
+    assert text.endswith("files:\n- spec.safetensors\n")
+    (copied / "spec.yaml").write_text(text.partition("files:")[0])
+    (copied / "progress.json").unlink()
+    assert train(small.joint(), copied, resume=True, progress=False).progress.finished
+    (copied / "spec.yaml").write_text(text.partition("files:")[0])
+    (copied / "spec.safetensors").unlink()
+    with pytest.raises(FileNotFoundError, match=r"spec\.safetensors is gone"):
+        Run.load(copied)
+
+
+def test_the_spec_of_another_run_is_refused(copied):
+    checkpoint.save(copied / "spec.safetensors", {"mean": torch.zeros(5), "std": torch.ones(5)})
+    with pytest.raises(ValueError, match=r"spec\.safetensors: wanted mean and std of shape \(4,\)"):
+        Run.load(copied)
+
+
+@pytest.mark.parametrize("name", ["spec.yaml", "recipe.yaml"])
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (b"", "got None, wanted a mapping"),
+        (b"- 3\n", r"got \[3\], wanted a mapping"),
+        (b"a: [1, 2", "not readable as YAML: "),
+        (b"a: !!python/object/apply:os.mkdir [sprung]", "not readable as YAML: could not determine a constructor"),
+        (b"3: 4\n", "no setting 3; It has"),
+        (b"\xff\xfe\x00abc", "not a text .* perhaps damaged"),
+        (b"{}", "the setting '(kind|data)' is missing"),
+        (b"a: 2020-99-99", "not readable as YAML: month must be in"),
+    ],
+)
+def test_damaged_text_is_refused_in_one_line_with_its_file(copied, name, content, complaint, monkeypatch):
+    monkeypatch.chdir(copied)
+    (copied / name).write_bytes(content)
+    with pytest.raises(ValueError, match=rf"copy/{name}: {complaint}") as refused:
+        Run.load(copied)
+    assert "\n" not in str(refused.value) and not (copied / "sprung").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        (lambda text: text.replace("shape:\n- 4\n", ""), "the setting 'shape' is missing"),
+        (lambda text: text.replace("shape:\n- 4\n", "shape: 5\n"), r"spec\.yaml\.shape: got 5, wanted"),
+    ],
+)
+def test_a_spec_that_lacks_something_is_refused(copied, change, complaint):
+    text = (copied / "spec.yaml").read_text()
+    (copied / "spec.yaml").write_text(change(text))
+    assert change(text) != text
+    with pytest.raises(ValueError, match=complaint):
+        Run.load(copied)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "null", '{"step": "x"}', '{"finished": "no"}', '{"step"'])
+def test_damaged_progress_is_named_with_the_way_out(copied, content):
+    (copied / "progress.json").write_text(content)
+    with pytest.raises(ValueError, match=r"copy/progress\.json: damaged \(.*delete it, and --resume") as refused:
+        train(small.joint(), copied, resume=True, progress=False)
+    assert "\n" not in str(refused.value)
+    (copied / "progress.json").unlink()
+    assert train(small.joint(), copied, resume=True, progress=False).progress.finished
+
+
+@pytest.mark.parametrize("kind", ["another run's", "weights", "text"])
+def test_a_state_that_is_not_this_runs_is_refused_in_one_line(copied, tmp_path, kind):
+    (copied / "progress.json").unlink()
+    state = copied / "state.safetensors"
+    if kind == "weights":
+        shutil.copy(copied / "weights.safetensors", state)
+    elif kind == "text":
+        checkpoint.save(state, {"model": "x"})
+    else:
+        other = train(replace(small.joint(), posterior=Gaussian(4)), tmp_path / "other", progress=False)
+        shutil.copy(other.folder / "state.safetensors", state)
+    with pytest.raises(ValueError, match=r"copy/state\.safetensors: not the state of this run \(") as refused:
+        train(small.joint(), copied, resume=True, progress=False)
+    assert "\n" not in str(refused.value)
+    if kind == "weights":
+        (copied / "weights.safetensors").unlink()
+        with pytest.raises(ValueError, match=r"state\.safetensors: holds no state of a run"):
+            Run.load(copied)

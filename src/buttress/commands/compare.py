@@ -39,7 +39,9 @@ def compare(
         remedies: Arms, separated by commas; an arm is a remedy, or several joined by +; all takes each that fits.
         seeds: Runs of each arm.
         budget: Training steps of every run; stands instead of training.steps.
-        out: Folder of the comparison; an interrupted one goes on.
+        out: Folder of the comparison; an interrupted one goes on. A finished one grows: what its table lists already
+            stays there, whatever arms and seeds are asked for, and is measured again where the settings below differ. A
+            comparison of another baseline is refused.
         jobs: Runs at a time.
         nll_samples: Importance samples of each example for the NLL; 0 leaves it out.
         nll_examples: Held-out examples on which the NLL is measured, at most.
@@ -97,6 +99,9 @@ def show(recipe: Recipe, names: list[str], out: Path, seeds: int, jobs: int, set
         done = run(recipe, names, out, seeds=seeds, jobs=jobs, settings=settings, watch=watch, begin=begin, ended=ended)
     for name, reason in done.left_out.items():
         console.print(f"[dim]left out: {name}: {reason}[/dim]")
+    for why in dict.fromkeys(done.measured_again.values()):
+        runs = ", ".join(run for run, reason in done.measured_again.items() if reason == why)
+        console.print(f"measured again, because {why}: {runs}", markup=False, highlight=False)
     page = write_comparison(done.folder)
     console.print(terminal_table(done.folder, console.width))
     for name, reason in done.failed.items():

@@ -116,6 +116,8 @@ class Moments:
         return np.sqrt(self.squares / max(1, self.count))
 
 
+COMPARED = 2 * 2**30
+"""Bytes of training and held-out rows up to which they are compared: some five seconds."""
 _EXACT = 256  # so many squares of bytes add up below 2^24, where float32 is still exact
 
 
@@ -146,6 +148,11 @@ def open_rows(source: Source, division: Division, held_out: Source | None = None
     Errors:
         ValueError: A value is not finite or does not fit its type, a column is constant, or there are too few rows.
     """
+    if 0 in source.rows.shape[1:]:
+        raise ValueError(
+            f"{source.where}: rows of shape {source.rows.shape[1:]} hold no values; wanted at least one in each; try "
+            "other data"
+        )
     division.enough(len(source.rows), source.where)
     held = np.zeros(len(source.rows), bool)
     if held_out is None and division.method == "seed":
@@ -161,9 +168,9 @@ def open_rows(source: Source, division: Division, held_out: Source | None = None
     spec = _spec(source, moments)
     train = ArrayExamples(source, np.flatnonzero(~held))
     if held_out is not None:
-        return Splits(
-            train, _given(held_out, spec), spec, (*source.notes, *held_out.notes), _labels(held_out, slice(None))
-        )
+        given = _given(held_out, spec)
+        notes = (*source.notes, *held_out.notes, *_copies(source, held_out, division))
+        return Splits(train, given, spec, notes, _labels(held_out, slice(None)))
     division.both_sides(held, source.where)
     kept = np.flatnonzero(held)
     return Splits(train, ArrayExamples(source, kept), spec, (*source.notes, division.note(held)), _labels(source, kept))
@@ -188,6 +195,29 @@ def _given(source: Source, spec: DataSpec) -> ArrayExamples:
     if not len(source.rows):
         raise ValueError(f"{source.where}: there are no held-out examples; try leaving them out to split off some")
     return ArrayExamples(source, np.arange(len(source.rows)))
+
+
+def _copies(source: Source, held_out: Source, division: Division) -> tuple[str, ...]:
+    """A note where held-out rows are copies of training rows, or where it would take long to tell."""
+    size = sum(len(s.rows) * s.rows.row_bytes for s in (source, held_out))
+    if size > COMPARED:
+        return (
+            f"whether held-out rows are copies of training rows was not looked at, the data being {size / 2**30:.1f} "
+            f"GiB and so more than {COMPARED / 2**30:.0f}",
+        )
+    copied = np.isin(_digests(held_out, division), _digests(source, division)).sum()
+    if not copied:
+        return ()
+    return (
+        f"{copied} of {len(held_out.rows)} held-out rows are copies of training rows, and what is measured on them is "
+        "no measure of the unseen; try leaving them out",
+    )
+
+
+def _digests(source: Source, division: Division) -> Array:
+    """The hash of every example, 8 bytes each."""
+    rows = (source.arrange(source.convert(chunk)) for _, chunk in source.rows.chunks())
+    return np.concatenate([division.digest_rows(chunk) for chunk in rows])
 
 
 def _labels(source: Source, index: Array | slice) -> Tensor | None:

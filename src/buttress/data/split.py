@@ -60,11 +60,15 @@ class Division:
 
     def hashed_rows(self, rows: Array) -> Array:
         """The same for the rows of an array, by their bytes."""
+        return self.hashed(self.digest_rows(rows))
+
+    def digest_rows(self, rows: Array) -> Array:
+        """The hash of every row of an array, by its bytes, uint64, shape (n,)."""
         rows = rows + rows.dtype.type(0) if rows.dtype.kind == "f" else rows  # -0 and 0 are one number
         flat = np.ascontiguousarray(rows).reshape(len(rows), -1)
         width = flat.shape[1] * flat.itemsize
         view = flat.view(np.uint8).reshape(-1).data
-        return self.hashed(self.digest(view[i * width : (i + 1) * width] for i in range(len(rows))))
+        return self.digest(view[i * width : (i + 1) * width] for i in range(len(rows)))
 
     def drawn(self, count: int) -> Array:
         """True at the positions held out of ``count``, by seed alone."""

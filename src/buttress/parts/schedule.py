@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 
 from buttress.parts.part import Part
@@ -10,13 +11,20 @@ __all__ = ["Schedule"]
 
 
 class Schedule(Part):
-    """Step -> value, without memory.
+    """Step -> value, without memory. What it moves is a weight in a loss: finite, and not below 0.
 
     Example:
         >>> from buttress.schedules.linear import Linear
         >>> [Linear(steps=4)(step) for step in (0, 1, 4, 9)]
         [0.0, 0.25, 1.0, 1.0]
     """
+
+    def __post_init__(self) -> None:
+        """Refuse a ``value``, ``start`` or ``end`` that is no weight; a subclass with checks of its own calls this."""
+        for name in ("value", "start", "end"):
+            weight = getattr(self, name, 0.0)
+            if not (math.isfinite(weight) and weight >= 0):
+                raise ValueError(f"{self.name()} schedule: {name} is {weight}, wanted a finite weight of at least 0")
 
     @abstractmethod
     def __call__(self, step: int) -> float:

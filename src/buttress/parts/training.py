@@ -7,6 +7,9 @@ from typing import Literal
 
 __all__ = ["Training"]
 
+MOST_SEEDS = 2**62
+"""What follows from a seed by a small sum still fits into 64 bits."""
+
 
 @dataclass(frozen=True)
 class Training:
@@ -49,5 +52,5 @@ class Training:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ValueError(f"training: {name} is {value}, wanted more than 0")
-        if self.seed < 0:
-            raise ValueError(f"training: seed is {self.seed}, wanted 0 or more")
+        if not 0 <= self.seed < MOST_SEEDS:
+            raise ValueError(f"training: seed is {self.seed}, wanted 0 or more and below 2**62")

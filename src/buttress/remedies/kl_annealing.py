@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from buttress.recipe import Recipe
 from buttress.remedy import remedy, with_beta
 from buttress.schedules.linear import Linear
@@ -16,8 +18,8 @@ def kl_annealing(recipe: Recipe, fraction: float = 0.3, start: float = 0.0, hold
 
     Args:
         recipe: The recipe to change.
-        fraction: Part of all steps that the ramp takes, below 1.
-        start: Weight at step 0.
+        fraction: Part of all steps that the ramp takes, above 0; ramp and hold together less than all.
+        start: Weight at step 0, from 0 to less than 1.
         hold: Part of all steps, before the ramp, that train at ``start``.
 
     Example:
@@ -28,6 +30,11 @@ def kl_annealing(recipe: Recipe, fraction: float = 0.3, start: float = 0.0, hold
         >>> kl_annealing(recipe, fraction=0.2, hold=0.5).objective.beta
         Linear(steps=400, start=0.0, end=1.0, hold=1000)
     """
+    if not (0 < fraction < math.inf and 0 <= start < 1 and 0 <= hold < math.inf):
+        raise ValueError(
+            f"kl_annealing: fraction is {fraction}, start {start} and hold {hold}; wanted parts of all steps (fraction "
+            "above 0, hold at least 0) and a start from 0 to less than 1, since the weight rises to 1"
+        )
     total = recipe.training.steps
     ramp = Linear(steps=max(1, round(fraction * total)), start=start, hold=round(hold * total))
     return with_beta(recipe, "kl_annealing", ramp)

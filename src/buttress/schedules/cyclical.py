@@ -37,6 +37,7 @@ class Cyclical(Schedule):
 
     def __post_init__(self) -> None:
         """Refuse contradictions."""
+        super().__post_init__()
         if self.cycles < 1 or self.steps < self.cycles or not 0 < self.ratio <= 1:
             raise ValueError(
                 f"cyclical schedule: steps={self.steps}, cycles={self.cycles}, ratio={self.ratio}; wanted "

@@ -34,6 +34,7 @@ class Linear(Schedule):
 
     def __post_init__(self) -> None:
         """Refuse contradictions."""
+        super().__post_init__()
         if self.steps < 1 or self.hold < 0:
             raise ValueError(
                 f"linear schedule: steps is {self.steps} and hold {self.hold}, wanted steps >= 1, hold >= 0"

@@ -12,6 +12,9 @@ from buttress.parts import Schedule
 
 __all__ = ["Sigmoid"]
 
+STEEPEST = 500
+"""Far more is a jump, and beyond what the exponential holds."""
+
 
 @dataclass(frozen=True)
 class Sigmoid(Schedule):
@@ -38,10 +41,11 @@ class Sigmoid(Schedule):
 
     def __post_init__(self) -> None:
         """Refuse contradictions."""
-        if self.steps < 1 or not self.steepness > 0:
+        super().__post_init__()
+        if self.steps < 1 or not 0 < self.steepness <= STEEPEST:
             raise ValueError(
                 f"sigmoid schedule: steps is {self.steps} and steepness {self.steepness}, wanted steps >= 1, "
-                "steepness > 0"
+                f"steepness above 0 and at most {STEEPEST}"
             )
 
     @classmethod

@@ -20,7 +20,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-__all__ = ["SafeCheckpointIO", "load", "replace_file", "save", "write_text"]
+__all__ = ["SafeCheckpointIO", "load", "replace_file", "save", "sweep", "write_text"]
 
 FORMAT = 1
 
@@ -81,9 +81,13 @@ def _readable(header: str) -> dict[str, Any]:
 
 
 def replace_file(path: str | Path, write: Callable[[Path], None]) -> None:
-    """Put a new file in the place of ``path``, whole or not at all."""
+    """Put a new file in the place of ``path``, whole or not at all.
+
+    Errors:
+        OSError: The disk is full or the folder cannot be written; names ``path``. What was there before is kept.
+    """
     path = Path(path)
-    scratch = path.with_name(f".{path.name}.tmp")
+    scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")  # others may write the same file
     try:
         scratch.touch()
         mode = scratch.stat().st_mode  # safetensors lets only the owner read; others may as they may other files
@@ -93,10 +97,20 @@ def replace_file(path: str | Path, write: Callable[[Path], None]) -> None:
         os.replace(scratch, path)
     except SafetensorError as error:  # how safetensors reports what the operating system said
         raise OSError(f"{path}: could not be written ({error}); the file that was there before is kept") from error
+    except OSError as error:  # which names no file, or the scratch file
+        if error.errno is None:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         scratch.unlink(missing_ok=True)
     if os.name == "posix":
         _to_disk(path.parent, os.O_RDONLY)
+
+
+def sweep(path: Path) -> None:
+    """Remove what processes left behind that were killed while they wrote ``path``. None may be writing it now."""
+    for scratch in path.parent.glob(f".{path.name}.*tmp"):
+        scratch.unlink(missing_ok=True)
 
 
 def write_text(path: str | Path, text: str) -> None:

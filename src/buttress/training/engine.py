@@ -131,12 +131,19 @@ class Engine(LightningModule):
         }
 
     def _load(self, state: dict[str, Any]) -> None:
-        self.model.load_state_dict(state["model"])
-        self.algorithm.load_state_dict(state["algorithm"])
-        self.means.load_state_dict(state["means"])
-        self.progress.load_state_dict(state["progress"])
+        try:
+            self.model.load_state_dict(state["model"])
+            self.algorithm.load_state_dict(state["algorithm"])
+            self.means.load_state_dict(state["means"])
+            self.progress.load_state_dict(state["progress"])
+            self.kept = state["metrics_bytes"]
+        except (RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:
+            why = f"no {error}" if isinstance(error, KeyError) else str(error).strip().splitlines()[-1].strip()
+            raise ValueError(
+                f"{self.folder / files.STATE}: not the state of this run ({why}); go back to a copy of it, or choose "
+                "another folder"
+            ) from error
         self.progress.stopped = 0
-        self.kept = state["metrics_bytes"]
 
     def save(self) -> None:
         """Write the resumable state; and the weights, unless the best ones are kept.

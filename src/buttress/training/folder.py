@@ -2,13 +2,14 @@
 
 ======================  ==========================================================================================
 ``recipe.yaml``         the recipe
-``spec.yaml``           what the parts know about the data, with ``spec.safetensors`` (mean and std of each site) and
-                        ``tokenizer.json`` where there are such
+``spec.yaml``           what the parts know about the data, and which files belong to it: ``spec.safetensors`` (mean
+                        and std of each site) and ``tokenizer.json``, where there are such
 ``notes.txt``           what a person should know about the data: what was set aside, how it was split
 ``metrics.csv``         see :mod:`buttress.training.metrics`; the same curves in ``tensorboard/``
 ``state.safetensors``   the latest checkpoint, from which a run resumes
 ``weights.safetensors`` the model: the best by held-out ELBO where training has a ``patience``, else the latest
 ``progress.json``       how far it is, how long it took, and whether it is finished
+``.lock``               held by the process that trains there; empty, and never replaced
 ``evidence.json``       the diagnosis
 ======================  ==========================================================================================
 """
@@ -20,14 +21,15 @@ import json
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Self
 
 import yaml
+from torch import Tensor
 
-from buttress.catalogue import to_plain
-from buttress.parts import DataSpec, Splits
+from buttress.catalogue import from_plain, load, to_plain
+from buttress.parts import DataSpec, Kind, Splits
 from buttress.recipe import Recipe
 from buttress.training import checkpoint
 
@@ -40,6 +42,7 @@ __all__ = [
     "Progress",
     "alone",
     "claim",
+    "claimed",
     "differences",
     "give_up",
     "load_spec",
@@ -53,7 +56,9 @@ with suppress(ImportError):  # not on Windows
 
 RECIPE, SPEC, SITES, TOKENIZER = "recipe.yaml", "spec.yaml", "spec.safetensors", "tokenizer.json"
 METRICS, STATE, WEIGHTS, PROGRESS = "metrics.csv", "state.safetensors", "weights.safetensors", "progress.json"
-EVIDENCE, NOTES = "evidence.json", "notes.txt"
+EVIDENCE, NOTES, LOCK = "evidence.json", "notes.txt", ".lock"
+UNDER_LOCK = (RECIPE, SPEC, SITES, TOKENIZER, NOTES, STATE, WEIGHTS, PROGRESS)
+"""What only the process that trains writes, or replaces as a whole."""
 
 
 @dataclass
@@ -104,48 +109,74 @@ class Progress:
 
     @classmethod
     def read(cls, folder: Path) -> Self:
-        """Read ``progress.json``; where there is none, the run has made no step."""
-        if not (folder / PROGRESS).is_file():
+        """Read ``progress.json``; where there is none, the run has made no step.
+
+        Errors:
+            ValueError: The file is damaged.
+        """
+        path = folder / PROGRESS
+        if not path.is_file():
             return cls()
-        plain = json.loads((folder / PROGRESS).read_text(encoding="utf-8"))
-        return cls(**{f.name: plain[f.name] for f in fields(cls) if f.name in plain})
+        known = [f.name for f in fields(cls)]
+        try:
+            plain = json.loads(path.read_bytes())
+            if isinstance(plain, dict):
+                plain = {k: v for k, v in plain.items() if k in known}
+            return from_plain(cls, plain, "it")
+        except ValueError as error:
+            raise ValueError(
+                f"{path}: damaged ({error}); delete it, and --resume goes on from the last checkpoint"
+            ) from error
 
 
 @contextmanager
 def alone(folder: Path) -> Iterator[None]:
     """While this lasts, no other process may train in the folder; where the system knows no locks, nothing is checked.
 
+    What is locked is a file that nobody replaces or removes, and it is locked before anything else is written.
+
     Errors:
         ValueError: Another process is training there.
     """
-    if fcntl is None:
-        yield
-        return
-    with (folder / RECIPE).open("rb") as file:  # the lock ends with the process, however it ends
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / LOCK).open("ab") as file:  # the lock ends with the process, however it ends
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if fcntl is not None:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise ValueError(
                 f"another process is training in {folder}; wait for it, or choose another folder"
             ) from error
+        for name in UNDER_LOCK if fcntl is not None else ():  # left behind by one that was killed while it wrote
+            checkpoint.sweep(folder / name)
         yield
 
 
 def claim(folder: Path, recipe: Recipe, resume: bool) -> bool:
     """Make the folder this recipe's, or find that it already is; whether it was made so just now.
 
+    Call it inside :func:`alone`. Errors are those of :func:`claimed`.
+    """
+    if claimed(folder, recipe, resume):
+        return False
+    checkpoint.write_text(folder / RECIPE, recipe.to_yaml())
+    return True
+
+
+def claimed(folder: Path, recipe: Recipe, resume: bool) -> bool:
+    """Whether the folder is this recipe's already, and not free. Nothing is written.
+
     Errors:
         ValueError: It is a file; it holds a run and ``resume`` is False; or another recipe's run; or something that is
             no run.
     """
     refuse_file(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / RECIPE
-    if not path.exists():
-        if found := [p.name for p in folder.iterdir() if not p.name.startswith(".")]:
+    names = [p.name for p in folder.iterdir()] if folder.exists() else []
+    if RECIPE not in names:
+        if found := [name for name in names if not name.startswith(".")]:
             raise ValueError(f"{folder} holds {found[0]!r} but no run; choose another folder, or an empty one")
-        checkpoint.write_text(path, recipe.to_yaml())
-        return True
+        return False
     if not resume:
         raise ValueError(
             f"{folder} holds a run already; go on with it (--resume, resume=True) or choose another folder"
@@ -155,7 +186,7 @@ def claim(folder: Path, recipe: Recipe, resume: bool) -> bool:
             f"{folder} holds a run of another recipe: {'; '.join(different)}. Resume with the recipe in {path}, or "
             "choose another folder"
         )
-    return False
+    return True
 
 
 def refuse_file(folder: Path) -> None:
@@ -184,22 +215,56 @@ def differences(old: Any, new: Any, where: str = "") -> list[str]:
     return [] if old == new else [f"{where} is {old} there and {new} here"]
 
 
+@dataclass(frozen=True)
+class Spec:
+    """What ``spec.yaml`` holds.
+
+    Args:
+        kind: See :class:`buttress.parts.DataSpec`, as for the next three.
+        shape: Of one example.
+        vocabulary: Number of token ids or symbols.
+        columns: Names of a table's columns.
+        train: Number of training examples.
+        held_out: Number of held-out examples.
+        files: What else belongs to it; None where the folder was written before this was recorded.
+    """
+
+    kind: Kind
+    shape: tuple[int, ...]
+    vocabulary: int = 0
+    columns: tuple[str, ...] = ()
+    train: int = 0
+    held_out: int = 0
+    files: tuple[str, ...] | None = None
+
+    @classmethod
+    def of(cls, splits: Splits) -> Self:
+        """What is written of data."""
+        spec = splits.spec
+        files = tuple(name for name, held in ((SITES, _sites(spec)), (TOKENIZER, spec.tokenizer)) if held)
+        return cls(spec.kind, spec.shape, spec.vocabulary, spec.columns, len(splits.train), len(splits.held_out), files)
+
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """The files without which it is not whole. All numbers but symbols had mean and std before it was recorded."""
+        if self.files is None:
+            return () if self.kind == "text" or self.vocabulary else (SITES,)
+        return self.files
+
+
+def _sites(spec: DataSpec) -> dict[str, Tensor]:
+    return {name: value for name, value in (("mean", spec.mean), ("std", spec.std)) if value is not None}
+
+
 def save_spec(folder: Path, splits: Splits) -> None:
     """Write what the parts must know about the data, and the notes for people."""
     spec = splits.spec
-    tensors = {k: v for k, v in (("mean", spec.mean), ("std", spec.std)) if v is not None}
-    if tensors:
+    if tensors := _sites(spec):
         checkpoint.save(folder / SITES, tensors)
     if spec.tokenizer is not None:
         checkpoint.write_text(folder / TOKENIZER, spec.tokenizer)
     checkpoint.write_text(folder / NOTES, "".join(f"{note}\n" for note in splits.notes))
-    checkpoint.write_text(folder / SPEC, yaml.safe_dump(_plain_spec(splits), sort_keys=False, allow_unicode=True))
-
-
-def _plain_spec(splits: Splits) -> dict[str, Any]:
-    spec = splits.spec
-    plain = {"kind": spec.kind, "shape": list(spec.shape), "vocabulary": spec.vocabulary, "columns": list(spec.columns)}
-    return {**plain, "train": len(splits.train), "held_out": len(splits.held_out)}
+    checkpoint.write_text(folder / SPEC, yaml.safe_dump(to_plain(Spec.of(splits)), sort_keys=False, allow_unicode=True))
 
 
 def _lacks(folder: Path) -> str:
@@ -210,22 +275,35 @@ def load_spec(folder: Path) -> DataSpec:
     """What the parts must know about the data.
 
     Errors:
-        FileNotFoundError: The folder holds no run, or one that was killed before its data had been read.
+        FileNotFoundError: The folder holds no run, or one that was killed before its data had been read; or a file
+            that belongs to it is gone.
+        ValueError: A file is damaged, or not that of this run.
     """
     if not (folder / SPEC).is_file():
         raise FileNotFoundError(f"{folder} {_lacks(folder)}; train one there first")
-    plain = yaml.safe_load((folder / SPEC).read_text(encoding="utf-8"))
-    tensors = checkpoint.load(folder / SITES) if (folder / SITES).exists() else {}
+    spec = load(Spec, folder / SPEC)
+    for name in spec.needed:
+        if not (folder / name).is_file():
+            raise FileNotFoundError(
+                f"{folder / name} is gone, without which the run in {folder} means nothing; go back to a copy of it, "
+                "or train again"
+            )
+    sites = _load_sites(folder / SITES, spec.shape) if (folder / SITES).exists() else {}
     text = (folder / TOKENIZER).read_text(encoding="utf-8") if (folder / TOKENIZER).exists() else None
     return DataSpec(
-        plain["kind"],
-        tuple(plain["shape"]),
-        plain["vocabulary"],
-        tensors.get("mean"),
-        tensors.get("std"),
-        tuple(plain["columns"]),
-        text,
+        spec.kind, spec.shape, spec.vocabulary, sites.get("mean"), sites.get("std"), spec.columns, tokenizer=text
     )
+
+
+def _load_sites(path: Path, shape: tuple[int, ...]) -> dict[str, Tensor]:
+    sites = checkpoint.load(path)
+    for name, value in sites.items():
+        if name not in ("mean", "std") or not isinstance(value, Tensor) or value.shape != shape:
+            raise ValueError(
+                f"{path}: wanted mean and std of shape {shape} ({SPEC}), but it holds another {name!r}; it is not that "
+                "of this run, go back to a copy of it, or train again"
+            )
+    return sites
 
 
 def same_data(folder: Path, splits: Splits) -> None:
@@ -236,6 +314,6 @@ def same_data(folder: Path, splits: Splits) -> None:
     """
     if not (folder / SPEC).is_file():
         return
-    old = yaml.safe_load((folder / SPEC).read_text(encoding="utf-8"))
-    if different := differences(old, _plain_spec(splits)):
+    old, new = load(Spec, folder / SPEC), Spec.of(splits)
+    if different := differences(to_plain(replace(old, files=new.files)), to_plain(new)):
         raise ValueError(f"the data changed since the run in {folder} began: {'; '.join(different)}. Train a new one")

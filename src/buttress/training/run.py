@@ -81,23 +81,23 @@ def train(
     """
     folder = Path(folder)
     recipe.check()
-    new = files.claim(folder, recipe, resume)
-    if not files.Progress.read(folder).finished:
-        with files.alone(folder):
-            try:
-                splits = opened(recipe.data)
-                files.same_data(folder, splits)
-                check(recipe, splits, devices)
-            except BaseException:
-                if new:
-                    files.give_up(folder)
-                raise
-            files.save_spec(folder, splits)
-            if progress:
-                tell(splits)
-            _fit(recipe, splits, folder, devices, progress, callbacks)
-        return Run.load(folder, splits)
-    return Run.load(folder)
+    if files.claimed(folder, recipe, resume) and files.Progress.read(folder).finished:
+        return Run.load(folder)
+    with files.alone(folder):
+        new = files.claim(folder, recipe, resume)  # asked again, for another process may have been faster
+        try:
+            splits = opened(recipe.data)
+            files.same_data(folder, splits)
+            check(recipe, splits, devices)
+        except BaseException:
+            if new:
+                files.give_up(folder)
+            raise
+        files.save_spec(folder, splits)
+        if progress:
+            tell(splits)
+        _fit(recipe, splits, folder, devices, progress, callbacks)
+    return Run.load(folder, splits)
 
 
 def _fit(
@@ -162,6 +162,14 @@ def check(recipe: Recipe, splits: Splits, devices: int = 1) -> None:
         raise NonFinite(f"before the first step {wrong} is NaN or infinite; look for extreme values in the data")
 
 
+def _model_of(path: Path) -> dict[str, Any]:
+    """The weights in a resumable state."""
+    state = checkpoint.load(path)
+    if "model" not in state:
+        raise ValueError(f"{path}: holds no state of a run; go back to a copy of it, or train again")
+    return state["model"]
+
+
 class Run:
     """A run on disk, ready to be asked.
 
@@ -199,12 +207,12 @@ class Run:
         folder = Path(folder)
         spec, recipe = files.load_spec(folder), Recipe.load(folder / files.RECIPE)
         weights = folder / files.WEIGHTS
-        tensors = checkpoint.load(weights) if weights.exists() else checkpoint.load(folder / files.STATE)["model"]
+        tensors = checkpoint.load(weights) if weights.exists() else _model_of(folder / files.STATE)
         with torch.random.fork_rng([]):
             model = recipe.model(spec)
         try:
             model.load_state_dict(tensors)
-        except RuntimeError as error:
+        except (RuntimeError, TypeError, AttributeError) as error:
             first = str(error).strip().splitlines()[-1].strip()
             raise ValueError(f"{folder}: the weights are not those of {files.RECIPE} ({first})") from error
         return cls(folder, recipe, spec, model.eval(), splits)
