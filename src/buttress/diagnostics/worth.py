@@ -9,9 +9,10 @@ round, KL(p(x) p(z) || p(x, z)). So a worth far below the rate shows a rate that
 Shuffling makes S N pairs e = (x_n, z_m), and each example is in 2 S of them, S times as the reader and S times as the
 one whose z is read. So the losses $v_e$ are not independent of each other: two are related where they share an example,
 
-$$ \operatorname{Var}(W_\text{shuffled}) = \frac{1}{(S N)^2} \sum_{e \cap e' \ne \emptyset} \operatorname{Cov}(v_e, v_{e'})
-   \approx \frac{A}{(S N)^2 - K}, \quad
-   A = \sum_n \Bigl(\sum_{e \ni n} r_e\Bigr)^2 - \sum_{n < m} \Bigl(\sum_{e = nm} r_e\Bigr)^2, \quad r_e = v_e - \bar v $$
+$$ \operatorname{Var}(W_\text{shuffled})
+   = \frac{1}{(S N)^2} \sum_{e \cap e' \ne \emptyset} \operatorname{Cov}(v_e, v_{e'}) \approx \frac{A}{(S N)^2 - K}, $$
+$$ A = \sum_n \Bigl(\sum_{e \ni n} r_e\Bigr)^2 - \sum_{n < m} \Bigl(\sum_{e = nm} r_e\Bigr)^2, \qquad
+   r_e = v_e - \bar v $$
 
 where the second sum takes out what the first counts twice, and K, the number of related pairs of losses (the same sums
 with 1 in place of $r_e$), makes up for $\bar v$ being a mean of the same losses. (Aronow et al. 2015: errors of dyads.)
