@@ -9,7 +9,7 @@ A point q(z|x) = 1 at z = c(x), the q of a deterministic code, costs $-\log p(c)
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 from torch.distributions import Categorical, Distribution, Independent, MultivariateNormal, Normal, kl_divergence
 
@@ -21,10 +21,12 @@ __all__ = [
     "factors",
     "is_discrete",
     "is_uniform",
+    "log_density",
     "mean_of",
     "multivariate_normal",
     "normal",
     "point",
+    "within",
 ]
 
 
@@ -153,3 +155,33 @@ def mean_of(q: Distribution) -> Float[Tensor, "B *event"] | None:
     except (NotImplementedError, AttributeError):
         return None
     return middle if torch.isfinite(middle).all() else None
+
+
+def within(q: Distribution, z: Shaped[Tensor, "*rest"]) -> Bool[Tensor, "*batch"] | None:
+    """Whether each z is in the support of q, or None where q does not say what that is.
+
+    Example:
+        >>> from torch.distributions import Uniform
+        >>> within(Uniform(0.0, 1.0), torch.tensor([0.5, 2.0])).tolist()
+        [True, False]
+    """
+    try:
+        support = q.support
+    except (NotImplementedError, AttributeError):
+        return None
+    return None if support is None else support.check(z)
+
+
+def log_density(q: Distribution, z: Shaped[Tensor, "*rest"]) -> Float[Tensor, "*batch"]:
+    """log q(z) in nats, minus infinity outside the support, of which PyTorch's own ``log_prob`` refuses to speak.
+
+    Example:
+        >>> from torch.distributions import Uniform
+        >>> log_density(Uniform(0.0, 1.0), torch.tensor([0.5, 2.0])).tolist()
+        [0.0, -inf]
+    """
+    inside = within(q, z)
+    if inside is None or inside.all():
+        return q.log_prob(z)
+    allowed = torch.where(inside[(..., *[None] * len(q.event_shape))], z, q.sample())
+    return q.log_prob(allowed).masked_fill(~inside, -torch.inf)

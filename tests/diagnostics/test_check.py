@@ -2,8 +2,9 @@ import pytest
 import torch
 from closed_forms import data, normals
 from torch import nn
-from torch.distributions import Bernoulli, Normal
+from torch.distributions import Bernoulli, Independent, Normal, Uniform
 from torch.nn.functional import binary_cross_entropy_with_logits
+from torch.utils.data import DataLoader
 
 from buttress.diagnostics.check import check
 from buttress.diagnostics.protocol import Adapter, LatentModel
@@ -45,6 +46,10 @@ def test_a_good_model_passes():
         (lambda x, z: bernoulli(x, z).sum(-1).mean(-1, keepdim=True).expand(z.shape[:2]), "depends on the other"),
         (lambda x, z: bernoulli(x, z).sum(-1) * torch.rand(()), "dropout"),
         (lambda x, z: bernoulli(x, z).sum(-1) * torch.nan, "NaN"),
+        (
+            lambda x, z: bernoulli(x, z).sum(-1).masked_fill((x == X[7]).all(-1), -torch.inf),
+            "-inf for 3 of 36 pairs .* first for example 7 of batch 0.*clamp",
+        ),
     ],
 )
 def test_a_wrong_log_likelihood_is_named(wrong, message):
@@ -86,6 +91,11 @@ def test_tokens_averaged_over_the_sentence_are_named():
         ("prior", lambda: Normal(torch.zeros(3), 1.0), r"batch shape \(3,\).*Independent\(p, 1\)"),
         ("prior", lambda: normals(torch.zeros(4)), r"event shape \(4,\), wanted .* \(3,\)"),
         ("prior", lambda: torch.zeros(3), "gave a Tensor"),
+        (
+            "prior",
+            lambda: Independent(Uniform(-torch.ones(3), torch.ones(3)), 1),
+            r"outside .*p: Uniform.* is infinite",
+        ),
     ],
 )
 def test_a_wrong_distribution_is_named(part, wrong, message):
@@ -108,6 +118,9 @@ def test_a_decoder_that_cannot_take_samples_says_what_it_was_given():
         ([X[:1]], "1 example"),
         ([X, X[:0]], r"shape \(0, 20\)"),
         ([torch.tensor(1.0)], r"shape \(\)"),
+        ((x for x in [X]), r"is a generator.*list\(batches\)"),
+        (DataLoader(X), "is a DataLoader.*for x, _ in loader"),
+        ([X, X[:, :, None]], r"batch 1 has shape \(12, 20, 1\) and batch 0 \(12, 20\)"),
     ],
 )
 def test_wrong_data_is_named(batches, message):

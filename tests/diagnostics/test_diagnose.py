@@ -1,11 +1,13 @@
 """A plain PyTorch VAE that knows nothing of buttress is diagnosed, and so are ours."""
 
+import numpy as np
 import pytest
 import torch
+from closed_forms import data
 from torch import nn
 from torch.distributions import Bernoulli, Independent, Normal
 
-from buttress.diagnostics.diagnose import diagnose
+from buttress.diagnostics.diagnose import check_effort, diagnose
 from buttress.diagnostics.protocol import Adapter
 
 # --- a plain VAE and its training loop, as anybody writes them ---
@@ -144,3 +146,37 @@ def test_ours_need_no_adapter():
     evidence = diagnose(model, [x], nll_samples=3, gap_steps=2)
     assert evidence.kind == "image" and evidence.groups.names == model.groups
     assert "16 dimensions" in evidence.estimates["bits_per_dim"].note
+
+
+@pytest.mark.parametrize("form", [np.asarray, list, torch.tensor, lambda y: np.asarray(y, np.float64)])
+def test_labels_of_any_form_are_read(form):
+    model, batches = data(60)
+    found = diagnose(model, batches, labels=form([0, 1] * 30), nll_samples=0, gap_steps=0).estimates
+    assert found["label_accuracy_chance"].value == 0.5 and found["label_accuracy"].value is not None
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"labels": [0] * 59}, r"shape \(59,\) for 60 examples"),
+        ({"labels": ["a"] * 60}, r"got a list that is no array of numbers.*return_inverse"),
+        ({"labels": np.linspace(0, 1, 60)}, "real numbers"),
+        ({"groups": ["a", "b", "c"]}, r"got 3 names for a z of shape \(2,\), wanted a list of 2 names"),
+        ({"groups": "ab"}, "got the text 'ab'"),
+        ({"seed": -1}, "seed is -1, wanted at least 0$"),
+        ({"samples": 0}, "samples is 0, wanted at least 1$"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_before_anything_is_measured(setting, message):
+    model, batches = data(60)
+
+    def progress(*stage):
+        raise AssertionError(f"{stage} was reached")
+
+    with pytest.raises(ValueError, match=message):
+        diagnose(model, batches, **setting, progress=progress)
+
+
+def test_efforts_say_what_leaves_them_out():
+    with pytest.raises(ValueError, match="gap_steps is -1, wanted at least 0, which leaves it out"):
+        check_effort({"gap_steps": -1})

@@ -4,7 +4,7 @@ from typing import ClassVar
 import pytest
 import torch
 from closed_forms import close, data, normals, toy
-from torch.distributions import Distribution, Normal, constraints
+from torch.distributions import Beta, Distribution, Independent, Normal, Uniform, constraints
 
 from buttress.diagnostics.diagnose import diagnose
 from buttress.diagnostics.estimate import Estimate
@@ -167,3 +167,24 @@ def test_a_rate_that_is_too_low_by_a_constant_is_told_and_the_verdict_rests_on_i
 def test_codes_that_reach_their_rate_are_within_rounding(value, told):
     found = beside_rate(Estimate(value, 0.0, 100, "counting equal codes"), Estimate(0.5, 0.0, 100, "closed form"))
     assert ("above the rate" in found.note) is told
+
+
+@pytest.mark.parametrize("width", [1.0, 3.0])
+def test_uniform_posteriors_split_as_by_counting_overlaps(width):
+    """x on a lattice: z in [x, x + width) could come from ``width`` of N places."""
+    x = torch.arange(40.0)[:, None]
+    model = toy(lambda x: Independent(Uniform(x, x + width), 1))
+    found = information(model, [x], samples=2000)
+    number = torch.tensor([min(i + 1, 40 + int(width) - 1 - i, width) for i in range(40 + int(width) - 1)])
+    truth = math.log(40) - (number * number.log()).sum().item() / (40 * width)
+    assert found.mutual_information.value == pytest.approx(truth, abs=0.01)
+    assert diagnose(model, [x], nll_samples=3, gap_steps=2).estimates["nll"].value is not None
+
+
+def test_a_density_that_is_no_number_outside_its_support_counts_as_none():
+    from buttress.families import log_density
+
+    q = Independent(Beta(torch.full((3, 2), 2.0), 3.0), 1)
+    z = torch.tensor([[0.5, 0.5], [0.5, -1.0], [2.0, 0.5]])
+    assert torch.isfinite(log_density(q, z)).tolist() == [True, False, False]
+    assert torch.equal(log_density(q, z[:, None])[:, 0], log_density(q, z))

@@ -4,7 +4,9 @@ from closed_forms import data, normals, toy
 
 from buttress.diagnostics.diagnose import diagnose
 from buttress.diagnostics.estimate import Estimate
-from buttress.diagnostics.verdict import COLLAPSED, DEGENERATE, IGNORED, LAGS, PARTLY, USED, judge
+from buttress.diagnostics.evidence import Evidence
+from buttress.diagnostics.protocol import Adapter
+from buttress.diagnostics.verdict import COLLAPSED, DEGENERATE, IGNORED, LAGS, PARTLY, UNKNOWN, USED, judge
 from buttress.exact import LinearVAE
 
 
@@ -122,8 +124,23 @@ def test_a_point_is_an_autoencoder():
 
 
 def test_a_verdict_needs_its_numbers():
-    with pytest.raises(ValueError, match="worth_shuffled"):
-        judge(made_up(worth_shuffled=(float("nan"), None)), "image")
+    verdict = judge(made_up(worth_shuffled=(float("inf"), None)), "image")
+    assert (verdict.state, verdict.cause, verdict.advice) == (UNKNOWN, None, ())
+    assert verdict.reasons == ("no verdict without a finite worth_shuffled; it is not measured (not finite: inf)",)
+    assert judge({}, "image").reasons[0] == "no verdict without a finite mutual_information; it is None"
+
+
+def test_a_probability_of_zero_late_in_the_data_costs_the_verdict_and_no_evidence():
+    model, _ = data()
+    x = model.sample(150, seed=1)[0]
+
+    def log_likelihood(few, z):
+        return model.log_likelihood(few, z).masked_fill((few == x[120]).all(-1), -torch.inf)
+
+    found = quick(Adapter(model.posterior, model.prior, log_likelihood), [x])
+    assert found.verdict.state == UNKNOWN and "worth_shuffled" in found.verdict.reasons[0]
+    assert "-inf" in found.estimates["elbo"].note and found.estimates["mutual_information"].value > 0
+    assert Evidence.from_json(found.to_json()) == found
 
 
 def quick(model, batches):

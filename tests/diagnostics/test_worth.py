@@ -1,8 +1,9 @@
 import pytest
 import torch
 from closed_forms import close, data, normals, toy
+from torch.distributions import Normal
 
-from buttress.diagnostics.worth import derangement, worth
+from buttress.diagnostics.worth import _error, derangement, worth
 
 
 @pytest.mark.parametrize("progress", [0.3, 0.7, 1.0])
@@ -52,10 +53,25 @@ def test_the_errors_are_paired():
     assert found.error < 0.2 and close(found, x.var().item())
 
 
-def test_its_standard_error_is_honest():
-    model, _ = data()
-    vae, values = model.lagging(0.5), []
-    for seed in range(60):
-        values.append(worth(vae, [model.sample(200, seed=seed)[0]], seed=seed).shuffled)
-    spread = torch.tensor([v.value for v in values]).std().item()
-    assert spread == pytest.approx(sum(v.error for v in values) / 60, rel=0.35)
+@pytest.mark.parametrize("samples", [4, 32])
+def test_its_standard_error_counts_what_an_example_costs_others(samples):
+    """Every z is read by as many others as its own example reads: half of the error comes from there."""
+    model = toy(lambda x: normals(x, 0.1), log_likelihood=lambda x, z: Normal(z, 0.5).log_prob(x).sum(-1))
+    found = [worth(model, [torch.randn(60, 1)], samples=samples, seed=k).shuffled for k in range(300)]
+    spread = torch.tensor([f.value for f in found]).std().item()
+    assert 0.85 < sum(f.error for f in found) / 300 / spread < 1.2
+
+
+def test_its_standard_error_is_that_of_all_pairs_of_related_losses():
+    loss, other = torch.randn(3, 9).double(), torch.stack([derangement(9, seed=1, number=k) for k in range(3)])
+    edges = [({n, int(other[s, n])}, loss[s, n] - loss.mean()) for s in range(3) for n in range(9)]
+    related = [(r * q).item() for e, r in edges for f, q in edges if e & f]
+    assert _error(loss, other) == pytest.approx((sum(related) / (27**2 - len(related))) ** 0.5)
+
+
+@pytest.mark.parametrize("n", [2, 3, 4, 5])
+def test_a_few_examples_have_no_error_or_a_positive_one(n):
+    for seed in range(20):
+        other = torch.stack([derangement(n, seed, number=k) for k in range(2)])
+        error = _error(torch.randn(2, n).double(), other)
+        assert error is None if n < 4 else error is None or error > 0

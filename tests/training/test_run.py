@@ -23,6 +23,7 @@ from lightning.pytorch import Callback
 
 from buttress.algorithms._descent import NonFinite
 from buttress.algorithms.two_stage import TwoStage
+from buttress.data.linear_gaussian import LinearGaussian
 from buttress.data.mnist5k import Mnist5k
 from buttress.data.order import Order
 from buttress.data.table import Table
@@ -61,6 +62,8 @@ def test_a_run_refused_before_its_first_step_leaves_the_folder_free(tmp_path):
         train(hopeless, tmp_path / "run", progress=False)
     with pytest.raises(ValueError, match="batch_size"):
         train(small.joint(batch_size=10_000), tmp_path / "run", progress=False)
+    with pytest.raises(ValueError, match="got 1 held-out example, wanted at least 2"):
+        train(replace(small.joint(), data=LinearGaussian(dim=4, n=12)), tmp_path / "run", progress=False)
     assert train(small.joint(steps=12), tmp_path / "run", progress=False).progress.finished
 
 
@@ -70,6 +73,11 @@ def test_weights_of_another_recipe_are_refused_with_its_name(finished, tmp_path)
     replace(small.joint(), posterior=Gaussian(4)).save(folder / "recipe.yaml")
     with pytest.raises(ValueError, match=r"the weights are not those of recipe\.yaml"):
         Run.load(folder)
+
+
+def test_a_seed_that_is_none_is_refused(finished):
+    with pytest.raises(ValueError, match="seed is -1, wanted at least 0"):
+        finished.diagnose(seed=-1)
 
 
 def test_no_examples_are_not_drawn(finished):

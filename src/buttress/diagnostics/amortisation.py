@@ -24,7 +24,7 @@ from torch.distributions import Distribution, Independent, MultivariateNormal, N
 from buttress.diagnostics.estimate import Estimate, mean
 from buttress.diagnostics.evaluation import blocks, choose, count, decode, draw, evaluating
 from buttress.diagnostics.protocol import Batches, Model
-from buttress.families import closed_form_kl, factors, normal, point
+from buttress.families import closed_form_kl, factors, log_density, normal, point
 from buttress.portions import pairs_at_once
 from buttress.randomness import noise
 
@@ -189,7 +189,7 @@ class _Search:
         """Distortion (S, B) and rate, (B,) or (S, B); ``density`` is q, where its gradient must be another."""
         exact = closed_form_kl(q, self.prior)
         rate = (
-            (density or q).log_prob(z) - self.prior.log_prob(z)
+            (density or q).log_prob(z) - log_density(self.prior, z)
             if exact is None
             else exact.reshape(len(self.x), -1).sum(1)
         )

@@ -13,6 +13,7 @@ from torch.distributions import Distribution
 
 from buttress.diagnostics.evaluation import draw, evaluating
 from buttress.diagnostics.protocol import Batches, Model
+from buttress.families import factors, within
 
 __all__ = ["check", "check_batches"]
 
@@ -23,7 +24,8 @@ def check_batches(batches: Batches) -> None:
     """Refuse what is not a list of tensors.
 
     Errors:
-        ValueError: It is one tensor, is empty, holds pairs instead of tensors, or differs from one reading to the next.
+        ValueError: It is one tensor, can't be indexed, is empty, holds pairs instead of tensors or tensors of different
+            rank, or differs from one reading to the next.
 
     Example:
         >>> check_batches(torch.zeros(100, 3))
@@ -32,6 +34,11 @@ def check_batches(batches: Batches) -> None:
     """
     if isinstance(batches, Tensor):
         raise ValueError("got one tensor, wanted a list of batches; try [x], or x.split(100)")
+    if not hasattr(batches, "__len__") or not hasattr(batches, "__getitem__"):
+        raise ValueError(
+            f"batches is a {type(batches).__name__}, wanted a list of tensors, which can be read many times; try "
+            "list(batches), or [x for x, _ in loader] where it gives pairs"
+        )
     if not len(batches):
         raise ValueError("got no batches; wanted at least one with two or more examples")
     total, first = 0, batches[0]
@@ -41,6 +48,11 @@ def check_batches(batches: Batches) -> None:
             raise ValueError(f"batch {i} is a {type(x).__name__}, wanted one tensor x; try [x for x, _ in loader]")
         if not x.dim() or not len(x):
             raise ValueError(f"batch {i} has shape {tuple(x.shape)}, wanted (B, ...) with B of 1 or more")
+        if x.dim() != first.dim():
+            raise ValueError(
+                f"batch {i} has shape {tuple(x.shape)} and batch 0 {tuple(first.shape)}, wanted the same number of "
+                "dimensions in all; try reshape, squeeze or unsqueeze"
+            )
         if i == 0 and not torch.equal(x.nan_to_num(), first.nan_to_num()):
             raise ValueError("batch 0 differs from one reading to the next; observe (binarise, dequantise) data once")
         total += len(x)
@@ -52,8 +64,8 @@ def check(model: Model, batches: Batches, seed: int = 0) -> None:
     """Refuse a model that does not keep the protocol, saying what came and what was wanted.
 
     Errors:
-        ValueError: A callable is missing or gives the wrong shape or NaN; the log-likelihood is random, is averaged
-            over places, or depends on the other examples of a batch.
+        ValueError: A callable is missing or gives the wrong shape or NaN; q puts z where p has no density; the
+            log-likelihood is infinite, is random, is averaged over places, or depends on the other examples of a batch.
 
     Example:
         >>> from torch.distributions import Independent, Normal
@@ -81,6 +93,7 @@ def check(model: Model, batches: Batches, seed: int = 0) -> None:
         z = draw(q, torch.arange(len(x)), 3, seed, "check")
         if z.isnan().any():
             raise ValueError("posterior(x) gives samples that are NaN; look for NaN in x or in the encoder's weights")
+        _common_support(q, p, z)
         _log_likelihood(_call(model, x, z), z, len(x))
         _steady(model, x, z)
         _mass(model, x, z)
@@ -109,6 +122,17 @@ def _prior(p: object, q: Distribution) -> None:
         raise ValueError(
             f"prior() has batch shape {tuple(p.batch_shape)} and event shape {tuple(p.event_shape)}, wanted batch "
             f"shape () and the event shape of the posterior, {tuple(q.event_shape)}{hint}"
+        )
+
+
+def _common_support(q: Distribution, p: Distribution, z: Tensor) -> None:
+    """Where q puts z outside the support of p, the rate is infinite and nothing can be said."""
+    inside = within(p, z)
+    if inside is not None and not inside.all():
+        raise ValueError(
+            f"posterior(x) puts {int((~inside).sum())} of {inside.numel()} z outside the support of prior() "
+            f"(q: {type(factors(q)).__name__}, p: {type(factors(p)).__name__}), so the rate KL(q || p) is infinite; "
+            "try a prior with a density everywhere (a normal), or a q that keeps within the prior's bounds"
         )
 
 
@@ -153,6 +177,12 @@ def _steady(model: Model, x: Tensor, z: Tensor) -> None:
     whole, again = model.log_likelihood(x, z), model.log_likelihood(x, z)
     if whole.isnan().any():
         raise ValueError("log_likelihood gave NaN; look for NaN in x or in the weights, log(0), or a scale of 0")
+    if (infinite := whole.isinf()).any():
+        raise ValueError(
+            f"log_likelihood gave {whole[infinite][0].item()} for {int(infinite.sum())} of {whole.numel()} pairs of x "
+            f"and its own z, first for example {int(infinite.any(0).nonzero()[0])} of batch 0: no ELBO is finite then; "
+            "give every x some probability (clamp probabilities away from 0, or scales)"
+        )
     if not _close(whole, again):
         raise ValueError(
             "log_likelihood(x, z) differs from one call to the next: is dropout on? Give Adapter(module=...), or call "

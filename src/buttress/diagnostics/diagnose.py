@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
@@ -18,7 +19,7 @@ from buttress.diagnostics.evaluation import count, evaluating
 from buttress.diagnostics.evidence import Evidence, Groups, numbers
 from buttress.diagnostics.marginal_likelihood import bits_per_dim, likelihoods, perplexity
 from buttress.diagnostics.mutual_information import beside_rate, information
-from buttress.diagnostics.probe import chance, label_accuracy
+from buttress.diagnostics.probe import chance, class_numbers, label_accuracy
 from buttress.diagnostics.protocol import Batches, Model
 from buttress.diagnostics.rate import Bound, bound, uniform_rate
 from buttress.diagnostics.verdict import judge
@@ -27,7 +28,18 @@ from buttress.families import is_discrete
 
 __all__ = ["STAGES", "check_effort", "diagnose"]
 
-LEAST = {"samples": 1, "nll_samples": 0, "nll_examples": 1, "gap_steps": 0, "gap_examples": 1, "mi_examples": 2}
+LEAST = {
+    "seed": 0,
+    "samples": 1,
+    "nll_samples": 0,
+    "nll_examples": 1,
+    "gap_steps": 0,
+    "gap_examples": 1,
+    "mi_examples": 2,
+}
+
+OPTIONAL = ("nll_samples", "gap_steps")
+"""What 0 leaves out."""
 
 STAGES = ("bound", "active units", "mutual information", "worth of z", "likelihood", "amortisation gap", "verdict")
 """What ``progress`` is told about, in order."""
@@ -46,7 +58,13 @@ def check_effort(settings: Mapping[str, int | None]) -> None:
     """
     for name, least in LEAST.items():
         if (value := settings.get(name)) is not None and value < least:
-            instead = ", or null for all" if name.endswith("examples") else "" if least else ", which leaves it out"
+            instead = (
+                ", or null for all"
+                if name.endswith("examples")
+                else ", which leaves it out"
+                if name in OPTIONAL
+                else ""
+            )
             raise ValueError(f"{name} is {value}, wanted at least {least}{instead}")
 
 
@@ -59,7 +77,7 @@ def diagnose(
     tokens: int | None = None,
     groups: Sequence[str] | None = None,
     encode: Callable[[Tensor], Tensor] | None = None,
-    labels: Tensor | None = None,
+    labels: object = None,
     samples: int = 4,
     nll_samples: int = 100,
     nll_examples: int | None = 1000,
@@ -81,9 +99,11 @@ def diagnose(
             bits out where it is a table, whose columns of real numbers have a density and no bits. Not for text.
         tokens: Predicted tokens of all batches, ends of sentences included, for perplexity; None to count what is not
             0. Only for text.
-        groups: Names of the latent groups; None to take ``model.groups``, or to number the coordinates of z.
+        groups: Names of the latent groups: of all coordinates of z, or of its first dimension; None to take
+            ``model.groups``, or to number the coordinates of z.
         encode: x -> the encoder's features (B, ...), for their dispersion; None to take ``model.encode``, if any.
-        labels: Class of each example, shape (N,) in the order of ``batches``, for a probe of z; None for none.
+        labels: Class of each example, (N,) in the order of ``batches``, for a probe of z: a tensor, a NumPy array or a
+            list; None for none.
         samples: Samples of z per example for the ELBO and the worth of z.
         nll_samples: k of the importance-weighted NLL; 0 to leave it out.
         nll_examples: Examples for it, at most; None for all.
@@ -121,9 +141,12 @@ def diagnose(
     }
     check_effort(settings)
     check(model, batches, seed)
+    if groups is not None:
+        _check_groups(groups, tuple(model.prior().event_shape))
+    classes = None if labels is None else class_numbers(labels, count(batches))
     kind = _kind(batches[0]) if kind is None else kind
     found, active, estimates = _about_z(model, batches, samples, mi_examples, seed, tell)
-    estimates |= _beside_z(model, batches, encode, labels, seed)
+    estimates |= _beside_z(model, batches, encode, classes, seed)
     tell(4)
     if nll_samples:
         estimates |= _likelihood(model, batches, kind, dims, tokens, nll_samples, nll_examples, seed)
@@ -181,6 +204,16 @@ def _beside_z(
         estimates["label_accuracy_sampled"] = label_accuracy(model, batches, labels, of="samples", seed=seed)
         estimates["label_accuracy_chance"] = chance(labels, seed=seed)
     return estimates
+
+
+def _check_groups(names: Sequence[str], shape: tuple[int, ...]) -> None:
+    """Refuse names that the user gave and that fit no groups; those of a model are only left aside."""
+    fit = {math.prod(shape), *shape[:1]}
+    if isinstance(names, str) or len(names) not in fit:
+        came = f"the text {names!r}" if isinstance(names, str) else f"{len(names)} names"
+        raise ValueError(
+            f"groups: got {came} for a z of shape {shape}, wanted a list of {' or '.join(map(str, sorted(fit)))} names"
+        )
 
 
 def _teller(progress: Callable[[str, int, int], None] | None) -> Callable[[int], None]:

@@ -57,7 +57,8 @@ class Verdict:
     """What the numbers mean.
 
     Args:
-        state: "used", "partly used", "collapsed" or "degenerate to a deterministic autoencoder".
+        state: "used", "partly used", "collapsed" or "degenerate to a deterministic autoencoder"; "unknown" where
+            a number that it rests on is not finite.
         cause: "inference lags", "the model ignores z", "the codebook is dead", "the codes ignore x", or None where
             nothing is wrong or the cause is not known.
         reasons: Sentences with the numbers that the state and the cause rest on.

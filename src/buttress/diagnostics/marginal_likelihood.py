@@ -22,7 +22,7 @@ from torch import Tensor
 from buttress.diagnostics.estimate import Estimate, mean, ratio
 from buttress.diagnostics.evaluation import blocks, choose, count, decode, draw, evaluating
 from buttress.diagnostics.protocol import Batches, Model
-from buttress.families import point
+from buttress.families import log_density, point
 from buttress.objectives.importance_weighted import importance_weighted_bound
 
 __all__ = ["Likelihoods", "bits_per_dim", "likelihoods", "log_weights", "marginal_likelihood", "perplexity"]
@@ -125,7 +125,7 @@ def log_weights(model: Model, x: Tensor, index: Tensor, samples: int, seed: int 
     """
     q, prior = model.posterior(x), model.prior()
     z = draw(q, index, samples, seed, "likelihood")
-    return decode(model, x, z) + prior.log_prob(z).double() - q.log_prob(z).double()
+    return decode(model, x, z) + log_density(prior, z).double() - q.log_prob(z).double()
 
 
 def marginal_likelihood(

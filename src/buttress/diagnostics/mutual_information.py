@@ -28,7 +28,7 @@ from buttress.diagnostics.estimate import Estimate, mean, short
 from buttress.diagnostics.evaluation import blocks, choose, count, draw, evaluating
 from buttress.diagnostics.protocol import Batches, Model
 from buttress.diagnostics.thresholds import ERRORS, NEAR_CEILING
-from buttress.families import normal, point
+from buttress.families import log_density, normal, point
 
 __all__ = ["Information", "aggregate_kl", "beside_rate", "information", "mutual_information"]
 
@@ -90,7 +90,7 @@ def information(
             first += len(index)
             own.append(mine.mean(0).cpu())
             everyone.append(marginal.mean(0).cpu())
-            prior_log.append(prior.log_prob(z).double().mean(0).cpu())
+            prior_log.append(log_density(prior, z).double().mean(0).cpu())
     how = "Monte Carlo" if aggregate.counts is None else "counting equal codes"
     posterior, marginal, at_prior = torch.cat(own), torch.cat(everyone), torch.cat(prior_log)
     ceiling = math.log(n)
@@ -196,7 +196,7 @@ class _Aggregate:
     def _pairs(self, z: Shaped[Tensor, "C *event"]) -> Float[Tensor, "C N"]:
         """log q(z_c|x_n) of all pairs: as matrix products where q is Gaussian, else whatever the family is."""
         if self.matrices is None:
-            return torch.cat([q.log_prob(z[:, None]).double() for q in self.posteriors], 1)
+            return torch.cat([log_density(q, z[:, None]).double() for q in self.posteriors], 1)
         centre, square, linear, constant = self.matrices
         flat = z.reshape(len(z), -1).double() - centre
         return flat.square() @ square + flat @ linear + constant

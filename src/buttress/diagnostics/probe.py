@@ -25,7 +25,7 @@ from buttress.diagnostics.evaluation import blocks, choose, count, draw, evaluat
 from buttress.diagnostics.protocol import Batches, Model
 from buttress.families import mean_of
 
-__all__ = ["FOLDS", "chance", "label_accuracy"]
+__all__ = ["FOLDS", "chance", "class_numbers", "label_accuracy"]
 
 FOLDS = 5
 SAMPLES = 8
@@ -36,10 +36,41 @@ ITERATIONS = 200
 """Of L-BFGS at most, which at its end is near enough for an accuracy."""
 
 
+def class_numbers(labels: object, n: int) -> Int[Tensor, " N"]:
+    """Labels in any form that PyTorch reads (a tensor, a NumPy array, a list) as whole numbers, one for each example.
+
+    Args:
+        labels: What came.
+        n: Number of examples.
+
+    Errors:
+        ValueError: They are no whole numbers, or not one for each example.
+
+    Example:
+        >>> class_numbers([2, 0, 1], 3)
+        tensor([2, 0, 1])
+    """
+    try:
+        found = torch.as_tensor(labels)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(
+            f"labels: got a {type(labels).__name__} that is no array of numbers, wanted a class number for each of {n} "
+            "examples; try np.unique(labels, return_inverse=True)[1]"
+        ) from error
+    if found.shape != (n,):
+        raise ValueError(
+            f"labels: got shape {tuple(found.shape)} for {n} examples, wanted ({n},): a class number for each, in the "
+            "order of the batches"
+        )
+    if found.is_floating_point() and not torch.equal(found, found.round()):
+        raise ValueError("labels: got real numbers, wanted whole ones that name classes; try torch.bucketize")
+    return found.long()
+
+
 def label_accuracy(
     model: Model,
     batches: Batches,
-    labels: Int[Tensor, " N"],
+    labels: object,
     *,
     of: Literal["means", "samples"] = "means",
     examples: int | None = 2000,
@@ -50,13 +81,13 @@ def label_accuracy(
     Args:
         model: Keeps the protocol.
         batches: Held-out data.
-        labels: Class of each example, in the order of ``batches``.
+        labels: Class of each example, in the order of ``batches``: anything that ``torch.as_tensor`` reads.
         of: Whether the regression reads means of q(z|x), or a sample of each.
         examples: At most so many: a random choice of the data where there is more. None for all.
         seed: Of the choice, the folds and the noise.
 
     Errors:
-        ValueError: There are more or fewer labels than examples.
+        ValueError: There are more or fewer labels than examples, or they are no whole numbers.
 
     Example:
         >>> from buttress.exact import LinearGaussian
@@ -65,9 +96,8 @@ def label_accuracy(
         >>> print(label_accuracy(model.vae(), [x], (z[:, 0] > 0).long()))  # 1/2 + arcsin(sqrt(2/3)) / pi = 0.804
         0.805 ± 0.01
     """
-    if len(labels) != (n := count(batches)):
-        raise ValueError(f"label accuracy: got {len(labels)} labels for {n} examples, wanted one for each")
-    keep = choose(n, examples, seed)
+    n = count(batches)
+    labels, keep = class_numbers(labels, n), choose(n, examples, seed)
     rows, seen = [], []
     with evaluating(model, seed):
         for index, x in blocks(batches, keep=keep):

@@ -29,7 +29,7 @@ from torch.distributions import Distribution
 
 from buttress.parts import Space
 
-__all__ = ["Adapter", "Batches", "LatentModel", "Model"]
+__all__ = ["Adapter", "Batches", "LatentModel", "Model", "Readable"]
 
 
 @runtime_checkable
@@ -55,19 +55,12 @@ class LatentModel(Protocol):
         """log p(x|z) for z of shape (S, B, *event), shape (S, B): summed over places, never averaged."""
 
 
-# isinstance() on a protocol does not see submodules of an nn.Module from Python 3.12 on, so at run time any object
-# may come: check.py says what is wrong with it.
-if TYPE_CHECKING:
-    Model: TypeAlias = LatentModel
-else:
-    Model = object
-
-
 @runtime_checkable
-class Batches(Protocol):
+class Readable(Protocol):
     """Held-out data: a list of tensors x, or anything that gives the same tensors whenever it is indexed.
 
-    Only the first dimension of x has a meaning here (it runs over examples), so the batches may differ in any other.
+    Only the first dimension of x has a meaning here (it runs over examples), so the batches may differ in the size of
+    any other, not in their number.
 
     Example:
         >>> import torch
@@ -81,6 +74,15 @@ class Batches(Protocol):
 
     def __getitem__(self, index: int, /) -> Tensor:
         """One batch, shape (B, ...)."""
+
+
+# isinstance() on a protocol does not see submodules of an nn.Module from Python 3.12 on, so at run time any object
+# may come, as model or as batches: check.py says what is wrong with it.
+if TYPE_CHECKING:
+    Model: TypeAlias = LatentModel
+    Batches: TypeAlias = Readable
+else:
+    Model = Batches = object
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from torch.distributions import Distribution
 from buttress.diagnostics.estimate import Estimate, Moments, mean, ratio
 from buttress.diagnostics.evaluation import blocks, decode, draw, evaluating
 from buttress.diagnostics.protocol import Batches, Model
-from buttress.families import categorical, closed_form_kl, mean_of, normal, point
+from buttress.families import categorical, closed_form_kl, log_density, mean_of, normal, point
 
 __all__ = ["Bound", "bound", "classes", "kl", "uniform_rate"]
 
@@ -69,7 +69,7 @@ def kl(q: Distribution, p: Distribution, z: Shaped[Tensor, "S B *event"]) -> tup
         (tensor([[0.5000, 0.5000]]), True)
     """
     exact = closed_form_kl(q, p)
-    return ((q.log_prob(z) - p.log_prob(z)).mean(0), False) if exact is None else (exact, True)
+    return ((q.log_prob(z) - log_density(p, z)).mean(0), False) if exact is None else (exact, True)
 
 
 def bound(model: Model, batches: Batches, *, samples: int = 4, seed: int = 0) -> Bound:

@@ -25,10 +25,11 @@ from buttress.diagnostics.thresholds import (
     USED_NATS,
 )
 
-__all__ = ["COLLAPSED", "DEAD", "DEGENERATE", "IGNORED", "LAGS", "PARTLY", "SAME", "USED", "judge"]
+__all__ = ["COLLAPSED", "DEAD", "DEGENERATE", "IGNORED", "LAGS", "PARTLY", "SAME", "UNKNOWN", "USED", "judge"]
 
 USED, PARTLY, COLLAPSED = "used", "partly used", "collapsed"
 DEGENERATE = "degenerate to a deterministic autoencoder"
+UNKNOWN = "unknown"
 LAGS, IGNORED = "inference lags", "the model ignores z"
 DEAD, SAME = "the codebook is dead", "the codes ignore x"
 
@@ -46,8 +47,8 @@ def judge(estimates: Mapping[str, Estimate], kind: str) -> Verdict:
         estimates: The numbers of :class:`buttress.diagnostics.evidence.Evidence`.
         kind: Of the data: which remedies fit.
 
-    Errors:
-        ValueError: A number that the verdict rests on is missing.
+    Returns:
+        The verdict; "unknown" with the reason where a number that it rests on is missing or not finite.
 
     Example:
         >>> def told(value):
@@ -57,6 +58,8 @@ def judge(estimates: Mapping[str, Estimate], kind: str) -> Verdict:
         >>> found.state, found.reasons[-2]
         ('collapsed', 'a rate of 4 ± 0 nats is paid for it all the same: the rate alone proves nothing')
     """
+    if missing := _missing(estimates):
+        return Verdict(UNKNOWN, None, missing, ())
     numbers = _Numbers(estimates)
     state, reasons = _state(numbers)
     cause, why = _cause(numbers, state)
@@ -66,6 +69,17 @@ def judge(estimates: Mapping[str, Estimate], kind: str) -> Verdict:
         why = (*why, _alike(numbers))
         advice = (*advice, DISPERSE) if kind == "text" else advice
     return Verdict(state, cause, (*reasons, *why), advice)
+
+
+def _missing(estimates: Mapping[str, Estimate]) -> tuple[str, ...]:
+    """Why there can be no verdict: the numbers that it rests on and that are not there."""
+    found = {name: estimates.get(name) for name in ("mutual_information", "worth_shuffled", "rate")}
+    return tuple(
+        f"no verdict without a finite {name}; it is {estimate}"
+        + (f" ({estimate.note})" if estimate is not None and estimate.note else "")
+        for name, estimate in found.items()
+        if estimate is None or estimate.value is None
+    )
 
 
 def _alike(n: _Numbers) -> str:
@@ -80,9 +94,6 @@ class _Numbers:
 
     def __init__(self, estimates: Mapping[str, Estimate]) -> None:
         self.estimates = estimates
-        for name in ("mutual_information", "worth_shuffled", "rate"):
-            if self.value(name) is None:
-                raise ValueError(f"no verdict without a finite {name}; it is {estimates.get(name)}")
 
     def value(self, name: str) -> float | None:
         return None if (found := self.estimates.get(name)) is None else found.value

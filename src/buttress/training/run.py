@@ -31,7 +31,7 @@ from buttress.algorithms._descent import NonFinite, first_non_finite, first_non_
 from buttress.data.opened import opened, tell
 from buttress.data.order import Order
 from buttress.data.support import check_support
-from buttress.diagnostics.diagnose import diagnose
+from buttress.diagnostics.diagnose import check_effort, diagnose
 from buttress.diagnostics.evidence import Evidence
 from buttress.diagnostics.protocol import Batches
 from buttress.diagnostics.rate import bound
@@ -133,8 +133,9 @@ def check(recipe: Recipe, splits: Splits, devices: int = 1) -> None:
     """Refuse what would fail or mislead later, before anything is trained.
 
     Errors:
-        ValueError: A part does not fit the data; data outside the likelihood's support; a batch larger than the data
-            or not divisible among the devices; a loss that is not finite at the start.
+        ValueError: A part does not fit the data; data outside the likelihood's support; fewer than two held-out
+            examples, on which nothing can be measured; a batch larger than the data or not divisible among the
+            devices; a loss that is not finite at the start.
     """
     settings = recipe.training
     if devices < 1:
@@ -143,6 +144,11 @@ def check(recipe: Recipe, splits: Splits, devices: int = 1) -> None:
         raise ValueError(
             f"batch_size is {settings.batch_size} and devices is {devices}: each process takes an equal share of a "
             f"batch; try batch_size {max(1, settings.batch_size // devices) * devices}"
+        )
+    if (out := len(splits.held_out)) < 2:
+        raise ValueError(
+            f"got {out} held-out example{'s' * (out != 1)}, wanted at least 2 to measure on (some hundreds for usable "
+            "standard errors); try a larger held_out, or more data"
         )
     order = Order(len(splits.train), settings.batch_size, settings.seed, splits.train.lengths)
     with torch.random.fork_rng([]), torch.no_grad():
@@ -251,6 +257,7 @@ class Run:
             seed: Of all draws.
             settings: Further settings of :func:`buttress.diagnostics.diagnose.diagnose`.
         """
+        check_effort({**settings, "seed": seed})
         asked, batches, labels = self.asked(seed), self.held_out(seed), self.splits().labels
         if labels is not None:
             labels = labels[torch.cat(batches.index)]
