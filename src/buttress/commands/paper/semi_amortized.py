@@ -18,13 +18,18 @@ def semi_amortized(experiment: SemiAmortizedVae, out: Path = Path("runs/semi_amo
         experiment: What is trained, and how often.
         out: Folder of the experiment; finished runs in it are kept, a half-finished one goes on.
         jobs: Runs at a time.
+
+    Example:
+        On the command line::
+
+            buttress paper semi_amortized --jobs 2
     """
     from buttress.commands.compare import bars
     from buttress.report.claims import claims_table
     from buttress.report.oracle import write_figure
 
     console = Console()
-    with bars(console) as watch:
+    with bars(console, experiment.data) as watch:
         found = experiment.run(out, jobs, watch)
     console.print(claims_table(found))
     console.print(f"figure: {write_figure(out)}", soft_wrap=True)
