@@ -30,6 +30,10 @@ __all__ = ["code_perplexity", "codebook", "codes_used", "count_codes"]
 def count_codes(model: Model, batches: Batches) -> CodeCounts:
     """Count the codes of all of the data.
 
+    Args:
+        model: Keeps the protocol, with a q that is a point on codes.
+        batches: Held-out data, all of which is used.
+
     Errors:
         ValueError: q(z|x) is not a point on codes.
 
