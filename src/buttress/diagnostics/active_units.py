@@ -62,6 +62,11 @@ class Activity:
 def activity(model: Model, batches: Batches, *, seed: int = 0) -> Activity:
     """Measure the variance curve over all of the data.
 
+    Args:
+        model: Keeps the protocol.
+        batches: Held-out data, all of which is used.
+        seed: Matters only where q does not know its mean.
+
     Example:
         >>> import torch
         >>> from buttress.exact import LinearGaussian
@@ -128,6 +133,10 @@ def active_units(model: Model, batches: Batches, *, threshold: float = ACTIVE_VA
 def count_active(found: Activity, threshold: float = ACTIVE_VARIANCE) -> Estimate:
     """The count of a measured curve.
 
+    Args:
+        found: The curve, in squared units of z.
+        threshold: In squared units of z.
+
     Example:
         >>> import torch
         >>> count_active(Activity(torch.tensor([0.9, 0.001]), 100, "means of q"), threshold=1e-4).value
@@ -152,6 +161,13 @@ def collapsed_fraction(
 
     It looks at every example, so a factor that speaks up for one example in fifty is not collapsed. Where z is discrete
     and the prior uniform, every code costs log K whatever it says, so there the rate can't tell.
+
+    Args:
+        model: Keeps the protocol.
+        batches: Held-out data, all of which is used.
+        epsilon: In nats, for each factor.
+        delta: Share of the examples that may be above it.
+        seed: Of nothing here but the model's own noise, if it has any.
 
     Example:
         >>> import torch

@@ -35,6 +35,10 @@ HEALTH = ("code_perplexity", "codes_used_share")
 def count_codes(model: Model, batches: Batches) -> CodeCounts:
     """Count the codes of all of the data.
 
+    Args:
+        model: Keeps the protocol, with a q that is a point on codes.
+        batches: Held-out data, all of which is used.
+
     Errors:
         ValueError: q(z|x) is not a point on codes.
 

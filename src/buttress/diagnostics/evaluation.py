@@ -93,6 +93,11 @@ def blocks(
 ) -> Iterator[tuple[Int[Tensor, " B"], Tensor]]:
     """The data as (numbers of the examples, x), at most ``rows`` examples at a time, only those in ``keep``.
 
+    Args:
+        batches: The data.
+        rows: Most examples at a time.
+        keep: Numbers of the examples wanted, shape (M,), rising; None for all.
+
     Example:
         >>> x = torch.arange(5.0)
         >>> [index.tolist() for index, _ in blocks([x[:3], x[3:]], rows=2, keep=torch.tensor([0, 1, 2, 4]))]
@@ -116,6 +121,13 @@ def draw(
 ) -> Shaped[Tensor, "S B *event"]:
     """Samples of q (batch shape (B,) or ()) for each of the examples ``index``.
 
+    Args:
+        q: The distribution; a batch shape of () is shared by all examples.
+        index: Numbers of the examples in the whole data, shape (B,).
+        samples: S.
+        seed: Of the noise.
+        stream: What it is for: other purposes get other noise.
+
     Example:
         >>> from torch.distributions import Independent, Normal
         >>> q = Independent(Normal(torch.zeros(2, 3), 1.0), 1)
@@ -137,6 +149,11 @@ def draw(
 
 def decode(model: Model, x: Tensor, z: Shaped[Tensor, "S B *event"]) -> Float[Tensor, "S B"]:
     """log p(x|z) in float64 nats, a few pairs at a time.
+
+    Args:
+        model: Keeps the protocol.
+        x: A batch, shape (B, ...).
+        z: Samples for each of its examples, shape (S, B, *event).
 
     Example:
         >>> from buttress.exact import LinearGaussian

@@ -116,6 +116,13 @@ def likelihoods(
 def log_weights(model: Model, x: Tensor, index: Tensor, samples: int, seed: int = 0) -> Float[Tensor, "S B"]:
     """log p(x, z) - log q(z|x) in nats for samples of q; equal to log p(x) for every one of them where q is exact.
 
+    Args:
+        model: Keeps the protocol.
+        x: A batch, shape (B, ...).
+        index: Numbers of its examples in the whole data, shape (B,): each has noise of its own.
+        samples: S.
+        seed: Of the noise.
+
     Example:
         >>> from buttress.exact import LinearGaussian
         >>> model = LinearGaussian.random(dims=3, latents=1)
@@ -146,6 +153,10 @@ def marginal_likelihood(
 
 def bits_per_dim(nll: Estimate, dims: int) -> Estimate:
     """The NLL in bits for each of ``dims`` numbers of an example.
+
+    Args:
+        nll: In nats per example.
+        dims: Numbers in an example.
 
     Example:
         >>> bits_per_dim(Estimate(math.log(4), None, 1, "closed form"), 2).value

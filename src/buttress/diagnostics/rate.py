@@ -62,6 +62,11 @@ class Bound:
 def kl(q: Distribution, p: Distribution, z: Shaped[Tensor, "S B *event"]) -> tuple[Float[Tensor, "B *rest"], bool]:
     """KL(q || p) of each example in nats and whether it is exact: else the mean of log q - log p over the samples z.
 
+    Args:
+        q: q(z|x), batch shape (B,).
+        p: p(z), batch shape ().
+        z: Samples of q; read only where the pair has no closed form.
+
     Example:
         >>> from torch.distributions import Independent, Normal
         >>> q, p = Independent(Normal(torch.ones(1, 2), 1.0), 1), Independent(Normal(torch.zeros(2), 1.0), 1)
@@ -155,6 +160,10 @@ def classes(model: Model) -> int | None:
 
 def uniform_rate(model: Model, n: int) -> Estimate:
     """G log K in nats per example: the rate of any codes under the uniform prior, the same for each of n examples.
+
+    Args:
+        model: Keeps the protocol; z is made of codes.
+        n: Number of examples, for the record.
 
     Example:
         >>> from types import SimpleNamespace
