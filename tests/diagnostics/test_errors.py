@@ -1,5 +1,6 @@
 """Every standard error against what it claims: the spread over independent data sets."""
 
+import math
 from functools import cache
 
 import pytest
@@ -43,6 +44,7 @@ def measured(vae, seed: int) -> dict[str, Estimate]:
     found = diagnose(
         vae,
         [x],
+        dims=x.shape[1],
         encode=lambda x: vae.means(x) + 1,  # about 0 a jackknife over pairs is too careful, by a factor of 1.7
         labels=(z[:, 0] > 0.4).long(),
         nll_samples=5,

@@ -26,7 +26,7 @@ from buttress.diagnostics.verdict import judge
 from buttress.diagnostics.worth import worth
 from buttress.families import is_discrete
 
-__all__ = ["STAGES", "check_effort", "diagnose"]
+__all__ = ["LEAST", "STAGES", "check_effort", "diagnose"]
 
 LEAST = {
     "seed": 0,

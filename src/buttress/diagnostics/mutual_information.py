@@ -202,7 +202,7 @@ class _Aggregate:
         return flat.square() @ square + flat @ linear + constant
 
 
-def _counts(points: Sequence[Int[Tensor, "B *event"]]) -> Float[Tensor, " N"]:
+def _counts(points: Sequence[Int[Tensor, "_ *event"]]) -> Float[Tensor, " N"]:
     """How many of the N examples have the same codes as each of them."""
     codes = torch.cat([value.reshape(len(value), -1).cpu() for value in points])
     _, which, often = codes.unique(dim=0, return_inverse=True, return_counts=True)

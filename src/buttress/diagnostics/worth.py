@@ -118,10 +118,12 @@ def _error(loss: Float[Tensor, "S N"], other: Int[Tensor, "S N"]) -> float | Non
     samples, n = loss.shape
     reader, read = torch.arange(n).expand_as(other).flatten(), other.flatten()
     residual = (loss - loss.mean()).flatten()
-    pairs, which = (torch.minimum(reader, read) * n + torch.maximum(reader, read)).unique(return_inverse=True)
+    pairs, which, often = (torch.minimum(reader, read) * n + torch.maximum(reader, read)).unique(
+        return_inverse=True, return_counts=True
+    )
     of_example = torch.zeros(n).to(residual).index_add(0, reader, residual).index_add(0, read, residual)
     of_pair = torch.zeros(len(pairs)).to(residual).index_add(0, which, residual)
-    free = loss.numel() ** 2 - (4 * n * samples**2 - which.bincount().square().sum().item())
+    free = loss.numel() ** 2 - (4 * n * samples**2 - often.square().sum().item())
     if not free:
         return None
     twice = of_pair.square().sum()

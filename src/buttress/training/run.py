@@ -31,7 +31,7 @@ from buttress.algorithms._descent import NonFinite, first_non_finite, first_non_
 from buttress.data.opened import opened, tell
 from buttress.data.order import Order
 from buttress.data.support import check_support
-from buttress.diagnostics.diagnose import check_effort, diagnose
+from buttress.diagnostics.diagnose import LEAST, check_effort, diagnose
 from buttress.diagnostics.evidence import Evidence
 from buttress.diagnostics.protocol import Batches
 from buttress.diagnostics.rate import bound
@@ -257,7 +257,7 @@ class Run:
             seed: Of all draws.
             settings: Further settings of :func:`buttress.diagnostics.diagnose.diagnose`.
         """
-        check_effort({**settings, "seed": seed})
+        check_effort({"seed": seed} | {name: settings[name] for name in LEAST.keys() & settings.keys()})
         asked, batches, labels = self.asked(seed), self.held_out(seed), self.splits().labels
         if labels is not None:
             labels = labels[torch.cat(batches.index)]

@@ -24,7 +24,7 @@ DATA = LstmText(latent_dim=1, spread=0.0, hidden=8, words=20, length=4, train=64
 SMALL = paper.SemiAmortizedVae(DATA, hidden=6, steps=6, batch_size=8, refine_steps=3, every=3, grid_step=0.1, seeds=2)
 
 
-def one_after_the_other(todo, folder, jobs, settings, watch):
+def one_after_the_other(todo, folder, jobs, settings, watch, ended):
     """The runs of a comparison in this process, for others take seconds to start."""
     one = [(name, compare._run_one(r.to_yaml(), str(folder), name, 1, settings, queue.Queue())) for name, r in todo]
     return dict(one), {}
