@@ -14,13 +14,14 @@ from pathlib import Path
 
 import pytest
 
-from buttress import remedy
 from buttress.baseline import baseline
 from buttress.commands.compare import show
 from buttress.compare import _entries, compare
 from buttress.data.linear_gaussian import LinearGaussian
+from buttress.objectives.elbo import ELBO
 from buttress.recipe import Recipe
 from buttress.report.comparison import markdown_table, write_comparison
+from buttress.schedules.constant import Constant
 
 INFINITE = "free_bits:per_group=3e38"
 """An arm whose loss is beyond 32 bits before the first step."""
@@ -128,11 +129,11 @@ def test_a_comparison_of_another_baseline_is_refused_before_anything_is_trained(
     longer = replace(tiny(), training=replace(tiny().training, steps=7))
     with pytest.raises(ValueError, match=r"none/seed-0 holds a run of another recipe: training\.steps is 5 there"):
         compare(longer, ["kl_annealing"], out, seeds=1, settings=LITTLE)
-    coded = remedy.apply("vector_quantized", tiny())
+    weighted = replace(tiny(), objective=ELBO(beta=Constant(0.5)))
     plain = json.loads((out / "comparison.json").read_text())
-    (out / "comparison.json").write_text(json.dumps({**plain, "arms": [{"name": "flow_prior", "runs": []}]}))
-    with pytest.raises(ValueError, match=r"holds another comparison, whose arm flow_prior cannot be one of this: "):
-        compare(coded, ["none"], out, seeds=2, settings=LITTLE)
+    (out / "comparison.json").write_text(json.dumps({**plain, "arms": [{"name": "kl_annealing", "runs": []}]}))
+    with pytest.raises(ValueError, match=r"holds another comparison, whose arm kl_annealing cannot be one of this: "):
+        compare(weighted, ["none"], out, seeds=2, settings=LITTLE)
     (out / "comparison.json").write_text("{")
     with pytest.raises(ValueError, match=r"comparison\.json: damaged .* delete it"):
         compare(tiny(), ["none"], out, seeds=1, settings=LITTLE)
