@@ -14,7 +14,6 @@ def remedies() -> None:
             buttress remedies
     """
     from rich.console import Console
-    from rich.padding import Padding
     from rich.text import Text
 
     from buttress.remedy import catalogue
@@ -25,6 +24,10 @@ def remedies() -> None:
             family = entry.family
             console.print(Text(family, style="bold underline"), end="\n\n")
         settings = ":".join(f"{k}={v}" for k, v in entry.settings.items())
-        console.print(Padding(Text.assemble((entry.name, "bold"), (f":{settings}" if settings else "", "dim")), (0, 2)))
+        head = Text.assemble((entry.name, "bold"), (f":{settings}" if settings else "", "dim"))
         told = f"{entry.summary.replace('``', '')}\n{entry.source}; {', '.join(entry.kinds)}"
-        console.print(Padding(Text(told), (0, 6, 1, 6)))
+        for text, indent in ((head, 2), (Text(told), 6)):
+            for line in text.wrap(console, console.width - 2 * indent):
+                line.rstrip()
+                console.print(Text(" " * indent) + line)
+        console.print()
