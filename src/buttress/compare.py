@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field, replace
+from multiprocessing.managers import SyncManager
 from multiprocessing.queues import Queue
 from pathlib import Path
 from typing import Any
@@ -275,10 +276,9 @@ def _run_all(
     threads = max(1, (os.cpu_count() or 1) // jobs)
     seconds: dict[str, float] = {}
     failed: dict[str, str] = {}
-    with (
-        context.Manager() as manager,
-        ProcessPoolExecutor(jobs, mp_context=context, initializer=_end_with_parent) as pool,
-    ):
+    manager = SyncManager(ctx=context)
+    manager.start(_end_with_parent)
+    with manager, ProcessPoolExecutor(jobs, mp_context=context, initializer=_end_with_parent) as pool:
         news: Queue[tuple[str, int, int]] = manager.Queue()  # type: ignore[assignment]
         pending = {
             pool.submit(_run_or_end, recipe.to_yaml(), str(folder), name, threads, settings, news): name
