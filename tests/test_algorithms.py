@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from buttress.algorithms._descent import Descent, NonFinite, make_optimizer
+from buttress.algorithms._descent import Descent, NonFinite, _norm, make_optimizer
 from buttress.algorithms.aggressive import Aggressive
 from buttress.algorithms.joint import Joint
 from buttress.catalogue import names, part
@@ -76,6 +76,12 @@ def test_the_gradient_is_clipped_over_all_parameters():
     e, d = gradient(2.0, 0.5, 0.5)
     scale = 0.1 / math.hypot(e, d)
     assert model.numbers == pytest.approx((0.5 - scale * e, 0.5 - scale * d), abs=1e-5)
+
+
+def test_the_norm_is_that_of_all_gradients_however_they_lie_in_memory():
+    gradients = [torch.randn(5, 3), torch.randn(7), torch.randn(4, 6).t(), torch.tensor(2.0)]
+    assert _norm(gradients).item() == pytest.approx(torch.cat([g.flatten() for g in gradients]).norm().item())
+    assert math.isnan(_norm([*gradients, torch.tensor([1.0, math.nan])]).item())
 
 
 def test_an_aggressive_step_moves_the_encoder_on_other_batches_and_the_decoder_once_on_its_own():

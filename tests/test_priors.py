@@ -39,6 +39,13 @@ from buttress.training.run import Run, train
 TABLE = DataSpec("table", (3,), mean=torch.tensor([10.0, 0, -5]), std=torch.tensor([2.0, 1, 3]))
 
 
+def test_the_standard_normal_goes_where_its_module_goes():
+    prior = StandardNormal().build(Space((3,)))
+    assert prior().base_dist.loc.dtype == torch.float32
+    assert copy.deepcopy(prior).double()().base_dist.loc.dtype == torch.float64
+    assert prior.double()().base_dist.scale.dtype == torch.float64
+
+
 def model_of(prior, dim=2, spec=TABLE):
     """A VAE of a table with weights away from their start."""
     torch.manual_seed(0)

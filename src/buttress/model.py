@@ -148,6 +148,8 @@ def with_penalty(latent: Latent, penalty: Mapping[str, Float[Tensor, " B"]]) -> 
         tensor([[0.7000],
                 [0.7000]])
     """
+    if not penalty:
+        return latent
     shape = latent.log_ratio.shape[:2]
     return replace(latent, penalty={**latent.penalty, **{k: v.expand(shape) for k, v in penalty.items()}})
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from contextvars import ContextVar
 
 import numpy as np
 import torch
@@ -20,7 +19,7 @@ from torch import Tensor
 
 __all__ = ["draw", "noise", "seed_step", "shard", "sharing"]
 
-_shard: ContextVar[tuple[int, int]] = ContextVar("shard", default=(0, 1))
+_shard = (0, 1)  # of this process, not a ContextVar: torch.compile reads the one and breaks its graph at the other
 
 
 @contextmanager
@@ -33,11 +32,12 @@ def shard(rank: int, world: int) -> Iterator[None]:
         >>> rows
         tensor([3, 4, 5])
     """
-    token = _shard.set((rank, world))
+    global _shard
+    before, _shard = _shard, (rank, world)
     try:
         yield
     finally:
-        _shard.reset(token)
+        _shard = before
 
 
 def sharing() -> bool:
@@ -48,7 +48,7 @@ def sharing() -> bool:
         ...     sharing()
         True
     """
-    return _shard.get()[1] > 1
+    return _shard[1] > 1
 
 
 def draw(sampler: Callable[[Sequence[int]], Tensor], shape: Sequence[int], batch_dim: int = 0) -> Tensor:
@@ -68,7 +68,7 @@ def draw(sampler: Callable[[Sequence[int]], Tensor], shape: Sequence[int], batch
         >>> bool((whole[2:] == half).all())
         True
     """
-    rank, world = _shard.get()
+    rank, world = _shard
     if world == 1:
         return sampler(tuple(shape))
     rows = shape[batch_dim]

@@ -59,7 +59,7 @@ class Descent:
 
     def loss(self, terms: Terms, number: int) -> Float[Tensor, ""]:
         """L at a step."""
-        return self.objective(terms, number) + sum(value.mean() for value in terms.latent.penalty.values())
+        return sum((value.mean() for value in terms.latent.penalty.values()), start=self.objective(terms, number))
 
     def follow(
         self, step: Step, terms: Terms, loss: Float[Tensor, ""], *optimizers: Optimizer
@@ -105,7 +105,7 @@ class Descent:
     def _tame(self, number: int, terms: Terms | None, loss: Float[Tensor, ""]) -> None:
         """Clip, and look whether all is finite: one norm serves both."""
         gradients = [p.grad for p in self.parameters if p.grad is not None]
-        norm = torch.nn.utils.get_total_norm(gradients)
+        norm = _norm(gradients)
         if norm.device.type == "cpu" or number % LOOK_EVERY == 0:
             if not math.isfinite(norm.item() + loss.item()):
                 raise NonFinite(f"{_first_of_all(first_non_finite(self.model, terms, loss))} became NaN or infinite")
@@ -113,6 +113,13 @@ class Descent:
                 return
         if self.clip is not None:
             torch.nn.utils.clip_grads_with_norm_(self.parameters, self.clip, norm)
+
+
+def _norm(gradients: Sequence[Tensor]) -> Float[Tensor, ""]:
+    """The Euclidean norm of all together; on a CPU from dot products, which take half the time."""
+    if gradients[0].device.type != "cpu":
+        return torch.nn.utils.get_total_norm(gradients)
+    return torch.stack([torch.dot(g, g) for g in (g.reshape(-1) for g in gradients)]).sum().sqrt()
 
 
 def make_optimizer(parameters: Iterable[nn.Parameter], training: Training) -> Optimizer:

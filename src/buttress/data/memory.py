@@ -7,6 +7,7 @@ whoever reads rows of a large file gives the pages back at once; the next read f
 from __future__ import annotations
 
 import json
+import math
 import mmap
 import os
 import shutil
@@ -193,12 +194,16 @@ class Rows:
     @property
     def row_bytes(self) -> int:
         """Bytes of one stored row."""
-        return int(np.prod(self.shape[1:], dtype=np.int64)) * self.dtype.itemsize
+        return math.prod(self.shape[1:]) * self.dtype.itemsize
 
     def take(self, index: Array) -> Array:
         """A copy of the rows at these positions."""
-        taken = np.empty((len(index), *self.shape[1:]), self.dtype)
         step = max(_FEWEST, CHUNK // max(1, self.row_bytes))
+        if len(index) <= step:
+            taken = self._values().take(index, 0)
+            self._give_back()
+            return taken
+        taken = np.empty((len(index), *self.shape[1:]), self.dtype)
         for start in range(0, len(index), step):
             taken[start : start + step] = self._values()[index[start : start + step]]
             self._give_back()

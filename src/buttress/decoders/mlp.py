@@ -77,4 +77,5 @@ class MlpModule(DecoderModule):
 
     def forward(self, z: Float[Tensor, "*rest"]) -> Distribution:
         """See :class:`buttress.parts.DecoderModule`."""
-        return self.likelihood(self.out(self.net(z.flatten(-self.z_dims))).unflatten(-1, self.shape))
+        parameters = self.out(self.net(z.flatten(-self.z_dims)))
+        return self.likelihood(parameters.view(*parameters.shape[:-1], *self.shape))

@@ -85,7 +85,7 @@ class BernoulliModule(SiteLikelihood):
             return raw.float()
         grey = raw.dtype == torch.uint8
         if self.binarize == "threshold":
-            return (raw > (127 if grey else 0.5)).float()
+            return torch.gt(raw, 127 if grey else 0.5, out=raw.new_empty(raw.shape, dtype=torch.float32))
         uniform = draw(torch.rand, raw.shape).to(raw.device)
         return (uniform.mul_(255) < raw if grey else uniform < raw).float()
 

@@ -77,10 +77,10 @@ class GaussianModule(PosteriorModule):
         self.groups = tuple("z" + "_".join(map(str, at)) for at in itertools.product(*map(range, self.z_shape)))
         self.linear = nn.Linear(features, 2 * part.dim, bias=part.bias)
 
-    def normal(self, h: Float[Tensor, "B *places F"]) -> Normal:
+    def normal(self, h: Float[Tensor, "B *places F"], check: bool | None = None) -> Normal:
         """The distribution of every dimension apart, in float32 at least, whatever the precision around it."""
         mean, raw = full(self.linear(h)).chunk(2, -1)
-        return Normal(mean, (0.5 * bounded(raw, *self.bounds)).exp())
+        return Normal(mean, (0.5 * bounded(raw, *self.bounds)).exp(), validate_args=check)
 
     def forward(self, h: Float[Tensor, "B *places F"]) -> Distribution:
         """See :class:`buttress.parts.PosteriorModule`."""
@@ -88,7 +88,7 @@ class GaussianModule(PosteriorModule):
 
     def latent(self, h: Float[Tensor, "B *places F"], prior: Distribution, samples: int = 1) -> Latent:
         """See :class:`buttress.parts.PosteriorModule`."""
-        q = self.normal(h)
+        q = self.normal(h, check=False)  # who trains looks at the loss, and once is enough
         return latent_at(q, prior, draw(torch.randn, (samples, *q.loc.shape), batch_dim=1))
 
 
@@ -103,7 +103,7 @@ def latent_at(q: Normal, prior: Distribution, noise: Float[Tensor, "S B *event"]
         (tensor([[[1., 1.]]]), tensor([[0.5000, 0.5000]]))
     """
     noise = noise.to(q.loc)
-    z = q.loc + q.scale * noise
+    z = torch.addcmul(q.loc, q.scale, noise)
     if isinstance(prior, Independent) and isinstance(prior.base_dist, Normal):
         ratio, kl = _from_normal(q, prior.base_dist, noise)
         return Latent(z, ratio.flatten(2), kl.flatten(1))
@@ -120,5 +120,6 @@ def _from_normal(q: Normal, p: Normal, noise: Float[Tensor, "S B *event"]) -> tu
     """
     mean, scale = (q.loc - p.loc) / p.scale, q.scale / p.scale
     log = scale.log()
-    ratio = 0.5 * ((mean + scale * noise).square() - noise.square()) - log
-    return ratio, 0.5 * (scale.square() + mean.square() - 1) - log
+    z = torch.addcmul(mean, scale, noise)
+    ratio = torch.addcmul(z * z, noise, noise, value=-1).mul(0.5).sub(log)
+    return ratio, torch.addcmul(scale * scale - 1, mean, mean).mul(0.5).sub(log)

@@ -37,7 +37,13 @@ class StandardNormalModule(PriorModule):
     def __init__(self, z_shape: tuple[int, ...]) -> None:
         super().__init__()
         self.register_buffer("zero", torch.zeros(z_shape), persistent=False)
+        self.made = self._make()
 
     def forward(self) -> Distribution:
         """See :class:`buttress.parts.PriorModule`."""
-        return Independent(Normal(self.zero, torch.ones_like(self.zero)), self.zero.dim())
+        if self.made[0] is not self.zero:  # moved to another device or precision
+            self.made = self._make()
+        return self.made[1]
+
+    def _make(self) -> tuple[Tensor, Distribution]:
+        return self.zero, Independent(Normal(self.zero, torch.ones_like(self.zero)), self.zero.dim())

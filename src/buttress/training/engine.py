@@ -67,7 +67,7 @@ class Engine(LightningModule):
             self._load(state)
         self.metrics: Metrics | None = None
         if settings.compile:
-            self.model.compile()
+            self.model.compile(options={"fallback_random": True})  # the noise it would draw uncompiled
 
     @property
     def step_number(self) -> int:
