@@ -90,9 +90,12 @@ def by_hand(model, x, part):
     mean, log_scale = q.loc, q.scale.log()
     v = torch.zeros(6, 4).double()
     for e in inner[:, 0]:
-        t = ((mean + log_scale.exp() * e) @ a).tanh()
-        slope = -(((x - t @ w) @ w.T) * (1 - t**2)) @ a.T
-        g = torch.cat([slope + BETA * mean, slope * e * log_scale.exp() + BETA * ((2 * log_scale).exp() - 1)], 1)
+        signs = (1, -1) if part.antithetic else (1,)
+        t = [((mean + log_scale.exp() * sign * e) @ a).tanh() for sign in signs]
+        slopes = [-(((x - at @ w) @ w.T) * (1 - at**2)) @ a.T for at in t]
+        slope = sum(slopes) / len(slopes)
+        along = sum(sign * s * e for sign, s in zip(signs, slopes, strict=True)) / len(slopes)
+        g = torch.cat([slope + BETA * mean, along * log_scale.exp() + BETA * ((2 * log_scale).exp() - 1)], 1)
         if part.clip is not None:
             norm = g.norm(dim=1, keepdim=True)
             g = torch.where(norm > part.clip, g * part.clip / norm, g)
@@ -103,7 +106,12 @@ def by_hand(model, x, part):
     return (-Normal(decoded, 1.0).log_prob(x).sum(1) + BETA * rate).mean()
 
 
-SETTINGS = [SemiAmortized(5, 0.1, 0.5, None), SemiAmortized(5, 0.1, 0.9, 1.5), SemiAmortized(1, 0.3, 0.0, None)]
+SETTINGS = [
+    SemiAmortized(5, 0.1, 0.5, None),
+    SemiAmortized(5, 0.1, 0.5, None, antithetic=False),
+    SemiAmortized(5, 0.1, 0.9, 1.5),
+    SemiAmortized(1, 0.3, 0.0, None),
+]
 
 
 @pytest.fixture
@@ -217,6 +225,18 @@ def test_refinement_arrives_at_the_best_q_of_a_linear_gaussian_model():
     v, d = model.optimal_encoder()
     torch.testing.assert_close(q.loc, (x - model.mean) @ v.T, rtol=1e-6, atol=1e-6)
     torch.testing.assert_close(q.variance, d.expand(7, 2), rtol=1e-6, atol=1e-6)
+
+
+def test_the_noise_of_a_pair_does_not_move_the_mean_of_a_linear_gaussian_model():
+    model = LinearGaussian.random(dims=5, latents=2, variance=0.7)
+    x, _ = model.sample(7)
+    noise = torch.randn(30, 1, 7, 2).double()
+    pairs, still, single = (
+        Refinement(30, 0.02, 0.5, None, antithetic)(model, x, standard(model.prior(), x), e).loc
+        for antithetic, e in ((True, noise), (True, torch.zeros_like(noise)), (False, noise))
+    )
+    torch.testing.assert_close(pairs, still, rtol=1e-9, atol=1e-12)
+    assert (single - still).abs().mean() > 0.01
 
 
 def sentence_model():

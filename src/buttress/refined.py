@@ -57,8 +57,9 @@ class Refined:
         r = self.refinement
         start = "the prior" if self.from_prior else "the encoder's q"
         clip = "" if r.clip is None else f", clipped at {r.clip:g}"
+        noise = ", antithetic noise" if r.antithetic else ""
         return (
-            f"refined for each example: {r.steps} gradient steps of {r.rate:g} (momentum {r.momentum:g}{clip}) from "
+            f"refined for each example: {r.steps} gradient steps of {r.rate:g} (momentum {r.momentum:g}{clip}{noise}) from "
             f"{start}, at beta {self.beta:g}"
         )
 

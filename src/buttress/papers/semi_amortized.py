@@ -72,6 +72,7 @@ class SemiAmortizedVae:
         batch_size: Sentences in a step.
         learning_rate: Of Adam.
         refine_steps: K.
+        antithetic: Each step's noise with its mirror image; false for the paper's single draw.
         every: Steps between looks at held-out sentences.
         grid_width: The grid of z, for the true NLL, runs from minus this to this.
         grid_step: Its step.
@@ -85,6 +86,7 @@ class SemiAmortizedVae:
     batch_size: int = 32
     learning_rate: float = 1e-3
     refine_steps: int = 20
+    antithetic: bool = True
     every: int = 50
     grid_width: float = 6.0
     grid_step: float = 0.05
@@ -131,7 +133,8 @@ class SemiAmortizedVae:
     @property
     def remedies(self) -> dict[str, str]:
         """Arm -> its remedy."""
-        svi, sa = (f"semi_amortized:steps={self.refine_steps}:variant={variant}" for variant in ("svi", "sa"))
+        settings = f"steps={self.refine_steps}:antithetic={self.antithetic}".lower()
+        svi, sa = (f"semi_amortized:{settings}:variant={variant}" for variant in ("svi", "sa"))
         return dict(zip(ARMS, ("none", svi, sa), strict=True))
 
     def run(
@@ -239,7 +242,8 @@ class SemiAmortizedVae:
         file = path / "refined.json"
         if not file.exists():
             run: Run = Run.load(path)
-            refined = Refined(run.model, SemiAmortized(refine_steps=self.refine_steps).refinement)
+            steps = SemiAmortized(refine_steps=self.refine_steps, antithetic=self.antithetic).refinement
+            refined = Refined(run.model, steps)
             elbo = bound(refined, run.held_out()).elbo.value
             write_text(file, json.dumps({"nelbo": None if elbo is None else -elbo}) + "\n")
         return json.loads(file.read_text("utf-8"))["nelbo"]
