@@ -108,7 +108,7 @@ def by_hand(model, x, part):
 
 SETTINGS = [
     SemiAmortized(5, 0.1, 0.5, None),
-    SemiAmortized(5, 0.1, 0.5, None, antithetic=False),
+    SemiAmortized(5, 0.1, 0.5, None, antithetic=True),
     SemiAmortized(5, 0.1, 0.9, 1.5),
     SemiAmortized(1, 0.3, 0.0, None),
 ]
@@ -396,7 +396,7 @@ def test_the_remedy_sets_the_algorithm(monkeypatch):
 
     recipe = baseline(Mnist5k(), DataSpec("image", (1, 28, 28)))
     changed = apply("kl_annealing+semi_amortized:steps=4:variant=vae_svi", recipe)
-    assert changed.algorithm == SemiAmortized(refine_steps=4, variant="vae_svi")
+    assert changed.algorithm == SemiAmortized(refine_steps=4, antithetic=True, variant="vae_svi")
     monkeypatch.setattr("buttress.remedies.semi_amortized.Gaussian", Mnist5k)
     with pytest.raises(DoesNotFit, match="semi_amortized refines a gaussian posterior, and this one is gaussian"):
         apply("semi_amortized", recipe)

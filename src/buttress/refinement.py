@@ -55,7 +55,7 @@ class Refinement:
     rate: float = 1 / 32
     momentum: float = 0.5
     clip: float | None = 5.0
-    antithetic: bool = True
+    antithetic: bool = False
 
     def __post_init__(self) -> None:
         """Refuse contradictions."""
