@@ -59,8 +59,8 @@ class Refined:
         clip = "" if r.clip is None else f", clipped at {r.clip:g}"
         noise = ", antithetic noise" if r.antithetic else ""
         return (
-            f"refined for each example: {r.steps} gradient steps of {r.rate:g} (momentum {r.momentum:g}{clip}{noise}) from "
-            f"{start}, at beta {self.beta:g}"
+            f"refined for each example: {r.steps} gradient steps of {r.rate:g} (momentum {r.momentum:g}{clip}{noise}) "
+            f"from {start}, at beta {self.beta:g}"
         )
 
     @property

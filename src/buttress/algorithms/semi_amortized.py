@@ -68,9 +68,9 @@ class SemiAmortized(Algorithm):
         momentum: gamma.
         clip: Largest norm of one example's inner gradient; None for no clipping. The paper's 5, of a mean over B, binds
             where examples' norms are typically 5 sqrt(B).
-        antithetic: The noise of each step comes in a pair, epsilon and -epsilon (ours). Without, as in the paper, a step
-            costs half as much, and q jitters: before the generator of ``buttress paper semi_amortized`` twenty single
-            draws from the encoder's q end 0.4 nats above twenty pairs, and 0.3 above five.
+        antithetic: The noise of each step comes in a pair, epsilon and -epsilon (ours). Without, as in the paper, a
+            step costs half as much, and q jitters: before the generator of ``buttress paper semi_amortized`` twenty
+            single draws from the encoder's q end 0.4 nats above twenty pairs, and 0.3 above five.
         variant: "sa", "vae_svi" or "svi".
 
     Errors:

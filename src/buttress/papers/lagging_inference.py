@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import math
 import statistics
 from collections.abc import Callable
@@ -26,13 +25,13 @@ from typing import Any
 
 from buttress import remedy
 from buttress.algorithms.joint import Joint
-from buttress.catalogue import to_plain
 from buttress.claim import Claim
 from buttress.data.lstm_text import LstmText
 from buttress.decoders.recurrent import Recurrent as Decoder
 from buttress.encoders.recurrent import Recurrent as Encoder
 from buttress.likelihoods.categorical import Categorical
 from buttress.objectives.elbo import ELBO
+from buttress.papers._result import write_result
 from buttress.posteriors.gaussian import Gaussian
 from buttress.priors.standard_normal import StandardNormal
 from buttress.recipe import Recipe, Training
@@ -126,13 +125,8 @@ class LaggingInference:
             self._one(arm, seed, folder, watch) for seed in range(self.seed, self.seed + self.seeds) for arm in ARMS
         ]
         found = claims(runs, self.epoch_of_data)
-        plain = {
-            "format": 1,
-            "settings": to_plain(self),
-            "claims": [claim.plain() for claim in found],
-            "runs": [{k: run[k] for k in ("arm", "seed", "folder", "final", "cause")} for run in runs],
-        }
-        write_text(folder / RESULT, json.dumps(plain, indent=1) + "\n")
+        kept = [{k: run[k] for k in ("arm", "seed", "folder", "final", "cause")} for run in runs]
+        write_result(folder / RESULT, self, found, runs=kept)
         write_text(folder / TRACE, _table(runs))
         return found
 

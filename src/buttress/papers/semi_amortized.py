@@ -15,7 +15,8 @@ test time, which tells how much of SA-VAE's gain is due to training through the 
 Deviations: the sentences are those of ``lstm_text`` (five words of a thousand; z of one dimension, N(0, 1), heard by
 the LSTM and by every word's logit directly), so that the paper's own table, 20.13 < 21.77 < 22.33 above a true NLL of
 19.63, is a guide to the order and not to the values; 2,000 training sentences; the derivative through the steps is
-exact, and their rate, momentum and clip are those of the remedy ``semi_amortized``; SVI has nothing to learn and takes
+exact, and their rate, momentum and clip are those of the remedy ``semi_amortized``, as is the noise of a step, which
+comes with its mirror image (``antithetic``; the paper draws once); SVI has nothing to learn and takes
 one idle step. One generator and one set of sentences for all seeds: a seed is of weights, order and noise in training,
 and the evidence is measured with one noise, so that SVI gives one number for all seeds.
 """
@@ -33,7 +34,6 @@ from typing import Any
 
 from buttress.algorithms.joint import Joint
 from buttress.algorithms.semi_amortized import SemiAmortized
-from buttress.catalogue import to_plain
 from buttress.claim import Claim
 from buttress.compare import compare
 from buttress.data.lstm_text import LstmText
@@ -41,6 +41,7 @@ from buttress.diagnostics.evidence import Evidence
 from buttress.encoders.recurrent import Recurrent
 from buttress.likelihoods.categorical import Categorical
 from buttress.objectives.elbo import ELBO
+from buttress.papers._result import write_result
 from buttress.posteriors.gaussian import Gaussian
 from buttress.priors.standard_normal import StandardNormal
 from buttress.recipe import Recipe, Training
@@ -163,14 +164,7 @@ class SemiAmortizedVae:
         runs = [run for part, _, _ in plan for run in self._measured(folder, part)]
         runs.sort(key=lambda run: (run["seed"], ARMS.index(run["arm"])))
         found = claims(runs, truth["nll"])
-        plain = {
-            "format": 1,
-            "settings": to_plain(self),
-            "claims": [claim.plain() for claim in found],
-            "truth": truth,
-            "runs": runs,
-        }
-        write_text(folder / RESULT, json.dumps(plain, indent=1) + "\n")
+        write_result(folder / RESULT, self, found, truth=truth, runs=runs)
         write_text(folder / TRACE, _table(folder, runs))
         return found
 

@@ -22,7 +22,6 @@ from typing import Any
 
 from buttress import remedy
 from buttress.baseline import baseline
-from buttress.catalogue import to_plain
 from buttress.claim import Claim
 from buttress.compare import compare
 from buttress.data.codes import Codes
@@ -30,6 +29,7 @@ from buttress.data.mnist5k import Mnist5k
 from buttress.data.opened import opened
 from buttress.decoders.conv import Conv
 from buttress.diagnostics.evidence import Evidence
+from buttress.papers._result import write_result
 from buttress.parts import Data
 from buttress.recipe import Recipe
 
@@ -124,9 +124,6 @@ class VqVae:
         Errors:
             ValueError: The images have no labels, or jobs is below 1.
         """
-        from buttress.training.checkpoint import write_text  # here: the command line reads this file for its flags,
-        # and Lightning takes seconds to import
-
         if jobs < 1:
             raise ValueError(f"vq_vae: jobs is {jobs}, wanted at least 1")
         if opened(self.data).labels is None:
@@ -142,14 +139,7 @@ class VqVae:
             for run in arm["runs"]
         ]
         found = claims(first, second)
-        plain = {
-            "format": 1,
-            "settings": to_plain(self),
-            "claims": [claim.plain() for claim in found],
-            "first": first,
-            "second": second,
-        }
-        write_text(folder / RESULT, json.dumps(plain, indent=1) + "\n")
+        write_result(folder / RESULT, self, found, first=first, second=second)
         return found
 
 

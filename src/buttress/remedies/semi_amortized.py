@@ -9,9 +9,7 @@ from buttress.remedy import DoesNotFit, remedy, with_algorithm
 
 
 @remedy(family="reduce the amortisation gap", source="Kim et al. 2018")
-def semi_amortized(
-    recipe: Recipe, steps: int = 10, variant: Variant = "sa", antithetic: bool = True
-) -> Recipe:
+def semi_amortized(recipe: Recipe, steps: int = 10, variant: Variant = "sa", antithetic: bool = True) -> Recipe:
     """Refine q for each example by gradient steps and train through them; goes well after kl_annealing.
 
     Args:
