@@ -25,7 +25,8 @@ class EncoderModule(nn.Module, ABC):
     Example:
         >>> import torch
         >>> from buttress.encoders.mlp import Mlp
-        >>> encoder = Mlp(hidden=(2,), cosine=3.0).build(DataSpec("table", (4,)))
+        >>> encoder = Mlp(hidden=(2,)).build(DataSpec("table", (4,)))
+        >>> encoder.cosine = 3.0
         >>> encoder.penalty(torch.tensor([[1.0, 1.0], [2.0, 2.0]]))  # all point the same way
         {'cosine': tensor([3.0000, 3.0000])}
         >>> encoder.penalty(torch.tensor([[1.0, 0.0], [-1.0, 0.0]]))  # they cancel out

@@ -49,7 +49,7 @@ class Engine(LightningModule):
     Example:
         >>> from buttress.baseline import baseline
         >>> from buttress.data.linear_gaussian import LinearGaussian
-        >>> data = LinearGaussian(dim=4, n=50)
+        >>> data = LinearGaussian(dim=4, n=100)
         >>> recipe = baseline(data, data.open().spec)
         >>> one, other = (Engine(recipe, data.open(), Path("nowhere"), Stop()) for _ in range(2))
         >>> one.train_dataloader()  # the steps still to make

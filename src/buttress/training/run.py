@@ -89,7 +89,7 @@ def train(
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     run = train(recipe, folder, progress=False)
         ...     again = train(recipe, folder, progress=False, resume=True)  # finished, so nothing is done
-        >>> run.progress.step, torch.equal(run.sample(1), again.sample(1))
+        ...     run.progress.step, torch.equal(run.sample(1), again.sample(1))
         (2, True)
     """
     folder = Path(folder)
