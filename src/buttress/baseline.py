@@ -86,6 +86,17 @@ def binarised(recipe: Recipe, spec: DataSpec) -> str:
     Args:
         recipe: What is about to be trained.
         spec: What ``recipe.data.open()`` measured.
+
+    Example:
+        >>> from dataclasses import replace
+        >>> import torch
+        >>> from buttress.data.mnist5k import Mnist5k
+        >>> grey = DataSpec("image", (1, 1, 2), mean=torch.full((1, 1, 2), 127.5), std=torch.full((1, 1, 2), 60.0))
+        >>> recipe = baseline(Mnist5k(), grey)
+        >>> recipe.likelihood.name(), binarised(recipe, grey)
+        ('logistic_mixture', '')
+        >>> binarised(replace(recipe, likelihood=Bernoulli()), grey)
+        'grey pixels are binarised at random; --likelihood logistic_mixture models grey levels'
     """
     likelihood = recipe.likelihood
     if not isinstance(likelihood, Bernoulli) or likelihood.binarize == "none":

@@ -162,7 +162,16 @@ def from_yaml(hint: Any, text: str, where: str) -> Any:
 
 
 def load(hint: Any, path: Path) -> Any:
-    """The value of type ``hint`` in a YAML file; see :func:`from_yaml`."""
+    """The value of type ``hint`` in a YAML file; see :func:`from_yaml`.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder) / "warm_up.yaml"
+        ...     _ = path.write_text("{name: linear, steps: 5, start: 0.1}")
+        ...     load(Schedule, path)
+        Linear(steps=5, start=0.1, end=1.0, hold=0)
+    """
     try:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:

@@ -34,7 +34,15 @@ __all__ = ["main", "script"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit code. What a user can mend is one line on stderr and code 2."""
+    """Run one command; returns the exit code. What a user can mend is one line on stderr and code 2.
+
+    Example:
+        >>> from contextlib import redirect_stderr
+        >>> with redirect_stderr(sys.stdout):
+        ...     main(["trian", "mnist5k"])
+        buttress: ...; did you mean 'train'? try buttress --help
+        2
+    """
     words = list(sys.argv[1:] if argv is None else argv)
     try:
         with flushed():  # before torch starts its threads
@@ -95,7 +103,14 @@ def _run(words: Sequence[str]) -> None:
 
 
 def script(function: Callable[..., None], words: Sequence[str]) -> None:
-    """Call a function with a command line of its own, read as if it were a command: for scripts outside the package."""
+    """Call a function with a command line of its own, read as if it were a command: for scripts outside the package.
+
+    Example:
+        >>> def repeat(word: str, times: int = 1) -> None:
+        ...     print(*[word] * times)
+        >>> script(repeat, ["so", "--times", "3"])
+        so so so
+    """
     with opening_once():
         spelled = _spelled_out(words)
         call(function, _parser(function, spelled).parse_args(spelled))

@@ -167,7 +167,16 @@ def standard(prior: Distribution, x: Tensor) -> Normal:
 
 @contextmanager
 def twice_differentiable(model: Any) -> Iterator[None]:
-    """Without cuDNN where the model has recurrent layers: its recurrent kernels have no second derivative."""
+    """Without cuDNN where the model has recurrent layers: its recurrent kernels have no second derivative.
+
+    Example:
+        >>> with twice_differentiable(nn.LSTM(2, 2)):
+        ...     torch.backends.cudnn.enabled
+        False
+        >>> with twice_differentiable(nn.Linear(2, 2)):
+        ...     torch.backends.cudnn.enabled
+        True
+    """
     recurrent = isinstance(model, nn.Module) and any(isinstance(module, nn.RNNBase) for module in model.modules())
     with torch.backends.cudnn.flags(enabled=torch.backends.cudnn.enabled and not recurrent):
         yield

@@ -20,8 +20,17 @@ class Joint(Algorithm):
     Source: Kingma and Welling, Auto-Encoding Variational Bayes, 2014.
 
     Example:
-        >>> Joint.name()
-        'joint'
+        >>> import torch
+        >>> from buttress.baseline import baseline
+        >>> from buttress.data.linear_gaussian import LinearGaussian
+        >>> data = LinearGaussian(dim=4, n=50)
+        >>> recipe = baseline(data, data.open().spec)
+        >>> model, x = recipe.model(data.open().spec), torch.ones(5, 4)
+        >>> before = [p.clone() for p in model.parameters()]
+        >>> module = Joint().build(model, recipe.objective, recipe.training)
+        >>> _ = module.step(Step(0, x, lambda: x, torch.Tensor.backward))
+        >>> all((p != b).any() for p, b in zip(model.parameters(), before, strict=True))  # encoder and decoder together
+        True
     """
 
     def build(self, model: nn.Module, objective: Objective, training: Training) -> JointModule:

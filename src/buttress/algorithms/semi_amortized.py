@@ -123,7 +123,19 @@ class SemiAmortized(Algorithm):
 
 
 class SemiAmortizedModule(AlgorithmModule):
-    """The module of :class:`SemiAmortized`."""
+    """The module of :class:`SemiAmortized`.
+
+    Example:
+        >>> from buttress.baseline import baseline
+        >>> from buttress.data.linear_gaussian import LinearGaussian
+        >>> data = LinearGaussian(dim=4, n=50).open()
+        >>> recipe, x = baseline(LinearGaussian(dim=4, n=50), data.spec), data.held_out.batch(torch.arange(5))
+        >>> model = recipe.model(data.spec)
+        >>> _, loss = SemiAmortized(variant="svi").build(model, recipe.objective, recipe.training).terms(x, number=0)
+        >>> loss.backward()
+        >>> any(p.grad.any() for p in model.encoder.parameters()), model.decoder.out.weight.grad.any().item()
+        (False, True)
+    """
 
     def __init__(self, part: SemiAmortized, model: Any, objective: Objective, training: Training) -> None:
         self.part, self.model, self.objective = part, model, objective

@@ -35,7 +35,22 @@ DECODE_EVERY = 25
 
 
 class DegenerateCodes(ValueError):
-    """The codes say (almost) nothing of x, so that there is nothing to fit a prior to."""
+    """The codes say (almost) nothing of x, so that there is nothing to fit a prior to.
+
+    Example:
+        >>> from buttress.baseline import baseline
+        >>> from buttress.data.linear_gaussian import LinearGaussian
+        >>> from buttress.posteriors.vector_quantized import VectorQuantized
+        >>> from buttress.priors.recurrent import RecurrentPrior
+        >>> data = LinearGaussian(dim=4, n=50)
+        >>> recipe = baseline(data, data.open().spec)
+        >>> recipe = replace(recipe, posterior=VectorQuantized(codes=4, dim=2), prior=RecurrentPrior(hidden=4))
+        >>> model, training = recipe.model(data.open().spec), Training(steps=4, batch_size=1000)
+        >>> module, x = TwoStage(first=0.5).build(model, recipe.objective, training), torch.zeros(5, 4)
+        >>> module.step(Step(2, x, lambda: x, torch.Tensor.backward))  # five times one x: one code
+        Traceback (most recent call last):
+        buttress.algorithms.two_stage.DegenerateCodes: after the first stage (step 2) 1 codes of 4 are in use, ...
+    """
 
 
 @dataclass(frozen=True)
@@ -62,8 +77,13 @@ class TwoStage(Algorithm):
         DegenerateCodes: After the first stage the codes say nothing.
 
     Example:
-        >>> TwoStage(first=0.5).first
-        0.5
+        >>> from buttress.baseline import baseline
+        >>> from buttress.data.linear_gaussian import LinearGaussian
+        >>> data = LinearGaussian(dim=4, n=50)
+        >>> recipe = baseline(data, data.open().spec)
+        >>> TwoStage().build(recipe.model(data.open().spec), recipe.objective, recipe.training)
+        Traceback (most recent call last):
+        ValueError: two_stage algorithm: z is made of real numbers, and a prior is fitted to codes; try ...
     """
 
     first: float = 0.75

@@ -74,7 +74,14 @@ def conclude(run: Any, **settings: Any) -> None:
 
 @contextmanager
 def telling(console: Console) -> Iterator[Callable[[str], None]]:
-    """What it yields shows what is going on: in one line that changes on a terminal, else a line each."""
+    """What it yields shows what is going on: in one line that changes on a terminal, else a line each.
+
+    Example:
+        >>> from io import StringIO
+        >>> with telling(Console(file=StringIO())) as tell:  # no terminal
+        ...     tell("diagnosing: rate (1/9)")
+        diagnosing: rate (1/9)
+    """
     if not console.is_terminal:
         yield lambda text: print(text, flush=True)
         return

@@ -62,7 +62,14 @@ def train(
 
 
 def say_if_binarised(recipe: Recipe) -> None:
-    """Say on stderr where grey pixels become black and white."""
+    """Say on stderr where grey pixels become black and white.
+
+    Example:
+        What a user reads on stderr who asks for Bernoulli pixels where there is grey::
+
+            $ buttress train photos.npy --likelihood bernoulli
+            buttress: grey pixels are binarised at random; --likelihood logistic_mixture models grey levels
+    """
     from buttress.baseline import binarised
     from buttress.data.opened import opened
 

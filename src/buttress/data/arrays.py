@@ -36,6 +36,14 @@ class Source:
         columns: Names of a table's columns.
         labels: Class labels of the rows, shape (N,).
         notes: What a person should know.
+
+    Example:
+        >>> from functools import partial
+        >>> from buttress.data.memory import row_name
+        >>> grey = np.array([[[0, 1], [2, 3]], [[4, 5], [6, 7]]])  # two images of 2 x 2
+        >>> source = Source(Rows(grey), "NHW", "grey.npy", partial(row_name, "grey.npy"))
+        >>> source.arrange(grey).shape, grey[1, 0, 1].item(), source.row_name(1), source.site((0, 1))
+        ((2, 1, 2, 2), 5, 'grey.npy, row 1 (from 0)', 'pixel row 0, column 1')
     """
 
     rows: Rows
@@ -73,6 +81,12 @@ class ArrayExamples(Examples):
     Args:
         source: The rows.
         index: Which of them, shape (N,).
+
+    Example:
+        >>> table = Source(Rows(np.array([[0.0, 0.5], [1.0, 1.5], [2.0, 2.5]])), "ND", "t.csv", "t.csv, row {}".format)
+        >>> examples = ArrayExamples(table, index=np.array([2, 0]))  # the last row and the first
+        >>> len(examples), examples.batch(torch.tensor([0])).tolist(), examples.where(0)
+        (2, [[2.0, 2.5]], 't.csv, row 2')
     """
 
     def __init__(self, source: Source, index: Array) -> None:
@@ -147,6 +161,17 @@ def open_rows(source: Source, division: Division, held_out: Source | None = None
 
     Errors:
         ValueError: A value is not finite or does not fit its type, a column is constant, or there are too few rows.
+
+    Example:
+        >>> table = np.arange(24.0).reshape(12, 2)
+        >>> source = Source(Rows(table), "ND", "t.csv", "t.csv, row {}".format, columns=("a", "b"))
+        >>> splits = open_rows(source, Division("seed", held_out=0.25))
+        >>> len(splits.train), len(splits.held_out), splits.spec.columns
+        (9, 3, ('a', 'b'))
+        >>> table[3, 1] = np.nan
+        >>> open_rows(source, Division("seed", held_out=0.25))
+        Traceback (most recent call last):
+        ValueError: t.csv, row 3, column 'b': the value is nan; wanted finite numbers within float32; try ...
     """
     if 0 in source.rows.shape[1:]:
         raise ValueError(

@@ -22,6 +22,14 @@ def schema(path: Path) -> Any:
 
     Errors:
         ValueError: The file is no parquet file.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder) / "t.parquet"
+        ...     pq.write_table(pa.table({"height": [1.8], "kind": ["a"]}), path)
+        ...     schema(path).names, [str(kind) for kind in schema(path).types]
+        (['height', 'kind'], ['double', 'string'])
     """
     try:
         return pq.read_schema(path)
@@ -35,6 +43,15 @@ def convert(path: Path, asked: Asked, folder: Path) -> None:
 
     Errors:
         ValueError: A value is missing, a column is unknown or not of numbers, or the file is broken.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder) / "t.parquet"
+        ...     pq.write_table(pa.table({"a": [1, 2, 3], "b": [0.5, None, 2.5]}), path)
+        ...     convert(path, Asked(missing="set_aside"), Path(folder))
+        ...     np.load(f"{folder}/rows.npy").tolist(), np.load(f"{folder}/numbers.npy").tolist()  # without row 1
+        ([[1.0, 0.5], [3.0, 2.5]], [0, 2])
     """
     names = schema(path).names
     columns = [names[i] for i in choose(path, names, asked)]

@@ -23,6 +23,12 @@ class Corpus:
         key: Changes when the text does.
         read: All sentences with their numbers; None for one too long to keep.
         name: Names a sentence by its number.
+
+    Example:
+        >>> said = ["so it is", "", "so be it"]
+        >>> corpus = Corpus("said.txt", key=said, read=lambda: enumerate(said), name="said.txt, line {}".format)
+        >>> [(number, text) for number, text in corpus.read() if text], corpus.name(2)
+        ([(0, 'so it is'), (2, 'so be it')], 'said.txt, line 2')
     """
 
     where: str
@@ -44,7 +50,12 @@ def several(path: str | tuple[str, ...]) -> tuple[str, ...]:
 
 
 def is_dataset(path: str) -> bool:
-    """Whether a path means a Hugging Face dataset rather than text files."""
+    """Whether a path means a Hugging Face dataset rather than text files.
+
+    Example:
+        >>> is_dataset("stanfordnlp/imdb"), is_dataset("my/words.txt"), is_dataset("/no/such/folder")
+        (True, False, False)
+    """
     folder = Path(path).expanduser()
     if folder.is_dir():
         return hub.is_dataset(folder)
@@ -52,7 +63,17 @@ def is_dataset(path: str) -> bool:
 
 
 def of_files(paths: tuple[str, ...], encoding: str, lower: bool) -> Corpus:
-    """The lines of text files (see :func:`buttress.data.lines.find`)."""
+    r"""The lines of text files (see :func:`buttress.data.lines.find`).
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = Path(folder, "a.txt").write_text("So it is"), Path(folder, "b.txt").write_text("\nSo be it")
+        ...     corpus = of_files((folder,), "utf-8", lower=True)
+        ...     numbers, texts = zip(*corpus.read(), strict=True)
+        >>> texts, corpus.name(numbers[2])
+        (('so it is', '', 'so be it'), '...b.txt, line 2')
+    """
     files = lines.find(paths)
     bits = 40  # a sentence's number is its file's number and then its line's
 
@@ -65,7 +86,17 @@ def of_files(paths: tuple[str, ...], encoding: str, lower: bool) -> Corpus:
 
 
 def of_dataset(path: str, subset: str, column: str | None, lower: bool) -> Corpus:
-    """A column of a Hugging Face dataset (see :func:`buttress.data.hub.load`)."""
+    """A column of a Hugging Face dataset (see :func:`buttress.data.hub.load`).
+
+    Example:
+        >>> import tempfile, datasets
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     data = datasets.Dataset.from_dict({"text": ["So  it is", "so be it"], "stars": [5, 4]})
+        ...     data.save_to_disk(folder)
+        ...     corpus = of_dataset(folder, "train", column=None, lower=True)
+        ...     list(corpus.read())
+        [(0, 'so it is'), (1, 'so be it')]
+    """
     data = hub.load(path, subset)
     used = hub.text_column(data, path, column)
 

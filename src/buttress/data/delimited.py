@@ -49,10 +49,18 @@ class Asked:
 
 
 def text_rows(path: Path, asked: Asked) -> Iterator[tuple[int, list[str]]]:
-    """The rows that are not blank, each with its last line's number from 1.
+    r"""The rows that are not blank, each with its last line's number from 1.
 
     Errors:
         ValueError: The file is empty, no text in this encoding, or no such table.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder) / "t.csv"
+        ...     _ = path.write_text('a,b\n\n1,"two\nlines"\n')  # a blank row, and a cell that goes on in the next line
+        ...     list(text_rows(path, Asked()))
+        [(1, ['a', 'b']), (4, ['1', 'two\nlines'])]
     """
     reader = csv.reader(_raw_lines(path, asked.encoding), delimiter=asked.delimiter, strict=True)
     try:
@@ -72,10 +80,19 @@ def _raw_lines(path: Path, encoding: str) -> Iterator[str]:
 
 
 def convert(path: Path, asked: Asked, folder: Path) -> None:
-    """Write ``rows.npy`` (N, D) float32, ``numbers.npy`` (their lines), maybe ``labels.npy``, and ``meta.json``.
+    r"""Write ``rows.npy`` (N, D) float32, ``numbers.npy`` (their lines), maybe ``labels.npy``, and ``meta.json``.
 
     Errors:
         ValueError: A cell is missing or no number, a row has another number of cells, or a column is unknown.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder) / "t.csv"
+        ...     _ = path.write_text("a,kind\n1.5,x\n,y\n2.5,x\n")
+        ...     convert(path, Asked(label="kind", missing="set_aside"), Path(folder))
+        ...     np.load(f"{folder}/rows.npy").tolist(), np.load(f"{folder}/numbers.npy").tolist()  # lines 2 and 4
+        ([[1.5], [2.5]], [2, 4])
     """
     rows = text_rows(path, asked)
     number, first = next(rows, (0, []))
@@ -183,7 +200,15 @@ class _Reader:
 
 
 def save_labels(folder: Path, labels: list[str] | None) -> None:
-    """Write ``labels.npy``: the place of each label among the sorted ones."""
+    """Write ``labels.npy``: the place of each label among the sorted ones.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save_labels(Path(folder), ["dog", "cat", "dog"])
+        ...     np.load(f"{folder}/labels.npy").tolist()
+        [1, 0, 1]
+    """
     if labels is not None:
         np.save(folder / "labels.npy", np.unique(np.array(labels, dtype=str), return_inverse=True)[1])
 

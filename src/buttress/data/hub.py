@@ -19,7 +19,16 @@ _PREFIX = "hf:"
 
 
 def is_dataset(folder: Path) -> bool:
-    """Whether a folder holds such a dataset."""
+    """Whether a folder holds such a dataset.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     before = is_dataset(Path(folder))
+        ...     Path(folder, "train-00000-of-00001.parquet").touch()
+        ...     before, is_dataset(Path(folder))
+        (False, True)
+    """
     saved = any((folder / name).is_file() for name in ("dataset_dict.json", "dataset_info.json", "state.json"))
     return saved or any(folder.glob("*.parquet"))
 
@@ -33,6 +42,14 @@ def load(path: str, subset: str) -> Any:
 
     Errors:
         ValueError: There is no such dataset or split, or the hub cannot be reached.
+
+    Example:
+        >>> import tempfile, datasets
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     data = datasets.Dataset.from_dict({"text": ["so it is", "so be it"]})
+        ...     datasets.DatasetDict({"train": data}).save_to_disk(folder)
+        ...     load(folder, "train")["text"][1]
+        'so be it'
     """
     import datasets  # takes a second to import, and most runs need none
 
@@ -92,6 +109,16 @@ def image_column(data: Any, path: str, key: str | None) -> str:
 
     Errors:
         ValueError: There is none, or no telling which.
+
+    Example:
+        >>> import datasets
+        >>> features = datasets.Features({"photo": datasets.Image(), "kind": datasets.Value("int64")})
+        >>> data = datasets.Dataset.from_dict({"photo": [], "kind": []}, features)
+        >>> image_column(data, "my/photos", key=None)
+        'photo'
+        >>> image_column(data, "my/photos", key="kind")
+        Traceback (most recent call last):
+        ValueError: my/photos: column 'kind' is not one of images; it has photo (...), kind (int64); try one of photo
     """
     from datasets import Image as Feature
 
@@ -103,6 +130,13 @@ def text_column(data: Any, path: str, key: str | None) -> str:
 
     Errors:
         ValueError: There is none, or no telling which.
+
+    Example:
+        >>> import datasets
+        >>> text_column(datasets.Dataset.from_dict({"said": ["so"], "text": ["it"]}), "my/words", key=None)
+        'text'
+        >>> text_column(datasets.Dataset.from_dict({"said": ["so"], "stars": [4]}), "my/words", key=None)
+        'said'
     """
     key = "text" if key is None and "text" in data.features else key
     return _column(data, path, key, "strings", lambda f: getattr(f, "dtype", None) in ("string", "large_string"))
@@ -125,6 +159,11 @@ def labels(data: Any, path: str, key: str) -> Array:
 
     Errors:
         ValueError: There is no such column of whole numbers.
+
+    Example:
+        >>> import datasets
+        >>> labels(datasets.Dataset.from_dict({"kind": [2, 0, 1]}), "my/photos", "kind").tolist()
+        [2, 0, 1]
     """
     values = np.asarray(data[key]) if key in data.features else np.empty(0)
     if values.dtype.kind not in "iu" or len(values) != len(data):
@@ -133,18 +172,40 @@ def labels(data: Any, path: str, key: str) -> Array:
 
 
 def undecoded() -> Any:
-    """The image feature that gives bytes, so that a broken image can be set aside by its row."""
+    """The image feature that gives bytes, so that a broken image can be set aside by its row.
+
+    Example:
+        >>> import datasets
+        >>> broken = datasets.Dataset.from_dict({"photo": [{"bytes": b"no image", "path": None}]})
+        >>> broken.cast_column("photo", undecoded())[0]["photo"]["bytes"]  # where decoding it would have raised
+        b'no image'
+    """
     from datasets import Image as Feature
 
     return Feature(decode=False)
 
 
 def open_image(cell: dict[str, Any]) -> Image.Image:
-    """An image from such a cell, not yet decoded."""
+    """An image from such a cell, not yet decoded.
+
+    Example:
+        >>> file = BytesIO()
+        >>> Image.new("L", (4, 2), color=200).save(file, "PNG")
+        >>> image = open_image({"bytes": file.getvalue(), "path": None})
+        >>> image.size, image.getpixel((3, 1))
+        ((4, 2), 200)
+    """
     return Image.open(BytesIO(cell["bytes"]) if cell["bytes"] is not None else cell["path"])
 
 
 def fingerprint(data: Any) -> tuple[Any, ...]:
-    """What changes when the dataset does."""
+    """What changes when the dataset does.
+
+    Example:
+        >>> import datasets
+        >>> one, other = (datasets.Dataset.from_dict({"text": text}) for text in (["so it is"], ["so be it"]))
+        >>> fingerprint(one) == fingerprint(one), fingerprint(one) == fingerprint(other)
+        (True, False)
+    """
     files = [Path(f["filename"]) for f in data.cache_files]
     return str(data._fingerprint), len(data), [file_key(f) for f in files]

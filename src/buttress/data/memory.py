@@ -44,12 +44,29 @@ _FEWEST = 32  # rows read before pages are given back, however long the rows
 
 
 def cache_dir() -> Path:
-    """Where decoded data is kept: the variable BUTTRESS_CACHE, else ~/.cache/buttress."""
+    """Where decoded data is kept: the variable BUTTRESS_CACHE, else ~/.cache/buttress.
+
+    Example:
+        >>> from unittest.mock import patch
+        >>> with patch.dict(os.environ, BUTTRESS_CACHE="/large/disk"):
+        ...     cache_dir().as_posix()
+        '/large/disk'
+    """
     return Path(os.environ.get("BUTTRESS_CACHE") or Path.home() / ".cache" / "buttress")
 
 
 def file_key(path: Path) -> tuple[str, int, int]:
-    """What changes when a file does: its place, size and time of change."""
+    """What changes when a file does: its place, size and time of change.
+
+    Example:
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder) / "a.txt"
+        ...     _ = path.write_text("so it is")
+        ...     before = file_key(path)
+        ...     _ = path.write_text("so be it now")
+        ...     before[1], file_key(path)[1], before == file_key(path)
+        (8, 12, False)
+    """
     stat = path.stat()
     return str(path.resolve()), stat.st_size, stat.st_mtime_ns
 
@@ -63,6 +80,16 @@ def cached(key: object, make: Callable[[Path], None]) -> Path:
 
     Errors:
         ValueError: The cache cannot be written.
+
+    Example:
+        >>> from unittest.mock import patch
+        >>> def make(folder: Path) -> None:
+        ...     print("making")
+        ...     _ = (folder / "answer.txt").write_text("42")
+        >>> with tempfile.TemporaryDirectory() as scratch, patch.dict(os.environ, BUTTRESS_CACHE=scratch):
+        ...     [(cached("the question", make) / "answer.txt").read_text() for _ in range(2)]  # made once
+        making
+        ['42', '42']
     """
     name = blake2b(repr(key).encode(), digest_size=16).hexdigest()
     folder = cache_dir() / name
@@ -103,7 +130,12 @@ def row_name(where: str, row: int) -> str:
 
 
 def name_at(name: Callable[[int], str], numbers: Array, position: int) -> str:
-    """What errors call the row that ``numbers`` has at a position."""
+    """What errors call the row that ``numbers`` has at a position.
+
+    Example:
+        >>> name_at("t.csv, line {}".format, np.array([2, 5, 6]), position=1)  # line 2 was read first, then line 5
+        't.csv, line 5'
+    """
     return name(int(numbers[position]))
 
 
@@ -119,12 +151,26 @@ def few(name: Callable[[int], str], numbers: Sequence[int], show: int = 5) -> st
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write plain data."""
+    """Write plain data.
+
+    Example:
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_json(Path(folder) / "a.json", {"columns": ("a", "b"), "notes": []})
+        ...     (Path(folder) / "a.json").read_text()
+        '{"columns": ["a", "b"], "notes": []}'
+    """
     path.write_text(json.dumps(value), encoding="utf-8")
 
 
 def read_json(path: Path) -> Any:
-    """The inverse of :func:`write_json`."""
+    """The inverse of :func:`write_json`.
+
+    Example:
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_json(Path(folder) / "a.json", {"columns": ("a", "b"), "notes": []})
+        ...     read_json(Path(folder) / "a.json")  # what was a tuple comes back as a list
+        {'columns': ['a', 'b'], 'notes': []}
+    """
     return json.loads(path.read_text(encoding="utf-8"))
 
 
@@ -135,6 +181,14 @@ class NpyWriter:
         path: The file.
         row: Shape of one row.
         dtype: Of the values.
+
+    Example:
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     with NpyWriter(Path(folder) / "a.npy", row=(2,), dtype=np.uint8) as writer:
+        ...         writer.append(np.array([[0, 1], [2, 3]]))
+        ...         writer.append(np.array([[4, 5]]))
+        ...     np.load(f"{folder}/a.npy").tolist()
+        [[0, 1], [2, 3], [4, 5]]
     """
 
     def __init__(self, path: Path, row: tuple[int, ...], dtype: Any) -> None:

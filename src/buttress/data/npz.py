@@ -51,6 +51,13 @@ def pick(path: Path, key: str | None, ndim: tuple[int, ...]) -> str:
 
     Errors:
         ValueError: There is none or no telling which.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     np.savez(f"{folder}/a.npz", images=np.zeros((9, 8, 8)), labels=np.zeros(9), masks=np.zeros((9, 8, 8)))
+        ...     pick(Path(folder) / "a.npz", None, ndim=(3, 4)), pick(Path(folder) / "a.npz", None, ndim=(1,))
+        ('images', 'labels')
     """
     known = shapes(path)
     if key is not None:
@@ -66,7 +73,15 @@ def pick(path: Path, key: str | None, ndim: tuple[int, ...]) -> str:
 
 
 def unused(path: Path, key: str) -> tuple[str, ...]:
-    """A note about arrays beside ``key`` that hold examples of the same shape."""
+    """A note about arrays beside ``key`` that hold examples of the same shape.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     np.savez(f"{folder}/a.npz", train=np.zeros((20, 8, 8)), test=np.zeros((5, 8, 8)), labels=np.zeros(20))
+        ...     unused(Path(folder) / "a.npz", "train")
+        ("...a.npz: array 'test' was not used; held_out_key='test' would measure on it",)
+    """
     known = shapes(path)
     same = [k for k in known if k != key and known[k][1:] == known[key][1:] and len(known[k]) > 2]
     return tuple(f"{path}: array {k!r} was not used; held_out_key={k!r} would measure on it" for k in same)
@@ -77,7 +92,16 @@ def _listed(known: dict[str, tuple[int, ...]]) -> str:
 
 
 def member(path: Path, key: str) -> Rows:
-    """The rows of an array in an archive."""
+    """The rows of an array in an archive.
+
+    Example:
+        >>> import os, tempfile
+        >>> from unittest.mock import patch
+        >>> with tempfile.TemporaryDirectory() as folder, patch.dict(os.environ, BUTTRESS_CACHE=folder):
+        ...     np.savez(f"{folder}/a.npz", x=np.array([[0, 1], [2, 3], [4, 5]]), y=np.zeros(3))
+        ...     member(Path(folder) / "a.npz", "x").take(np.array([2, 0])).tolist()
+        [[4, 5], [0, 1]]
+    """
 
     def extract(folder: Path) -> None:
         try:

@@ -61,6 +61,14 @@ def opened(data: Data) -> Splits:
 
 
 def tell(splits: Splits) -> None:
-    """Print on stderr what a person should know about the data: what was set aside, how they were divided."""
+    """Print on stderr what a person should know about the data: what was set aside, how they were divided.
+
+    Example:
+        >>> from contextlib import redirect_stderr
+        >>> from buttress.data.linear_gaussian import LinearGaussian
+        >>> with redirect_stderr(sys.stdout):
+        ...     tell(LinearGaussian(n=50).open())
+        data: held out 5 of 50 examples (10.0 %), at random by position, seed 0
+    """
     for note in splits.notes:
         print(f"data: {note}", file=sys.stderr)

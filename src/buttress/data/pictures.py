@@ -39,6 +39,11 @@ class Pictures:
         fit: "stretch" to that size, or "crop" the middle of its aspect first.
         color: Whether to make three channels; None for three if any image has colour.
         tolerate: Share of unreadable images that are set aside.
+
+    Example:
+        >>> shades = Pictures("shades", 2, "shade {}".format, lambda i: Image.new("L", (4, 2), color=100 * i))
+        >>> shades.name(1), shades.open(1).getpixel((0, 0)), shades.size  # None: they are kept as large as they are
+        ('shade 1', 100, None)
     """
 
     where: str
@@ -56,6 +61,15 @@ def decode_all(pictures: Pictures, folder: Path) -> None:
 
     Errors:
         ValueError: Too many images are unreadable, or they differ in shape and no size was asked for.
+
+    Example:
+        >>> import tempfile
+        >>> shades = Pictures("shades", 2, "shade {}".format, lambda i: Image.new("L", (4, 2), color=100 * i))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     decode_all(shades, Path(folder))
+        ...     images = np.load(f"{folder}/images.npy")
+        >>> images.shape, images.max((1, 2, 3)).tolist()  # 4 wide and 2 high; black and grey
+        ((2, 1, 2, 4), [0, 100])
     """
     bad: dict[int, str] = {}
     sizes: dict[tuple[int, int], list[int]] = {}

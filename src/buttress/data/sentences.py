@@ -32,7 +32,7 @@ _VERSION = 2  # of what is in the cache
 
 @dataclass(frozen=True)
 class Sentences(Data):
-    """Sentences, as token ids that end in EOS.
+    r"""Sentences, as token ids that end in EOS.
 
     Args:
         path: A text file of one sentence a line (.gz is unpacked), several of them with commas between or as a list, a
@@ -58,6 +58,18 @@ class Sentences(Data):
         ValueError: On anything that could only fail later; says which file and line, and what to try.
 
     Example:
+        >>> import os, tempfile, torch
+        >>> from unittest.mock import patch
+        >>> from buttress.data.tokens import decode
+        >>> with tempfile.TemporaryDirectory() as folder, patch.dict(os.environ, BUTTRESS_CACHE=folder):
+        ...     _ = Path(folder, "a.txt").write_text("So it is. \n" * 10)
+        ...     splits = Sentences(f"{folder}/a.txt", punctuation=True, lower=True, held_out=0.2, split="seed").open()
+        ...     ids = splits.held_out.batch(torch.tensor([0]))
+        >>> len(splits.train), splits.spec.vocabulary, ids.shape  # four ids with a fixed meaning, and so it is .
+        (8, 8, torch.Size([1, 5]))
+        >>> decode(splits.spec, ids)
+        ['so it is .']
+
         On the command line, a text file or a folder of them::
 
             buttress train DATA --data.vocabulary 5000 --data.lower true --data.max_length 40

@@ -85,6 +85,13 @@ class RandomLstmNetwork(nn.Module):
         length: T.
         direct: u.
         seed: Of the weights.
+
+    Example:
+        >>> network = RandomLstmNetwork(latent_dim=1, hidden=4, words=2, length=2, direct=3.0, seed=0)
+        >>> every = torch.tensor([[first, second, EOS] for first in (4, 5) for second in (4, 5)])
+        >>> p = network.log_prob(every, z=torch.full((4, 1), 0.7)).exp()
+        >>> round(p.sum().item(), 5), round(p[:2].sum().item(), 5)  # of all sentences; of those whose first word is 4
+        (1.0, 0.5)
     """
 
     def __init__(self, latent_dim: int, hidden: int, words: int, length: int, direct: float, seed: int) -> None:

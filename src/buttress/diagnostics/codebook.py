@@ -98,6 +98,14 @@ def health(model: Model, counts: CodeCounts) -> dict[str, float]:
 
     Returns:
         ``code_perplexity``, and ``codes_used_share``, which is NaN where K is not known.
+
+    Example:
+        >>> from types import SimpleNamespace
+        >>> from torch.distributions import Categorical, Independent
+        >>> uniform = Independent(Categorical(torch.ones(1, 4)), 1)
+        >>> model, counts = SimpleNamespace(prior=lambda: uniform), CodeCounts().add(torch.tensor([[0], [0], [3], [3]]))
+        >>> {name: round(value, 6) for name, value in health(model, counts).items()}  # two of four codes, equally often
+        {'code_perplexity': 2.0, 'codes_used_share': 0.5}
     """
     k, slots = classes(model), _slots(model)
     total = _of_slots(counts, slots)

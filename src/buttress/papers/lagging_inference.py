@@ -66,6 +66,13 @@ class LaggingInference:
         grid_step: Its step.
         seed: The first one.
         seeds: How many.
+
+    Example:
+        >>> experiment = LaggingInference(data=LstmText(train=800), batch_size=16)
+        >>> experiment.epoch_of_data  # 800 / 16
+        50
+        >>> [experiment.recipe(arm, seed=0).algorithm.name() for arm in ARMS]
+        ['joint', 'aggressive']
     """
 
     data: LstmText = field(default_factory=LstmText)
@@ -172,6 +179,14 @@ def claims(runs: list[dict[str, Any]], epoch: int) -> list[Claim]:
     Args:
         runs: One dict a run, with ``arm``, ``seed``, ``trace`` and ``final``.
         epoch: Steps of the first epoch.
+
+    Example:
+        >>> look = {"step": 50, "size_encoder": 0.25, "size_true": 1.0, "apart_encoder": 0.0625, "apart_true": 0.5}
+        >>> final = {"nll": 30.0, "rate": 0.0, "mutual_information": 0.0}
+        >>> runs = [{"arm": arm, "seed": 0, "trace": [look], "final": final} for arm in ARMS]
+        >>> plain = claims(runs, epoch=100)[:3]  # all of them "below"
+        >>> [(claim.median, claim.mark, claim.held) for claim in plain]
+        [(0.25, 0.2, False), (0.125, 0.2, True), (0.0, 0.05, True)]
     """
     plain, aggressive = ([run for run in runs if run["arm"] == arm] for arm in ARMS)
     nll = tuple(_final(a, "nll") - _final(p, "nll") for p, a in zip(plain, aggressive, strict=True))

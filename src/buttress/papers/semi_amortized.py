@@ -79,6 +79,13 @@ class SemiAmortizedVae:
         grid_step: Its step.
         seed: The first one.
         seeds: How many.
+
+    Example:
+        >>> SemiAmortizedVae(refine_steps=10).remedies["SA-VAE"]
+        'semi_amortized:steps=10:variant=sa'
+        >>> SemiAmortizedVae(data=LstmText())
+        Traceback (most recent call last):
+        ValueError: semi_amortized: data has latent_dim 2 and spread 2.0, wanted 1 and 0: only then ...
     """
 
     data: LstmText = field(default_factory=oracle)
@@ -249,6 +256,12 @@ def claims(runs: list[dict[str, Any]], truth: float) -> list[Claim]:
     Args:
         runs: One dict a run, with ``arm``, ``seed`` and ``nelbo``.
         truth: The true NLL of the same sentences, in nats.
+
+    Example:
+        >>> nelbo = {"VAE": 21.5, "SVI": 22.5, "SA-VAE": 21.0}
+        >>> found = claims([{"arm": arm, "seed": 0, "nelbo": nats} for arm, nats in nelbo.items()], truth=20.0)
+        >>> [(claim.median, claim.held) for claim in found]  # 21.5 - 21; 21 - 20, too much; the smaller of 0.5 and 1
+        [(0.5, True), (1.0, False), (0.5, True)]
     """
     seen = {(run["arm"], run["seed"]): run["nelbo"] for run in runs}
     vae, svi, sa = ([_number(seen.get((arm, seed))) for seed in sorted({s for _, s in seen})] for arm in ARMS)

@@ -62,6 +62,10 @@ class VqVae:
         learning_rate: Of Adam, in both models.
         seed: The first one.
         seeds: How many second models of each kind; the first model is one.
+
+    Example:
+        >>> VqVae(codes=32, slots=2).arms
+        ('none', 'vector_quantized:codes=32:slots=2:dim=16:spatial=false')
     """
 
     data: Data = field(default_factory=Mnist5k)
@@ -180,6 +184,12 @@ def claims(first: dict[str, Any], second: list[dict[str, Any]]) -> list[Claim]:
     Args:
         first: Numbers of the first model: ``code_perplexity``, ``rate`` and ``places``.
         second: Numbers of each second one, with ``arm``.
+
+    Example:
+        >>> first = {"code_perplexity": 32.0, "rate": 8 * math.log(2), "places": 2}  # 5 bits a code, which cost 4
+        >>> second = [{"arm": "none", "rate": 0.125}, {"arm": "codes", "worth_shuffled": 2.0, "label_accuracy": 0.25}]
+        >>> [(claim.median, claim.held) for claim in claims(first, second)]
+        [(32.0, True), (1.0, True), (2.0, True), (0.25, False), (0.125, True)]
     """
     gaussian, codes = ([run for run in second if (run["arm"] == "none") == plain] for plain in (True, False))
     return [

@@ -26,6 +26,14 @@ class Step:
         x: The step's observed batch, this process's rows.
         more: Draws another observed training batch (for inner loops), the same at every resume.
         backward: Use instead of ``loss.backward()``, so that processes share gradients and precision is handled.
+
+    Example:
+        >>> import torch
+        >>> weight, x = torch.tensor(3.0, requires_grad=True), torch.tensor([2.0])
+        >>> step = Step(0, x, more=lambda: torch.tensor([5.0]), backward=torch.Tensor.backward)
+        >>> step.backward((weight * step.x).sum())  # its slope is x
+        >>> weight.grad, step.more()
+        (tensor(2.), tensor([5.]))
     """
 
     number: int
@@ -35,7 +43,20 @@ class Step:
 
 
 class AlgorithmModule(ABC):
-    """A learning algorithm at work on one model. Holds the optimisers and any phase it is in."""
+    """A learning algorithm at work on one model. Holds the optimisers and any phase it is in.
+
+    Example:
+        >>> import torch
+        >>> from buttress.baseline import baseline
+        >>> from buttress.data.linear_gaussian import LinearGaussian
+        >>> data = LinearGaussian(dim=4, n=50)
+        >>> recipe = baseline(data, data.open().spec)
+        >>> module = recipe.algorithm.build(recipe.model(data.open().spec), recipe.objective, recipe.training)
+        >>> x = torch.zeros(5, 4)
+        >>> logs = module.step(Step(0, x, lambda: x, torch.Tensor.backward))
+        >>> torch.allclose(logs["loss"], logs["distortion"] + logs["rate"].sum())  # what joint training minimises
+        True
+    """
 
     optimizers: tuple[Optimizer, ...]
 
@@ -79,7 +100,19 @@ class AlgorithmModule(ABC):
 
 
 class Algorithm(Part):
-    """How parameters move."""
+    """How parameters move.
+
+    Example:
+        >>> from buttress.algorithms.joint import Joint
+        >>> from buttress.algorithms.semi_amortized import SemiAmortized
+        >>> from buttress.exact import LinearGaussian
+        >>> from buttress.objectives.elbo import ELBO
+        >>> model = LinearGaussian.random(dims=4, latents=1)
+        >>> Joint().asked(model, ELBO(), step=0, seed=0) is model  # its q is the encoder's
+        True
+        >>> SemiAmortized(refine_steps=20).asked(model, ELBO(), step=0, seed=0).inference_in_words
+        "refined for each example: 20 gradient steps of ..."
+    """
 
     @abstractmethod
     def build(self, model: nn.Module, objective: Objective, training: Training) -> AlgorithmModule:

@@ -15,7 +15,18 @@ __all__ = ["Data", "Examples", "Splits"]
 
 
 class Examples(ABC):
-    """Stored examples, read a batch at a time; memory stays flat as their number grows."""
+    """Stored examples, read a batch at a time; memory stays flat as their number grows.
+
+    Example:
+        >>> import numpy as np, torch
+        >>> from buttress.data.memory import Rows
+        >>> from buttress.data.tokens import TokenExamples
+        >>> ids = Rows(np.array([7, 2, 5, 6, 7, 2]))  # two sentences, each ends in 2
+        >>> sentences = TokenExamples(ids, np.array([0, 2]), np.array([2, 4]), str)
+        >>> both = torch.tensor([0, 1])
+        >>> sentences.batch(both, slice(0, 1))  # the first of two processes: padded to the longest of both
+        tensor([[7, 2, 0, 0]])
+    """
 
     lengths: Tensor | None = None
     """True lengths of sentences (tokens with EOS), shape (N,); None for other kinds."""
@@ -43,6 +54,16 @@ class Splits:
         spec: What the parts must know, measured on ``train``.
         notes: What a person should know: files or rows set aside and why, how the split was made.
         labels: Class labels of the held-out examples where the source has some, shape (N,).
+
+    Example:
+        >>> import torch
+        >>> from buttress.data.linear_gaussian import LinearGaussian
+        >>> splits = LinearGaussian(n=100, held_out=0.2).open()
+        >>> train = splits.train.batch(torch.arange(len(splits.train)))
+        >>> torch.allclose(splits.spec.mean, train.mean(0))  # held-out examples have no part in it
+        True
+        >>> splits.notes
+        ('held out 20 of 100 examples (20.0 %), at random by position, seed 0',)
     """
 
     train: Examples

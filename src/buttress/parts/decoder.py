@@ -17,7 +17,19 @@ __all__ = ["Decoder", "DecoderModule"]
 
 
 class DecoderModule(nn.Module, ABC):
-    """z -> p(x|z). For an autoregressive one ``log_prob`` is teacher forcing and ``sample`` the cached loop."""
+    """z -> p(x|z). For an autoregressive one ``log_prob`` is teacher forcing and ``sample`` the cached loop.
+
+    Example:
+        >>> import torch
+        >>> from buttress.decoders.mlp import Mlp
+        >>> from buttress.likelihoods.bernoulli import Bernoulli
+        >>> spec = DataSpec("table", (3,))
+        >>> decoder = Mlp(hidden=()).build(spec, (2,), Bernoulli().build(spec)).requires_grad_(False)
+        >>> _ = decoder.out.weight.zero_(), decoder.out.bias.zero_()
+        >>> log_p = decoder(torch.randn(4, 5, 2)).log_prob(torch.ones(5, 3))  # S = 4, B = 5; three fair coins
+        >>> log_p.shape, log_p.exp().unique()
+        (torch.Size([4, 5]), tensor([0.1250]))
+    """
 
     likelihood: LikelihoodModule
 

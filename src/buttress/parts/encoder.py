@@ -21,6 +21,16 @@ class EncoderModule(nn.Module, ABC):
     """x -> h. ``features`` is the size F of h, and ``places`` those at which there is one: none for one h of all x.
 
     ``cosine`` is what the setting of the part says: the model hands it on.
+
+    Example:
+        >>> import torch
+        >>> from buttress.encoders.mlp import Mlp
+        >>> encoder = Mlp(hidden=(2,)).build(DataSpec("table", (4,)))
+        >>> encoder.cosine = 3.0
+        >>> encoder.penalty(torch.tensor([[1.0, 1.0], [2.0, 2.0]]))  # all point the same way
+        {'cosine': tensor([3.0000, 3.0000])}
+        >>> encoder.penalty(torch.tensor([[1.0, 0.0], [-1.0, 0.0]]))  # they cancel out
+        {'cosine': tensor([0., 0.])}
     """
 
     features: int

@@ -21,6 +21,16 @@ class LikelihoodModule(nn.Module, ABC):
     ``channels`` is how many numbers a decoder gives for each place: places are (H, W) for images, (T,) for text and
     (D,) for tables; a decoder's output has shape (..., *places, channels). ``values`` is how many numbers of x a place
     has (C for images, else 1) and ``draws`` how many uniform numbers :meth:`pick` needs to choose them.
+
+    Example:
+        >>> import torch
+        >>> from buttress.likelihoods.bernoulli import Bernoulli
+        >>> module = Bernoulli(binarize="threshold").build(DataSpec("table", (2,)))
+        >>> module.observe(torch.tensor([[20, 200]], dtype=torch.uint8))
+        tensor([[0., 1.]])
+        >>> module.pick(torch.zeros(2, 1), uniforms=torch.tensor([[0.3], [0.7]]))  # 1 below a probability of one half
+        tensor([[1.],
+                [0.]])
     """
 
     channels: int

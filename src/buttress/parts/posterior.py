@@ -21,6 +21,15 @@ class PosteriorModule(nn.Module, ABC):
 
     Where the latent variable is discrete, it lives in another ``space`` than what the decoder reads; ``embed`` goes
     from one to the other. Where it is real, the two are the same.
+
+    Example:
+        >>> import torch
+        >>> from buttress.posteriors.vector_quantized import VectorQuantized
+        >>> module = VectorQuantized(codes=3, dim=2, slots=1).build(features=4)
+        >>> module.space, module.z_shape  # one of three codes, for which the decoder reads two numbers
+        (Space(shape=(1,), classes=3), (2,))
+        >>> torch.equal(module.embed(torch.tensor([[2]]))[0], module.codebook[0, 2])
+        True
     """
 
     z_shape: tuple[int, ...]

@@ -17,7 +17,15 @@ __all__ = ["Prior", "PriorModule"]
 
 
 class PriorModule(nn.Module, ABC):
-    """p(z)."""
+    """p(z).
+
+    Example:
+        >>> import torch
+        >>> from buttress.priors.uniform import Uniform
+        >>> prior = Uniform().build(Space((3,), classes=4))()
+        >>> round(prior.log_prob(torch.tensor([0, 3, 1])).exp().item() * 4**3, 4)  # each of 4 x 4 x 4 codes alike
+        1.0
+    """
 
     @abstractmethod
     def forward(self) -> Distribution:

@@ -32,6 +32,9 @@ class Training:
     Example:
         >>> Training(steps=300, batch_size=50).learning_rate
         0.001
+        >>> Training(batch_size=0)
+        Traceback (most recent call last):
+        ValueError: training: batch_size is 0, wanted more than 0
     """
 
     steps: int = 2000

@@ -37,9 +37,11 @@ class Gaussian(Posterior):
             says something about x: what all x share must come from h.
 
     Example:
-        >>> q = Gaussian(dim=2).build(features=5)(torch.zeros(7, 5))
+        >>> q = Gaussian(dim=2, bias=False).build(features=5)(torch.zeros(7, 5))
         >>> q.batch_shape, q.event_shape
         (torch.Size([7]), torch.Size([2]))
+        >>> q.mean[0].tolist(), q.variance[0].tolist()  # h = 0 says nothing of x, and so q is N(0, I)
+        ([0.0, 0.0], [1.0, 1.0])
     """
 
     dim: int = 16
@@ -68,7 +70,16 @@ class Gaussian(Posterior):
 
 
 class GaussianModule(PosteriorModule):
-    """The module of :class:`Gaussian`."""
+    """The module of :class:`Gaussian`.
+
+    Example:
+        >>> module = Gaussian(dim=1, bias=False).build(features=3, places=(2,))
+        >>> module.groups
+        ('z0_0', 'z1_0')
+        >>> prior = Independent(Normal(torch.zeros(2, 1), 1.0), 2)
+        >>> module.latent(torch.zeros(1, 2, 3), prior).rate  # h = 0 says nothing: q is the prior
+        tensor([[0., 0.]], grad_fn=...)
+    """
 
     def __init__(self, part: Gaussian, features: int, places: tuple[int, ...]) -> None:
         super().__init__()

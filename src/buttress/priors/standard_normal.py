@@ -20,8 +20,9 @@ class StandardNormal(Prior):
     Source: Kingma and Welling, Auto-Encoding Variational Bayes, 2014.
 
     Example:
-        >>> StandardNormal().build(Space((3,)))().event_shape
-        torch.Size([3])
+        >>> p = StandardNormal().build(Space((2,)))()
+        >>> p.event_shape, round(p.log_prob(torch.zeros(2)).item(), 4)  # -ln(2 pi), half of it for each dimension
+        (torch.Size([2]), -1.8379)
     """
 
     def build(self, space: Space) -> StandardNormalModule:

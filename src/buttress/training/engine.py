@@ -45,6 +45,17 @@ class Engine(LightningModule):
         folder: Where the run lives.
         stop: Who may ask it to stop.
         state: What :meth:`state` gave when the run was saved; None for a new run.
+
+    Example:
+        >>> from buttress.baseline import baseline
+        >>> from buttress.data.linear_gaussian import LinearGaussian
+        >>> data = LinearGaussian(dim=4, n=100)
+        >>> recipe = baseline(data, data.open().spec)
+        >>> one, other = (Engine(recipe, data.open(), Path("nowhere"), Stop()) for _ in range(2))
+        >>> one.train_dataloader()  # the steps still to make
+        range(0, 2000)
+        >>> torch.equal(one.model.decoder.out.weight, other.model.decoder.out.weight)  # weights follow from the seed
+        True
     """
 
     def __init__(

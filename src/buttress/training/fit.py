@@ -47,7 +47,22 @@ def fit(
     progress: bool = True,
     callbacks: Sequence[Callback] = (),
 ) -> None:
-    """Train in this process, alone or as one of ``world``, from the folder's checkpoint if there is one."""
+    """Train in this process, alone or as one of ``world``, from the folder's checkpoint if there is one.
+
+    Example:
+        >>> import tempfile
+        >>> from dataclasses import replace
+        >>> from buttress.baseline import baseline
+        >>> from buttress.data.linear_gaussian import LinearGaussian
+        >>> data = LinearGaussian(dim=4, n=50)
+        >>> recipe = baseline(data, data.open().spec)
+        >>> recipe = replace(recipe, training=replace(recipe.training, steps=2, batch_size=8))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     fit(recipe, data.open(), Path(folder), Stop(), progress=False)
+        ...     done = files.Progress.read(Path(folder))
+        >>> done.step, done.finished
+        (2, True)
+    """
     path = folder / files.STATE
     with torch.random.fork_rng([]), _quiet():
         engine = Engine(recipe, splits, folder, stop, checkpoint.load(path) if path.exists() else None)
@@ -137,6 +152,11 @@ def fit_together(
 
     Errors:
         Exception: What the first process to fail raised.
+
+    Example:
+        What it is for, on the command line; two processes take half of each batch, and the run is that of one::
+
+            buttress train DATA --devices 2 --out runs/together
     """
     news = multiprocessing.get_context("spawn").SimpleQueue()
     job = Job(recipe.to_yaml(), folder, world, _free_port(), os.getpid(), progress, tuple(callbacks))

@@ -74,6 +74,13 @@ class Progress:
         failures: Validations in a row without a better one.
         out_of_patience: Whether these were too many.
         seconds: Spent on training, over all resumptions.
+
+    Example:
+        >>> progress = Progress()
+        >>> for progress.step, elbo in ((200, -90.0), (400, -80.0), (600, -85.0)):
+        ...     better = progress.judge(elbo, settled=True, patience=1)
+        >>> better, progress.best_step, progress.best_elbo, progress.out_of_patience
+        (False, 400, -80.0, True)
     """
 
     step: int = 0
@@ -137,6 +144,14 @@ def alone(folder: Path) -> Iterator[None]:
 
     Errors:
         ValueError: Another process is training there.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder, alone(Path(folder)):
+        ...     with alone(Path(folder)):
+        ...         pass
+        Traceback (most recent call last):
+        ValueError: another process is training in ...; wait for it, or choose another folder
     """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / LOCK).open("ab") as file:  # the lock ends with the process, however it ends
@@ -156,6 +171,15 @@ def claim(folder: Path, recipe: Recipe, resume: bool) -> bool:
     """Make the folder this recipe's, or find that it already is; whether it was made so just now.
 
     Call it inside :func:`alone`. Errors are those of :func:`claimed`.
+
+    Example:
+        >>> import tempfile
+        >>> from buttress.baseline import baseline
+        >>> from buttress.data.mnist5k import Mnist5k
+        >>> recipe = baseline(Mnist5k(), DataSpec("image", (1, 28, 28)))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     claim(Path(folder), recipe, resume=False), claim(Path(folder), recipe, resume=True)
+        (True, False)
     """
     if claimed(folder, recipe, resume):
         return False
@@ -169,6 +193,17 @@ def claimed(folder: Path, recipe: Recipe, resume: bool) -> bool:
     Errors:
         ValueError: It is a file; it holds a run and ``resume`` is False; or another recipe's run; or something that is
             no run.
+
+    Example:
+        >>> import tempfile
+        >>> from buttress.baseline import baseline
+        >>> from buttress.data.mnist5k import Mnist5k
+        >>> recipe = baseline(Mnist5k(), DataSpec("image", (1, 28, 28)))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     recipe.save(f"{folder}/recipe.yaml")
+        ...     claimed(Path(folder), replace(recipe, training=replace(recipe.training, steps=9)), resume=True)
+        Traceback (most recent call last):
+        ValueError: ... holds a run of another recipe: training.steps is 2000 there and 9 here. Resume with ...
     """
     refuse_file(folder)
     path = folder / RECIPE
@@ -196,7 +231,19 @@ def refuse_file(folder: Path) -> None:
 
 
 def give_up(folder: Path) -> None:
-    """Undo a claim, so that the folder can be another recipe's: nothing was trained."""
+    """Undo a claim, so that the folder can be another recipe's: nothing was trained.
+
+    Example:
+        >>> import tempfile
+        >>> from buttress.baseline import baseline
+        >>> from buttress.data.mnist5k import Mnist5k
+        >>> recipe = baseline(Mnist5k(), DataSpec("image", (1, 28, 28)))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = claim(Path(folder), recipe, resume=False)
+        ...     give_up(Path(folder))
+        ...     claimed(Path(folder), recipe, resume=False)
+        False
+    """
     (folder / RECIPE).unlink()
 
 
@@ -257,7 +304,16 @@ def _sites(spec: DataSpec) -> dict[str, Tensor]:
 
 
 def save_spec(folder: Path, splits: Splits) -> None:
-    """Write what the parts must know about the data, and the notes for people."""
+    """Write what the parts must know about the data, and the notes for people.
+
+    Example:
+        >>> import tempfile
+        >>> from buttress.data.linear_gaussian import LinearGaussian
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save_spec(Path(folder), LinearGaussian(dim=3, n=50).open())
+        ...     sorted(path.name for path in Path(folder).iterdir()), load(Spec, Path(folder, SPEC)).train
+        (['notes.txt', 'spec.safetensors', 'spec.yaml'], 45)
+    """
     spec = splits.spec
     if tensors := _sites(spec):
         checkpoint.save(folder / SITES, tensors)
@@ -278,6 +334,16 @@ def load_spec(folder: Path) -> DataSpec:
         FileNotFoundError: The folder holds no run, or one that was killed before its data had been read; or a file
             that belongs to it is gone.
         ValueError: A file is damaged, or not that of this run.
+
+    Example:
+        >>> import tempfile
+        >>> from buttress.data.linear_gaussian import LinearGaussian
+        >>> splits = LinearGaussian(dim=3, n=50).open()
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save_spec(Path(folder), splits)
+        ...     spec = load_spec(Path(folder))
+        >>> spec.shape, spec.columns, bool((spec.mean == splits.spec.mean).all())
+        ((3,), ('x0', 'x1', 'x2'), True)
     """
     if not (folder / SPEC).is_file():
         raise FileNotFoundError(f"{folder} {_lacks(folder)}; train one there first")
@@ -311,6 +377,15 @@ def same_data(folder: Path, splits: Splits) -> None:
 
     Errors:
         ValueError: Its shape, size, vocabulary or columns differ.
+
+    Example:
+        >>> import tempfile
+        >>> from buttress.data.linear_gaussian import LinearGaussian
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save_spec(Path(folder), LinearGaussian(n=50).open())
+        ...     same_data(Path(folder), LinearGaussian(n=60).open())
+        Traceback (most recent call last):
+        ValueError: the data changed since the run in ... began: train is 45 there and 54 here; held_out is 5 ...
     """
     if not (folder / SPEC).is_file():
         return

@@ -39,6 +39,15 @@ class HeldOut:
         batch_size: Examples in a batch.
         most: Look at no more examples than this; None for all.
         device: Where the batches should be.
+
+    Example:
+        >>> from buttress.data.linear_gaussian import LinearGaussian
+        >>> held_out = LinearGaussian(n=100).open().held_out
+        >>> batches = HeldOut(held_out, lambda raw: raw + torch.randn(raw.shape), seed=0, batch_size=4)
+        >>> [len(batches[number]) for number in range(len(batches))]
+        [4, 4, 2]
+        >>> torch.equal(batches[1], batches[1])  # the noise is always the same
+        True
     """
 
     def __init__(
@@ -82,6 +91,17 @@ def look(model: Any, batches: HeldOut, seed: int) -> dict[str, float]:
     Returns:
         In nats per example ``elbo``, ``distortion``, ``rate``, ``mutual_information``, ``rate/<group>``; a count
         ``active_units``; where z is made of codes also ``code_perplexity`` and ``codes_used_share``, of these examples.
+
+    Example:
+        >>> from buttress.baseline import baseline
+        >>> from buttress.data.linear_gaussian import LinearGaussian
+        >>> data = LinearGaussian(dim=4, n=100)
+        >>> model = baseline(data, data.open().spec).model(data.open().spec)
+        >>> seen = look(model, HeldOut(data.open().held_out, model.observe, seed=0), seed=0)
+        >>> abs(seen["elbo"] + seen["distortion"] + seen["rate"]) < 1e-9
+        True
+        >>> [name for name in seen if name.startswith("rate/")]
+        ['rate/z0', 'rate/z1', 'rate/z2']
     """
     with evaluating(model), torch.no_grad():
         seed_step(seed, OBSERVED)

@@ -30,6 +30,17 @@ class Metrics:
     Args:
         path: The file.
         kept: Bytes of it that the checkpoint vouches for; what was written after that is written again.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     metrics = Metrics(Path(folder) / "metrics.csv")
+        ...     metrics.append(50, "train", {"loss": 12.5}, names=["inner_steps"])
+        ...     kept = metrics.position()  # a checkpoint is made here
+        ...     metrics.append(100, "train", {"loss": 11.0}, names=["inner_steps"])
+        ...     Metrics(metrics.path, kept).append(100, "train", {"loss": 11.0, "inner_steps": 3}, names=[])
+        ...     metrics.path.read_text().splitlines()[1:]
+        ['50,train,12.5,,,,,,,', '100,train,11,,,,,,,3']
     """
 
     def __init__(self, path: Path, kept: int = 0) -> None:
@@ -68,6 +79,13 @@ class Means:
 
     Args:
         groups: Names of the latent groups.
+
+    Example:
+        >>> means = Means(groups=("z0", "z1"))
+        >>> for distortion in (10.0, 12.0):
+        ...     means.add({"loss": distortion + 3.0, "distortion": distortion, "rate": torch.tensor([1.0, 2.0])})
+        >>> means.take()
+        {'loss': 14.0, 'distortion': 11.0, 'rate/z0': 1.0, 'rate/z1': 2.0, 'rate': 3.0, 'elbo': -14.0}
     """
 
     def __init__(self, groups: Sequence[str]) -> None:

@@ -19,6 +19,16 @@ class Watch(Callback):
     Args:
         hear: What to call.
         every: Steps between calls.
+
+    Example:
+        >>> from types import SimpleNamespace
+        >>> recipe = SimpleNamespace(training=SimpleNamespace(steps=30))
+        >>> watch = Watch(lambda step, total: print(f"{step} of {total}"), every=10)
+        >>> for step in range(1, 31):
+        ...     watch.on_train_batch_end(None, SimpleNamespace(step_number=step, recipe=recipe))
+        10 of 30
+        20 of 30
+        30 of 30
     """
 
     def __init__(self, hear: Callable[[int, int], None], every: int = 10) -> None:
@@ -32,7 +42,14 @@ class Watch(Callback):
 
 
 class Bar(TQDMProgressBar):
-    """Steps of the whole run, whenever it was resumed, with the latest numbers in nats per example."""
+    """Steps of the whole run, whenever it was resumed, with the latest numbers in nats per example.
+
+    Example:
+        >>> from types import SimpleNamespace
+        >>> engine = SimpleNamespace(latest={"held_out/elbo": -101.254, "held_out/rate": 3.0, "train/beta": 0.5})
+        >>> Bar().get_metrics(None, engine)
+        {'elbo': '-101.25', 'rate': '3.00'}
+    """
 
     def __init__(self) -> None:
         super().__init__(refresh_rate=10 if sys.stdout.isatty() else 200)

@@ -78,6 +78,19 @@ def train(
     Errors:
         ValueError: The recipe, the data or the folder is not fit for it; found before the first step.
         NonFinite: A tensor became NaN or infinite; the folder keeps its last good checkpoint.
+
+    Example:
+        >>> import tempfile
+        >>> from buttress.baseline import baseline
+        >>> from buttress.data.linear_gaussian import LinearGaussian
+        >>> data = LinearGaussian(dim=4, n=50)
+        >>> recipe = baseline(data, data.open().spec)
+        >>> recipe = replace(recipe, training=replace(recipe.training, steps=2, batch_size=8))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     run = train(recipe, folder, progress=False)
+        ...     again = train(recipe, folder, progress=False, resume=True)  # finished, so nothing is done
+        ...     run.progress.step, torch.equal(run.sample(1), again.sample(1))
+        (2, True)
     """
     folder = Path(folder)
     recipe.check()

@@ -19,6 +19,14 @@ class Stop:
         parent: Process id of the launching process, where this is one of several workers: they leave the signals of a
             terminal to it, and end when it has died.
         cell: The shared number of the signal, 0 while there was none.
+
+    Example:
+        >>> launching = Stop()
+        >>> worker = Stop(parent=os.getpid(), cell=launching.cell)
+        >>> before = worker.signal
+        >>> launching.cell.value = signal.SIGTERM  # what its handler writes down when somebody asks
+        >>> before, worker.signal == signal.SIGTERM
+        (0, True)
     """
 
     def __init__(self, parent: int | None = None, cell: Any = None) -> None:
