@@ -31,6 +31,7 @@ from typing import Any
 from buttress import remedy
 from buttress.recipe import Recipe
 from buttress.subnormals import flushed
+from buttress.whole import write_text
 
 __all__ = ["Arm", "Comparison", "arms", "compare"]
 
@@ -143,7 +144,6 @@ def compare(
         ChildProcessError: A process was killed, by the system where memory ran out; what is finished stays.
     """
     from buttress.diagnostics.diagnose import check_effort
-    from buttress.training.checkpoint import write_text
 
     folder = Path(folder)
     for name, value in {"seeds": seeds, "jobs": jobs}.items():

@@ -36,6 +36,7 @@ from buttress.objectives.elbo import ELBO
 from buttress.posteriors.gaussian import Gaussian
 from buttress.priors.standard_normal import StandardNormal
 from buttress.recipe import Recipe, Training
+from buttress.whole import write_text
 
 __all__ = ["ARMS", "RESULT", "TRACE", "LaggingInference", "claims"]
 
@@ -119,9 +120,6 @@ class LaggingInference:
             folder: Where the runs go, and ``lagging_inference.json`` and ``posterior_means.csv`` beside them.
             watch: Hears (run, step, total).
         """
-        from buttress.training.checkpoint import write_text  # here: the command line reads this file for its flags,
-        # and Lightning takes seconds to import
-
         runs = [
             self._one(arm, seed, folder, watch) for seed in range(self.seed, self.seed + self.seeds) for arm in ARMS
         ]

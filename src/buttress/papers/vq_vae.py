@@ -32,6 +32,7 @@ from buttress.decoders.conv import Conv
 from buttress.diagnostics.evidence import Evidence
 from buttress.parts import Data
 from buttress.recipe import Recipe
+from buttress.whole import write_text
 
 __all__ = ["FIRST", "RESULT", "SECOND", "VqVae", "claims"]
 
@@ -124,9 +125,6 @@ class VqVae:
         Errors:
             ValueError: The images have no labels, or jobs is below 1.
         """
-        from buttress.training.checkpoint import write_text  # here: the command line reads this file for its flags,
-        # and Lightning takes seconds to import
-
         if jobs < 1:
             raise ValueError(f"vq_vae: jobs is {jobs}, wanted at least 1")
         if opened(self.data).labels is None:

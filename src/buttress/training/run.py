@@ -45,6 +45,7 @@ from buttress.training import folder as files
 from buttress.training.fit import fit, fit_together
 from buttress.training.held_out import HeldOut
 from buttress.training.stop import Stop
+from buttress.whole import write_text
 
 __all__ = ["Run", "train"]
 
@@ -265,7 +266,7 @@ class Run:
         if self.spec.kind == "table" and self.recipe.likelihood.discrete:  # a mass, and so worth telling in bits
             offered.setdefault("dims", math.prod(self.spec.shape))
         evidence = with_inference(diagnose(asked, batches, seed=seed, **offered), self.model, asked, batches)
-        checkpoint.write_text(self.folder / files.EVIDENCE, evidence.to_json() + "\n")
+        write_text(self.folder / files.EVIDENCE, evidence.to_json() + "\n")
         return evidence
 
     def sample(self, count: int, seed: int = 0, uniform: bool = False) -> Tensor:
