@@ -82,8 +82,8 @@ def test_one_line_says_what_is_wrong_and_nothing_is_left(words, here, capsys):
 
 
 def test_a_switch_takes_no_word_but_yes_or_no():
-    spelled = " ".join(cli._spelled_out("--resume ok.npy --training.compile False --seed 3 --mean".split()))
-    assert spelled == "--resume=true ok.npy --training.compile=False --seed=3 --mean=true"
+    spelled = cli._spelled_out(["--resume", "ok.npy", "--training.compile", "False", "--seed", "3", "--mean"])
+    assert spelled == ["--resume=true", "ok.npy", "--training.compile=False", "--seed=3", "--mean=true"]
 
 
 def test_help_is_no_mistake(capsys):

@@ -186,6 +186,7 @@ class Run:
         spec: What the parts know about the data.
         model: The trained model in eval mode, on the CPU.
         splits: The data, where it has been opened already.
+        step: After how many steps of training the model was saved; what is measured on it is of that step.
 
     Example:
         >>> Run.load("no/such/folder")
@@ -194,9 +195,15 @@ class Run:
     """
 
     def __init__(
-        self, folder: Path, recipe: Recipe, spec: DataSpec, model: LatentVariableModel, splits: Splits | None = None
+        self,
+        folder: Path,
+        recipe: Recipe,
+        spec: DataSpec,
+        model: LatentVariableModel,
+        splits: Splits | None = None,
+        step: int = 0,
     ) -> None:
-        self.folder, self.recipe, self.spec, self.model = folder, recipe, spec, model
+        self.folder, self.recipe, self.spec, self.model, self.step = folder, recipe, spec, model, step
         self._splits = splits
 
     @classmethod
@@ -213,6 +220,7 @@ class Run:
         """
         folder = Path(folder)
         spec, recipe = files.load_spec(folder), Recipe.load(folder / files.RECIPE)
+        step = files.Progress.read(folder).step  # before the weights: where another process trains, these are newer
         weights = folder / files.WEIGHTS
         tensors = checkpoint.load(weights) if weights.exists() else _model_of(folder / files.STATE)
         with torch.random.fork_rng([]):
@@ -222,7 +230,7 @@ class Run:
         except (RuntimeError, TypeError, AttributeError) as error:
             first = str(error).strip().splitlines()[-1].strip()
             raise ValueError(f"{folder}: the weights are not those of {files.RECIPE} ({first})") from error
-        return cls(folder, recipe, spec, model.eval(), splits)
+        return cls(folder, recipe, spec, model.eval(), splits, step)
 
     @property
     def progress(self) -> files.Progress:
@@ -253,6 +261,7 @@ class Run:
 
         The q(z|x) measured is the one that the algorithm trains the model for; ``settings["inference"]`` says which.
         Where it is not the encoder's own, ``elbo_amortised`` and ``rate_amortised`` are what the encoder's gives.
+        ``settings["step"]`` is how far training was.
 
         Args:
             seed: Of all draws.
@@ -266,6 +275,7 @@ class Run:
         if self.spec.kind == "table" and self.recipe.likelihood.discrete:  # a mass, and so worth telling in bits
             offered.setdefault("dims", math.prod(self.spec.shape))
         evidence = with_inference(diagnose(asked, batches, seed=seed, **offered), self.model, asked, batches)
+        evidence = replace(evidence, settings={**evidence.settings, "step": self.step})
         write_text(self.folder / files.EVIDENCE, evidence.to_json() + "\n")
         return evidence
 
