@@ -163,7 +163,8 @@ def test_labels_of_any_form_are_read(form):
         ({"labels": np.linspace(0, 1, 60)}, "real numbers"),
         ({"groups": ["a", "b", "c"]}, r"got 3 names for a z of shape \(2,\), wanted a list of 2 names"),
         ({"groups": "ab"}, "got the text 'ab'"),
-        ({"seed": -1}, "seed is -1, wanted at least 0$"),
+        ({"seed": -1}, r"seed is -1, wanted 0 or more and below 2\*\*62"),
+        ({"seed": 2**64}, r"seed is 18446744073709551616, wanted 0 or more and below 2\*\*62"),
         ({"samples": 0}, "samples is 0, wanted at least 1$"),
     ],
 )

@@ -21,6 +21,7 @@ import small
 import torch
 from lightning.pytorch import Callback
 
+from buttress import cli
 from buttress.algorithms._descent import NonFinite
 from buttress.algorithms.two_stage import TwoStage
 from buttress.data.linear_gaussian import LinearGaussian
@@ -37,7 +38,7 @@ from buttress.randomness import seed_step
 from buttress.recipe import Recipe
 from buttress.schedules.cyclical import Cyclical
 from buttress.schedules.linear import Linear
-from buttress.showcase import some_held_out
+from buttress.showcase import as_observed, reconstructed, some_held_out, walks
 from buttress.training import checkpoint
 from buttress.training.engine import INITIAL, Engine
 from buttress.training.folder import Progress, alone, differences
@@ -75,9 +76,27 @@ def test_weights_of_another_recipe_are_refused_with_its_name(finished, tmp_path)
         Run.load(folder)
 
 
-def test_a_seed_that_is_none_is_refused(finished):
-    with pytest.raises(ValueError, match="seed is -1, wanted at least 0"):
-        finished.diagnose(seed=-1)
+@pytest.mark.parametrize("seed", [-1, 2**62, 2**80])
+def test_a_seed_that_is_none_is_refused(finished, seed):
+    raw = some_held_out(finished, 4)
+    for ask in (
+        lambda: finished.diagnose(seed=seed),
+        lambda: finished.sample(2, seed),
+        lambda: finished.reconstruct(raw, seed),
+        lambda: finished.interpolate(raw[:2], raw[2:], 3, seed),
+        lambda: some_held_out(finished, 4, seed),
+        lambda: as_observed(finished, raw, seed),
+        lambda: reconstructed(finished, raw, seed, mean=True),
+        lambda: walks(finished, raw[:2], raw[2:], 3, seed),
+    ):
+        with pytest.raises(ValueError, match=rf"seed is {seed}, wanted 0 or more and below 2\*\*62"):
+            ask()
+
+
+@pytest.mark.parametrize("command", ["diagnose", "sample", "reconstruct", "interpolate"])
+def test_a_seed_that_is_none_is_refused_in_one_line_of_the_command(finished, capsys, command):
+    assert cli.main([command, str(finished.folder), "--seed", str(2**70)]) == 2
+    assert capsys.readouterr().err.startswith(f"buttress: seed is {2**70}, wanted 0 or more and below 2**62")
 
 
 def test_no_examples_are_not_drawn(finished):

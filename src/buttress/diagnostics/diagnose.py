@@ -25,11 +25,11 @@ from buttress.diagnostics.rate import Bound, bound, uniform_rate
 from buttress.diagnostics.verdict import judge
 from buttress.diagnostics.worth import worth
 from buttress.families import is_discrete
+from buttress.randomness import check_seed
 
 __all__ = ["LEAST", "STAGES", "check_effort", "diagnose"]
 
 LEAST = {
-    "seed": 0,
     "samples": 1,
     "nll_samples": 0,
     "nll_examples": 1,
@@ -49,13 +49,15 @@ def check_effort(settings: Mapping[str, int | None]) -> None:
     """Refuse settings of :func:`diagnose` with which it would fail half-way.
 
     Errors:
-        ValueError: One is too small.
+        ValueError: One is too small, or the seed too large.
 
     Example:
         >>> check_effort({"nll_samples": -1})
         Traceback (most recent call last):
         ValueError: nll_samples is -1, wanted at least 0, which leaves it out
     """
+    if (seed := settings.get("seed")) is not None:
+        check_seed(seed)
     for name, least in LEAST.items():
         if (value := settings.get(name)) is not None and value < least:
             instead = (
@@ -115,7 +117,7 @@ def diagnose(
 
     Errors:
         ValueError: The model does not keep the protocol, gives NaN, or the data are not batches of tensors; a number of
-            samples, steps or examples is too small.
+            samples, steps or examples is too small, or the seed is negative or too large.
 
     Example:
         >>> from buttress.exact import LinearGaussian

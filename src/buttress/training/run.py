@@ -38,7 +38,7 @@ from buttress.diagnostics.rate import bound
 from buttress.model import LatentVariableModel
 from buttress.parts import DataSpec, Splits
 from buttress.priors.uniform import Uniform
-from buttress.randomness import seed_step
+from buttress.randomness import check_seed, seed_step
 from buttress.recipe import Recipe
 from buttress.training import checkpoint
 from buttress.training import folder as files
@@ -352,6 +352,7 @@ class _Seeded:
     """Draws from ``seed``; the global random state is as it was afterwards."""
 
     def __init__(self, seed: int) -> None:
+        check_seed(seed)
         self.seed, self.fork = seed, torch.random.fork_rng([])
 
     def __enter__(self) -> None:
