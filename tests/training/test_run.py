@@ -24,6 +24,7 @@ from lightning.pytorch import Callback
 from buttress import cli
 from buttress.algorithms._descent import NonFinite
 from buttress.algorithms.two_stage import TwoStage
+from buttress.data.images import Images
 from buttress.data.linear_gaussian import LinearGaussian
 from buttress.data.mnist5k import Mnist5k
 from buttress.data.order import Order
@@ -32,6 +33,7 @@ from buttress.diagnostics.codebook import HEALTH, codebook
 from buttress.diagnostics.evidence import Evidence
 from buttress.encoders.recurrent import Recurrent
 from buttress.likelihoods.bernoulli import Bernoulli
+from buttress.likelihoods.gaussian import Gaussian as Likelihood
 from buttress.objectives.elbo import ELBO
 from buttress.posteriors.gaussian import Gaussian
 from buttress.randomness import seed_step
@@ -613,6 +615,15 @@ def test_a_diagnosis_repeats_and_is_written(finished, tmp_path):
     assert evidence.to_json() == again.to_json()
     assert Evidence.load(finished.folder / "evidence.json").to_json() == evidence.to_json()
     assert evidence.n == len(finished.splits().held_out)
+
+
+@pytest.mark.parametrize(("stored", "dequantize", "told"), [(np.uint8, True, True), (np.float32, False, False)])
+def test_images_are_told_in_bits_where_they_are_whole_numbers_with_noise(tmp_path, stored, dequantize, told):
+    np.save(tmp_path / "grey.npy", np.random.default_rng(0).integers(0, 256, (60, 1, 4, 4)).astype(stored))
+    data, likelihood = Images(str(tmp_path / "grey.npy")), Likelihood(dequantize=dequantize)
+    recipe, splits = replace(small.joint(), data=data, likelihood=likelihood), data.open()
+    run = Run(tmp_path, recipe, splits.spec, recipe.model(splits.spec), splits)
+    assert ("bits_per_dim" in run.diagnose(nll_samples=2, gap_steps=0).estimates) == told
 
 
 def test_a_table_is_told_in_bits_where_its_likelihood_is_a_mass(finished, tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Literal
 
 import torch
@@ -38,6 +39,8 @@ LEAST = {
     "mi_examples": 2,
 }
 
+OF_REALS = "x is no whole numbers: comparable only where it was, and has uniform noise; dims=0 leaves bits out"
+"""What is noted of bits that may be those of a density in units of its own."""
 OPTIONAL = ("nll_samples", "gap_steps")
 """What 0 leaves out."""
 
@@ -97,8 +100,9 @@ def diagnose(
         model: Ours, or yours through :class:`buttress.diagnostics.protocol.Adapter`.
         batches: Held-out data: a list of tensors x, observed (binarised, dequantised) once. Widths may differ.
         kind: Of the data; guessed where it is None (integers of two dimensions are text, four dimensions an image).
-        dims: Numbers in one example, for bits per dimension; None to take it from x where x is an image, and to leave
-            bits out where it is a table, whose columns of real numbers have a density and no bits. Not for text.
+        dims: Numbers in one example, for bits per dimension; 0 to leave bits out; None to take it from x where x
+            is an image, and to leave bits out where it is a table, whose columns of real numbers have a density and no
+            bits. Not for text.
         tokens: Predicted tokens of all batches, ends of sentences included, for perplexity; None to count what is not
             0. Only for text.
         groups: Names of the latent groups: of all coordinates of z, or of its first dimension; None to take
@@ -254,9 +258,12 @@ def _likelihood(
     if kind == "text":
         per_example = None if tokens is None else tokens / count(batches)
         return estimates | {"perplexity": perplexity(found, per_example)}
-    if dims is None and kind == "image":
-        dims = batches[0][0].numel()
-    return estimates if dims is None else estimates | {"bits_per_dim": bits_per_dim(found.estimate, dims)}
+    if dims is not None or kind != "image":
+        return estimates | {"bits_per_dim": bits_per_dim(found.estimate, dims)} if dims else estimates
+    bits, x = bits_per_dim(found.estimate, batches[0][0].numel()), batches[0]
+    if x.is_floating_point() and (x != x.round()).any():  # who made x so is not known here
+        bits = replace(bits, note=f"{bits.note}; {OF_REALS}")
+    return estimates | {"bits_per_dim": bits}
 
 
 def _groups(found: Bound, active: Activity, names: Sequence[str] | None, model: Model) -> Groups:

@@ -272,8 +272,9 @@ class Run:
         if labels is not None:
             labels = labels[torch.cat(batches.index)]
         offered = {"kind": self.spec.kind, "encode": self.model.encode, "labels": labels, **settings}
-        if self.spec.kind == "table" and self.recipe.likelihood.discrete:  # a mass, and so worth telling in bits
-            offered.setdefault("dims", math.prod(self.spec.shape))
+        if self.spec.kind != "text":
+            bits = self.recipe.likelihood.counts_bits(self.spec.kind)
+            offered.setdefault("dims", math.prod(self.spec.shape) if bits else 0)
         evidence = with_inference(diagnose(asked, batches, seed=seed, **offered), self.model, asked, batches)
         evidence = replace(evidence, settings={**evidence.settings, "step": self.step})
         write_text(self.folder / files.EVIDENCE, evidence.to_json() + "\n")
