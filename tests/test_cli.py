@@ -40,6 +40,10 @@ WRONG = {
     "train --training.steps 2 okk.npy": "did you mean 'ok.npy'",
     "train ok.npy --objective.beta constant --objective.beta.value -1": "value is -1.0, wanted a finite weight of at",
     "train ok.npy --remedies kl_annealing:start=nan": "kl_annealing: fraction is 0.3, start nan .*wanted",
+    "train --resume okk.npy": "did you mean 'ok.npy'",
+    "train --training.compile okk.npy": "did you mean 'ok.npy'",
+    "train --resume maybe ok.npy": "there is no data 'maybe'",
+    "reconstruct --mean nope": "nope is no folder, wanted that of a trained run",
     "train okk.npy": "did you mean 'ok.npy'",
     "train nan.npy": "the value is nan; wanted finite numbers",
     "train empty.txt": "the file is empty; try another one",
@@ -75,6 +79,11 @@ def test_one_line_says_what_is_wrong_and_nothing_is_left(words, here, capsys):
     said = capsys.readouterr().err
     assert said.startswith("buttress: ") and said.count("\n") == 1 and re.search(WRONG[words], said), said
     assert {path for path in here.rglob("*") if path.is_file() and path.name != ".lock"} == before
+
+
+def test_a_switch_takes_no_word_but_yes_or_no():
+    spelled = cli._spelled_out(["--resume", "ok.npy", "--training.compile", "False", "--seed", "3", "--mean"])
+    assert spelled == ["--resume=true", "ok.npy", "--training.compile=False", "--seed=3", "--mean=true"]
 
 
 def test_help_is_no_mistake(capsys):

@@ -13,15 +13,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+from lightning.pytorch import Callback
 
 from buttress.baseline import baseline
 from buttress.commands.compare import show
 from buttress.compare import _entries, compare
 from buttress.data.linear_gaussian import LinearGaussian
+from buttress.diagnostics.evidence import Evidence
 from buttress.objectives.elbo import ELBO
 from buttress.recipe import Recipe
 from buttress.report.comparison import markdown_table, write_comparison
 from buttress.schedules.constant import Constant
+from buttress.training.run import Run, train
 
 INFINITE = "free_bits:per_group=3e38"
 """An arm whose loss is beyond 32 bits before the first step."""
@@ -122,6 +125,30 @@ def test_other_arms_and_settings_leave_one_table_measured_alike(small_comparison
     assert "evidence.json was not readable" in again.measured_again["kl_annealing/seed-0"]
     assert (out / "none/seed-0/evidence.json").stat().st_mtime_ns == kept
     assert measured(out) == {"none/seed-0": 2, "kl_annealing/seed-0": 2} and len(listed(out)) == 2
+
+
+class Broken(Callback):
+    """Ends training in the fourth step."""
+
+    def on_train_batch_end(self, trainer, engine, *_):
+        if engine.step_number == 4:
+            raise RuntimeError("on purpose")
+
+
+def test_a_run_measured_half_way_is_measured_again_once_it_is_trained(tmp_path):
+    recipe, run = replace(tiny(), training=replace(tiny().training, checkpoint_every=2)), tmp_path / "none/seed-0"
+    with pytest.raises(RuntimeError, match="on purpose"):
+        train(recipe, run, progress=False, callbacks=[Broken()])
+    halfway = Run.load(run).diagnose(**LITTLE)
+    assert halfway.settings["step"] == Run.load(run).progress.step < 5
+    done = compare(recipe, ["none"], tmp_path, seeds=1, settings=LITTLE)
+    assert done.measured_again == {"none/seed-0": "it had been measured before training was over"}
+    found = Evidence.load(run / "evidence.json")
+    assert found.settings["step"] == 5 and found.estimates["elbo"] != halfway.estimates["elbo"]
+    assert compare(recipe, ["none"], tmp_path, seeds=1, settings=LITTLE).measured_again == {}
+    halfway.save(run / "evidence.json")  # as where `buttress train --resume` was killed before it measured
+    assert compare(recipe, ["none"], tmp_path, seeds=1, settings=LITTLE).measured_again == done.measured_again
+    assert Evidence.load(run / "evidence.json") == found
 
 
 def test_a_comparison_of_another_baseline_is_refused_before_anything_is_trained(small_comparison, tmp_path):

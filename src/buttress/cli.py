@@ -32,6 +32,9 @@ from buttress.subnormals import flushed
 
 __all__ = ["main", "script"]
 
+YES_OR_NO = ("true", "false", "yes", "no", "on", "off", "1", "0", "null", "none")
+"""What may stand behind a switch; what of it is no value of that switch, jsonargparse refuses."""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code. What a user can mend is one line on stderr and code 2.
@@ -221,13 +224,18 @@ def _value_of(flag: str, words: Sequence[str]) -> str | None:
 
 
 def _spelled_out(words: Sequence[str]) -> list[str]:
-    """Flags as jsonargparse wants them: ``--flag=value``, parts as class paths, a bare switch as true."""
+    """Flags as jsonargparse wants them: ``--flag=value``, parts as class paths, a bare switch as true.
+
+    A switch takes the next word only where that says yes or no: the word behind ``--resume`` may be the data.
+    """
     out: list[str] = []
     rest = list(words)
     while rest:
         word = rest.pop(0)
         if word.startswith("--") and "=" not in word and word not in ("--help", "--version"):
             has_value = bool(rest) and not rest[0].startswith("--")
+            if has_value and word.rpartition(".")[2].removeprefix("--") in switches():
+                has_value = rest[0].lower() in YES_OR_NO
             word = f"{word}={rest.pop(0)}" if has_value else word if word.endswith(".help") else f"{word}=true"
         out.append(_class_path(word))
     return out
@@ -245,6 +253,29 @@ def _class_path(word: str) -> str:
         return f"{flag}={json.dumps(_class_part(detect(value)))}"
     kind = catalogue.part(room, value)
     return f"{flag}={kind.__module__}.{kind.__qualname__}"
+
+
+@cache
+def switches() -> set[str]:
+    """Last words of the flags that are true or false, of whatever command, part or setting.
+
+    Example:
+        >>> sorted({"resume", "mean", "compile", "seed"} & switches())
+        ['compile', 'mean', 'resume']
+    """
+    parts = [kind for room in catalogue.ROOMS for kind in catalogue.parts(room).values()]
+    told = [typing.get_type_hints(owner) for owner in (*_all_functions(commands), Training, *parts)]
+    told += [typing.get_type_hints(hints["experiment"]) for hints in told if "experiment" in hints]
+    return {name for hints in told for name, hint in hints.items() if bool in (hint, *typing.get_args(hint))}
+
+
+def _all_functions(package: ModuleType) -> Iterator[Callable[..., None]]:
+    """Every command, those of folders too."""
+    for command in functions(package).values():
+        if isinstance(command, ModuleType):
+            yield from _all_functions(command)
+        else:
+            yield command
 
 
 @cache

@@ -7,7 +7,8 @@ written down. A process that is killed, or asked to end, ends the comparison.
 
 A folder holds one comparison: one baseline, and evidence measured with one set of settings. Asked again with other
 arms or seeds it grows: what it lists already stays in the table. Asked again with other settings of the evidence, all
-that is in the table is measured again. Asked again with another baseline it refuses.
+that is in the table is measured again; so is a run whose evidence is from before the end of its training. Asked again
+with another baseline it refuses.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from typing import Any
 from buttress import remedy
 from buttress.recipe import Recipe
 from buttress.subnormals import flushed
+from buttress.whole import write_text
 
 __all__ = ["Arm", "Comparison", "arms", "compare"]
 
@@ -124,7 +126,7 @@ def compare(
 
     A run that raises an Exception is written down as failed, and the others go on; asked again, it is tried again.
     Runs that an earlier comparison in the folder lists stay in the table, whatever arms and seeds are asked for now,
-    and are measured again where their evidence was made with other settings.
+    and are measured again where their evidence was made with other settings or before training was over.
 
     Args:
         recipe: The baseline.
@@ -143,7 +145,6 @@ def compare(
         ChildProcessError: A process was killed, by the system where memory ran out; what is finished stays.
     """
     from buttress.diagnostics.diagnose import check_effort
-    from buttress.training.checkpoint import write_text
 
     folder = Path(folder)
     for name, value in {"seeds": seeds, "jobs": jobs}.items():
@@ -165,7 +166,7 @@ def compare(
     folder.mkdir(parents=True, exist_ok=True)
     begin(len(todo))
     settings = dict(settings or {})
-    other = {run: why for run, _ in todo if (why := _otherwise(folder / run / "evidence.json", settings))}
+    other = {run: why for run, _ in todo if (why := _otherwise(folder / run, settings))}
     seconds, failed = _run_all(todo, folder, jobs, settings, watch, ended)
     if not seconds:
         raise ValueError("every run failed: " + "; ".join(f"{run}: {reason}" for run, reason in failed.items()))
@@ -237,20 +238,33 @@ def _entries(
     return entries
 
 
-def _otherwise(path: Path, settings: Mapping[str, Any]) -> str:
+def _otherwise(run: Path, settings: Mapping[str, Any]) -> str:
     """Why the evidence of a run is not what was asked for; empty where it is, and where there is none."""
     from buttress.diagnostics.diagnose import LEAST, diagnose
     from buttress.diagnostics.evidence import Evidence
 
-    if not path.is_file():
+    if not (path := run / "evidence.json").is_file():
         return ""
     try:
         had = Evidence.load(path).settings
     except ValueError as error:
         return f"evidence.json was not readable ({error})"
+    if _early(run, had):
+        return "it had been measured before training was over"
     usual = {name: parameter.default for name, parameter in inspect.signature(diagnose).parameters.items()}
     asked = {name: settings.get(name, usual[name]) for name in (*LEAST, "seed")}
     return ", ".join(f"{name} was {had.get(name)}" for name, value in asked.items() if had.get(name) != value)
+
+
+def _early(run: Path, measured: Mapping[str, Any]) -> bool:
+    """Whether weights were still to change when this was measured. Of a finished run, earlier versions don't tell."""
+    from buttress.training.folder import Progress
+
+    try:
+        done = Progress.read(run)
+    except ValueError:  # training says what is wrong with it
+        return True
+    return not done.finished or measured.get("step", done.step) != done.step
 
 
 def _refuse_another(todo: list[tuple[str, Recipe]], folder: Path) -> None:
@@ -390,6 +404,7 @@ def _run_one(
     torch.set_num_threads(threads)
     recipe, path = Recipe.from_yaml(recipe_yaml, name), Path(folder) / name
     news.put((name, 0, recipe.training.steps))
+    outdated = _otherwise(path, settings)
     run: Run = train(
         recipe,
         path,
@@ -397,7 +412,7 @@ def _run_one(
         progress=False,
         callbacks=[Watch(lambda step, total: news.put((name, step, total)))],
     )
-    if not (path / "evidence.json").exists() or _otherwise(path / "evidence.json", settings):
+    if outdated or not (path / "evidence.json").exists():
         run.diagnose(**settings)
         save_run_examples(run)
     news.put((name, recipe.training.steps, recipe.training.steps))

@@ -17,8 +17,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-__all__ = ["draw", "noise", "seed_step", "shard", "sharing"]
+__all__ = ["check_seed", "draw", "noise", "seed_step", "shard", "sharing"]
 
+MOST_SEEDS = 2**62
+"""What follows from a seed by a small sum still fits into 64 bits."""
 _shard = (0, 1)  # of this process, not a ContextVar: torch.compile reads the one and breaks its graph at the other
 
 
@@ -75,6 +77,26 @@ def draw(sampler: Callable[[Sequence[int]], Tensor], shape: Sequence[int], batch
     whole = [*shape]
     whole[batch_dim] = rows * world
     return sampler(tuple(whole)).narrow(batch_dim, rank * rows, rows)
+
+
+def check_seed(seed: int, owner: str = "") -> None:
+    """Refuse a seed that torch or NumPy would refuse in the middle of something.
+
+    Args:
+        seed: What a user gave.
+        owner: Whose seed it is, for the error.
+
+    Errors:
+        ValueError: It is negative, or too large.
+
+    Example:
+        >>> check_seed(-1, "sample")
+        Traceback (most recent call last):
+        ValueError: sample: seed is -1, wanted 0 or more and below 2**62; try another one
+    """
+    if not 0 <= seed < MOST_SEEDS:
+        named = f"{owner}: " if owner else ""
+        raise ValueError(f"{named}seed is {seed}, wanted 0 or more and below 2**62; try another one")
 
 
 def seed_step(seed: int, step: int, inner: int = 0) -> None:

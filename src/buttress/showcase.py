@@ -23,7 +23,7 @@ from buttress.data.tokens import decode
 from buttress.families import is_uniform, mean_of
 from buttress.likelihoods._sites import Sites
 from buttress.parts import DataSpec
-from buttress.randomness import seed_step
+from buttress.randomness import check_seed, seed_step
 from buttress.report.examples import pixels, save_examples
 from buttress.report.pictures import tiles
 from buttress.training.run import Run, between
@@ -38,6 +38,7 @@ def some_held_out(run: Run, count: int, seed: int = 0) -> Tensor:
     """``count`` stored held-out examples, drawn without replacement."""
     if count < 1:
         raise ValueError(f"got a count of {count}, wanted at least 1")
+    check_seed(seed)
     examples = run.splits().held_out
     order = torch.randperm(len(examples), generator=torch.Generator().manual_seed(seed))
     return examples.batch(order[:count].sort().values)
@@ -45,6 +46,7 @@ def some_held_out(run: Run, count: int, seed: int = 0) -> Tensor:
 
 def as_observed(run: Run, raw: Tensor, seed: int = 0) -> Tensor:
     """Stored examples as the model sees them, binarised with the noise of ``seed``."""
+    check_seed(seed)
     with torch.random.fork_rng([]):
         torch.manual_seed(seed)
         return run.model.observe(raw)
@@ -142,6 +144,7 @@ def walks(run: Run, raw_a: Tensor, raw_b: Tensor, steps: int, seed: int = 0, mea
 @contextmanager
 def _seeded(seed: int) -> Iterator[None]:
     """Draws from ``seed``, no gradients; the global random state is as it was afterwards."""
+    check_seed(seed)
     with torch.random.fork_rng([]), torch.no_grad():
         seed_step(seed, 0)
         yield

@@ -134,7 +134,12 @@ def put(value, at=(17, 1, 2)):
         (put(1e300), "f8", r"row 17 .* the value is inf; wanted finite numbers within float32"),
         (put(256), "i4", r"row 17 .* pixel row 1, column 2: the value is 256; wanted image values from 0 to 255"),
         (put(-1), "i2", r"the value is -1; wanted image values from 0 to 255"),
-        (lambda a: a, "u1", r"the largest value is 1, but bytes mean 0 to 255; .*try saving them as bool"),
+        (
+            lambda a: a,
+            "u1",
+            r"the largest value is 1, but whole numbers mean grey levels 0 to 255.*saving them as bool",
+        ),
+        (lambda a: a, "i8", r"a\.npy: the largest value is 1, but whole numbers .*or multiplying them by 255"),
         (lambda a: a.astype("c8"), "f4", r"values of type complex64, wanted real numbers"),
         (lambda a: a.astype("U1"), "u1", r"values of type <U1, wanted real numbers"),
         (lambda a: a.reshape(50, 20), "f4", r"shape \(50, 20\), wanted \(N, H, W\).*try as a table"),
@@ -147,6 +152,20 @@ def put(value, at=(17, 1, 2)):
 def test_bad_arrays_are_refused_by_row(tmp_path, change, dtype, message):
     with pytest.raises(ValueError, match=message):
         Images(saved(tmp_path, change, dtype)).open()
+
+
+def test_masks_of_0_and_1_are_refused_wherever_they_are_stored_as_whole_numbers(tmp_path, own_cache):
+    mask = np.random.default_rng(0).integers(0, 2, (20, 4, 4))
+    np.savez(tmp_path / "a.npz", train=(mask * 255).astype(np.uint8), test=mask)
+    with pytest.raises(ValueError, match="array 'test': the largest value is 1, but"):
+        Images(str(tmp_path / "a.npz"), key="train", held_out_key="test").open()
+    (tmp_path / "files").mkdir()
+    for i, image in enumerate(mask.astype(np.uint8)):
+        Image.fromarray(image).save(tmp_path / "files" / f"{i}.png")
+    with pytest.raises(ValueError, match=r"files: the largest value is 1, but .*multiplying them by 255"):
+        Images(str(tmp_path / "files")).open()
+    np.save(tmp_path / "a.npy", mask.astype(bool))
+    assert Images(str(tmp_path / "a.npy"), split="seed").open().train.batch(torch.arange(5)).max() == 1.0
 
 
 def test_a_pickle_is_not_run(tmp_path):

@@ -146,6 +146,20 @@ def test_ours_need_no_adapter():
     evidence = diagnose(model, [x], nll_samples=3, gap_steps=2)
     assert evidence.kind == "image" and evidence.groups.names == model.groups
     assert "16 dimensions" in evidence.estimates["bits_per_dim"].note
+    assert "uniform noise" not in evidence.estimates["bits_per_dim"].note
+
+
+def test_bits_of_images_of_real_numbers_say_when_they_mean_anything():
+    exact, _ = data(4)
+    vae, x = exact.vae(), exact.sample(40)[0]
+    images = [torch.nn.functional.pad(x, (0, 1)).reshape(40, 1, 2, 3)]
+    model = Adapter(
+        lambda x: vae.posterior(x.flatten(1)[:, :5]),
+        vae.prior,
+        lambda x, z: vae.log_likelihood(x.flatten(1)[:, :5], z),
+    )
+    noted, without = (diagnose(model, images, dims=dims, nll_samples=2, gap_steps=0).estimates for dims in (None, 0))
+    assert "comparable only where" in noted["bits_per_dim"].note and "bits_per_dim" not in without
 
 
 @pytest.mark.parametrize("form", [np.asarray, list, torch.tensor, lambda y: np.asarray(y, np.float64)])
@@ -163,7 +177,8 @@ def test_labels_of_any_form_are_read(form):
         ({"labels": np.linspace(0, 1, 60)}, "real numbers"),
         ({"groups": ["a", "b", "c"]}, r"got 3 names for a z of shape \(2,\), wanted a list of 2 names"),
         ({"groups": "ab"}, "got the text 'ab'"),
-        ({"seed": -1}, "seed is -1, wanted at least 0$"),
+        ({"seed": -1}, r"seed is -1, wanted 0 or more and below 2\*\*62"),
+        ({"seed": 2**64}, r"seed is 18446744073709551616, wanted 0 or more and below 2\*\*62"),
         ({"samples": 0}, "samples is 0, wanted at least 1$"),
     ],
 )

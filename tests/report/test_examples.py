@@ -43,6 +43,22 @@ def test_others_may_read_examples_as_they_may_other_files(tmp_path: Path) -> Non
     assert path.stat().st_mode == (tmp_path / "plain").stat().st_mode
 
 
+@pytest.mark.parametrize(
+    ("kind", "first", "second"), [("table", np.zeros((2, 3)), np.ones((2, 3))), ("text", ["a"], ["b"])]
+)
+def test_a_full_disk_leaves_the_examples_that_were_there(tmp_path: Path, monkeypatch, kind, first, second) -> None:
+    def full(*args):
+        raise OSError(28, "No space left on device")
+
+    path = save_examples(tmp_path, kind, samples=first)
+    before = path.read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr("buttress.whole.os.fsync", full)
+        with pytest.raises(OSError, match="No space left"):
+            save_examples(tmp_path, kind, samples=second)
+    assert path.read_bytes() == before and [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
 def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="2 originals and 1 reconstructions"):
         save_examples(tmp_path, "text", originals=["a", "b"], reconstructions=["a"])

@@ -103,14 +103,14 @@ def test_a_changed_byte_is_noticed(tmp_path):
             load(tmp_path / "damaged")
 
 
-@pytest.mark.parametrize("step", ["os.fsync", "os.replace", "save_file"])
+@pytest.mark.parametrize("step", ["whole.os.fsync", "whole.os.replace", "training.checkpoint.save_file"])
 def test_a_full_disk_leaves_the_old_file(tmp_path, monkeypatch, step):
     def full(*args):
         raise OSError(28, "No space left on device")
 
     save(tmp_path / "x", {"a": torch.zeros(2)})
     with monkeypatch.context() as patch:
-        patch.setattr(f"buttress.training.checkpoint.{step}", full)
+        patch.setattr(f"buttress.{step}", full)
         with pytest.raises(OSError, match="No space left") as refused:
             save(tmp_path / "x", {"a": torch.ones(2)})
     assert refused.value.filename == str(tmp_path / "x")

@@ -21,8 +21,10 @@ import small
 import torch
 from lightning.pytorch import Callback
 
+from buttress import cli
 from buttress.algorithms._descent import NonFinite
 from buttress.algorithms.two_stage import TwoStage
+from buttress.data.images import Images
 from buttress.data.linear_gaussian import LinearGaussian
 from buttress.data.mnist5k import Mnist5k
 from buttress.data.order import Order
@@ -31,13 +33,14 @@ from buttress.diagnostics.codebook import HEALTH, codebook
 from buttress.diagnostics.evidence import Evidence
 from buttress.encoders.recurrent import Recurrent
 from buttress.likelihoods.bernoulli import Bernoulli
+from buttress.likelihoods.gaussian import Gaussian as Likelihood
 from buttress.objectives.elbo import ELBO
 from buttress.posteriors.gaussian import Gaussian
 from buttress.randomness import seed_step
 from buttress.recipe import Recipe
 from buttress.schedules.cyclical import Cyclical
 from buttress.schedules.linear import Linear
-from buttress.showcase import some_held_out
+from buttress.showcase import as_observed, reconstructed, some_held_out, walks
 from buttress.training import checkpoint
 from buttress.training.engine import INITIAL, Engine
 from buttress.training.folder import Progress, alone, differences
@@ -75,9 +78,27 @@ def test_weights_of_another_recipe_are_refused_with_its_name(finished, tmp_path)
         Run.load(folder)
 
 
-def test_a_seed_that_is_none_is_refused(finished):
-    with pytest.raises(ValueError, match="seed is -1, wanted at least 0"):
-        finished.diagnose(seed=-1)
+@pytest.mark.parametrize("seed", [-1, 2**62, 2**80])
+def test_a_seed_that_is_none_is_refused(finished, seed):
+    raw = some_held_out(finished, 4)
+    for ask in (
+        lambda: finished.diagnose(seed=seed),
+        lambda: finished.sample(2, seed),
+        lambda: finished.reconstruct(raw, seed),
+        lambda: finished.interpolate(raw[:2], raw[2:], 3, seed),
+        lambda: some_held_out(finished, 4, seed),
+        lambda: as_observed(finished, raw, seed),
+        lambda: reconstructed(finished, raw, seed, mean=True),
+        lambda: walks(finished, raw[:2], raw[2:], 3, seed),
+    ):
+        with pytest.raises(ValueError, match=rf"seed is {seed}, wanted 0 or more and below 2\*\*62"):
+            ask()
+
+
+@pytest.mark.parametrize("command", ["diagnose", "sample", "reconstruct", "interpolate"])
+def test_a_seed_that_is_none_is_refused_in_one_line_of_the_command(finished, capsys, command):
+    assert cli.main([command, str(finished.folder), "--seed", str(2**70)]) == 2
+    assert capsys.readouterr().err.startswith(f"buttress: seed is {2**70}, wanted 0 or more and below 2**62")
 
 
 def test_no_examples_are_not_drawn(finished):
@@ -594,6 +615,15 @@ def test_a_diagnosis_repeats_and_is_written(finished, tmp_path):
     assert evidence.to_json() == again.to_json()
     assert Evidence.load(finished.folder / "evidence.json").to_json() == evidence.to_json()
     assert evidence.n == len(finished.splits().held_out)
+
+
+@pytest.mark.parametrize(("stored", "dequantize", "told"), [(np.uint8, True, True), (np.float32, False, False)])
+def test_images_are_told_in_bits_where_they_are_whole_numbers_with_noise(tmp_path, stored, dequantize, told):
+    np.save(tmp_path / "grey.npy", np.random.default_rng(0).integers(0, 256, (60, 1, 4, 4)).astype(stored))
+    data, likelihood = Images(str(tmp_path / "grey.npy")), Likelihood(dequantize=dequantize)
+    recipe, splits = replace(small.joint(), data=data, likelihood=likelihood), data.open()
+    run = Run(tmp_path, recipe, splits.spec, recipe.model(splits.spec), splits)
+    assert ("bits_per_dim" in run.diagnose(nll_samples=2, gap_steps=0).estimates) == told
 
 
 def test_a_table_is_told_in_bits_where_its_likelihood_is_a_mass(finished, tmp_path):

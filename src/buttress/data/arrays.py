@@ -219,6 +219,7 @@ def _given(source: Source, spec: DataSpec) -> ArrayExamples:
             raise ValueError(f"{source.where}: examples of shape {shape}, but training examples have {spec.shape}")
     if not len(source.rows):
         raise ValueError(f"{source.where}: there are no held-out examples; try leaving them out to split off some")
+    seen.refuse_nearly_black()
     return ArrayExamples(source, np.arange(len(source.rows)))
 
 
@@ -287,10 +288,16 @@ class _Range:
             self._constant_columns(moments)
         elif self.low == self.high:
             raise ValueError(f"{self.source.where}: every value of every image is {self.low}; try other images")
-        elif self.source.rows.dtype == np.uint8 and self.high <= 1:
+        else:
+            self.refuse_nearly_black()
+
+    def refuse_nearly_black(self) -> None:
+        """Refuse whole numbers that are all 0 or 1: as grey levels they are black, and were hardly meant to be."""
+        if self.source.layout != "ND" and self.source.rows.dtype.kind in "iu" and self.high <= 1:
             raise ValueError(
-                f"{self.source.where}: the largest value is 1, but bytes mean 0 to 255; "
-                "if these are black and white, try saving them as bool, which are read as 0.0 and 1.0"
+                f"{self.source.where}: the largest value is 1, but whole numbers mean grey levels 0 to 255, of which 1 "
+                "is all but black; if these are black and white, try saving them as bool, which are read as 0.0 and "
+                "1.0, or multiplying them by 255"
             )
 
     def _constant_columns(self, moments: Moments) -> None:

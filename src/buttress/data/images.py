@@ -28,7 +28,11 @@ _VERSION = 2  # of what is in the cache
 
 @dataclass(frozen=True)
 class Images(Data):
-    """Images, read as uint8 from 0 to 255 or as floats as they are stored (booleans as 0.0 and 1.0).
+    """Images, whole numbers read as uint8 from 0 to 255, floats as they are stored, booleans as 0.0 and 1.0.
+
+    Whole numbers of any type are grey levels. Where none of them is above 1, as in many masks, they are refused: read
+    as grey levels such images would be black without a word, and read as 0.0 and 1.0 the same file would mean another
+    thing once a brighter image was added.
 
     A folder or a dataset is decoded once, into the cache (see :func:`buttress.data.memory.cache_dir`); arrays are read
     from where they are, so that memory does not grow with the data.

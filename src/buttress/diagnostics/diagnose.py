@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Literal
 
 import torch
@@ -25,11 +26,11 @@ from buttress.diagnostics.rate import Bound, bound, uniform_rate
 from buttress.diagnostics.verdict import judge
 from buttress.diagnostics.worth import worth
 from buttress.families import is_discrete
+from buttress.randomness import check_seed
 
 __all__ = ["LEAST", "STAGES", "check_effort", "diagnose"]
 
 LEAST = {
-    "seed": 0,
     "samples": 1,
     "nll_samples": 0,
     "nll_examples": 1,
@@ -38,6 +39,8 @@ LEAST = {
     "mi_examples": 2,
 }
 
+OF_REALS = "x is no whole numbers: comparable only where it was, and has uniform noise; dims=0 leaves bits out"
+"""What is noted of bits that may be those of a density in units of its own."""
 OPTIONAL = ("nll_samples", "gap_steps")
 """What 0 leaves out."""
 
@@ -49,13 +52,15 @@ def check_effort(settings: Mapping[str, int | None]) -> None:
     """Refuse settings of :func:`diagnose` with which it would fail half-way.
 
     Errors:
-        ValueError: One is too small.
+        ValueError: One is too small, or the seed too large.
 
     Example:
         >>> check_effort({"nll_samples": -1})
         Traceback (most recent call last):
         ValueError: nll_samples is -1, wanted at least 0, which leaves it out
     """
+    if (seed := settings.get("seed")) is not None:
+        check_seed(seed)
     for name, least in LEAST.items():
         if (value := settings.get(name)) is not None and value < least:
             instead = (
@@ -95,8 +100,9 @@ def diagnose(
         model: Ours, or yours through :class:`buttress.diagnostics.protocol.Adapter`.
         batches: Held-out data: a list of tensors x, observed (binarised, dequantised) once. Widths may differ.
         kind: Of the data; guessed where it is None (integers of two dimensions are text, four dimensions an image).
-        dims: Numbers in one example, for bits per dimension; None to take it from x where x is an image, and to leave
-            bits out where it is a table, whose columns of real numbers have a density and no bits. Not for text.
+        dims: Numbers in one example, for bits per dimension; 0 to leave bits out; None to take it from x where x
+            is an image, and to leave bits out where it is a table, whose columns of real numbers have a density and no
+            bits. Not for text.
         tokens: Predicted tokens of all batches, ends of sentences included, for perplexity; None to count what is not
             0. Only for text.
         groups: Names of the latent groups: of all coordinates of z, or of its first dimension; None to take
@@ -115,7 +121,7 @@ def diagnose(
 
     Errors:
         ValueError: The model does not keep the protocol, gives NaN, or the data are not batches of tensors; a number of
-            samples, steps or examples is too small.
+            samples, steps or examples is too small, or the seed is negative or too large.
 
     Example:
         >>> from buttress.exact import LinearGaussian
@@ -252,9 +258,12 @@ def _likelihood(
     if kind == "text":
         per_example = None if tokens is None else tokens / count(batches)
         return estimates | {"perplexity": perplexity(found, per_example)}
-    if dims is None and kind == "image":
-        dims = batches[0][0].numel()
-    return estimates if dims is None else estimates | {"bits_per_dim": bits_per_dim(found.estimate, dims)}
+    if dims is not None or kind != "image":
+        return estimates | {"bits_per_dim": bits_per_dim(found.estimate, dims)} if dims else estimates
+    bits, x = bits_per_dim(found.estimate, batches[0][0].numel()), batches[0]
+    if x.is_floating_point() and (x != x.round()).any():  # who made x so is not known here
+        bits = replace(bits, note=f"{bits.note}; {OF_REALS}")
+    return estimates | {"bits_per_dim": bits}
 
 
 def _groups(found: Bound, active: Activity, names: Sequence[str] | None, model: Model) -> Groups:

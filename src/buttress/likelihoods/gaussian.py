@@ -81,6 +81,15 @@ class Gaussian(Likelihood):
         """See :class:`buttress.parts.Part`."""
         return (cls(), cls(learned="fixed", variance=0.5), cls(learned="per_site"))
 
+    def counts_bits(self, kind: Kind) -> bool:
+        """See :class:`buttress.parts.Likelihood`.
+
+        Example:
+            >>> Gaussian().counts_bits("image"), Gaussian(dequantize=False).counts_bits("image")
+            (True, False)
+        """
+        return kind == "image" and self.dequantize
+
     def build(self, spec: DataSpec) -> GaussianModule:
         """See :class:`buttress.parts.Likelihood`."""
         return GaussianModule(self, spec)

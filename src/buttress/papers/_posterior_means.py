@@ -13,8 +13,8 @@ from lightning.pytorch import Callback
 from buttress.diagnostics.evaluation import evaluating
 from buttress.diagnostics.grid_posterior import grid_posterior
 from buttress.families import mean_of
-from buttress.training.checkpoint import write_text
 from buttress.training.held_out import LOOK, HeldOut, look
+from buttress.whole import write_text
 
 __all__ = ["PosteriorMeans", "read_means"]
 

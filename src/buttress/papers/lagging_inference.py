@@ -35,6 +35,7 @@ from buttress.papers._result import write_result
 from buttress.posteriors.gaussian import Gaussian
 from buttress.priors.standard_normal import StandardNormal
 from buttress.recipe import Recipe, Training
+from buttress.whole import write_text
 
 __all__ = ["ARMS", "RESULT", "TRACE", "LaggingInference", "claims"]
 
@@ -125,9 +126,6 @@ class LaggingInference:
             folder: Where the runs go, and ``lagging_inference.json`` and ``posterior_means.csv`` beside them.
             watch: Hears (run, step, total).
         """
-        from buttress.training.checkpoint import write_text  # here: the command line reads this file for its flags,
-        # and Lightning takes seconds to import
-
         runs = [
             self._one(arm, seed, folder, watch) for seed in range(self.seed, self.seed + self.seeds) for arm in ARMS
         ]

@@ -45,6 +45,7 @@ from buttress.papers._result import write_result
 from buttress.posteriors.gaussian import Gaussian
 from buttress.priors.standard_normal import StandardNormal
 from buttress.recipe import Recipe, Training
+from buttress.whole import write_text
 
 __all__ = ["ARMS", "RESULT", "TRACE", "SemiAmortizedVae", "claims"]
 
@@ -158,9 +159,6 @@ class SemiAmortizedVae:
         Errors:
             ValueError: jobs is below 1, or the folder holds another experiment.
         """
-        from buttress.training.checkpoint import write_text  # here: the command line reads this file for its flags,
-        # and Lightning takes seconds to import
-
         if jobs < 1:
             raise ValueError(f"semi_amortized: jobs is {jobs}, wanted at least 1")
         vae, svi, sa = self.remedies.values()
@@ -181,7 +179,6 @@ class SemiAmortizedVae:
 
         from buttress.data.opened import opened
         from buttress.diagnostics.grid_posterior import grid_posterior
-        from buttress.training.checkpoint import write_text
         from buttress.training.held_out import HeldOut
 
         path, grid = folder / "truth.json", {"grid_width": self.grid_width, "grid_step": self.grid_step}
@@ -237,7 +234,6 @@ class SemiAmortizedVae:
         """−ELBO of a VAE whose q is refined at test time alone; measured once."""
         from buttress.diagnostics.rate import bound
         from buttress.refined import Refined
-        from buttress.training.checkpoint import write_text
         from buttress.training.run import Run
 
         file = path / "refined.json"

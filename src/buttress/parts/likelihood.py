@@ -88,6 +88,14 @@ class Likelihood(Part):
     kinds: ClassVar[tuple[Kind, ...]]
     discrete: ClassVar[bool] = False
 
+    def counts_bits(self, kind: Kind) -> bool:
+        """Whether its nats on data of this kind are worth telling in bits a dimension.
+
+        True of a mass, and of a density of whole numbers with uniform noise, which bounds one. Other densities hang on
+        the units of x: the same images in [0, 1] and in [0, 255] differ by 8 bits.
+        """
+        return self.discrete
+
     @abstractmethod
     def build(self, spec: DataSpec) -> LikelihoodModule:
         """The module, for data of this kind and shape."""

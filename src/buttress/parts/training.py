@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["Training"]
+from buttress.randomness import check_seed
 
-MOST_SEEDS = 2**62
-"""What follows from a seed by a small sum still fits into 64 bits."""
+__all__ = ["Training"]
 
 
 @dataclass(frozen=True)
@@ -55,5 +54,4 @@ class Training:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ValueError(f"training: {name} is {value}, wanted more than 0")
-        if not 0 <= self.seed < MOST_SEEDS:
-            raise ValueError(f"training: seed is {self.seed}, wanted 0 or more and below 2**62")
+        check_seed(self.seed, "training")

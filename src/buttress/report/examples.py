@@ -17,8 +17,10 @@ from typing import Any, Literal
 
 import numpy as np
 from safetensors import safe_open
-from safetensors.numpy import save
+from safetensors.numpy import save_file
 from torch import Tensor
+
+from buttress.whole import replace_file, write_text
 
 __all__ = ["Examples", "Kind", "load_examples", "pixels", "save_examples"]
 
@@ -75,6 +77,7 @@ def save_examples(
 
     Errors:
         ValueError: An unknown kind, a wrong number of dimensions, or reconstructions that don't match the originals.
+        OSError: The disk is full or the folder cannot be written; an earlier file is still there.
 
     Example:
         >>> import tempfile
@@ -93,13 +96,11 @@ def save_examples(
     Path(folder).mkdir(parents=True, exist_ok=True)
     if kind == "text":
         path = Path(folder) / "examples.json"
-        path.write_text(
-            json.dumps({"format": 1, "kind": kind, **found}, ensure_ascii=False, indent=1), encoding="utf-8"
-        )
+        write_text(path, json.dumps({"format": 1, "kind": kind, **found}, ensure_ascii=False, indent=1))
         return path
     path = Path(folder) / "examples.safetensors"
-    # save_file would let only the owner read it
-    path.write_bytes(save(found, {"format": "1", "kind": kind, "columns": json.dumps(list(columns))}))
+    metadata = {"format": "1", "kind": kind, "columns": json.dumps(list(columns))}
+    replace_file(path, lambda scratch: save_file(found, scratch, metadata))
     return path
 
 

@@ -123,7 +123,8 @@ QUANTITIES: dict[str, Quantity] = {
     ),
     "bits_per_dim": Quantity(
         "Bits per dimension",
-        "The NLL in bits, divided by the number of values in x. Of images, and of tables that are modelled by a mass.",
+        "The NLL in bits, divided by the number of values in x. Where x is modelled by a mass, or is whole numbers and "
+        "uniform noise.",
         unit="",
         better="lower",
         short="the NLL, in bits a value of x",

@@ -1,16 +1,14 @@
 """Checkpoints that hold no code: one safetensors file, its tensors by name and everything else as JSON in its header.
 
-A file is written beside its place and moved there when it is whole and on the disk, so that a crash or a full disk
-leaves the file that was there before. A checksum over header and tensors tells a damaged file from a whole one.
+A file is written whole or not at all (:mod:`buttress.whole`). A checksum over header and tensors tells a damaged file
+from a whole one.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import re
 import zlib
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +18,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-__all__ = ["SafeCheckpointIO", "load", "replace_file", "save", "sweep", "write_text"]
+from buttress.whole import replace_file
+
+__all__ = ["SafeCheckpointIO", "load", "save"]
 
 FORMAT = 1
 
@@ -78,56 +78,6 @@ def _readable(header: str) -> dict[str, Any]:
     except ValueError:
         return {"format": FORMAT}
     return plain if isinstance(plain, dict) else {"format": FORMAT}
-
-
-def replace_file(path: str | Path, write: Callable[[Path], None]) -> None:
-    """Put a new file in the place of ``path``, whole or not at all.
-
-    Errors:
-        OSError: The disk is full or the folder cannot be written; names ``path``. What was there before is kept.
-    """
-    path = Path(path)
-    scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")  # others may write the same file
-    try:
-        scratch.touch()
-        mode = scratch.stat().st_mode  # safetensors lets only the owner read; others may as they may other files
-        write(scratch)
-        scratch.chmod(mode)
-        _to_disk(scratch, os.O_RDWR)
-        os.replace(scratch, path)
-    except SafetensorError as error:  # how safetensors reports what the operating system said
-        raise OSError(f"{path}: could not be written ({error}); the file that was there before is kept") from error
-    except OSError as error:  # which names no file, or the scratch file
-        if error.errno is None:
-            raise
-        raise OSError(error.errno, error.strerror, str(path)) from error
-    finally:
-        scratch.unlink(missing_ok=True)
-    if os.name == "posix":
-        _to_disk(path.parent, os.O_RDONLY)
-
-
-def sweep(path: Path) -> None:
-    """Remove what processes left behind that were killed while they wrote ``path``. None may be writing it now."""
-    for scratch in path.parent.glob(f".{path.name}.*tmp"):
-        scratch.unlink(missing_ok=True)
-
-
-def write_text(path: str | Path, text: str) -> None:
-    """Write a text file, whole or not at all."""
-    replace_file(path, lambda scratch: _write(scratch, text))
-
-
-def _write(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
-
-
-def _to_disk(path: Path, flags: int) -> None:
-    handle = os.open(path, flags)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 class SafeCheckpointIO(CheckpointIO):

@@ -32,6 +32,7 @@ from buttress.catalogue import from_plain, load, to_plain
 from buttress.parts import DataSpec, Kind, Splits
 from buttress.recipe import Recipe
 from buttress.training import checkpoint
+from buttress.whole import sweep, write_text
 
 __all__ = [
     "EVIDENCE",
@@ -112,7 +113,7 @@ class Progress:
 
     def write(self, folder: Path) -> None:
         """Write ``progress.json``."""
-        checkpoint.write_text(folder / PROGRESS, json.dumps(asdict(self), indent=1) + "\n")
+        write_text(folder / PROGRESS, json.dumps(asdict(self), indent=1) + "\n")
 
     @classmethod
     def read(cls, folder: Path) -> Self:
@@ -163,7 +164,7 @@ def alone(folder: Path) -> Iterator[None]:
                 f"another process is training in {folder}; wait for it, or choose another folder"
             ) from error
         for name in UNDER_LOCK if fcntl is not None else ():  # left behind by one that was killed while it wrote
-            checkpoint.sweep(folder / name)
+            sweep(folder / name)
         yield
 
 
@@ -183,7 +184,7 @@ def claim(folder: Path, recipe: Recipe, resume: bool) -> bool:
     """
     if claimed(folder, recipe, resume):
         return False
-    checkpoint.write_text(folder / RECIPE, recipe.to_yaml())
+    write_text(folder / RECIPE, recipe.to_yaml())
     return True
 
 
@@ -318,9 +319,9 @@ def save_spec(folder: Path, splits: Splits) -> None:
     if tensors := _sites(spec):
         checkpoint.save(folder / SITES, tensors)
     if spec.tokenizer is not None:
-        checkpoint.write_text(folder / TOKENIZER, spec.tokenizer)
-    checkpoint.write_text(folder / NOTES, "".join(f"{note}\n" for note in splits.notes))
-    checkpoint.write_text(folder / SPEC, yaml.safe_dump(to_plain(Spec.of(splits)), sort_keys=False, allow_unicode=True))
+        write_text(folder / TOKENIZER, spec.tokenizer)
+    write_text(folder / NOTES, "".join(f"{note}\n" for note in splits.notes))
+    write_text(folder / SPEC, yaml.safe_dump(to_plain(Spec.of(splits)), sort_keys=False, allow_unicode=True))
 
 
 def _lacks(folder: Path) -> str:

@@ -38,13 +38,14 @@ from buttress.diagnostics.rate import bound
 from buttress.model import LatentVariableModel
 from buttress.parts import DataSpec, Splits
 from buttress.priors.uniform import Uniform
-from buttress.randomness import seed_step
+from buttress.randomness import check_seed, seed_step
 from buttress.recipe import Recipe
 from buttress.training import checkpoint
 from buttress.training import folder as files
 from buttress.training.fit import fit, fit_together
 from buttress.training.held_out import HeldOut
 from buttress.training.stop import Stop
+from buttress.whole import write_text
 
 __all__ = ["Run", "train"]
 
@@ -198,6 +199,7 @@ class Run:
         spec: What the parts know about the data.
         model: The trained model in eval mode, on the CPU.
         splits: The data, where it has been opened already.
+        step: After how many steps of training the model was saved; what is measured on it is of that step.
 
     Example:
         >>> Run.load("no/such/folder")
@@ -206,9 +208,15 @@ class Run:
     """
 
     def __init__(
-        self, folder: Path, recipe: Recipe, spec: DataSpec, model: LatentVariableModel, splits: Splits | None = None
+        self,
+        folder: Path,
+        recipe: Recipe,
+        spec: DataSpec,
+        model: LatentVariableModel,
+        splits: Splits | None = None,
+        step: int = 0,
     ) -> None:
-        self.folder, self.recipe, self.spec, self.model = folder, recipe, spec, model
+        self.folder, self.recipe, self.spec, self.model, self.step = folder, recipe, spec, model, step
         self._splits = splits
 
     @classmethod
@@ -225,6 +233,7 @@ class Run:
         """
         folder = Path(folder)
         spec, recipe = files.load_spec(folder), Recipe.load(folder / files.RECIPE)
+        step = files.Progress.read(folder).step  # before the weights: where another process trains, these are newer
         weights = folder / files.WEIGHTS
         tensors = checkpoint.load(weights) if weights.exists() else _model_of(folder / files.STATE)
         with torch.random.fork_rng([]):
@@ -234,7 +243,7 @@ class Run:
         except (RuntimeError, TypeError, AttributeError) as error:
             first = str(error).strip().splitlines()[-1].strip()
             raise ValueError(f"{folder}: the weights are not those of {files.RECIPE} ({first})") from error
-        return cls(folder, recipe, spec, model.eval(), splits)
+        return cls(folder, recipe, spec, model.eval(), splits, step)
 
     @property
     def progress(self) -> files.Progress:
@@ -265,6 +274,7 @@ class Run:
 
         The q(z|x) measured is the one that the algorithm trains the model for; ``settings["inference"]`` says which.
         Where it is not the encoder's own, ``elbo_amortised`` and ``rate_amortised`` are what the encoder's gives.
+        ``settings["step"]`` is how far training was.
 
         Args:
             seed: Of all draws.
@@ -275,10 +285,12 @@ class Run:
         if labels is not None:
             labels = labels[torch.cat(batches.index)]
         offered = {"kind": self.spec.kind, "encode": self.model.encode, "labels": labels, **settings}
-        if self.spec.kind == "table" and self.recipe.likelihood.discrete:  # a mass, and so worth telling in bits
-            offered.setdefault("dims", math.prod(self.spec.shape))
+        if self.spec.kind != "text":
+            bits = self.recipe.likelihood.counts_bits(self.spec.kind)
+            offered.setdefault("dims", math.prod(self.spec.shape) if bits else 0)
         evidence = with_inference(diagnose(asked, batches, seed=seed, **offered), self.model, asked, batches)
-        checkpoint.write_text(self.folder / files.EVIDENCE, evidence.to_json() + "\n")
+        evidence = replace(evidence, settings={**evidence.settings, "step": self.step})
+        write_text(self.folder / files.EVIDENCE, evidence.to_json() + "\n")
         return evidence
 
     def sample(self, count: int, seed: int = 0, uniform: bool = False) -> Tensor:
@@ -354,6 +366,7 @@ class _Seeded:
     """Draws from ``seed``; the global random state is as it was afterwards."""
 
     def __init__(self, seed: int) -> None:
+        check_seed(seed)
         self.seed, self.fork = seed, torch.random.fork_rng([])
 
     def __enter__(self) -> None:
