@@ -9,15 +9,13 @@ from typing import Any
 
 from buttress.catalogue import to_plain
 from buttress.claim import Claim
+from buttress.whole import write_text
 
 __all__ = ["write_result"]
 
 
 def write_result(path: Path, experiment: Any, found: Sequence[Claim], **measured: Any) -> None:
     """Write it, whole or not at all."""
-    from buttress.training.checkpoint import write_text  # here: the command line reads experiments for their flags,
-    # and Lightning takes seconds to import
-
     claims = [claim.plain() for claim in found]
     plain = {"format": 1, "settings": to_plain(experiment), "claims": claims, **measured}
     write_text(path, json.dumps(plain, indent=1) + "\n")

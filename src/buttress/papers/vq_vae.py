@@ -32,7 +32,6 @@ from buttress.diagnostics.evidence import Evidence
 from buttress.papers._result import write_result
 from buttress.parts import Data
 from buttress.recipe import Recipe
-from buttress.whole import write_text
 
 __all__ = ["FIRST", "RESULT", "SECOND", "VqVae", "claims"]
 
