@@ -83,7 +83,7 @@ class SemiAmortizedVae:
 
     Example:
         >>> SemiAmortizedVae(refine_steps=10).remedies["SA-VAE"]
-        'semi_amortized:steps=10:variant=sa'
+        'semi_amortized:steps=10:antithetic=true:variant=sa'
         >>> SemiAmortizedVae(data=LstmText())
         Traceback (most recent call last):
         ValueError: semi_amortized: data has latent_dim 2 and spread 2.0, wanted 1 and 0: only then ...
