@@ -19,7 +19,7 @@ from buttress.encoders.conv import Conv as ConvEncoder
 from buttress.likelihoods.logistic_mixture import LogisticMixture
 from buttress.report.examples import load_examples
 from buttress.report.run import write_report
-from buttress.showcase import drawn_again, reconstructed, save_run_examples, some_held_out, walks
+from buttress.showcase import as_observed, drawn_again, reconstructed, save_run_examples, some_held_out, walks
 from buttress.training.run import Run, train
 
 
@@ -139,9 +139,9 @@ def test_draws_of_a_row_share_one_z(kind, request, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(run.model, "decode", lambda z: read.append(z) or decode(z))
     rows = drawn_again(run, raw, times=4, seed=1)
     assert [len(z) for z in read] == [3] and rows.shape[:2] == (3, 5)
-    width = rows.shape[-1]
-    observed = torch.nn.functional.pad(raw, (0, width - raw.shape[-1])) if kind == "text" else raw
-    assert torch.equal(rows[:, 0], observed.to(rows.dtype))
+    observed = as_observed(run, raw)
+    padded = torch.nn.functional.pad(observed, (0, rows.shape[-1] - observed.shape[-1]))
+    assert torch.equal(rows[:, 0], padded)
     assert not any(torch.equal(rows[:, 1], rows[:, i]) for i in (2, 3, 4))
     with pytest.raises(ValueError, match="at least 1"):
         drawn_again(run, raw, times=0)
