@@ -28,7 +28,10 @@ from buttress.report.examples import pixels, save_examples
 from buttress.report.pictures import tiles
 from buttress.training.run import Run, between
 
-__all__ = ["Marks", "as_observed", "present", "reconstructed", "save_run_examples", "shown", "some_held_out", "walks"]
+__all__ = [
+    "Marks", "as_observed", "drawn_again", "present", "reconstructed", "save_run_examples", "shown", "side_by_side",
+    "some_held_out", "walks",
+]  # fmt: skip
 
 WIDE = 600
 """Pixels across a picture, at least: what one sees without a magnifying glass."""
@@ -66,7 +69,7 @@ def shown(spec: DataSpec, x: Tensor) -> Any:
     return decode(spec, x)
 
 
-def save_run_examples(run: Run, count: int = 32, ways: int = 6, seed: int = 0) -> Path:
+def save_run_examples(run: Run, count: int = 32, ways: int = 6, seed: int = 0, rows: int = 8) -> Path:
     """Write into a run's folder what its report shows.
 
     Args:
@@ -74,19 +77,22 @@ def save_run_examples(run: Run, count: int = 32, ways: int = 6, seed: int = 0) -
         count: Samples, and held-out examples with their reconstructions.
         ways: Interpolations, from one held-out example to another.
         seed: Of all draws.
+        rows: Held-out examples of which one z is decoded several times.
     """
     raw = some_held_out(run, max(count, 2 * ways), seed)
     ways = min(ways, len(raw) // 2)
-    spec = run.spec
+    spread = raw[torch.linspace(0, len(raw) - 1, min(rows, len(raw))).long()]  # stored data may be sorted by class
+    spec, other = run.spec, seed + 1  # of the same seed a decoder that ignores z would draw the same x twice
     return save_examples(
         run.folder,
         spec.kind,
-        samples=shown(spec, run.sample(count, seed)),
+        samples=shown(spec, run.sample(count, other)),
         originals=shown(spec, as_observed(run, raw[:count], seed)),
         reconstructions=shown(spec, run.reconstruct(raw[:count], seed)),
-        interpolations=shown(spec, walks(run, raw[:ways], raw[ways : 2 * ways], steps=10, seed=seed)),
+        interpolations=shown(spec, walks(run, raw[:ways], raw[ways : 2 * ways], steps=8, seed=seed)),
         columns=spec.columns,
-        uniform_samples=shown(spec, run.sample(count, seed, uniform=True)) if _learned_codes(run) else None,
+        uniform_samples=shown(spec, run.sample(count, other, uniform=True)) if _learned_codes(run) else None,
+        draws=shown(spec, drawn_again(run, spread, seed=other)),
     )
 
 
@@ -109,6 +115,36 @@ def reconstructed(run: Run, raw: Tensor, seed: int = 0, mean: bool = False) -> T
     with _seeded(seed):
         p = run.model.decode(_latent(run.asked(seed), run.model.observe(raw), mean))
         return p.sample() if (middle := center(p)) is None else middle
+
+
+def drawn_again(run: Run, raw: Tensor, times: int = 4, seed: int = 0) -> Tensor:
+    """Each of B examples, and then ``times`` draws of x from one and the same z, shape (B, 1 + times, *x).
+
+    What all draws of a row share, z has told the decoder; what differs between them is the decoder's own.
+
+    Args:
+        run: The run.
+        raw: Stored examples; z ~ q(z|x) is drawn once for each.
+        times: Draws of x ~ p(x|z) from it.
+        seed: Of all draws.
+
+    Errors:
+        ValueError: Less than one draw.
+    """
+    if times < 1:
+        raise ValueError(f"got {times} draws of each z, wanted at least 1")
+    with _seeded(seed):
+        x = run.model.observe(raw)
+        p: Any = run.model.decode(_latent(run.asked(seed), x, mean=False))
+        return side_by_side(run.spec, [x, *p.sample((times,))])
+
+
+def side_by_side(spec: DataSpec, ways: Sequence[Tensor]) -> Tensor:
+    """Several tensors of B examples as one of shape (B, len(ways), *x); sentences are padded to the longest."""
+    if spec.kind == "text":
+        width = max(x.shape[1] for x in ways)
+        ways = [torch.nn.functional.pad(x, (0, width - x.shape[1])) for x in ways]
+    return torch.stack(list(ways), 1)
 
 
 def walks(run: Run, raw_a: Tensor, raw_b: Tensor, steps: int, seed: int = 0, mean: bool = False) -> Tensor:

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import math
+import re
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
@@ -15,11 +16,12 @@ from PIL import Image
 from rich.console import Console
 
 from buttress.diagnostics.estimate import Estimate
-from buttress.report import plane
+from buttress.report import legend, plane
 from buttress.report.comparison import markdown_table, sentences, terminal_table, write_comparison
 from buttress.report.differences import difference, shown_difference
 from buttress.report.drawing import MARKERS, PALETTE, styles
 from buttress.report.numbers import nats
+from buttress.report.page import _breakable
 from buttress.report.results import Arm, Comparison, Run, load_comparison
 from buttress.report.tables import FLAG, arm_rows
 
@@ -176,6 +178,31 @@ def test_a_page_of_pictures_for_all_arms(tmp_path: Path) -> None:
     assert "z tells 1.12 nats: at most 3.1 kinds of examples apart" in text
     assert text.count("Originals, and their reconstructions beneath") == 4
     assert all(f"{arm}/seed-1" in text for arm in made_up.ARMS)
+
+
+LONG_NAME = "kl_annealing:fraction=0.15:hold=0.8:start=0.05"
+
+
+def test_a_long_name_takes_no_room_from_the_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made_up.comparison(tmp_path, {"none": (96.0, 0.1, "collapsed"), LONG_NAME: (94.0, 1.0, "used")}, 1, False)
+    widths, draw = [], legend.end_labels
+
+    def spy(ax: Axes, *rest) -> None:
+        draw(ax, *rest)
+        figure = ax.get_figure(root=True)
+        figure.draw_without_rendering()
+        widths.append(ax.get_window_extent().width / figure.bbox.width)
+
+    monkeypatch.setattr(legend, "end_labels", spy)
+    page, _ = read(write_comparison(tmp_path))
+    assert len(widths) == 3 and min(widths) > 0.7
+    assert page.count(f"2  {LONG_NAME}</text>") == 4, "each figure names its numbers"
+
+
+def test_a_long_name_may_break_between_its_settings() -> None:
+    broken = _breakable("kl_annealing+free_bits:per_group=0.5")
+    assert re.sub("<[^>]*>", "", str(broken).replace("<wbr>", "|")) == "kl_|annealing+|free_|bits:|per_|group=0.5"
+    assert _breakable("<b>:") == '<span class="piece">&lt;b&gt;:</span>'
 
 
 def test_runs_that_are_missing_or_unfinished_are_named_and_left_out(tmp_path: Path) -> None:

@@ -10,8 +10,8 @@ import torch
 from PIL import Image
 
 from buttress.report.examples import load_examples, save_examples
-from buttress.report.gallery import parts
-from buttress.report.pictures import columns, sheet
+from buttress.report.gallery import PAIRED, parts
+from buttress.report.pictures import columns, rows_sheet, sheet
 
 
 @pytest.mark.parametrize("white", [1.0, 255.0])
@@ -35,6 +35,27 @@ def test_rows_and_sentences_come_back(tmp_path: Path) -> None:
     assert (text.kind, text.samples, text.interpolations) == ("text", ["a b"], [["a", "b"], ["c", "d"]])
     assert load_examples(tmp_path) is None
     assert [len(parts(e)) for e in (table, text, None)] == [3, 2, 0]
+
+
+@pytest.mark.parametrize("kind", ["image", "table", "text"])
+def test_draws_of_one_z_come_back_and_have_a_part(tmp_path: Path, kind: str) -> None:
+    shape = {"image": (3, 5, 1, 4, 4), "table": (3, 5, 2), "text": (3, 5)}[kind]
+    rows = np.arange(np.prod(shape)).reshape(shape)
+    given = [[str(v) for v in row] for row in rows] if kind == "text" else rows % 200
+    save_examples(tmp_path, kind, samples=[row[1] for row in given], draws=given)  # type: ignore[arg-type]
+    loaded = load_examples(tmp_path)
+    assert loaded is not None and np.array_equal(loaded.draws, given)
+    assert [part.title for part in parts(loaded)] == ["Samples", "Originals, and several draws of one z"]
+    assert "decoder 4 times" in parts(loaded)[1].caption
+    if kind == "table":
+        assert parts(loaded)[1].together == 5
+
+
+def test_where_space_is_short_draws_of_one_z_stand_for_reconstructions(tmp_path: Path) -> None:
+    rows = np.zeros((8, 5, 1, 4, 4))
+    for draws, titles in ((rows, ["Originals, and several draws of one z"]), (None, [PAIRED])):
+        save_examples(tmp_path, "image", originals=rows[:, 0], reconstructions=rows[:, 1], draws=draws)
+        assert [part.title for part in parts(load_examples(tmp_path), few=True)] == titles
 
 
 def test_others_may_read_examples_as_they_may_other_files(tmp_path: Path) -> None:
@@ -81,3 +102,12 @@ def test_a_sheet_shows_every_tile_unharmed() -> None:
 def test_originals_stand_above_their_reconstructions() -> None:
     left = np.arange(5, dtype=np.uint8).reshape(5, 1, 1, 1)
     assert columns(left, left + 100, 2).ravel().tolist() == [0, 1, 100, 101, 2, 3, 102, 103]
+
+
+def test_an_original_stands_apart_from_the_draws_of_its_z() -> None:
+    rows = np.random.default_rng(0).integers(0, 256, (2, 3, 1, 4, 4), dtype=np.uint8)
+    picture = rows_sheet(rows, "two rows", width=50)
+    canvas = np.asarray(Image.open(io.BytesIO(base64.b64decode(picture.uri.split(",")[1]))))
+    assert canvas.shape == (10, 4 + 6 + 10, 4) and picture.width == 40
+    assert canvas[:, 4:10, 3].max() == 0
+    assert np.array_equal(canvas[6:, :4, 0], rows[1, 0, 0]) and np.array_equal(canvas[6:, 16:, 0], rows[1, 2, 0])

@@ -5,6 +5,7 @@ import json
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from buttress.report.examples import save_examples
 from buttress.report.expectations import apart, expected
 from buttress.report.quantities import QUANTITIES, Quantity
 from buttress.report.results import Run, load_run
-from buttress.report.run import write_report
+from buttress.report.run import sentence, write_report
 from buttress.report.tables import evidence_rows
 from buttress.report.terminal import verdict_table
 
@@ -188,6 +189,26 @@ def test_books_that_do_not_balance_are_shown(tmp_path: Path) -> None:
     plain["estimates"]["elbo"]["value"] = -80.0
     path.write_text(json.dumps(plain))
     assert "The books don't balance: −ELBO is 80.00, but distortion + rate is 95.40." in read(write_report(tmp_path))[1]
+
+
+def test_headings_go_down_one_step_at_a_time(tmp_path: Path) -> None:
+    page, _ = read(write_report(made_up.run(tmp_path, state="collapsed")))
+    levels = [int(level) for level in re.findall(r"<h(\d)", page)]
+    assert levels[0] == 1 and all(b - a <= 1 for a, b in pairwise(levels))
+
+
+def test_noise_below_nothing_is_told_as_nothing(tmp_path: Path) -> None:
+    made_up.run(tmp_path, state="collapsed", rate=0.02)
+    found = Evidence.load(tmp_path / "evidence.json")
+    below = {**found.estimates, "mutual_information": Estimate(-0.02, 0.02, 39, "Monte Carlo")}
+    replace(found, estimates=below).save(tmp_path / "evidence.json")
+    assert "carries 0.00 nats" in sentence(load_run(tmp_path))
+
+
+def test_an_empty_sentence_is_seen(tmp_path: Path) -> None:
+    made_up.run(tmp_path, examples=False)
+    save_examples(tmp_path, "text", ["", "a"], draws=[["a", "", "b", "c", "d"]])
+    assert read(write_report(tmp_path))[1].count("(empty)") == 2
 
 
 def test_what_users_wrote_is_text_never_markup(tmp_path: Path) -> None:

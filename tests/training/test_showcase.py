@@ -17,7 +17,9 @@ from buttress.data.images import Images
 from buttress.decoders.conv import Conv as ConvDecoder
 from buttress.encoders.conv import Conv as ConvEncoder
 from buttress.likelihoods.logistic_mixture import LogisticMixture
-from buttress.showcase import reconstructed, some_held_out, walks
+from buttress.report.examples import load_examples
+from buttress.report.run import write_report
+from buttress.showcase import as_observed, drawn_again, reconstructed, save_run_examples, some_held_out, walks
 from buttress.training.run import Run, train
 
 
@@ -128,6 +130,54 @@ def test_a_decoder_without_a_mean_still_draws_x_from_the_mean_of_z(text):
     one, same, other = (reconstructed(text, raw, seed, mean=True) for seed in (1, 1, 2))
     assert torch.equal(one, same) and not (one.shape == other.shape and torch.equal(one, other))
     assert walks(text, raw[:2], raw[2:4], 3, mean=True).shape[:2] == (2, 3)
+
+
+@pytest.mark.parametrize("kind", ["pictures", "table", "text"])
+def test_draws_of_a_row_share_one_z(kind, request, monkeypatch: pytest.MonkeyPatch):
+    run = request.getfixturevalue(kind)
+    raw, decode, read = some_held_out(run, 3), run.model.decode, []
+    monkeypatch.setattr(run.model, "decode", lambda z: read.append(z) or decode(z))
+    rows = drawn_again(run, raw, times=4, seed=1)
+    assert [len(z) for z in read] == [3] and rows.shape[:2] == (3, 5)
+    observed = as_observed(run, raw)
+    padded = torch.nn.functional.pad(observed, (0, rows.shape[-1] - observed.shape[-1]))
+    assert torch.equal(rows[:, 0], padded)
+    assert not any(torch.equal(rows[:, 1], rows[:, i]) for i in (2, 3, 4))
+    with pytest.raises(ValueError, match="at least 1"):
+        drawn_again(run, raw, times=0)
+
+
+@pytest.mark.parametrize("kind", ["pictures", "table", "text"])
+def test_a_page_shows_several_draws_of_one_z(kind, request):
+    run = request.getfixturevalue(kind)
+    save_run_examples(run, count=4, ways=2, rows=3)
+    found = load_examples(run.folder)
+    assert found is not None and [len(row) for row in found.draws] == [5, 5, 5]
+    assert "Originals, and several draws of one z" in write_report(run.folder).read_text(encoding="utf-8")
+
+
+def test_samples_and_reconstructions_are_not_drawn_with_the_same_random_numbers(table):
+    with torch.no_grad():  # a decoder that ignores z
+        kept = [p.clone() for p in table.model.decoder.parameters()]
+        for p in table.model.decoder.parameters():
+            p.mul_(0)
+        save_run_examples(table, count=4, ways=2)
+        for p, before in zip(table.model.decoder.parameters(), kept, strict=True):
+            p.copy_(before)
+    found = load_examples(table.folder)
+    assert found is not None and not np.allclose(found.samples, found.reconstructions)
+
+
+def test_several_draws_stand_beside_each_original(pictures, table, capsys, tmp_path: Path):
+    typed("reconstruct", table.folder, "--count", 2, "--draws", 3)
+    _, *rows = csv.reader(capsys.readouterr().out.splitlines())
+    assert [row[:2] for row in rows] == [[w, n] for n in "12" for w in ("original", "draw 1", "draw 2", "draw 3")]
+    typed("reconstruct", pictures.folder, "--count", 2, "--draws", 3, "--out", tmp_path / "rows.png")
+    with Image.open(tmp_path / "rows.png") as picture:
+        wide, high = picture.size
+    assert (wide // 38, high // 18) == (wide / 38, high / 18), "two rows of four tiles of 8"
+    assert cli.main(["reconstruct", str(table.folder), "--draws", "2", "--mean", "true"]) == 2
+    assert "only without --mean" in capsys.readouterr().err
 
 
 def test_walks_that_cannot_be_walked_are_refused(table):

@@ -7,8 +7,12 @@ from pathlib import Path
 __all__ = ["reconstruct"]
 
 
-def reconstruct(run: Path, count: int = 16, out: Path | None = None, seed: int = 0, mean: bool = False) -> None:
+def reconstruct(
+    run: Path, count: int = 16, out: Path | None = None, seed: int = 0, mean: bool = False, draws: int = 1
+) -> None:
     """Show held-out examples, each followed by its reconstruction x -> z -> x.
+
+    Several draws of x from one z show what z tells: what they have in common. The rest the decoder makes up.
 
     Args:
         run: Folder of the run.
@@ -17,22 +21,29 @@ def reconstruct(run: Path, count: int = 16, out: Path | None = None, seed: int =
         seed: Of all draws, and of which examples.
         mean: Draw no z and no x: take the means of q(z|x) and p(x|z). A decoder that goes from place to place
             (recurrent, pixelcnn, pixelsnail) has no such mean: its x is drawn.
+        draws: Times x is drawn from the one z of each example.
 
     Example:
         On the command line::
 
             buttress reconstruct runs/latest --count 32 --out pairs.png
-    """
-    import torch
+            buttress reconstruct runs/latest --count 8 --draws 4
 
-    from buttress.showcase import Marks, as_observed, present, reconstructed, some_held_out
+    Errors:
+        ValueError: Several draws of what is not drawn, or less than one.
+    """
+    from buttress.showcase import Marks, as_observed, drawn_again, present, reconstructed, side_by_side, some_held_out
     from buttress.training.run import Run
 
+    if draws < 1 or (mean and draws > 1):
+        raise ValueError(f"got {draws} draws{' of means' * mean}, wanted at least 1, and several only without --mean")
     opened = Run.load(run)
     raw = some_held_out(opened, count, seed)
-    pairs = [as_observed(opened, raw, seed), reconstructed(opened, raw, seed, mean)]
-    width = max(p.shape[1] for p in pairs)
-    padded = [torch.nn.functional.pad(p, (0, width - p.shape[1])) if opened.spec.kind == "text" else p for p in pairs]
-    rows = [(which, i) for i in range(1, len(raw) + 1) for which in ("original", "reconstruction")]
-    marks = Marks(("which", "example"), rows)
-    present(opened, torch.stack(padded, 1).flatten(0, 1), out, "reconstructions", across=8, marks=marks)
+    if draws > 1:
+        shown, labels = drawn_again(opened, raw, draws, seed), [f"draw {i}" for i in range(1, draws + 1)]
+    else:
+        ways = [as_observed(opened, raw, seed), reconstructed(opened, raw, seed, mean)]
+        shown, labels = side_by_side(opened.spec, ways), ["reconstruction"]
+    rows = [(which, i) for i in range(1, len(raw) + 1) for which in ("original", *labels)]
+    across = 8 if draws == 1 else 1 + draws
+    present(opened, shown.flatten(0, 1), out, "reconstructions", across, Marks(("which", "example"), rows))

@@ -82,6 +82,7 @@ def _page(comparison: Comparison) -> dict[str, Any]:
         "information": curves.arm_curves(arms, "mutual_information", "mutual information, nats"),
         "variances": units.variance_curves(arms),
         "galleries": _galleries(arms),
+        "drawn": any(run.examples and run.examples.draws is not None for arm in arms for run in arm.runs),
         "rule": RULE,
         "runs": [_run(arm, run, comparison.folder) for arm in arms for run in arm.runs],
         "quantities": list(QUANTITIES.values()),

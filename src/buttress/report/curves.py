@@ -20,6 +20,7 @@ from buttress.report.drawing import (
     set_range,
     styles,
 )
+from buttress.report.legend import arm_axes, name_ends
 from buttress.report.results import Arm, Curve, Metrics
 
 __all__ = ["arm_curves", "curve", "information"]
@@ -63,11 +64,14 @@ def information(metrics: Metrics) -> Markup | None:
         return None
     figure, ax = new_axes(4.3)
     for (x, y), color in lines.values():
-        ax.plot(x, y, color=color, lw=1.9, marker="o" if len(x) == 1 else None)
+        ax.plot(x, y, color=color, lw=1.9, marker="o" if len(x) == 1 else None, clip_on=len(x) > 1)
     ax.set(
         xlabel="training step",
         ylabel="nats",
-        ylim=(0, max(0.1, 1.08 * max(float(y.max()) for (_, y), _ in lines.values()))),
+        ylim=(
+            min(0.0, 1.08 * min(float(y.min()) for (_, y), _ in lines.values())),  # of no information, noise
+            max(0.1, 1.08 * max(float(y.max()) for (_, y), _ in lines.values())),
+        ),
     )
     ax.set_xlim(0, max(1.0, max(float(x[-1]) for (x, _), _ in lines.values())))
     end_labels(ax, {label: line for label, (line, _) in lines.items()}, [color for _, color in lines.values()])
@@ -84,7 +88,7 @@ def arm_curves(arms: Sequence[Arm], column: str, label: str, height: float = 3.9
     if not found:
         return None
     looks, means = styles(arm.name for arm in arms), {}
-    figure, ax = new_axes(height)
+    figure, ax = arm_axes(height, list(found))
     for i, (name, curves) in enumerate(found.items()):
         look = looks[name]
         for x, y in curves[: len(curves) if len(curves) > 1 else 0]:
@@ -98,7 +102,7 @@ def arm_curves(arms: Sequence[Arm], column: str, label: str, height: float = 3.9
         )  # fmt: skip
     ax.set(xlabel="training step", ylabel=label)
     set_range(ax, [line for curves in found.values() for line in curves])
-    end_labels(ax, means, [looks[name].color for name in means])
+    name_ends(ax, means, [looks[name] for name in means])
     return as_svg(figure, f"arms-{column}")
 
 

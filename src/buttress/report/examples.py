@@ -1,10 +1,12 @@
-"""Examples for people to look at: samples, originals with their reconstructions, interpolations.
+"""Examples for people to look at: samples, originals with their reconstructions, draws of one z, interpolations.
 
 Two files in a run's folder, so that a report can be made again at any time:
 
-- ``examples.safetensors`` for images (uint8: N × C × H × W, interpolations R × T × C × H × W) and
-  tables (float32: N × D, interpolations R × T × D), with the kind and the column names in its metadata;
-- ``examples.json`` for sentences (lists of strings, interpolations a list of such lists).
+- ``examples.safetensors`` for images (uint8: N × C × H × W, rows of examples R × T × C × H × W) and
+  tables (float32: N × D, rows R × T × D), with the kind and the column names in its metadata;
+- ``examples.json`` for sentences (lists of strings, rows a list of such lists).
+
+Rows are interpolations and draws of one z. A file may lack any part, as those of older runs do.
 """
 
 from __future__ import annotations
@@ -25,7 +27,9 @@ from buttress.whole import replace_file, write_text
 __all__ = ["Examples", "Kind", "load_examples", "pixels", "save_examples"]
 
 Kind = Literal["image", "text", "table"]
-PARTS = ("samples", "originals", "reconstructions", "interpolations", "uniform_samples")
+PARTS = ("samples", "originals", "reconstructions", "interpolations", "uniform_samples", "draws")
+ROWS = ("interpolations", "draws")
+"""Parts of which each entry is several examples."""
 KINDS = ("image", "text", "table")
 
 
@@ -41,6 +45,7 @@ class Examples:
         interpolations: R walks of T steps from one z to another.
         columns: Names of a table's columns.
         uniform_samples: As samples, but z of codes drawn uniformly, where the prior is a learned one over codes.
+        draws: R rows, each a held-out example and then several x ~ p(x|z) of one and the same z ~ q(z|example).
     """
 
     kind: str
@@ -50,6 +55,7 @@ class Examples:
     interpolations: Any = None
     columns: tuple[str, ...] = ()
     uniform_samples: Any = None
+    draws: Any = None
 
 
 def save_examples(
@@ -61,6 +67,7 @@ def save_examples(
     interpolations: Any = None,
     columns: Sequence[str] = (),
     uniform_samples: Any = None,
+    draws: Any = None,
 ) -> Path:
     """Write examples into a run's folder; gives the file.
 
@@ -74,6 +81,7 @@ def save_examples(
         interpolations: R walks of T examples: (R, T, C, H, W), (R, T, D), or R lists of T strings.
         columns: Names of the D columns of a table.
         uniform_samples: As samples.
+        draws: R rows, each an example and then draws of one z, in the form of interpolations.
 
     Errors:
         ValueError: An unknown kind, a wrong number of dimensions, or reconstructions that don't match the originals.
@@ -88,7 +96,7 @@ def save_examples(
     """
     if kind not in KINDS:
         raise ValueError(f"examples of kind {kind!r}, wanted one of {', '.join(KINDS)}")
-    given = dict(zip(PARTS, (samples, originals, reconstructions, interpolations, uniform_samples), strict=True))
+    given = dict(zip(PARTS, (samples, originals, reconstructions, interpolations, uniform_samples, draws), strict=True))
     found = {name: _prepare(kind, name, value) for name, value in given.items() if value is not None and len(value)}
     sizes = [len(found.get(name, ())) for name in ("originals", "reconstructions")]
     if sizes[0] != sizes[1]:
@@ -129,11 +137,11 @@ def _load_arrays(path: Path) -> Examples:
 
 def _prepare(kind: str, name: str, value: Any) -> Any:
     """Strings, bytes of pixels or float32, as the kind wants them."""
-    walks = name == "interpolations"
+    rows = name in ROWS
     if kind == "text":
-        return [[str(s) for s in walk] for walk in value] if walks else [str(s) for s in value]
+        return [[str(s) for s in row] for row in value] if rows else [str(s) for s in value]
     array = value.detach().float().cpu().numpy() if isinstance(value, Tensor) else np.asarray(value, dtype=np.float32)
-    wanted = (4 if kind == "image" else 2) + walks
+    wanted = (4 if kind == "image" else 2) + rows
     if array.ndim != wanted:
         raise ValueError(f"{name} have shape {array.shape}, wanted {wanted} dimensions for kind {kind!r}")
     return pixels(array) if kind == "image" else np.ascontiguousarray(array, dtype=np.float32)

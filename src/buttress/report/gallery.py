@@ -10,7 +10,7 @@ import numpy as np
 
 from buttress.report.examples import Examples
 from buttress.report.numbers import nats
-from buttress.report.pictures import Picture, columns, sheet
+from buttress.report.pictures import Picture, columns, rows_sheet, sheet
 
 __all__ = ["Part", "parts"]
 
@@ -26,7 +26,8 @@ class Part:
     tables: Sequence[Sequence[Sequence[str]]] = ()
     columns: Sequence[str] = ()
     wide: bool = False
-    paired: bool = False
+    together: int = 0
+    """So many rows of a table belong together: an original, and what was made of it in colour."""
 
 
 def parts(examples: Examples | None, few: bool = False) -> list[Part]:
@@ -34,14 +35,17 @@ def parts(examples: Examples | None, few: bool = False) -> list[Part]:
 
     Args:
         examples: What was saved, None for nothing.
-        few: Whether space is short: fewer of each, no interpolations.
+        few: Whether space is short: fewer of each, no interpolations, and draws of one z instead of reconstructions.
     """
     if examples is None:
         return []
     pairs: dict[str, Callable[[Examples, bool], Part | None]] = {"image": _image_pairs, "text": _text_pairs}
     walks: dict[str, Callable[[Examples], Part | None]] = {"image": _image_walks, "text": _text_walks}
+    draws = _draws(examples, few)
+    if few and draws is not None:  # they show all that a reconstruction does, and whether z had a part in it
+        return [part for part in (_samples(examples, few), draws) if part]
     uniform = None if few else _samples(replace(examples, samples=examples.uniform_samples), few, *UNIFORM)
-    found = [_samples(examples, few), uniform, pairs.get(examples.kind, _table_pairs)(examples, few)]
+    found = [_samples(examples, few), uniform, pairs.get(examples.kind, _table_pairs)(examples, few), draws]
     return [part for part in (*found, None if few else walks.get(examples.kind, _table_walks)(examples)) if part]
 
 
@@ -53,9 +57,9 @@ def _samples(
 ) -> Part | None:
     if examples.samples is None:
         return None
-    shown = examples.samples[: (32 if few else 64) if examples.kind == "image" else (5 if few else 10)]
+    shown = examples.samples[: (16 if few else 64) if examples.kind == "image" else (5 if few else 10)]
     if examples.kind == "image":
-        return Part(title, caption, [sheet(shown, 16 if few else 8, f"{len(shown)} samples")])
+        return Part(title, caption, [sheet(shown, 8, f"{len(shown)} samples")])
     if examples.kind == "text":
         return Part(title, caption, lines=[[s] for s in shown])
     return Part(title, caption, tables=[_cells(shown)], columns=_titles(examples))
@@ -68,12 +72,40 @@ PAIRS = "z from q(z|x) of a held-out x, then x from the decoder again. "
 def _image_pairs(examples: Examples, few: bool) -> Part | None:
     if examples.originals is None:
         return None
-    across = 16 if few else 8
+    across = 8
     both = columns(examples.originals, examples.reconstructions, min(across, len(examples.originals)))
-    both = both[: 2 * across * (1 if few else 4)]
+    both = both[: 2 * across * (2 if few else 4)]
     caption = PAIRS + "Each row of originals has its reconstructions beneath it."
     alt = f"{len(both) // 2} originals, each with its reconstruction beneath it"
     return Part(PAIRED, caption, [sheet(both, across, alt)])
+
+
+DRAWN = "Originals, and several draws of one z"
+DRAWS = (
+    "One z from q(z|x) of a held-out x, and then x from the decoder {times} times. What the draws of an original share "
+    "with it and with each other, z has told the decoder; what differs, the decoder makes up. Where z is ignored they "
+    "are as unlike each other as samples of the prior. "
+)
+
+
+def _draws(examples: Examples, few: bool) -> Part | None:
+    """Originals, each with several draws from one z: what little z says is seen in what they have in common."""
+    rows = examples.draws
+    if rows is None:
+        return None
+    rows = rows[: 4 if few else 8]
+    caption = DRAWS.replace("{times}", str(len(rows[0]) - 1))
+    if examples.kind == "image":
+        alt = "Rows of an original and draws of x from one z"
+        halves = [half for half in np.array_split(rows, 1 if few else 2) if len(half)]
+        pictures = [rows_sheet(half, alt, 360 if few else 520) for half in halves]
+        return Part(DRAWN, caption + "Each row begins with its original.", pictures, wide=True)
+    caption += "Each original has its draws beneath it, in colour."
+    if examples.kind == "text":
+        return Part(DRAWN, caption, lines=rows, wide=True)
+    halves = [half for half in np.array_split(rows, 2) if len(half)]
+    tables = [_cells(half.reshape(-1, half.shape[-1])) for half in halves]
+    return Part(DRAWN, caption, tables=tables, columns=_titles(examples), wide=True, together=rows.shape[1])
 
 
 def _image_walks(examples: Examples) -> Part | None:
@@ -110,7 +142,7 @@ def _table_pairs(examples: Examples, few: bool) -> Part | None:
     caption = PAIRS + "Each original has its reconstruction beneath it, in colour."
     shown = np.stack(pairs[: 8 if few else 16])
     tables, titles = [_cells(shown)], _titles(examples)
-    return Part(PAIRED, caption, tables=tables, columns=titles, paired=True)
+    return Part(PAIRED, caption, tables=tables, columns=titles, together=2)
 
 
 def _table_walks(examples: Examples) -> Part | None:

@@ -34,9 +34,9 @@ def _environment() -> Environment:
 
 
 def _breakable(name: str) -> Markup:
-    """A name that may break after a plus, and where a piece is too wide after an underscore."""
-    pieces = [str(escape(piece)).replace("_", "_<wbr>") for piece in name.split("+")]
-    return Markup("+<wbr>".join(f'<span class="piece">{piece}</span>' for piece in pieces))
+    """A name that may break between remedies and settings, and where a piece is too wide after an underscore."""
+    pieces = [str(escape(piece)).replace("_", "_<wbr>") for piece in re.findall(r"[^+:/]+[+:/]?|[+:/]", name)]
+    return Markup("<wbr>".join(f'<span class="piece">{piece}</span>' for piece in pieces))
 
 
 def render(template: str, **values: Any) -> str:

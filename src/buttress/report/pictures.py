@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-__all__ = ["Picture", "columns", "sheet", "tiles"]
+__all__ = ["Picture", "columns", "rows_sheet", "sheet", "tiles"]
 
 GAP = 2  # pixels between tiles
 
@@ -42,7 +42,17 @@ def sheet(images: UInt8[np.ndarray, "N C H W"], across: int, alt: str, width: in
         alt: What the sheet shows.
         width: Largest width in CSS pixels; larger images are shown smaller.
     """
-    canvas = tiles(images, across)
+    return _picture(tiles(images, across), alt, width)
+
+
+def rows_sheet(rows: UInt8[np.ndarray, "R T C H W"], alt: str, width: int = 520) -> Picture:
+    """A sheet with a row of tiles for each of R, in which a wider gap sets the first tile apart from the others."""
+    first, others = tiles(rows[:, 0], 1), tiles(rows[:, 1:].reshape(-1, *rows.shape[2:]), rows.shape[1] - 1)
+    gap = np.zeros((len(first), 3 * GAP, 4), dtype=np.uint8)
+    return _picture(np.concatenate([first, gap, others], 1), alt, width)
+
+
+def _picture(canvas: UInt8[np.ndarray, "Y X 4"], alt: str, width: int) -> Picture:
     file = io.BytesIO()
     Image.fromarray(canvas, "RGBA").save(file, "PNG", optimize=True)
     shown = canvas.shape[1] * max(1, width // canvas.shape[1])

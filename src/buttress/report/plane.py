@@ -12,15 +12,14 @@ import numpy as np
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import Bbox
 
-from buttress.report.drawing import INK, LINE, MAIN, SOFT, Style, as_svg, new_axes, styles
+from buttress.report.drawing import INK, LINE, MAIN, SOFT, as_svg, new_axes, styles
 from buttress.report.labels import place_labels
+from buttress.report.legend import columns_and_lines, number_below
 from buttress.report.numbers import nats
 from buttress.report.results import Arm, Curve, Metrics, Run
-from buttress.report.tables import folded
 
 __all__ = ["arm_plane", "draw_arms", "run_plane"]
 
@@ -31,8 +30,6 @@ STEPS = (0.0, 4.5, 9.0)
 """Points by which marks that would cover each other differ in size, so that all outlines are seen."""
 CROWD = 3
 """So many means in one place have their numbers in one list: each beside its own mark, they would cover the marks."""
-NAME = 68
-"""Characters of a name in a line of the legend."""
 
 
 def run_plane(run: Run) -> Markup | None:
@@ -71,9 +68,8 @@ def draw_arms(arms: Sequence[Arm]) -> Figure | None:
     looks = styles(arm.name for arm in arms)
     names, colors = [arm.name for arm in found], [looks[arm.name].color for arm in found]
     means = [(float(np.mean([p[0] for p in ps])), float(np.mean([p[1] for p in ps]))) for ps in found.values()]
-    columns, lines = _fits(names)
-    figure, ax = new_axes(4.4 + 0.2 * lines)
-    _legend(figure, names, [looks[name] for name in names], columns)
+    figure, ax = new_axes(4.4 + 0.2 * columns_and_lines(names)[1])
+    number_below(figure, names, [looks[name] for name in names])
     _plane(ax, [p for points in found.values() for p in points], 0.3)
     sizes = _sizes(ax, means)
     for (arm, points), mean, size in zip(found.items(), means, sizes, strict=True):
@@ -107,26 +103,6 @@ def _crowds(ax: Axes, means: Sequence[Point]) -> list[list[int]]:
         near = [crowd for crowd in crowds if any(math.dist(place, places[j]) < MARK for j in crowd)]
         crowds = [crowd for crowd in crowds if crowd not in near] + [[*(j for crowd in near for j in crowd), i]]
     return [c for crowd in crowds for c in ([sorted(crowd)] if len(crowd) >= CROWD else [[i] for i in crowd])]
-
-
-def _fits(names: Sequence[str]) -> tuple[int, int]:
-    """Columns of the legend, two where all names are short, and the lines of its longer one."""
-    tall = [folded(name, NAME).count("\n") + 1 for name in names]
-    if len(names) > 2 and max(map(len, names)) <= 0.42 * NAME:
-        return 2, -(-len(names) // 2)
-    return 1, sum(tall)
-
-
-def _legend(figure: Figure, names: Sequence[str], looks: Sequence[Style], columns: int) -> None:
-    """Number, mark and name of each arm, below the axes."""
-    handles = [Line2D([], [], ls="", marker=s.marker, mec=s.color, mfc="none", ms=s.size(7), mew=1.5) for s in looks]
-    texts = [f"{i + 1}  {folded(name, NAME)}" for i, name in enumerate(names)]
-    legend = figure.legend(
-        handles, texts, loc="outside lower left", ncols=columns, frameon=False, fontsize=9.5, labelcolor=INK,
-        handletextpad=0.3, borderaxespad=0.6, labelspacing=0.45, columnspacing=2.0,
-    )  # fmt: skip
-    for text in legend.get_texts():
-        text.set_parse_math(False)
 
 
 def _place(run: Run) -> tuple[float, float] | None:

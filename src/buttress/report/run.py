@@ -114,7 +114,7 @@ def carried(run: Run) -> str:
     size = run.estimate("active_units").ceiling
     if told is not None:
         least = "at least " if run.at_ceiling else ""
-        text = f"{least}{nats(told)} nats of information about each example"
+        text = f"{least}{nats(max(told, 0.0))} nats of information about each example"
     elif rate is not None:
         text = f"at most {nats(rate)} nats about each example"
     else:

@@ -17,6 +17,7 @@ from matplotlib.ticker import MaxNLocator
 from buttress.diagnostics.evidence import Groups
 from buttress.diagnostics.thresholds import ACTIVE_VARIANCE
 from buttress.report.drawing import INK, LINE, MAIN, PALETTE, SOFT, WIDTH, as_svg, dress, end_labels, new_axes, styles
+from buttress.report.legend import arm_axes, name_ends
 from buttress.report.results import Arm, Curve, Metrics, Run
 
 __all__ = ["code_map", "heat_map", "unit_bars", "variance_curves"]
@@ -195,7 +196,7 @@ def variance_curves(arms: Sequence[Arm]) -> Markup | None:
     if not found:
         return None
     looks, ends = styles(arm.name for arm in arms), {}
-    figure, ax = new_axes(3.9)
+    figure, ax = arm_axes(3.9, list(found))
     for name, lines in found.items():
         for line in lines:
             places, look = np.arange(1, len(line) + 1), looks[name]
@@ -206,7 +207,7 @@ def variance_curves(arms: Sequence[Arm]) -> Markup | None:
     ax.set(xlabel="latent group, largest variance first", ylabel="variance of posterior mean")
     ax.xaxis.set_major_locator(MaxNLocator(8, integer=True))
     ax.minorticks_off()
-    end_labels(ax, ends, [looks[name].color for name in ends])
+    name_ends(ax, ends, [looks[name] for name in ends])
     return as_svg(figure, "variances")
 
 
