@@ -8,7 +8,8 @@ import torch
 
 from buttress import cli
 from buttress.parts import DataSpec
-from buttress.showcase import present
+from buttress.report.examples import pixels
+from buttress.showcase import present, shown
 from buttress.training.run import Run
 
 
@@ -107,3 +108,13 @@ def test_where_no_picture_can_be_written_is_said_with_what_could(tmp_path):
         present(pictures, torch.zeros(2, 1, 2, 2), tmp_path / "nowhere" / "a.png", "samples", 2)
     present(pictures, torch.zeros(2, 1, 2, 2), None, "samples", 2)
     assert [path.name for path in tmp_path.iterdir()] == ["samples.png"]
+
+
+def test_a_flag_is_not_taken_for_a_longer_one(capsys):
+    assert cli.main(["compare", "linear_gaussian", "--remedies", "none", "--seed", "2"]) == 2
+    assert "--seed" in capsys.readouterr().err
+
+
+def test_fractions_of_white_are_shown_as_bright_as_they_are():
+    spec = DataSpec("image", (1, 1, 2), mean=torch.tensor([[[0.2, 0.6]]]))
+    assert pixels(shown(spec, torch.tensor([[[[0.2, 1.3]]]])).numpy()).flatten().tolist() == [51, 255]

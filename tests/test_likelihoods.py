@@ -440,3 +440,10 @@ def test_settings_that_contradict_are_refused():
         LogisticMixture(max_log_scale=-1.0)
     with pytest.raises(ValueError, match="leaves no word"):
         Categorical().build(DataSpec("text", (3,), vocabulary=3))
+
+
+def test_floats_of_0_and_1_are_no_levels():
+    module = Gaussian().build(DataSpec("image", (1, 2, 2), mean=torch.zeros(1, 2, 2), std=torch.ones(1, 2, 2)))
+    module.check(torch.tensor([[[[0.0, 255.0], [7.0, 1.0]]]]))
+    with pytest.raises(ValueError, match="with 1 for white, wanted whole numbers 0 to 255"):
+        module.check(torch.tensor([[[[0.0, 1.0], [1.0, 0.0]]]]))

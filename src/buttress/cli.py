@@ -95,7 +95,11 @@ def run(words: Sequence[str]) -> None:
 def _run(words: Sequence[str]) -> None:
     words = [*words[:1], *_spelled_out(words[1:])]
     parser = ArgumentParser(
-        prog="buttress", description="Variational auto-encoders that use z.", version=__version__, exit_on_error=False
+        prog="buttress",
+        description="Variational auto-encoders that use z.",
+        version=__version__,
+        exit_on_error=False,
+        allow_abbrev=False,  # else compare --seed is --seeds
     )
     _add_commands(parser, commands, words)
     command: Any = commands
@@ -171,7 +175,7 @@ def _summary(command: Any) -> str:
 
 def _parser(function: Callable[..., None], words: Sequence[str]) -> ArgumentParser:
     """The parser of one command; ``words`` are what the user gave it, needed to know the data's baseline."""
-    parser = ArgumentParser(description=_summary(function), exit_on_error=False)
+    parser = ArgumentParser(description=_summary(function), exit_on_error=False, allow_abbrev=False)
     if _takes_recipe(function):
         _add_recipe(parser, words)
     if (kind := _experiment(function)) is not None:

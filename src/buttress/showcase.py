@@ -58,10 +58,13 @@ def as_observed(run: Run, raw: Tensor, seed: int = 0) -> Tensor:
 def shown(spec: DataSpec, x: Tensor) -> Any:
     """Examples x of shape (..., *x) as what people read: strings for sentences, the numbers themselves otherwise.
 
-    Symbols without order, of which images of codes are made, become greys as far apart as there is room.
+    Symbols without order, of which images of codes are made, become greys as far apart as there is room; fractions of
+    white become levels up to 255, whatever a density without bounds draws beyond 1.
     """
     if spec.kind == "image" and spec.vocabulary:
         return (x * 255 / (spec.vocabulary - 1)).round()
+    if spec.kind == "image" and spec.mean is not None and spec.mean.max() <= 1:
+        return x * 255
     if spec.kind != "text":
         return x
     if x.dim() > 2:

@@ -142,5 +142,10 @@ def refuse_not_levels(raw: Tensor, advice: str, top: int = 255) -> None:
     if raw.dtype == torch.uint8 and top >= 255:
         return
     refuse_not_finite(raw)
+    if raw.is_floating_point() and top == 255 and raw.numel() and raw.max() == 1:
+        raise ValueError(
+            "got fractions or masks with 1 for white, wanted whole numbers 0 to 255, of which 1 is all but black; try: "
+            f"the bernoulli likelihood for black and white, or {advice}"
+        )
     bad = (raw < 0) | (raw > top)
     refuse(raw, bad | (raw != raw.round()) if raw.is_floating_point() else bad, f"whole numbers 0 to {top}", advice)

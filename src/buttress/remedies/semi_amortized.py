@@ -14,7 +14,8 @@ def semi_amortized(recipe: Recipe, steps: int = 10, variant: Variant = "sa", ant
 
     Args:
         recipe: The recipe to change.
-        steps: Gradient steps on q for each example; the paper has 20. Each costs about two plain training steps.
+        steps: Gradient steps on q for each example; the paper has 20. Each costs about
+            four plain training steps, two without antithetic.
         variant: "sa" trains the encoder through the steps, "vae_svi" by its own bound, "svi" does without one.
         antithetic: Each step's noise with its mirror image, which steadies q; false for the paper's single draw.
 
