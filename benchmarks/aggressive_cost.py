@@ -22,10 +22,10 @@ from typing import Any
 import torch
 from lightning.pytorch import Callback
 
-from buttress import remedy
+from buttress.core import remedy
+from buttress.core.recipe import Recipe
 from buttress.data.lstm_text import LstmText
-from buttress.papers.lagging_inference import LaggingInference
-from buttress.recipe import Recipe
+from buttress.experiments.papers.lagging_inference import LaggingInference
 from buttress.training.run import train
 
 STEPS, MAX_INNER, LOOK_EVERY, BATCH, WANTED = 5000, 30, 25, 32, 2.5

@@ -18,10 +18,10 @@ from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch import Tensor
 
+from buttress.core import DataSpec, Decoder, LikelihoodModule
 from buttress.decoders.pixelcnn import PixelCNN
 from buttress.decoders.pixelsnail import PixelSNAIL
 from buttress.likelihoods.categorical import Categorical
-from buttress.parts import DataSpec, Decoder, LikelihoodModule
 
 
 def timed(draw: Callable[[], Tensor]) -> tuple[float, Tensor]:

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from buttress.data.order import Order
-    from buttress.parts import Data, DataSpec, Splits
-    from buttress.recipe import Recipe
+    from buttress.core import Data, DataSpec, Splits
+    from buttress.core.recipe import Recipe
+    from buttress.training.batch_sampler import Order
 
 SIDE = 64
 SIZES = (20, 2048)
@@ -40,8 +40,8 @@ def read(path: str) -> None:
     """What a run does with its data: open, check, split, draw random batches, and train. Prints the peak in MB."""
     import torch
 
-    from buttress.data.order import Order
     from buttress.data.source import detect
+    from buttress.training.batch_sampler import Order
 
     data = detect(path)
     splits = data.open()
@@ -58,10 +58,10 @@ def read(path: str) -> None:
 def small(data: Data, spec: DataSpec) -> Recipe:
     """The baseline for the data with a small encoder and decoder."""
     from buttress.baseline import baseline
-    from buttress.decoders.mlp import Mlp as Decoder
-    from buttress.encoders.mlp import Mlp as Encoder
+    from buttress.decoders.mlp import MlpDecoder
+    from buttress.encoders.mlp import MlpEncoder
 
-    return replace(baseline(data, spec), encoder=Encoder(hidden=(32,)), decoder=Decoder(hidden=(32,)))
+    return replace(baseline(data, spec), encoder=MlpEncoder(hidden=(32,)), decoder=MlpDecoder(hidden=(32,)))
 
 
 def train(recipe: Recipe, splits: Splits, order: Order) -> None:

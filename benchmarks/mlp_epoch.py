@@ -21,8 +21,8 @@ from torch.nn import functional as F
 
 from buttress.baseline import baseline
 from buttress.data.mnist5k import Mnist5k
-from buttress.decoders.mlp import Mlp as MlpDecoder
-from buttress.encoders.mlp import Mlp
+from buttress.decoders.mlp import MlpDecoder
+from buttress.encoders.mlp import MlpEncoder
 from buttress.likelihoods.bernoulli import Bernoulli
 from buttress.training.run import train
 
@@ -40,7 +40,11 @@ def ours(folder: Path, images: int) -> float:
         start.training, steps=steps, batch_size=BATCH, clip=None, validate_every=steps, checkpoint_every=steps
     )  # pythae clips nothing either
     recipe = replace(
-        start, encoder=Mlp((512,)), decoder=MlpDecoder((512,)), likelihood=Bernoulli("threshold"), training=training
+        start,
+        encoder=MlpEncoder((512,)),
+        decoder=MlpDecoder((512,)),
+        likelihood=Bernoulli("threshold"),
+        training=training,
     )
     return train(recipe, folder, progress=False).seconds / EPOCHS
 

@@ -10,13 +10,13 @@ import time
 
 import torch
 
-from buttress.decoders.mlp import Mlp as MlpDecoder
+from buttress.core import DataSpec
+from buttress.core.model import LatentVariableModel
+from buttress.decoders.mlp import MlpDecoder
 from buttress.diagnostics.marginal_likelihood import marginal_likelihood
-from buttress.encoders.mlp import Mlp
+from buttress.encoders.mlp import MlpEncoder
 from buttress.likelihoods.bernoulli import Bernoulli
-from buttress.model import LatentVariableModel
-from buttress.parts import DataSpec
-from buttress.posteriors.gaussian import Gaussian
+from buttress.posteriors.gaussian import GaussianPosterior
 from buttress.priors.standard_normal import StandardNormal
 
 
@@ -24,7 +24,7 @@ def main() -> None:
     """Print the figures."""
     torch.manual_seed(0)
     spec = DataSpec("image", (1, 28, 28))
-    parts = (Mlp((512,)), Gaussian(16), StandardNormal(), MlpDecoder((512,)), Bernoulli())
+    parts = (MlpEncoder((512,)), GaussianPosterior(16), StandardNormal(), MlpDecoder((512,)), Bernoulli())
     model = LatentVariableModel(spec, *parts)
     batches = list((torch.rand(1000, 1, 28, 28) < 0.3).float().split(100))
     begin = time.perf_counter()

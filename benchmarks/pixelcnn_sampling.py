@@ -9,9 +9,9 @@ import time
 
 import torch
 
+from buttress.core import DataSpec
 from buttress.decoders.pixelcnn import PixelCNN
 from buttress.likelihoods.bernoulli import Bernoulli
-from buttress.parts import DataSpec
 
 COUNT = 64
 

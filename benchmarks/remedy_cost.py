@@ -24,15 +24,15 @@ from rich.console import Console
 from rich.progress import track
 from torch import Tensor
 
-from buttress import cli, remedy
+from buttress.cli import main as cli
+from buttress.core import Splits, Step, remedy
+from buttress.core.recipe import Recipe
 from buttress.data.opened import opened
-from buttress.data.order import Order
 from buttress.diagnostics.diagnose import diagnose
 from buttress.diagnostics.verdict import PARTLY, USED
-from buttress.parts import Splits, Step
-from buttress.randomness import seed_step
-from buttress.recipe import Recipe
-from buttress.subnormals import flushed
+from buttress.runtime.denormals import flushed
+from buttress.runtime.randomness import seed_step
+from buttress.training.batch_sampler import Order
 from buttress.training.engine import INITIAL
 from buttress.training.held_out import HeldOut
 

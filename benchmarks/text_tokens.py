@@ -21,11 +21,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from buttress.baseline import baseline
-from buttress.data.order import Order
+from buttress.core import PAD, Splits
+from buttress.core.model import LatentVariableModel
 from buttress.data.source import detect
 from buttress.likelihoods.categorical import FIRST
-from buttress.model import LatentVariableModel
-from buttress.parts import PAD, Splits
+from buttress.training.batch_sampler import Order
 
 BATCH, STEPS, ROUNDS = 64, 40, 3
 MARK = 0.005

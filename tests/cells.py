@@ -6,8 +6,7 @@ import itertools
 
 import torch
 
-from buttress import catalogue
-from buttress.parts import EOS, PAD, DataSpec
+from buttress.core import EOS, PAD, DataSpec, registry
 
 SPECS = {
     "image": DataSpec("image", (1, 4, 5), mean=torch.full((1, 4, 5), 90.0), std=torch.full((1, 4, 5), 50.0)),
@@ -19,7 +18,7 @@ SPECS = {
 
 def tiny(room):
     """All tiny instances of a room's parts."""
-    return [part for kind in catalogue.parts(room).values() for part in kind.tiny()]
+    return [part for kind in registry.parts(room).values() for part in kind.tiny()]
 
 
 def fits(part, spec):

@@ -2,8 +2,8 @@
 
 import torch
 
+from buttress.core import DataSpec
 from buttress.likelihoods.bernoulli import Bernoulli
-from buttress.parts import DataSpec
 
 
 def decoder(part, shape=(1, 5, 7), likelihood=None, z_shape=(3,)):

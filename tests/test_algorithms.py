@@ -9,14 +9,14 @@ import pytest
 import torch
 from torch import nn
 
-from buttress.algorithms._descent import Descent, NonFinite, _norm, make_optimizer
 from buttress.algorithms.aggressive import Aggressive
+from buttress.algorithms.descent import Descent, NonFinite, _norm, make_optimizer
 from buttress.algorithms.joint import Joint
-from buttress.catalogue import names, part
+from buttress.core import Space, Step
+from buttress.core.recipe import Training
+from buttress.core.records import Latent, Terms
+from buttress.core.registry import names, part
 from buttress.objectives.elbo import ELBO
-from buttress.parts import Space, Step
-from buttress.recipe import Training
-from buttress.records import Latent, Terms
 
 SETTINGS = Training(optimizer="sgd", learning_rate=0.1, clip=None)
 

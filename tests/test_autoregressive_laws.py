@@ -11,9 +11,9 @@ import itertools
 import pytest
 import torch
 
-from buttress.decoders._autoregressive import AutoregressiveModule
+from buttress.core import EOS, PAD, UNK, DataSpec
+from buttress.core.autoregressive import AutoregressiveModule
 from buttress.likelihoods.categorical import Categorical
-from buttress.parts import EOS, PAD, UNK, DataSpec
 from cells import SPECS, decoders, fits, raw_data, tiny
 
 Z = (3,)

@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from buttress.baseline import NEARLY_BINARY, baseline, binarised, two_valued
+from buttress.core import DataSpec
 from buttress.data.images import Images
 from buttress.data.mnist5k import Mnist5k
 from buttress.likelihoods.bernoulli import Bernoulli
 from buttress.likelihoods.logistic_mixture import LogisticMixture
-from buttress.parts import DataSpec
 
 ANYTHING = Mnist5k()
 

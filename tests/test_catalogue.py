@@ -6,19 +6,18 @@ from dataclasses import fields
 
 import pytest
 
-from buttress import catalogue
-from buttress.parts import Objective, Schedule
-from buttress.recipe import Training
+from buttress.core import Objective, Schedule, registry
+from buttress.core.recipe import Training
 
-EVERY = [(room, kind) for room in catalogue.ROOMS for kind in catalogue.parts(room).values()]
+EVERY = [(room, kind) for room in registry.ROOMS for kind in registry.parts(room).values()]
 
 
 @pytest.mark.parametrize(("room", "kind"), EVERY, ids=lambda v: v if isinstance(v, str) else v.__name__)
 def test_a_part_survives_the_way_through_plain_data(room, kind):
     for part in kind.tiny():
-        plain = catalogue.to_plain(part)
+        plain = registry.to_plain(part)
         assert plain["name"] == part.name()
-        assert catalogue.from_plain(catalogue.ROOMS[room], plain) == part
+        assert registry.from_plain(registry.ROOMS[room], plain) == part
 
 
 @pytest.mark.parametrize(("room", "kind"), EVERY, ids=lambda v: v if isinstance(v, str) else v.__name__)
@@ -42,18 +41,18 @@ def test_every_setting_of_a_part_is_documented(room, kind):
 )
 def test_what_cannot_be_read_is_named(plain, complaint):
     with pytest.raises(ValueError, match=complaint):
-        catalogue.from_plain(Objective, plain)
+        registry.from_plain(Objective, plain)
 
 
 def test_settings_that_are_not_parts_are_read_too():
-    assert catalogue.from_plain(Training, {"clip": None, "learning_rate": "1e-3"}).clip is None
+    assert registry.from_plain(Training, {"clip": None, "learning_rate": "1e-3"}).clip is None
     with pytest.raises(ValueError, match=r"optimizer: got 'adum', wanted one of 'adam'"):
-        catalogue.from_plain(Training, {"optimizer": "adum"})
+        registry.from_plain(Training, {"optimizer": "adum"})
 
 
 def test_an_unknown_room_and_an_unwritable_value_are_refused():
     with pytest.raises(ValueError, match="there is no room"):
-        catalogue.parts("attic")
+        registry.parts("attic")
     with pytest.raises(TypeError, match="a recipe holds"):
-        catalogue.to_plain({1, 2})
-    assert catalogue.room_of(Schedule) == "schedules"
+        registry.to_plain({1, 2})
+    assert registry.room_of(Schedule) == "schedules"

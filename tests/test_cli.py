@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from buttress import cli
-from buttress.parts import DataSpec
+from buttress.cli import main as cli
+from buttress.core import DataSpec
+from buttress.experiments.showcase import present, shown
 from buttress.report.examples import pixels
-from buttress.showcase import present, shown
 from buttress.training.run import Run
 
 

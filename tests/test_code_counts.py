@@ -9,8 +9,7 @@ import pytest
 import torch
 
 import buttress
-from buttress import processes
-from buttress.code_counts import CodeCounts
+from buttress.distributions.code_counts import CodeCounts
 
 CODES = torch.tensor([[0, 3], [0, 1], [0, 3], [0, 2]])
 

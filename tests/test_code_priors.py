@@ -6,15 +6,14 @@ import math
 import pytest
 import torch
 
-from buttress import catalogue
-from buttress.parts import Space
+from buttress.core import Space, registry
 from buttress.priors import _codes
 from buttress.priors._codes import CodesModule, MapCodesModule
 
 SPACES = [Space((3, 2, 1), 3), Space((2, 2, 2), 4), Space((5,), 3)]
 PRIORS = [
     prior
-    for kind in catalogue.parts("priors").values()
+    for kind in registry.parts("priors").values()
     for prior in kind.tiny()
     if prior.discrete and isinstance(prior.build(SPACES[0]), CodesModule)
 ]

@@ -16,12 +16,12 @@ import pytest
 from lightning.pytorch import Callback
 
 from buttress.baseline import baseline
-from buttress.commands.compare import show
-from buttress.compare import _entries, compare
-from buttress.data.linear_gaussian import LinearGaussian
+from buttress.cli.commands.compare import show
+from buttress.core.recipe import Recipe
+from buttress.data.linear_gaussian import LinearGaussianData
 from buttress.diagnostics.evidence import Evidence
+from buttress.experiments.compare import _entries, compare
 from buttress.objectives.elbo import ELBO
-from buttress.recipe import Recipe
 from buttress.report.comparison import markdown_table, write_comparison
 from buttress.schedules.constant import Constant
 from buttress.training.run import Run, train
@@ -33,11 +33,11 @@ SCRIPT = """
 import sys
 from dataclasses import replace
 from buttress.baseline import baseline
-from buttress.compare import compare
-from buttress.data.linear_gaussian import LinearGaussian
+from buttress.experiments.compare import compare
+from buttress.data.linear_gaussian import LinearGaussianData
 
 if __name__ == "__main__":
-    data = LinearGaussian(dim=4, n=300)
+    data = LinearGaussianData(dim=4, n=300)
     recipe = baseline(data, data.open().spec)
     recipe = replace(recipe, training=replace(recipe.training, steps=10**7, checkpoint_every=100))
     compare(recipe, ["none"], sys.argv[1], seeds=2, jobs=2)
@@ -45,7 +45,7 @@ if __name__ == "__main__":
 
 
 def tiny() -> Recipe:
-    data = LinearGaussian(dim=4, n=300)
+    data = LinearGaussianData(dim=4, n=300)
     recipe = baseline(data, data.open().spec)
     return replace(recipe, training=replace(recipe.training, steps=5))
 

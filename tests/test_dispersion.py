@@ -7,18 +7,18 @@ from dataclasses import replace
 import pytest
 import torch
 
-from buttress.algorithms._descent import Descent
-from buttress.decoders.mlp import Mlp as Decoder
-from buttress.dispersion import likeness
-from buttress.encoders.conv import Conv
-from buttress.encoders.mlp import Mlp
-from buttress.likelihoods.gaussian import Gaussian as Likelihood
-from buttress.model import LatentVariableModel
+from buttress.algorithms.descent import Descent
+from buttress.core import DataSpec, Step
+from buttress.core.model import LatentVariableModel
+from buttress.core.recipe import Training
+from buttress.decoders.mlp import MlpDecoder
+from buttress.encoders.conv import ConvEncoder
+from buttress.encoders.mlp import MlpEncoder
+from buttress.likelihoods.gaussian import GaussianLikelihood
+from buttress.nn.dispersion import likeness
 from buttress.objectives.elbo import ELBO
-from buttress.parts import DataSpec, Step
-from buttress.posteriors.gaussian import Gaussian
+from buttress.posteriors.gaussian import GaussianPosterior
 from buttress.priors.standard_normal import StandardNormal
-from buttress.recipe import Training
 
 SPEC = DataSpec("table", (3,), mean=torch.zeros(3), std=torch.ones(3))
 
@@ -63,8 +63,10 @@ def test_likeness_is_exact_in_half_precision():
 
 def model(cosine, encoder=None):
     torch.manual_seed(0)
-    encoder = encoder or Mlp(hidden=(6,), activation="tanh", cosine=cosine)
-    return LatentVariableModel(SPEC, encoder, Gaussian(2), StandardNormal(), Decoder(hidden=(4,)), Likelihood())
+    encoder = encoder or MlpEncoder(hidden=(6,), activation="tanh", cosine=cosine)
+    return LatentVariableModel(
+        SPEC, encoder, GaussianPosterior(2), StandardNormal(), MlpDecoder(hidden=(4,)), GaussianLikelihood()
+    )
 
 
 def test_the_model_passes_the_penalty_on_for_every_sample_and_the_algorithm_adds_it():
@@ -86,7 +88,7 @@ def test_the_model_passes_the_penalty_on_for_every_sample_and_the_algorithm_adds
 
 def test_the_penalty_alone_makes_features_disperse():
     x = 2 + 0.3 * torch.randn(64, 3)
-    encoder = Mlp(hidden=(8,), activation="tanh").build(SPEC)
+    encoder = MlpEncoder(hidden=(8,), activation="tanh").build(SPEC)
     encoder.cosine = 1.0
     adam, start = torch.optim.Adam(encoder.parameters(), lr=0.01), likeness(encoder(x)).mean().item()
     for _ in range(150):
@@ -97,5 +99,8 @@ def test_the_penalty_alone_makes_features_disperse():
 
 
 def test_every_encoder_has_the_weight():
-    assert {part.cosine for part in (*Mlp.tiny(), *Conv.tiny())} == {0.0}
-    assert replace(Mlp(), cosine=0.5).cosine == 0.5 and model(0.0, Mlp(hidden=(4,), cosine=0.5)).encoder.cosine == 0.5
+    assert {part.cosine for part in (*MlpEncoder.tiny(), *ConvEncoder.tiny())} == {0.0}
+    assert (
+        replace(MlpEncoder(), cosine=0.5).cosine == 0.5
+        and model(0.0, MlpEncoder(hidden=(4,), cosine=0.5)).encoder.cosine == 0.5
+    )

@@ -4,17 +4,17 @@ import pytest
 import torch
 from torch import nn
 
-from buttress.catalogue import parts
-from buttress.encoders.conv import Conv
-from buttress.encoders.mlp import Mlp
-from buttress.encoders.recurrent import Recurrent
-from buttress.parts import PAD, DataSpec, Encoder
+from buttress.core import PAD, DataSpec, Encoder
+from buttress.core.registry import parts
+from buttress.encoders.conv import ConvEncoder
+from buttress.encoders.mlp import MlpEncoder
+from buttress.encoders.recurrent import RecurrentEncoder
 
 TEXT = DataSpec("text", (7,), vocabulary=11)
 EVERY = [
-    *[(part, DataSpec("image", (2, 5, 6))) for part in (*Mlp.tiny(), *Conv.tiny())],
-    *[(part, DataSpec("table", (3,))) for part in Mlp.tiny()],
-    *[(part, TEXT) for part in Recurrent.tiny()],
+    *[(part, DataSpec("image", (2, 5, 6))) for part in (*MlpEncoder.tiny(), *ConvEncoder.tiny())],
+    *[(part, DataSpec("table", (3,))) for part in MlpEncoder.tiny()],
+    *[(part, TEXT) for part in RecurrentEncoder.tiny()],
 ]
 
 
@@ -41,7 +41,7 @@ def test_features_of_every_example_are_its_own(part: Encoder, spec: DataSpec):
     torch.testing.assert_close(encoder(x[2:3]), h[2:3])
 
 
-@pytest.mark.parametrize(("part", "spec"), [case for case in EVERY if case[0] != Mlp(hidden=())], ids=label)
+@pytest.mark.parametrize(("part", "spec"), [case for case in EVERY if case[0] != MlpEncoder(hidden=())], ids=label)
 def test_gradient_reaches_every_parameter(part: Encoder, spec: DataSpec):
     encoder = part.build(spec)
     encoder(examples(spec, 8)).square().sum().backward()
@@ -52,7 +52,7 @@ def test_gradient_reaches_every_parameter(part: Encoder, spec: DataSpec):
 @pytest.mark.parametrize("size", [(1, 1), (4, 4), (5, 7), (28, 20), (3, 1)])
 @pytest.mark.parametrize("widths", [(3,), (3, 4, 5)])
 def test_conv_reads_images_of_any_size(size: tuple[int, int], widths: tuple[int, ...]):
-    encoder = Conv(widths=widths).build(DataSpec("image", (2, *size)))
+    encoder = ConvEncoder(widths=widths).build(DataSpec("image", (2, *size)))
     x = torch.rand(2, 2, *size, requires_grad=True)
     h = encoder(x)
     assert h.shape == (2, encoder.features)
@@ -61,19 +61,19 @@ def test_conv_reads_images_of_any_size(size: tuple[int, int], widths: tuple[int,
 
 
 def test_mlp_is_the_network_its_sizes_say():
-    encoder = Mlp(hidden=(4, 3), activation="tanh").build(DataSpec("image", (1, 2, 2)))
+    encoder = MlpEncoder(hidden=(4, 3), activation="tanh").build(DataSpec("image", (1, 2, 2)))
     first, second = (layer for layer in encoder.net if isinstance(layer, nn.Linear))
     x = torch.rand(5, 1, 2, 2)
     by_hand = (((x.view(5, 4) @ first.weight.T + first.bias).tanh()) @ second.weight.T + second.bias).tanh()
     torch.testing.assert_close(encoder(x), by_hand)
-    none = Mlp(hidden=()).build(DataSpec("table", (3,)))
+    none = MlpEncoder(hidden=()).build(DataSpec("table", (3,)))
     torch.testing.assert_close(none(x.view(-1)[:6].view(2, 3)), x.view(-1)[:6].view(2, 3))
 
 
 @pytest.mark.parametrize("bidirectional", [False, True])
 @pytest.mark.parametrize("pooling", ["last", "mean", "max", "abs"])
 def test_recurrent_equals_a_loop_over_sentences_without_padding(pooling, bidirectional: bool):
-    encoder = Recurrent(3, 4, pooling, bidirectional).build(TEXT)
+    encoder = RecurrentEncoder(3, 4, pooling, bidirectional).build(TEXT)
     x = examples(TEXT, 6)
     x[0], x[1, 1:] = 5, PAD
     rows = []
@@ -85,8 +85,8 @@ def test_recurrent_equals_a_loop_over_sentences_without_padding(pooling, bidirec
     torch.testing.assert_close(encoder(x), torch.stack(rows))
 
 
-@pytest.mark.parametrize("part", Recurrent.tiny(), ids=label)
-def test_more_padding_changes_nothing(part: Recurrent):
+@pytest.mark.parametrize("part", RecurrentEncoder.tiny(), ids=label)
+def test_more_padding_changes_nothing(part: RecurrentEncoder):
     encoder = part.build(TEXT)
     x = examples(TEXT, 6)
     gradients = []
@@ -99,8 +99,8 @@ def test_more_padding_changes_nothing(part: Recurrent):
     torch.testing.assert_close(gradients[0], gradients[1])
 
 
-@pytest.mark.parametrize("part", Recurrent.tiny(), ids=label)
-def test_recurrent_runs_in_half_precision(part: Recurrent):
+@pytest.mark.parametrize("part", RecurrentEncoder.tiny(), ids=label)
+def test_recurrent_runs_in_half_precision(part: RecurrentEncoder):
     encoder = part.build(TEXT)
     x = examples(TEXT, 4)
     with torch.autocast("cpu", torch.bfloat16):
@@ -111,12 +111,15 @@ def test_recurrent_runs_in_half_precision(part: Recurrent):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Mlp(hidden=(3, 0)), r"hidden is \(3, 0\)"),
-        (lambda: Conv(widths=()), r"widths is \(\), wanted at least 1"),
-        (lambda: Conv(blocks=-1), "blocks is -1"),
-        (lambda: Recurrent(hidden=0), "hidden is 0"),
-        (lambda: Recurrent(embedding=-2), "embedding is -2"),
-        *[(lambda part=part: part(cosine=-0.1), "cosine is -0.1") for part in (Mlp, Conv, Recurrent)],
+        (lambda: MlpEncoder(hidden=(3, 0)), r"hidden is \(3, 0\)"),
+        (lambda: ConvEncoder(widths=()), r"widths is \(\), wanted at least 1"),
+        (lambda: ConvEncoder(blocks=-1), "blocks is -1"),
+        (lambda: RecurrentEncoder(hidden=0), "hidden is 0"),
+        (lambda: RecurrentEncoder(embedding=-2), "embedding is -2"),
+        *[
+            (lambda part=part: part(cosine=-0.1), "cosine is -0.1")
+            for part in (MlpEncoder, ConvEncoder, RecurrentEncoder)
+        ],
     ],
 )
 def test_settings_that_make_no_sense_are_refused(make, message: str):

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.distributions import MultivariateNormal, kl_divergence
 
-from buttress.exact import LinearGaussian, LinearVAE
+from buttress.diagnostics.reference import LinearGaussian, LinearVAE
 
 
 @pytest.fixture

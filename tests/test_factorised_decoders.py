@@ -4,14 +4,14 @@ import pytest
 import torch
 from torch import nn
 
-from buttress.catalogue import parts
-from buttress.decoders.conv import Conv
-from buttress.decoders.mlp import Mlp
+from buttress.core import DataSpec, Decoder, DecoderModule, Likelihood
+from buttress.core.registry import parts
+from buttress.decoders.conv import ConvDecoder
+from buttress.decoders.mlp import MlpDecoder
 from buttress.likelihoods.bernoulli import Bernoulli
 from buttress.likelihoods.categorical import Categorical
-from buttress.likelihoods.gaussian import Gaussian
+from buttress.likelihoods.gaussian import GaussianLikelihood
 from buttress.likelihoods.logistic_mixture import LogisticMixture
-from buttress.parts import DataSpec, Decoder, DecoderModule, Likelihood
 
 Z = (3,)
 IMAGE = DataSpec("image", (2, 5, 6), mean=torch.full((2, 5, 6), 90.0))
@@ -19,11 +19,21 @@ TABLE = DataSpec("table", (4,), mean=torch.tensor([1.0, 20, -3, 0]), std=torch.t
 EVERY: list[tuple[Decoder, Likelihood, DataSpec]] = [
     *[
         (decoder, likelihood, IMAGE)
-        for decoder in (Mlp(hidden=(6,)), Conv(widths=(4, 3)), Conv(widths=(4,), blocks=0))
-        for likelihood in (Bernoulli(), Gaussian(), Gaussian(learned="per_site"), LogisticMixture(2), Categorical(4))
+        for decoder in (MlpDecoder(hidden=(6,)), ConvDecoder(widths=(4, 3)), ConvDecoder(widths=(4,), blocks=0))
+        for likelihood in (
+            Bernoulli(),
+            GaussianLikelihood(),
+            GaussianLikelihood(learned="per_site"),
+            LogisticMixture(2),
+            Categorical(4),
+        )
     ],
-    *[(Mlp(hidden=hidden), likelihood, TABLE) for hidden in ((6,), ()) for likelihood in Gaussian.tiny()],
-    (Mlp(), Bernoulli("none"), DataSpec("table", (4,), mean=torch.full((4,), 0.3))),
+    *[
+        (MlpDecoder(hidden=hidden), likelihood, TABLE)
+        for hidden in ((6,), ())
+        for likelihood in GaussianLikelihood.tiny()
+    ],
+    (MlpDecoder(), Bernoulli("none"), DataSpec("table", (4,), mean=torch.full((4,), 0.3))),
 ]
 
 
@@ -69,7 +79,7 @@ def test_gradient_reaches_every_parameter_and_z(decoder, likelihood, spec):
         assert parameter.grad is not None and parameter.grad.abs().sum() > 0, name
 
 
-@pytest.mark.parametrize("decoder", [Mlp(hidden=()), Conv(widths=(4,))], ids=label)
+@pytest.mark.parametrize("decoder", [MlpDecoder(hidden=()), ConvDecoder(widths=(4,))], ids=label)
 def test_log_prob_is_that_of_the_likelihood_at_the_output(decoder):
     spec = DataSpec("image", (1, 3, 3))
     module = build(decoder, Bernoulli(), spec)
@@ -77,13 +87,13 @@ def test_log_prob_is_that_of_the_likelihood_at_the_output(decoder):
     chance = module(z).mean
     by_hand = (chance * x + (1 - chance) * (1 - x)).log().sum((1, 2, 3))
     torch.testing.assert_close(module(z).log_prob(x), by_hand)
-    if isinstance(decoder, Mlp):
+    if isinstance(decoder, MlpDecoder):
         linear = (z @ module.out.weight.T + module.out.bias).sigmoid().view(4, 1, 3, 3)
         torch.testing.assert_close(chance, linear)
 
 
-@pytest.mark.parametrize("part", [Mlp(hidden=(6,)), Conv(widths=(4, 3))], ids=label)
-@pytest.mark.parametrize("likelihood", [Bernoulli(), Gaussian(), LogisticMixture(3)], ids=label)
+@pytest.mark.parametrize("part", [MlpDecoder(hidden=(6,)), ConvDecoder(widths=(4, 3))], ids=label)
+@pytest.mark.parametrize("likelihood", [Bernoulli(), GaussianLikelihood(), LogisticMixture(3)], ids=label)
 def test_a_decoder_starts_at_the_mean_of_the_data(part, likelihood):
     mean = torch.rand(2, 5, 6) * 200 + 20
     module = build(part, likelihood, DataSpec("image", (2, 5, 6), mean=mean))
@@ -91,7 +101,7 @@ def test_a_decoder_starts_at_the_mean_of_the_data(part, likelihood):
         if isinstance(layer, nn.Linear | nn.Conv2d):
             layer.weight.data.zero_()
     shown = module(torch.randn(2, *Z)).mean[0]
-    expected = {Bernoulli: mean / 255, Gaussian: mean + 0.5, LogisticMixture: mean}[type(likelihood)]
+    expected = {Bernoulli: mean / 255, GaussianLikelihood: mean + 0.5, LogisticMixture: mean}[type(likelihood)]
     torch.testing.assert_close(shown, expected)
 
 
@@ -99,7 +109,7 @@ def test_a_decoder_starts_at_the_mean_of_the_data(part, likelihood):
 @pytest.mark.parametrize("widths", [(3,), (5, 4, 3)])
 def test_conv_writes_images_of_any_size(size, widths):
     spec = DataSpec("image", (3, *size))
-    module = build(Conv(widths=widths), Gaussian(), spec)
+    module = build(ConvDecoder(widths=widths), GaussianLikelihood(), spec)
     z = torch.randn(2, *Z, requires_grad=True)
     mean = module(z).mean
     assert mean.shape == (2, 3, *size)
@@ -108,7 +118,7 @@ def test_conv_writes_images_of_any_size(size, widths):
 
 
 def test_z_may_have_any_shape():
-    for part in (Mlp(hidden=(6,)), Conv(widths=(3,))):
+    for part in (MlpDecoder(hidden=(6,)), ConvDecoder(widths=(3,))):
         module = part.build(IMAGE, (2, 3), Bernoulli().build(IMAGE))
         assert module(torch.randn(5, 4, 2, 3)).batch_shape == (5, 4)
 
@@ -116,9 +126,9 @@ def test_z_may_have_any_shape():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Mlp(hidden=(0,)), r"hidden is \(0,\)"),
-        (lambda: Conv(widths=()), r"widths is \(\), wanted at least 1"),
-        (lambda: Conv(blocks=-1), "blocks is -1"),
+        (lambda: MlpDecoder(hidden=(0,)), r"hidden is \(0,\)"),
+        (lambda: ConvDecoder(widths=()), r"widths is \(\), wanted at least 1"),
+        (lambda: ConvDecoder(blocks=-1), "blocks is -1"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(make, message: str):

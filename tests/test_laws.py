@@ -13,12 +13,11 @@ import pytest
 import torch
 from torch.distributions import Distribution, Independent, Normal
 
-from buttress import catalogue
-from buttress.model import LatentVariableModel
+from buttress.core import Schedule, Space, registry
+from buttress.core.model import LatentVariableModel
+from buttress.core.records import Latent, Terms
 from buttress.objectives.elbo import ELBO
 from buttress.objectives.importance_weighted import importance_weighted_bound
-from buttress.parts import Schedule, Space
-from buttress.records import Latent, Terms
 from cells import SPECS, fits, raw_data, tiny
 
 
@@ -216,7 +215,7 @@ def test_a_schedule_remembers_nothing_and_is_refused_just_where_it_would_not_be_
 def test_a_prior_integrates_to_one(prior):
     module = prior.build(Space((2,)))
     net = torch.nn.Linear(3, 2)
-    likelihood = catalogue.part("likelihoods", "gaussian")().build(SPECS["table"])
+    likelihood = registry.part("likelihoods", "gaussian")().build(SPECS["table"])
     module.bind(lambda u: Independent(Normal(net(u), 0.5), 1), likelihood, SPECS["table"])
     with torch.no_grad():
         for parameter in module.parameters():

@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch.distributions import Normal
 
+from buttress.core import PAD, DataSpec, Likelihood
 from buttress.likelihoods.bernoulli import Bernoulli
 from buttress.likelihoods.categorical import FIRST, Categorical, choose, score_tokens
-from buttress.likelihoods.gaussian import Gaussian
+from buttress.likelihoods.gaussian import GaussianLikelihood
 from buttress.likelihoods.logistic_mixture import LogisticMixture
-from buttress.parts import PAD, DataSpec, Likelihood
-from buttress.randomness import shard
+from buttress.runtime.randomness import shard
 
 IMAGE = DataSpec("image", (2, 1, 2))
 
@@ -187,14 +187,14 @@ def test_choose_follows_the_cumulative_probabilities():
     assert choose(never.expand(2, 3), torch.tensor([[0.0], [1 - 2**-24]])).flatten().tolist() == [1, 1]
 
 
-# Gaussian
+# GaussianLikelihood
 
 TABLE = DataSpec("table", (2,), mean=torch.tensor([3.0, -100]), std=torch.tensor([0.5, 20]), columns=("a", "b"))
 
 
 @pytest.mark.parametrize("learned", ["fixed", "scalar", "per_site"])
 def test_gaussian_density_of_a_table_integrates_to_one_in_its_own_units(learned):
-    p = Gaussian(0.6, learned).build(TABLE)
+    p = GaussianLikelihood(0.6, learned).build(TABLE)
     output = parameters(p, 2, scale=0.3)
     first, second = torch.linspace(-2, 8, 401), torch.linspace(-300, 100, 401)
     x = torch.cartesian_prod(first, second)
@@ -210,7 +210,7 @@ def test_gaussian_density_of_a_table_integrates_to_one_in_its_own_units(learned)
 
 
 def test_gaussian_density_of_an_image_is_that_of_its_grey_levels():
-    p = Gaussian(0.01, "fixed").build(DataSpec("image", (1, 1, 1)))
+    p = GaussianLikelihood(0.01, "fixed").build(DataSpec("image", (1, 1, 1)))
     raw = torch.arange(256, dtype=torch.uint8).view(256, 1, 1, 1)
     output = torch.full((1, 1, 1), 0.4)
     x = p.observe(raw.expand(256, 1, 1, 100))
@@ -227,7 +227,7 @@ def test_gaussian_density_of_an_image_is_that_of_its_grey_levels():
 
 
 def test_gaussian_images_of_floats_stay_as_they_are():
-    p = Gaussian(0.3, "fixed", dequantize=False).build(DataSpec("image", (2, 1, 1)))
+    p = GaussianLikelihood(0.3, "fixed", dequantize=False).build(DataSpec("image", (2, 1, 1)))
     raw = torch.randn(5, 2, 1, 1)
     torch.testing.assert_close(p.observe(raw), raw)
     by_hand = Normal(torch.zeros(()), 0.3**0.5).log_prob(raw).sum((1, 2, 3))
@@ -235,7 +235,7 @@ def test_gaussian_images_of_floats_stay_as_they_are():
 
 
 def test_gaussian_learns_the_variance_of_the_residuals():
-    p = Gaussian(0.1, "scalar", dequantize=False).build(DataSpec("image", (1, 4, 4)))
+    p = GaussianLikelihood(0.1, "scalar", dequantize=False).build(DataSpec("image", (1, 4, 4)))
     assert p.log_variance.exp().item() == pytest.approx(0.1)
     x = 0.5 * torch.randn(100, 1, 4, 4)
     optimizer = torch.optim.LBFGS(p.parameters(), max_iter=50)
@@ -250,7 +250,7 @@ def test_gaussian_learns_the_variance_of_the_residuals():
     assert p.log_variance.exp().item() == pytest.approx(x.square().mean().item(), rel=1e-3)
 
 
-@pytest.mark.parametrize("part", [Gaussian(0.1, "scalar"), Gaussian(0.1, "per_site")], ids=label)
+@pytest.mark.parametrize("part", [GaussianLikelihood(0.1, "scalar"), GaussianLikelihood(0.1, "per_site")], ids=label)
 def test_gaussian_variance_is_bounded(part):
     p = part.build(DataSpec("image", (1, 1, 1)))
     if p.raw_log_variance is not None:
@@ -264,19 +264,19 @@ def test_gaussian_variance_is_bounded(part):
 
 def test_gaussian_starts_at_the_mean_and_variance():
     mean = torch.tensor([[[0.0, 100, 255]]])
-    p = Gaussian(0.2, "per_site").build(DataSpec("image", (1, 1, 3), mean=mean))
+    p = GaussianLikelihood(0.2, "per_site").build(DataSpec("image", (1, 1, 3), mean=mean))
     torch.testing.assert_close(p(p.start()).mean, mean + 0.5)
     torch.testing.assert_close(p.split(p.start())[1].exp(), torch.full((1, 3, 1), 0.2))
-    table = Gaussian().build(TABLE)
+    table = GaussianLikelihood().build(TABLE)
     torch.testing.assert_close(table(table.start()).mean, TABLE.mean)
-    unknown = Gaussian().build(DataSpec("image", (2, 3, 4)))
+    unknown = GaussianLikelihood().build(DataSpec("image", (2, 3, 4)))
     torch.testing.assert_close(unknown(unknown.start()).mean, torch.full((2, 3, 4), 128.0))
 
 
 def test_gaussian_refuses_a_constant_column_by_name():
     spec = DataSpec("table", (2,), mean=torch.tensor([1.0, 3]), std=torch.tensor([1.0, 0]), columns=("a", "age"))
     with pytest.raises(ValueError, match=r"column 'age' is constant \(3\).*drop"):
-        Gaussian().build(spec)
+        GaussianLikelihood().build(spec)
 
 
 # Mixture of logistics
@@ -349,8 +349,8 @@ def test_mixture_starts_around_the_mean_of_the_data():
 WITH_SPEC: list[tuple[Likelihood, DataSpec]] = [
     (Bernoulli(), IMAGE),
     (Bernoulli("none"), DataSpec("table", (3,))),
-    *[(part, IMAGE) for part in Gaussian.tiny()],
-    *[(part, DataSpec("table", (2,), mean=torch.ones(2), std=torch.ones(2))) for part in Gaussian.tiny()],
+    *[(part, IMAGE) for part in GaussianLikelihood.tiny()],
+    *[(part, DataSpec("table", (2,), mean=torch.ones(2), std=torch.ones(2))) for part in GaussianLikelihood.tiny()],
     (LogisticMixture(mixtures=2), DataSpec("image", (3, 1, 2))),
     (Categorical(levels=4), IMAGE),
     (Categorical(), DataSpec("text", (3,), vocabulary=6)),
@@ -378,7 +378,7 @@ def test_shapes_broadcasting_and_draws(part: Likelihood, spec: DataSpec):
     at_once = p.pick(output, uniforms)
     assert at_once.shape == (2, 3, *places(spec), p.values)
     first = (slice(None), slice(None), *[0] * len(places(spec)))
-    if not isinstance(part, Gaussian) or spec.kind != "table":  # columns differ in their units
+    if not isinstance(part, GaussianLikelihood) or spec.kind != "table":  # columns differ in their units
         torch.testing.assert_close(p.pick(output[first], uniforms[first]), at_once[first])
     torch.testing.assert_close(p.to_places(p.to_x(at_once)), at_once)
 
@@ -398,11 +398,11 @@ def test_half_precision_parameters_are_scored_in_full(part: Likelihood, spec: Da
         (Bernoulli(), IMAGE, [[0.5, math.nan]], "nan at .*wanted finite"),
         (Bernoulli(), IMAGE, [[0.5, 3.0]], r"3\.0 at \(0, 1\).*uint8"),
         (Bernoulli("none"), IMAGE, [[0, 1, 7]], r"7 at \(0, 2\), wanted only 0 and 1; try: binarize"),
-        (Gaussian(), IMAGE, [[0.5, 3.0]], "0.5 at .*dequantize: false"),
-        (Gaussian(), IMAGE, [[3, 256]], "256 at .*0 to 255"),
-        (Gaussian(dequantize=False), IMAGE, [[3, 255]], "int64 images.*dequantize: true"),
-        (Gaussian(dequantize=False), IMAGE, [[0.5, math.inf]], "inf at"),
-        (Gaussian(), DataSpec("table", (2,)), [[0.5, math.nan]], "nan at"),
+        (GaussianLikelihood(), IMAGE, [[0.5, 3.0]], "0.5 at .*dequantize: false"),
+        (GaussianLikelihood(), IMAGE, [[3, 256]], "256 at .*0 to 255"),
+        (GaussianLikelihood(dequantize=False), IMAGE, [[3, 255]], "int64 images.*dequantize: true"),
+        (GaussianLikelihood(dequantize=False), IMAGE, [[0.5, math.inf]], "inf at"),
+        (GaussianLikelihood(), DataSpec("table", (2,)), [[0.5, math.nan]], "nan at"),
         (LogisticMixture(), IMAGE, [[-1.0, 2.0]], "-1.0 at .*0 to 255"),
         (Categorical(), IMAGE, [[0.5, 3.0]], "0.5 at .*whole numbers"),
         (Categorical(9, ordinal=False), IMAGE, [[8, 9]], r"9 at .*whole numbers 0 to 8; try: raise levels"),
@@ -431,9 +431,9 @@ def test_settings_that_contradict_are_refused():
     with pytest.raises(ValueError, match="levels is 65537, wanted 2 to 65536"):
         Categorical(levels=65_537, ordinal=False)
     with pytest.raises(ValueError, match="variance is 0"):
-        Gaussian(variance=0.0)
+        GaussianLikelihood(variance=0.0)
     with pytest.raises(ValueError, match="log-variance bounds"):
-        Gaussian(min_log_variance=1.0)
+        GaussianLikelihood(min_log_variance=1.0)
     with pytest.raises(ValueError, match="mixtures is 0"):
         LogisticMixture(mixtures=0)
     with pytest.raises(ValueError, match="log-scale bounds"):
@@ -443,7 +443,9 @@ def test_settings_that_contradict_are_refused():
 
 
 def test_floats_of_0_and_1_are_no_levels():
-    module = Gaussian().build(DataSpec("image", (1, 2, 2), mean=torch.zeros(1, 2, 2), std=torch.ones(1, 2, 2)))
+    module = GaussianLikelihood().build(
+        DataSpec("image", (1, 2, 2), mean=torch.zeros(1, 2, 2), std=torch.ones(1, 2, 2))
+    )
     module.check(torch.tensor([[[[0.0, 255.0], [7.0, 1.0]]]]))
     with pytest.raises(ValueError, match="with 1 for white, wanted whole numbers 0 to 255"):
         module.check(torch.tensor([[[[0.0, 1.0], [1.0, 0.0]]]]))

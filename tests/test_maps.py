@@ -5,22 +5,22 @@ from __future__ import annotations
 import pytest
 import torch
 
-from buttress.decoders._maps import Upsample, _resized, sizes_between
-from buttress.decoders.conv import Conv
+from buttress.core import DataSpec
+from buttress.core.model import LatentVariableModel
+from buttress.decoders.conv import ConvDecoder
 from buttress.decoders.pixelcnn import PixelCNN
 from buttress.decoders.pixelsnail import PixelSNAIL
-from buttress.encoders.conv import Conv as Encoder
+from buttress.encoders.conv import ConvEncoder
 from buttress.likelihoods.bernoulli import Bernoulli
-from buttress.model import LatentVariableModel
+from buttress.nn.maps import Upsample, _resized, sizes_between
 from buttress.objectives.elbo import ELBO
-from buttress.parts import DataSpec
-from buttress.posteriors.gaussian import Gaussian
+from buttress.posteriors.gaussian import GaussianPosterior
 from buttress.posteriors.vector_quantized import VectorQuantized
 from buttress.priors.standard_normal import StandardNormal
 from buttress.priors.uniform import Uniform
 
 DECODERS = [
-    Conv(widths=(4, 3)),
+    ConvDecoder(widths=(4, 3)),
     PixelCNN(layers=2, channels=4, maps=2, hidden=3, field=3),
     PixelSNAIL(layers=1, channels=4, field=3, maps=2, hidden=3),
 ]
@@ -58,13 +58,13 @@ def test_a_corner_of_z_is_heard_in_its_corner_and_not_across(corner):
 @pytest.mark.parametrize("decoder", DECODERS, ids=lambda d: d.name())
 @pytest.mark.parametrize(
     ("posterior", "prior"),
-    [(VectorQuantized(codes=4, dim=3, slots=2), Uniform()), (Gaussian(dim=2), StandardNormal())],
+    [(VectorQuantized(codes=4, dim=3, slots=2), Uniform()), (GaussianPosterior(dim=2), StandardNormal())],
     ids=("codes", "gaussian"),
 )
 def test_a_model_of_maps_learns_and_samples(decoder, posterior, prior):
     torch.manual_seed(0)
     model = LatentVariableModel(
-        DataSpec("image", (1, 9, 6)), Encoder(widths=(3, 4), spatial=True), posterior, prior, decoder, Bernoulli()
+        DataSpec("image", (1, 9, 6)), ConvEncoder(widths=(3, 4), spatial=True), posterior, prior, decoder, Bernoulli()
     )
     x = torch.rand(5, 1, 9, 6).round()
     terms = model(x, samples=2)

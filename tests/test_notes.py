@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from buttress import cli
-from buttress.commands.compare import bars
+from buttress.cli import main as cli
+from buttress.cli.commands.compare import bars
 from buttress.data.images import Images
 from buttress.data.opened import opening_once
 from buttress.report.run import write_report

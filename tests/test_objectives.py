@@ -7,10 +7,10 @@ import math
 import pytest
 import torch
 
+from buttress.core.records import Latent, Terms
 from buttress.objectives.elbo import ELBO
 from buttress.objectives.free_bits import FreeBits
 from buttress.objectives.importance_weighted import ImportanceWeighted, importance_weighted_bound
-from buttress.records import Latent, Terms
 from buttress.schedules.linear import Linear
 
 

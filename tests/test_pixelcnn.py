@@ -5,10 +5,10 @@ import itertools
 import pytest
 import torch
 
-from buttress.decoders._gated import Vertical, gate, reaches
+from buttress.core import DataSpec
 from buttress.decoders.pixelcnn import PixelCNN
 from buttress.likelihoods.bernoulli import Bernoulli
-from buttress.parts import DataSpec
+from buttress.nn.gated import Vertical, gate, reaches
 from pixels import decoder, latents
 
 SMALL = PixelCNN(layers=3, channels=6, maps=2, hidden=3)

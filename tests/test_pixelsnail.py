@@ -5,11 +5,11 @@ import itertools
 import pytest
 import torch
 
-from buttress.decoders._attention import causal_attention
+from buttress.core import DataSpec
 from buttress.decoders.pixelsnail import PixelSNAIL
 from buttress.likelihoods.bernoulli import Bernoulli
 from buttress.likelihoods.categorical import Categorical
-from buttress.parts import DataSpec
+from buttress.nn.attention import causal_attention
 from pixels import decoder, latents
 
 SMALL = PixelSNAIL(layers=1, channels=6, heads=2, field=3, maps=2, hidden=3)

@@ -13,26 +13,25 @@ import pytest
 import torch
 from torch.distributions import Normal
 
-from buttress import catalogue, remedy
 from buttress.algorithms.joint import Joint
 from buttress.baseline import baseline
-from buttress.data.linear_gaussian import LinearGaussian
+from buttress.core import DataSpec, Space, registry, remedy
+from buttress.core.model import LatentVariableModel
+from buttress.core.recipe import Recipe, Training
+from buttress.data.linear_gaussian import LinearGaussianData
 from buttress.data.lstm_text import LstmText
 from buttress.data.mnist5k import Mnist5k
-from buttress.decoders.mlp import Mlp as Decoder
-from buttress.encoders.mlp import Mlp as Encoder
-from buttress.encoders.recurrent import Recurrent
+from buttress.decoders.mlp import MlpDecoder
+from buttress.encoders.mlp import MlpEncoder
+from buttress.encoders.recurrent import RecurrentEncoder
 from buttress.likelihoods.categorical import Categorical as Tokens
-from buttress.likelihoods.gaussian import Gaussian as Likelihood
-from buttress.model import LatentVariableModel
+from buttress.likelihoods.gaussian import GaussianLikelihood
 from buttress.objectives.free_bits import FreeBits
-from buttress.parts import DataSpec, Space
-from buttress.posteriors.gaussian import Gaussian
+from buttress.posteriors.gaussian import GaussianPosterior
 from buttress.priors.autoregressive_flow import AutoregressiveFlow
 from buttress.priors.mixture import Mixture
 from buttress.priors.standard_normal import StandardNormal
 from buttress.priors.vamp import Vamp
-from buttress.recipe import Recipe, Training
 from buttress.report.run import write_report
 from buttress.training.run import Run, train
 
@@ -50,7 +49,7 @@ def model_of(prior, dim=2, spec=TABLE):
     """A VAE of a table with weights away from their start."""
     torch.manual_seed(0)
     model = LatentVariableModel(
-        spec, Encoder(hidden=(5,)), Gaussian(dim), prior, Decoder(hidden=(5,)), Likelihood()
+        spec, MlpEncoder(hidden=(5,)), GaussianPosterior(dim), prior, MlpDecoder(hidden=(5,)), GaussianLikelihood()
     ).double()
     with torch.no_grad():
         for parameter in model.parameters():
@@ -59,7 +58,7 @@ def model_of(prior, dim=2, spec=TABLE):
 
 
 def priors():
-    return [part for kind in catalogue.parts("priors").values() for part in kind.tiny() if not part.discrete]
+    return [part for kind in registry.parts("priors").values() for part in kind.tiny() if not part.discrete]
 
 
 def flows():
@@ -217,16 +216,22 @@ def test_a_vamp_prior_borrows_the_encoder_and_owns_only_its_pseudo_inputs():
 def test_pseudo_inputs_start_as_the_data_seen_by_the_encoder():
     raw = TABLE.mean + TABLE.std * torch.randn(4000, 3)
     torch.manual_seed(0)
-    table = LatentVariableModel(TABLE, Encoder(), Gaussian(2), Vamp(4000), Decoder(), Likelihood())
+    table = LatentVariableModel(
+        TABLE, MlpEncoder(), GaussianPosterior(2), Vamp(4000), MlpDecoder(), GaussianLikelihood()
+    )
     u, h = table.prior.pseudo_inputs, table.likelihood.features(table.observe(raw))
     torch.testing.assert_close(u.mean(0), h.mean(0), atol=0.1, rtol=0)
     torch.testing.assert_close(u.std(0), h.std(0), atol=0.1, rtol=0)
     grey = DataSpec("image", (1, 2, 2), mean=torch.full((1, 2, 2), 51.0), std=torch.full((1, 2, 2), 5.1))
-    picture = LatentVariableModel(grey, Encoder(), Gaussian(2), Vamp(2000), Decoder(), Likelihood())
+    picture = LatentVariableModel(
+        grey, MlpEncoder(), GaussianPosterior(2), Vamp(2000), MlpDecoder(), GaussianLikelihood()
+    )
     u = picture.prior.pseudo_inputs
     assert u.mean().item() == pytest.approx(0.2, abs=0.01)
     assert u.std().item() == pytest.approx(0.02, abs=0.005)
-    unknown = LatentVariableModel(DataSpec("table", (3,)), Encoder(), Gaussian(2), Vamp(2000), Decoder(), Likelihood())
+    unknown = LatentVariableModel(
+        DataSpec("table", (3,)), MlpEncoder(), GaussianPosterior(2), Vamp(2000), MlpDecoder(), GaussianLikelihood()
+    )
     assert unknown.prior.pseudo_inputs.std().item() == pytest.approx(1, abs=0.1)
 
 
@@ -241,7 +246,12 @@ def test_pseudo_inputs_start_as_the_data_seen_by_the_encoder():
         (lambda: Vamp().build(Space((2,)))(), "no encoder to ask"),
         (
             lambda: LatentVariableModel(
-                DataSpec("text", (5,), vocabulary=7), Recurrent(), Gaussian(2), Vamp(), Decoder(), Tokens()
+                DataSpec("text", (5,), vocabulary=7),
+                RecurrentEncoder(),
+                GaussianPosterior(2),
+                Vamp(),
+                MlpDecoder(),
+                Tokens(),
             ),
             "the vamp prior does not fit text data; it fits image, table",
         ),
@@ -304,12 +314,12 @@ def test_a_flow_prior_says_what_it_does_not_fit(image):
 @pytest.mark.parametrize("prior", [AutoregressiveFlow(2, (6,)), Mixture(3), Vamp(3)], ids=lambda p: p.name())
 def test_a_run_is_trained_measured_and_reported(prior, tmp_path):
     recipe = Recipe(
-        LinearGaussian(dim=3, latent_dim=1, n=80),
-        Encoder(hidden=(4,)),
-        Gaussian(2),
+        LinearGaussianData(dim=3, latent_dim=1, n=80),
+        MlpEncoder(hidden=(4,)),
+        GaussianPosterior(2),
         prior,
-        Decoder(hidden=(4,)),
-        Likelihood(),
+        MlpDecoder(hidden=(4,)),
+        GaussianLikelihood(),
         FreeBits(total=0.1),
         Joint(),
         Training(steps=6, batch_size=8, validate_every=3, checkpoint_every=3),

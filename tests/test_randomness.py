@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from buttress.randomness import draw, seed_step, shard
+from buttress.runtime.randomness import draw, seed_step, shard
 
 
 @pytest.mark.parametrize("batch_dim", [0, 1])

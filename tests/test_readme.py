@@ -16,18 +16,19 @@ import pytest
 import torch
 from PIL import Image
 
-from buttress import catalogue, cli, remedy
 from buttress.algorithms.two_stage import TwoStage
-from buttress.compare import arms
-from buttress.data.linear_gaussian import LinearGaussian
-from buttress.decoders.mlp import Mlp as Decoder
-from buttress.encoders.mlp import Mlp as Encoder
-from buttress.exact import LinearGaussian as Exact
-from buttress.likelihoods.gaussian import Gaussian as Likelihood
+from buttress.cli import main as cli
+from buttress.core import registry, remedy
+from buttress.core.recipe import Recipe, Training
+from buttress.data.linear_gaussian import LinearGaussianData
+from buttress.decoders.mlp import MlpDecoder
+from buttress.diagnostics.reference import LinearGaussian as Exact
+from buttress.encoders.mlp import MlpEncoder
+from buttress.experiments.compare import arms
+from buttress.likelihoods.gaussian import GaussianLikelihood
 from buttress.objectives.elbo import ELBO
 from buttress.posteriors.vector_quantized import VectorQuantized
 from buttress.priors.recurrent import RecurrentPrior
-from buttress.recipe import Recipe, Training
 from buttress.training.run import train
 
 README = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")
@@ -46,7 +47,7 @@ def shown_in_docstrings() -> Iterator[str]:
         for command in (cli.functions() if package is None else cli.functions(package)).values():
             yield from functions(command) if isinstance(command, ModuleType) else [command]
 
-    for thing in [*functions(), *catalogue.parts("data").values()]:
+    for thing in [*functions(), *registry.parts("data").values()]:
         yield from commands_in(inspect.getdoc(thing) or "")
 
 
@@ -60,12 +61,12 @@ COMMANDS = list(dict.fromkeys([*IN_README, *shown_in_docstrings()]))
 def codes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run whose z is codes."""
     recipe = Recipe(
-        LinearGaussian(dim=4, latent_dim=2, n=120),
-        Encoder(hidden=(6,)),
+        LinearGaussianData(dim=4, latent_dim=2, n=120),
+        MlpEncoder(hidden=(6,)),
         VectorQuantized(codes=4, dim=2, slots=2),
         RecurrentPrior(embedding=3, hidden=4),
-        Decoder(hidden=(6,)),
-        Likelihood(),
+        MlpDecoder(hidden=(6,)),
+        GaussianLikelihood(),
         ELBO(),
         TwoStage(first=0.5),
         Training(steps=4, batch_size=8, validate_every=4, checkpoint_every=4),

@@ -6,12 +6,12 @@ import math
 import pytest
 import torch
 
-from buttress.decoders.recurrent import Recurrent
+from buttress.core import BOS, EOS, PAD, UNK, DataSpec
+from buttress.decoders.recurrent import RecurrentDecoder
 from buttress.likelihoods.categorical import Categorical
-from buttress.parts import BOS, EOS, PAD, UNK, DataSpec
-from buttress.randomness import shard
+from buttress.runtime.randomness import shard
 
-SMALL = Recurrent(embedding=3, hidden=5)
+SMALL = RecurrentDecoder(embedding=3, hidden=5)
 LENGTH, VOCABULARY = 4, 6  # EOS, UNK and two words can be said
 
 
@@ -157,4 +157,4 @@ def test_every_parameter_learns():
 @pytest.mark.parametrize("wrong", [dict(embedding=0), dict(hidden=0), dict(word_dropout=1.5), dict(dropout=1.0)])
 def test_nonsense_is_refused(wrong):
     with pytest.raises(ValueError, match="recurrent decoder: "):
-        Recurrent(**wrong)
+        RecurrentDecoder(**wrong)

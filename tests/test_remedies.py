@@ -12,15 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from buttress import remedy
 from buttress.baseline import baseline
+from buttress.core import DataSpec, remedy
+from buttress.core.recipe import Recipe
 from buttress.data.lstm_text import LstmText
 from buttress.data.mnist5k import Mnist5k
-from buttress.decoders.mlp import Mlp
-from buttress.encoders.mlp import Mlp as Encoder
+from buttress.decoders.mlp import MlpDecoder
+from buttress.encoders.mlp import MlpEncoder
 from buttress.objectives.importance_weighted import ImportanceWeighted
-from buttress.parts import DataSpec
-from buttress.recipe import Recipe
 from buttress.schedules.constant import Constant
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -124,7 +123,7 @@ def test_the_dispersion_remedies_compose(text):
     with pytest.raises(remedy.DoesNotFit, match="'abs' already"):
         remedy.apply("pooled_encoder:pooling=abs", replace(both, remedies=()))
     with pytest.raises(remedy.DoesNotFit, match="this is mlp"):
-        remedy.apply("pooled_encoder", replace(text, encoder=Encoder()))
+        remedy.apply("pooled_encoder", replace(text, encoder=MlpEncoder()))
     with pytest.raises(remedy.DoesNotFit, match="weight is 0"):
         remedy.apply("cosine_regularization:weight=0", text)
 
@@ -174,7 +173,7 @@ def test_a_weight_chosen_by_hand_is_not_overwritten(text):
 
 def test_a_remedy_with_nothing_to_change_says_why(image, text):
     with pytest.raises(remedy.DoesNotFit, match="this decoder is mlp"):
-        remedy.apply("local_decoder", replace(image, decoder=Mlp()))
+        remedy.apply("local_decoder", replace(image, decoder=MlpDecoder()))
     with pytest.raises(remedy.DoesNotFit, match="importance_weighted has no beta"):
         remedy.apply("kl_annealing", replace(text, objective=ImportanceWeighted()))
 
@@ -187,10 +186,10 @@ def test_the_eighth_remedy_is_one_file(tmp_path):
     program = (
         f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n"
         "import buttress; assert buttress.__file__.startswith(sys.path[0])\n"
-        "from buttress import remedy, cli\n"
+        "from buttress.cli import main as cli\nfrom buttress.core import remedy\n"
         "from buttress.baseline import baseline\n"
         "from buttress.data.mnist5k import Mnist5k\n"
-        "from buttress.parts import DataSpec\n"
+        "from buttress.core import DataSpec\n"
         "start = baseline(Mnist5k(), DataSpec('image', (1, 28, 28)))\n"
         "recipe = remedy.apply('narrow_latent:dim=4+kl_annealing', start)\n"
         "assert recipe.posterior.dim == 4 and recipe.remedies[0] == 'narrow_latent:dim=4'\n"

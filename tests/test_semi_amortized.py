@@ -9,21 +9,21 @@ from torch import nn
 from torch.distributions import Independent, Normal
 
 from buttress.algorithms.joint import Joint
+from buttress.algorithms.refined import Refined, fingerprints
+from buttress.algorithms.refinement import Refinement, negative_elbo, standard, terms_at
 from buttress.algorithms.semi_amortized import SemiAmortized, SemiAmortizedModule
-from buttress.decoders.recurrent import Recurrent as RecurrentDecoder
-from buttress.encoders.recurrent import Recurrent as RecurrentEncoder
-from buttress.exact import LinearGaussian
+from buttress.core import DataSpec, Step
+from buttress.core.model import LatentVariableModel
+from buttress.core.recipe import Training
+from buttress.core.remedy import DoesNotFit, apply
+from buttress.decoders.recurrent import RecurrentDecoder
+from buttress.diagnostics.reference import LinearGaussian
+from buttress.encoders.recurrent import RecurrentEncoder
 from buttress.likelihoods.categorical import Categorical
-from buttress.model import LatentVariableModel
 from buttress.objectives.elbo import ELBO
 from buttress.objectives.free_bits import FreeBits
-from buttress.parts import DataSpec, Step
-from buttress.posteriors.gaussian import Gaussian
+from buttress.posteriors.gaussian import GaussianPosterior
 from buttress.priors.standard_normal import StandardNormal
-from buttress.recipe import Training
-from buttress.refined import Refined, fingerprints
-from buttress.refinement import Refinement, negative_elbo, standard, terms_at
-from buttress.remedy import DoesNotFit, apply
 from buttress.schedules.constant import Constant
 from test_laws import SPECS, fits, raw_data, tiny
 
@@ -243,7 +243,7 @@ def sentence_model():
     torch.manual_seed(0)
     decoder = RecurrentDecoder(embedding=3, hidden=4, word_dropout=0.4, dropout=0.3)
     encoder = RecurrentEncoder(embedding=3, hidden=4)
-    return LatentVariableModel(SPECS["text"], encoder, Gaussian(2), StandardNormal(), decoder, Categorical())
+    return LatentVariableModel(SPECS["text"], encoder, GaussianPosterior(2), StandardNormal(), decoder, Categorical())
 
 
 def sentence_step(number):
@@ -397,6 +397,6 @@ def test_the_remedy_sets_the_algorithm(monkeypatch):
     recipe = baseline(Mnist5k(), DataSpec("image", (1, 28, 28)))
     changed = apply("kl_annealing+semi_amortized:steps=4:variant=vae_svi", recipe)
     assert changed.algorithm == SemiAmortized(refine_steps=4, antithetic=True, variant="vae_svi")
-    monkeypatch.setattr("buttress.remedies.semi_amortized.Gaussian", Mnist5k)
+    monkeypatch.setattr("buttress.remedies.semi_amortized.GaussianPosterior", Mnist5k)
     with pytest.raises(DoesNotFit, match="semi_amortized refines a gaussian posterior, and this one is gaussian"):
         apply("semi_amortized", recipe)

@@ -15,21 +15,21 @@ from torch import nn
 from torch.distributions import Independent, kl_divergence
 
 from buttress.algorithms.two_stage import DECODE_EVERY, DegenerateCodes, TwoStage
-from buttress.data.linear_gaussian import LinearGaussian
-from buttress.decoders.mlp import Mlp as Decoder
-from buttress.encoders.mlp import Mlp as Encoder
-from buttress.likelihoods.gaussian import Gaussian as Likelihood
-from buttress.model import LatentVariableModel
+from buttress.core import DataSpec, Posterior, PosteriorModule, Space, Step
+from buttress.core.model import LatentVariableModel
+from buttress.core.recipe import Recipe, Training
+from buttress.core.records import Latent
+from buttress.data.linear_gaussian import LinearGaussianData
+from buttress.decoders.mlp import MlpDecoder
+from buttress.distributions.point import Point
+from buttress.encoders.mlp import MlpEncoder
+from buttress.likelihoods.gaussian import GaussianLikelihood
 from buttress.objectives.elbo import ELBO
-from buttress.parts import DataSpec, Posterior, PosteriorModule, Space, Step
-from buttress.point import Point
-from buttress.posteriors.gaussian import Gaussian
+from buttress.posteriors.gaussian import GaussianPosterior
 from buttress.posteriors.vector_quantized import VectorQuantized
 from buttress.priors.recurrent import RecurrentPrior
 from buttress.priors.standard_normal import StandardNormal
 from buttress.priors.uniform import Uniform
-from buttress.recipe import Recipe, Training
-from buttress.records import Latent
 from buttress.training import engine
 from buttress.training.checkpoint import load
 from buttress.training.held_out import look
@@ -74,7 +74,13 @@ class SignsModule(PosteriorModule):
 
 def model(prior=None, posterior=None):
     torch.manual_seed(0)
-    parts = (Encoder(hidden=(6,)), posterior or Signs(), prior or RecurrentPrior(hidden=4), Decoder(), Likelihood())
+    parts = (
+        MlpEncoder(hidden=(6,)),
+        posterior or Signs(),
+        prior or RecurrentPrior(hidden=4),
+        MlpDecoder(),
+        GaussianLikelihood(),
+    )
     return LatentVariableModel(SPEC, *parts).train()
 
 
@@ -195,12 +201,12 @@ class Stop(Callback):
 
 
 RECIPE = Recipe(
-    LinearGaussian(dim=4, latent_dim=2, n=120),
-    Encoder(hidden=(6,)),
+    LinearGaussianData(dim=4, latent_dim=2, n=120),
+    MlpEncoder(hidden=(6,)),
     VectorQuantized(codes=4, dim=2, slots=2, revive=3),
     RecurrentPrior(embedding=3, hidden=4),
-    Decoder(hidden=(6,)),
-    Likelihood(),
+    MlpDecoder(hidden=(6,)),
+    GaussianLikelihood(),
     ELBO(),
     TwoStage(first=0.5),
     Training(steps=24, batch_size=8, validate_every=4, checkpoint_every=6, learning_rate=0.02),
@@ -240,7 +246,10 @@ def test_one_draws_from_the_learned_prior_or_from_the_uniform_one(whole):
         (lambda: TwoStage(first=1.0), "first is 1.0, wanted a share"),
         (lambda: TwoStage(least=0.5), "least is 0.5"),
         (lambda: TwoStage().build(model(Uniform()), ELBO(), SETTINGS), "nothing to learn; try the pixelcnn"),
-        (lambda: TwoStage().build(model(StandardNormal(), Gaussian(2)), ELBO(), SETTINGS), "made of real numbers"),
+        (
+            lambda: TwoStage().build(model(StandardNormal(), GaussianPosterior(2)), ELBO(), SETTINGS),
+            "made of real numbers",
+        ),
         (lambda: TwoStage().build(model(), ELBO(), replace(SETTINGS, steps=1)), "1 steps leave one of the stages none"),
     ],
 )

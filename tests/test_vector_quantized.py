@@ -12,15 +12,15 @@ import torch.multiprocessing as mp
 from torch.distributions import Categorical, Distribution, Independent
 
 from buttress.algorithms.joint import Joint
-from buttress.data.linear_gaussian import LinearGaussian
-from buttress.decoders.mlp import Mlp as MlpDecoder
-from buttress.encoders.mlp import Mlp
-from buttress.likelihoods.gaussian import Gaussian
+from buttress.core.recipe import Recipe, Training
+from buttress.data.linear_gaussian import LinearGaussianData
+from buttress.decoders.mlp import MlpDecoder
+from buttress.encoders.mlp import MlpEncoder
+from buttress.likelihoods.gaussian import GaussianLikelihood
+from buttress.nn.quantize import PIECE, nearest, straight_through, tally
 from buttress.objectives.elbo import ELBO
-from buttress.posteriors._quantize import PIECE, nearest, straight_through, tally
 from buttress.posteriors.vector_quantized import NEVER, VectorQuantized
 from buttress.priors.uniform import Uniform
-from buttress.recipe import Recipe, Training
 from buttress.training.run import train
 
 SMALL = VectorQuantized(codes=5, dim=3)
@@ -273,8 +273,9 @@ def test_a_run_under_bfloat16_uses_as_many_codes_as_one_under_float32(tmp_path):
     """
     settings = Training(steps=60, batch_size=32, learning_rate=0.01, validate_every=60, checkpoint_every=60)
     recipe = Recipe(
-        LinearGaussian(dim=6, latent_dim=2, n=400), Mlp(hidden=(16,)), VectorQuantized(codes=8, dim=4), Uniform(),
-        MlpDecoder(hidden=(16,)), Gaussian(), ELBO(), Joint(), settings,
+        LinearGaussianData(dim=6, latent_dim=2, n=400), MlpEncoder(hidden=(16,)), VectorQuantized(codes=8, dim=4),
+        Uniform(),
+        MlpDecoder(hidden=(16,)), GaussianLikelihood(), ELBO(), Joint(), settings,
     )  # fmt: skip
     means = []
     for precision in ("32-true", "bf16-mixed"):

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from buttress.algorithms.joint import Joint
-from buttress.decoders.mlp import Mlp as MlpDecoder
+from buttress.core import Data, DataSpec
+from buttress.core.recipe import Recipe, Training
+from buttress.decoders.mlp import MlpDecoder
 from buttress.decoders.pixelcnn import PixelCNN
-from buttress.decoders.recurrent import Recurrent as RecurrentDecoder
-from buttress.encoders.conv import Conv
-from buttress.encoders.mlp import Mlp
-from buttress.encoders.recurrent import Recurrent
+from buttress.decoders.recurrent import RecurrentDecoder
+from buttress.encoders.conv import ConvEncoder
+from buttress.encoders.mlp import MlpEncoder
+from buttress.encoders.recurrent import RecurrentEncoder
 from buttress.likelihoods.bernoulli import Bernoulli
 from buttress.likelihoods.categorical import Categorical
-from buttress.likelihoods.gaussian import Gaussian as GaussianLikelihood
+from buttress.likelihoods.gaussian import GaussianLikelihood
 from buttress.likelihoods.logistic_mixture import LogisticMixture
 from buttress.objectives.elbo import ELBO
-from buttress.parts import Data, DataSpec
-from buttress.posteriors.gaussian import Gaussian
+from buttress.posteriors.gaussian import GaussianPosterior
 from buttress.priors.standard_normal import StandardNormal
-from buttress.recipe import Recipe, Training
 
 __all__ = ["baseline", "binarised"]
 
@@ -42,7 +42,7 @@ def baseline(data: Data, spec: DataSpec) -> Recipe:
 
     Example:
         >>> from buttress.data.mnist5k import Mnist5k
-        >>> from buttress.parts import DataSpec
+        >>> from buttress.core import DataSpec
         >>> baseline(Mnist5k(), DataSpec("image", (1, 28, 28))).decoder.name()
         'pixelcnn'
     """
@@ -56,7 +56,9 @@ def _image(data: Data, spec: DataSpec) -> Recipe:
     photographs = spec.shape[0] > 1 or (_eight_bits(spec) and two_valued(spec) < NEARLY_BINARY)
     likelihood = LogisticMixture() if photographs else Bernoulli()
     training = Training(batch_size=50)
-    return Recipe(data, Conv(), Gaussian(16), StandardNormal(), PixelCNN(), likelihood, ELBO(), Joint(), training)
+    return Recipe(
+        data, ConvEncoder(), GaussianPosterior(16), StandardNormal(), PixelCNN(), likelihood, ELBO(), Joint(), training
+    )
 
 
 def two_valued(spec: DataSpec) -> float:
@@ -113,18 +115,34 @@ def _symbols(data: Data, spec: DataSpec) -> Recipe:
     likelihood = Categorical(levels=spec.vocabulary, ordinal=False)
     decoder, training = PixelCNN(field=None, channels=32), Training(batch_size=50)
     return Recipe(
-        data, Mlp(hidden=(256,)), Gaussian(16), StandardNormal(), decoder, likelihood, ELBO(), Joint(), training
+        data,
+        MlpEncoder(hidden=(256,)),
+        GaussianPosterior(16),
+        StandardNormal(),
+        decoder,
+        likelihood,
+        ELBO(),
+        Joint(),
+        training,
     )
 
 
 def _text(data: Data, spec: DataSpec) -> Recipe:
     training = Training(batch_size=64)
     return Recipe(
-        data, Recurrent(), Gaussian(16), StandardNormal(), RecurrentDecoder(), Categorical(), ELBO(), Joint(), training
+        data,
+        RecurrentEncoder(),
+        GaussianPosterior(16),
+        StandardNormal(),
+        RecurrentDecoder(),
+        Categorical(),
+        ELBO(),
+        Joint(),
+        training,
     )
 
 
 def _table(data: Data, spec: DataSpec) -> Recipe:
-    latent = Gaussian(max(1, min(8, spec.shape[0] - 1)))
+    latent = GaussianPosterior(max(1, min(8, spec.shape[0] - 1)))
     likelihood = GaussianLikelihood(learned="scalar")
-    return Recipe(data, Mlp(), latent, StandardNormal(), MlpDecoder(), likelihood, ELBO(), Joint(), Training())
+    return Recipe(data, MlpEncoder(), latent, StandardNormal(), MlpDecoder(), likelihood, ELBO(), Joint(), Training())

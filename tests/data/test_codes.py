@@ -7,28 +7,28 @@ import torch
 
 from buttress.algorithms.two_stage import TwoStage
 from buttress.baseline import baseline
-from buttress.catalogue import from_plain, to_plain
+from buttress.core import Data, Space
+from buttress.core.recipe import Recipe, Training
+from buttress.core.registry import from_plain, to_plain
+from buttress.core.remedy import apply
 from buttress.data.codes import Codes
-from buttress.data.linear_gaussian import LinearGaussian
+from buttress.data.linear_gaussian import LinearGaussianData
 from buttress.data.source import detect
-from buttress.decoders.mlp import Mlp as Decoder
-from buttress.encoders.mlp import Mlp as Encoder
-from buttress.likelihoods.gaussian import Gaussian as Likelihood
+from buttress.decoders.mlp import MlpDecoder
+from buttress.encoders.mlp import MlpEncoder
+from buttress.likelihoods.gaussian import GaussianLikelihood
 from buttress.objectives.elbo import ELBO
-from buttress.parts import Data, Space
 from buttress.posteriors.vector_quantized import VectorQuantized
 from buttress.priors.recurrent import RecurrentPrior
-from buttress.recipe import Recipe, Training
-from buttress.remedy import apply
 from buttress.training.run import train
 
 RECIPE = Recipe(
-    LinearGaussian(dim=4, latent_dim=2, n=120),
-    Encoder(hidden=(6,)),
+    LinearGaussianData(dim=4, latent_dim=2, n=120),
+    MlpEncoder(hidden=(6,)),
     VectorQuantized(codes=300, dim=2, slots=3),
     RecurrentPrior(embedding=3, hidden=4),
-    Decoder(hidden=(6,)),
-    Likelihood(),
+    MlpDecoder(hidden=(6,)),
+    GaussianLikelihood(),
     ELBO(),
     TwoStage(first=0.5),
     Training(steps=8, batch_size=8, validate_every=8, checkpoint_every=8),

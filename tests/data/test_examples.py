@@ -9,14 +9,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from buttress.data import memory
-from buttress.data.arrays import ArrayExamples, Moments, Source
+from buttress.core import EOS, PAD
 from buttress.data.images import Images
-from buttress.data.linear_gaussian import LinearGaussian
-from buttress.data.memory import NpyWriter, Rows, cached
-from buttress.data.support import check_support
-from buttress.data.tokens import TokenExamples
-from buttress.parts import EOS, PAD
+from buttress.data.linear_gaussian import LinearGaussianData
+from buttress.data.reading import memory
+from buttress.data.reading.arrays import ArrayExamples, RunningMoments, Source
+from buttress.data.reading.memory import NpyWriter, Rows, cached
+from buttress.data.reading.tokens import TokenExamples
+from buttress.training.support import check_support
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 SENTENCES = [[5, 6, EOS], [7, EOS], [8, 9, 10, 11, EOS], [EOS], [12, 13, EOS]]
@@ -70,7 +70,7 @@ def test_images_of_any_layout_and_type_become_channels_first(tmp_path, shape, la
 
 
 def test_shards_make_up_the_batch():
-    examples = LinearGaussian(n=50).open().train
+    examples = LinearGaussianData(n=50).open().train
     index = torch.tensor([3, 1, 4, 1, 5, 9])
     whole = examples.batch(index)
     assert torch.equal(torch.cat([examples.batch(index, slice(0, 3)), examples.batch(index, slice(3, 6))]), whole)
@@ -159,7 +159,7 @@ def test_a_cache_that_cannot_be_written_says_how_to_move_it(tmp_path, monkeypatc
 def test_moments_do_not_depend_on_the_chunks(sizes, dtype):
     random = np.random.default_rng(0)
     chunks = [random.integers(0, 256, (300 * size, 2, 3)).astype(dtype) for size in (*sizes, 1)]
-    moments = Moments()
+    moments = RunningMoments()
     for chunk in chunks:
         moments.add(chunk)
     values = np.concatenate(chunks).astype(np.float64)
@@ -168,7 +168,7 @@ def test_moments_do_not_depend_on_the_chunks(sizes, dtype):
 
 
 def test_a_small_spread_around_a_large_mean_is_not_lost():
-    moments = Moments()
+    moments = RunningMoments()
     values = 1e6 + np.random.default_rng(0).normal(size=(1000, 1))
     for chunk in np.split(values, 10):
         moments.add(chunk)

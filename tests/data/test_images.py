@@ -244,7 +244,7 @@ def test_held_out_rows_that_are_copies_of_training_rows_are_counted(tmp_path, ow
     assert notes("same")[0].startswith("20 of 20 held-out rows are copies of training rows, ")
     assert notes("some")[0].startswith("3 of 8 held-out rows are copies")
     assert notes("other") == []
-    monkeypatch.setattr("buttress.data.arrays.COMPARED", 1000)
+    monkeypatch.setattr("buttress.data.reading.arrays.COMPARED", 1000)
     assert notes("same")[0].startswith("whether held-out rows are copies of training rows was not looked at")
 
 

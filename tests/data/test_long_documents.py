@@ -5,11 +5,11 @@ from dataclasses import replace
 import pytest
 import torch
 
+from buttress.core import EOS, PAD
 from buttress.data.long_documents import LongDocuments
-from buttress.data.tokens import decode
+from buttress.data.reading.tokens import decode
 from buttress.diagnostics.dispersion import feature_cosine
-from buttress.encoders.recurrent import Recurrent
-from buttress.parts import EOS, PAD
+from buttress.encoders.recurrent import RecurrentEncoder
 
 DATA = LongDocuments(topics=4, words=40, topic_words=6, shortest=20, longest=30, train=6000, held_out=500)
 
@@ -102,7 +102,7 @@ def test_dispersion_of_untrained_encoders():
     found = {}
     for pooling in ("last", "max", "abs"):
         torch.manual_seed(0)
-        encoder = Recurrent(64, 64, pooling).build(splits.spec)
+        encoder = RecurrentEncoder(64, 64, pooling).build(splits.spec)
         found[pooling] = feature_cosine(encoder, [x], encode=encoder)
     assert found["abs"].value + 0.1 < found["last"].value < found["max"].value - 0.1
     assert max(e.error for e in found.values()) < 0.01

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from buttress.data.order import Order
+from buttress.training.batch_sampler import Order
 
 
 def lengths_of(n: int, longest: int = 30) -> torch.Tensor:

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from buttress.data import lines
+from buttress.core import BOS, EOS, PAD, UNK
+from buttress.data.reading import lines
+from buttress.data.reading.tokens import decode
 from buttress.data.sentences import Sentences
-from buttress.data.tokens import decode
-from buttress.parts import BOS, EOS, PAD, UNK
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 TEXT = [f"the {['big', 'small', 'red'][i % 3]} house number n{i} stands {'here ' * (i % 5)}" for i in range(100)]
@@ -229,7 +229,7 @@ def test_contradictions_are_refused_at_once(settings):
 
 
 def test_only_text_can_be_decoded():
-    from buttress.parts import DataSpec
+    from buttress.core import DataSpec
 
     with pytest.raises(ValueError, match="only text can be decoded"):
         decode(DataSpec("table", (2,)), torch.zeros(1, 2, dtype=torch.int64))

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from buttress.data.images import Images
-from buttress.data.linear_gaussian import LinearGaussian
+from buttress.data.linear_gaussian import LinearGaussianData
 from buttress.data.long_documents import LongDocuments
 from buttress.data.lstm_text import LstmText
 from buttress.data.mnist5k import Mnist5k
@@ -56,7 +56,7 @@ def test_several_files(files):
     ("name", "kind"),
     [
         ("mnist5k", Mnist5k),
-        ("linear_gaussian", LinearGaussian),
+        ("linear_gaussian", LinearGaussianData),
         ("lstm_text", LstmText),
         ("long_documents", LongDocuments),
     ],

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
+from buttress.data.reading.split import Division
+from buttress.data.reading.tokens import decode
 from buttress.data.sentences import Sentences
-from buttress.data.split import Division
 from buttress.data.table import Table
-from buttress.data.tokens import decode
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 

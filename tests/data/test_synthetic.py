@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from buttress.data.linear_gaussian import LinearGaussian
+from buttress.core import EOS
+from buttress.core.recipe import Recipe
+from buttress.data.linear_gaussian import LinearGaussianData
 from buttress.data.lstm_text import LstmText
 from buttress.data.mnist5k import Mnist5k
-from buttress.data.order import Order
-from buttress.data.tokens import decode
-from buttress.parts import EOS
-from buttress.recipe import Recipe
+from buttress.data.reading.tokens import decode
+from buttress.training.batch_sampler import Order
 
 SMALL = LstmText(hidden=6, words=3, length=2, train=4000, held_out=20, test=30)
 
@@ -23,7 +23,7 @@ def whole(examples):
 
 
 def test_linear_gaussian_rows_have_the_true_mean_and_covariance():
-    data = LinearGaussian(dim=4, latent_dim=2, noise=0.3, n=40_000)
+    data = LinearGaussianData(dim=4, latent_dim=2, noise=0.3, n=40_000)
     splits = data.open()
     x = torch.cat([whole(splits.train), whole(splits.held_out)])
     covariance = data.weight @ data.weight.T + data.sigma**2 * torch.eye(4)
@@ -32,8 +32,8 @@ def test_linear_gaussian_rows_have_the_true_mean_and_covariance():
 
 
 def test_linear_gaussian_depends_on_its_seed_alone():
-    data = LinearGaussian(n=50)
-    assert torch.equal(whole(data.open().train), whole(LinearGaussian(n=50).open().train))
+    data = LinearGaussianData(n=50)
+    assert torch.equal(whole(data.open().train), whole(LinearGaussianData(n=50).open().train))
     assert not torch.equal(data.weight, replace(data, seed=1).weight)
     assert torch.equal(data.weight, replace(data, n=99).weight)
 
@@ -41,7 +41,7 @@ def test_linear_gaussian_depends_on_its_seed_alone():
 @pytest.mark.parametrize("settings", [{"dim": 0}, {"noise": 0.0}, {"n": -1}, {"seed": -1}])
 def test_impossible_linear_gaussians_are_refused(settings):
     with pytest.raises(ValueError, match="wanted"):
-        LinearGaussian(**settings)
+        LinearGaussianData(**settings)
 
 
 def all_sentences(part):
@@ -150,7 +150,7 @@ def test_data_parts_stand_in_recipes():
     from buttress.data.images import Images
     from buttress.data.sentences import Sentences
 
-    recipe = baseline(LinearGaussian(n=50), LinearGaussian(n=50).open().spec)
+    recipe = baseline(LinearGaussianData(n=50), LinearGaussianData(n=50).open().spec)
     for data in (Images("a", resize=(4, 5)), Sentences(("a.txt", "b.txt"), limit=5), Sentences("a.txt")):
         changed = replace(recipe, data=data)
         assert Recipe.from_yaml(changed.to_yaml()) == changed

@@ -5,7 +5,7 @@ from torch.distributions import Independent, Normal
 
 from buttress.diagnostics.estimate import Estimate
 from buttress.diagnostics.protocol import Adapter
-from buttress.exact import LinearGaussian
+from buttress.diagnostics.reference import LinearGaussian
 
 
 def data(n=400, dims=5, latents=2, variance=0.5):

@@ -5,7 +5,7 @@ from torch.distributions import Distribution, Independent, Laplace
 
 from buttress.diagnostics.amortisation import amortisation_gap, refinement
 from buttress.diagnostics.protocol import Adapter
-from buttress.exact import LinearGaussian
+from buttress.diagnostics.reference import LinearGaussian
 
 
 @pytest.mark.parametrize("progress", [0.0, 0.4, 0.8])

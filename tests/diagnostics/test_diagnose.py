@@ -131,16 +131,16 @@ def test_sentences_of_different_widths():
 
 
 def test_ours_need_no_adapter():
-    from buttress.decoders.mlp import Mlp as MlpDecoder
-    from buttress.encoders.mlp import Mlp as MlpEncoder
+    from buttress.core import DataSpec
+    from buttress.core.model import LatentVariableModel
+    from buttress.decoders.mlp import MlpDecoder
+    from buttress.encoders.mlp import MlpEncoder
     from buttress.likelihoods.bernoulli import Bernoulli as Pixels
-    from buttress.model import LatentVariableModel
-    from buttress.parts import DataSpec
-    from buttress.posteriors.gaussian import Gaussian
+    from buttress.posteriors.gaussian import GaussianPosterior
     from buttress.priors.standard_normal import StandardNormal
 
     model = LatentVariableModel(
-        DataSpec("image", (1, 4, 4)), MlpEncoder(), Gaussian(dim=3), StandardNormal(), MlpDecoder(), Pixels()
+        DataSpec("image", (1, 4, 4)), MlpEncoder(), GaussianPosterior(dim=3), StandardNormal(), MlpDecoder(), Pixels()
     )
     x = model.observe(torch.randint(0, 256, (20, 1, 4, 4), dtype=torch.uint8))
     evidence = diagnose(model, [x], nll_samples=3, gap_steps=2)

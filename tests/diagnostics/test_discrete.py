@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from torch.distributions import Categorical, Distribution, Independent, constraints
 
+from buttress.core import Space
 from buttress.diagnostics.active_units import activity, collapsed_fraction, count_active
 from buttress.diagnostics.amortisation import amortisation_gap
 from buttress.diagnostics.codebook import code_perplexity, codebook, codes_used, count_codes
@@ -18,8 +19,7 @@ from buttress.diagnostics.protocol import Adapter
 from buttress.diagnostics.rate import bound, uniform_rate
 from buttress.diagnostics.verdict import COLLAPSED, DEAD, IGNORED, PARTLY, SAME, USED, judge
 from buttress.diagnostics.worth import worth
-from buttress.parts import Space
-from buttress.point import Point
+from buttress.distributions.point import Point
 
 K, G = 4, 3
 CODES = torch.tensor([[0, 1, 3], [0, 1, 3], [2, 1, 0], [2, 1, 1], [2, 1, 1], [2, 1, 1], [0, 1, 1], [0, 1, 0]])

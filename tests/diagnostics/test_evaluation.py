@@ -7,8 +7,8 @@ from torch.distributions import Bernoulli, Categorical, Independent
 from buttress.diagnostics.diagnose import diagnose
 from buttress.diagnostics.evaluation import blocks, choose, decode, draw, evaluating
 from buttress.diagnostics.protocol import Adapter
-from buttress.portions import pairs_at_once
-from buttress.randomness import noise
+from buttress.runtime.memory import pairs_at_once
+from buttress.runtime.randomness import noise
 
 
 class Small(nn.Module):

@@ -3,7 +3,7 @@ import torch
 from closed_forms import normals, toy
 
 from buttress.diagnostics.grid_posterior import grid_posterior
-from buttress.exact import LinearGaussian
+from buttress.diagnostics.reference import LinearGaussian
 
 
 def one_dimensional(n=60):

@@ -182,7 +182,7 @@ def test_uniform_posteriors_split_as_by_counting_overlaps(width):
 
 
 def test_a_density_that_is_no_number_outside_its_support_counts_as_none():
-    from buttress.families import log_density
+    from buttress.distributions.inspect import log_density
 
     q = Independent(Beta(torch.full((3, 2), 2.0), 3.0), 1)
     z = torch.tensor([[0.5, 0.5], [0.5, -1.0], [2.0, 0.5]])

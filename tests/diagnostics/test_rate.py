@@ -6,7 +6,7 @@ from torch.distributions import Independent, Laplace, MixtureSameFamily, Normal
 
 from buttress.diagnostics.protocol import Adapter
 from buttress.diagnostics.rate import bound
-from buttress.exact import LinearVAE
+from buttress.diagnostics.reference import LinearVAE
 
 
 @pytest.mark.parametrize("progress", [0.3, 0.7, 1.0])

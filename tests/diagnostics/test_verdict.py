@@ -6,8 +6,8 @@ from buttress.diagnostics.diagnose import diagnose
 from buttress.diagnostics.estimate import Estimate
 from buttress.diagnostics.evidence import Evidence
 from buttress.diagnostics.protocol import Adapter
+from buttress.diagnostics.reference import LinearVAE
 from buttress.diagnostics.verdict import COLLAPSED, DEGENERATE, IGNORED, LAGS, PARTLY, UNKNOWN, USED, judge
-from buttress.exact import LinearVAE
 
 
 def made_up(**values):

@@ -9,13 +9,13 @@ import pytest
 import torch
 from lightning.pytorch import Callback
 
-from buttress import cli
-from buttress.claim import Claim
+from buttress.cli import main as cli
 from buttress.data.lstm_text import LstmText
-from buttress.papers import lagging_inference as paper
-from buttress.papers._posterior_means import PosteriorMeans, read_means
-from buttress.posteriors.gaussian import Gaussian
-from buttress.report import posterior_means as report
+from buttress.experiments.claim import Claim
+from buttress.experiments.papers import _posterior_means_page as report
+from buttress.experiments.papers import lagging_inference as paper
+from buttress.experiments.papers._posterior_means import PosteriorMeans, read_means
+from buttress.posteriors.gaussian import GaussianPosterior
 from buttress.training.run import train
 
 SMALL = paper.LaggingInference(
@@ -40,7 +40,7 @@ def test_both_arms_are_trained_alike_but_for_the_algorithm():
 
 
 def test_without_a_bias_features_that_say_nothing_give_the_prior():
-    with_bias, without = (Gaussian(dim=2, bias=bias).build(features=3) for bias in (True, False))
+    with_bias, without = (GaussianPosterior(dim=2, bias=bias).build(features=3) for bias in (True, False))
     assert without(torch.zeros(4, 3)).mean.abs().max() == 0 < with_bias(torch.zeros(4, 3)).mean.abs().max()
     assert torch.equal(without(torch.zeros(4, 3)).variance, torch.ones(4, 2))
 

@@ -9,15 +9,16 @@ import numpy as np
 import pytest
 import torch
 
-from buttress import cli, compare
-from buttress.claim import Claim
+from buttress.cli import main as cli
+from buttress.core import EOS, DataSpec
 from buttress.data.lstm_text import LstmText
 from buttress.decoders.random_lstm import RandomLstm
 from buttress.diagnostics.grid_posterior import grid_posterior
+from buttress.experiments import compare
+from buttress.experiments.claim import Claim
+from buttress.experiments.papers import _oracle_page as report
+from buttress.experiments.papers import semi_amortized as paper
 from buttress.likelihoods.categorical import Categorical
-from buttress.papers import semi_amortized as paper
-from buttress.parts import EOS, DataSpec
-from buttress.report import oracle as report
 from buttress.training.run import Run
 
 DATA = LstmText(latent_dim=1, spread=0.0, hidden=8, words=20, length=4, train=64, held_out=20, test=1)

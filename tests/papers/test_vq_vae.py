@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from buttress import cli
-from buttress.claim import Claim
+from buttress.cli import main as cli
 from buttress.data.images import Images
-from buttress.papers import vq_vae as paper
+from buttress.experiments.claim import Claim
+from buttress.experiments.papers import vq_vae as paper
 from buttress.report import comparison
 from buttress.report import run as report
 
@@ -127,5 +127,7 @@ def test_the_command_passes_its_flags_on_and_says_what_held(tmp_path, monkeypatc
 
 def test_the_command_line_starts_without_lightning_which_takes_seconds():
     names = ("vq_vae", "lagging_inference", "semi_amortized")
-    look = "; ".join(["import sys, buttress.cli", *(f"import buttress.commands.paper.{name}" for name in names)])
+    look = "; ".join(
+        ["import sys, buttress.cli.main", *(f"import buttress.cli.commands.paper.{name}" for name in names)]
+    )
     subprocess.run([sys.executable, "-c", f"{look}; sys.exit('lightning' in sys.modules)"], check=True)

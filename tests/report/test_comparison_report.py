@@ -22,7 +22,7 @@ from buttress.report.differences import difference, shown_difference
 from buttress.report.drawing import MARKERS, PALETTE, styles
 from buttress.report.numbers import nats
 from buttress.report.page import _breakable
-from buttress.report.results import Arm, Comparison, Run, load_comparison
+from buttress.report.results import ArmResult, ComparisonResult, RunResult, load_comparison
 from buttress.report.tables import FLAG, arm_rows
 
 from . import made_up
@@ -86,13 +86,13 @@ def test_one_seed_is_called_so_in_a_title_of_one_line(tmp_path: Path) -> None:
     assert "mean ± sd of 2 seeds" in terminal(tmp_path)
 
 
-def arm(name: str, elbos: list[float], seeds: list[int] | None = None) -> Arm:
+def arm(name: str, elbos: list[float], seeds: list[int] | None = None) -> ArmResult:
     runs = []
     for seed, elbo in zip(seeds or range(len(elbos)), elbos, strict=True):
         found = {"elbo": Estimate(elbo, 0.9, 100, "")}
         evidence = replace(made_up.evidence(), estimates=found)
-        runs.append(Run(Path(name), recipe={"training": {"seed": seed}}, evidence=evidence))
-    return Arm(name, tuple(runs), (None,) * len(runs))
+        runs.append(RunResult(Path(name), recipe={"training": {"seed": seed}}, evidence=evidence))
+    return ArmResult(name, tuple(runs), (None,) * len(runs))
 
 
 def test_arms_of_the_same_seeds_are_compared_seed_by_seed() -> None:
@@ -116,14 +116,14 @@ def test_what_one_seed_shows_is_never_clear() -> None:
 @pytest.mark.parametrize(("theirs", "bold"), [([-100.3, -100.6, -100.2], False), ([-101.0, -101.3, -100.9], True)])
 def test_only_a_best_that_is_clear_of_the_others_is_bold(tmp_path: Path, theirs: list[float], bold: bool) -> None:
     arms = (arm("none", theirs), arm("a", [-100.1, -100.5, -100.2]), arm("far", [-150.0, -150.0, -150.0]))
-    rows = arm_rows(Comparison(tmp_path, "", None, arms))
+    rows = arm_rows(ComparisonResult(tmp_path, "", None, arms))
     assert [row.cells[1].best for row in rows] == [False, bold, False]
     assert [row.cells[1].main for row in rows][1] == "100.27"
 
 
 def test_a_headline_does_not_sell_noise(tmp_path: Path) -> None:
     def said(theirs: list[float], ours: list[float]) -> str:
-        comparison = Comparison(tmp_path, "", None, (arm("none", theirs), arm("a", ours)))
+        comparison = ComparisonResult(tmp_path, "", None, (arm("none", theirs), arm("a", ours)))
         return " ".join(sentences(comparison, arm_rows(comparison)))
 
     one = said([-100.184], [-100.106])

@@ -74,7 +74,7 @@ def test_a_full_disk_leaves_the_examples_that_were_there(tmp_path: Path, monkeyp
     path = save_examples(tmp_path, kind, samples=first)
     before = path.read_bytes()
     with monkeypatch.context() as patch:
-        patch.setattr("buttress.whole.os.fsync", full)
+        patch.setattr("buttress.runtime.atomic_write.os.fsync", full)
         with pytest.raises(OSError, match="No space left"):
             save_examples(tmp_path, kind, samples=second)
     assert path.read_bytes() == before and [p.name for p in tmp_path.iterdir()] == [path.name]

@@ -16,7 +16,7 @@ from buttress.diagnostics.evidence import Evidence
 from buttress.report.examples import save_examples
 from buttress.report.expectations import apart, expected
 from buttress.report.quantities import QUANTITIES, Quantity
-from buttress.report.results import Run, load_run
+from buttress.report.results import RunResult, load_run
 from buttress.report.run import sentence, write_report
 from buttress.report.tables import evidence_rows
 from buttress.report.terminal import verdict_table
@@ -97,8 +97,8 @@ def test_what_is_expected_where_z_is_ignored_full_or_unknown(tmp_path: Path) -> 
     full = load_run(made_up.run(tmp_path / "b", rate=9.0, examples=False))
     assert "no nearer to their originals than any sample" in expected(ignored)
     assert "z tells at least 6.86 nats" in expected(full) and "apart" not in expected(full)
-    assert apart(full) == "z tells at least 6.86 nats" and apart(Run(tmp_path)) == ""
-    assert "was not measured" in expected(Run(tmp_path))
+    assert apart(full) == "z tells at least 6.86 nats" and apart(RunResult(tmp_path)) == ""
+    assert "was not measured" in expected(RunResult(tmp_path))
 
 
 def test_a_terminal_tells_meanings_and_each_method_once(tmp_path: Path) -> None:

@@ -13,40 +13,40 @@ from buttress.algorithms.aggressive import Aggressive
 from buttress.algorithms.joint import Joint
 from buttress.algorithms.semi_amortized import SemiAmortized, Variant
 from buttress.algorithms.two_stage import TwoStage
+from buttress.core.recipe import Recipe, Training
 from buttress.data.images import Images
-from buttress.data.linear_gaussian import LinearGaussian
+from buttress.data.linear_gaussian import LinearGaussianData
 from buttress.data.sentences import Sentences
-from buttress.decoders.conv import Conv as ConvDecoder
-from buttress.decoders.mlp import Mlp as Decoder
-from buttress.decoders.recurrent import Recurrent as RecurrentDecoder
-from buttress.encoders.conv import Conv as ConvEncoder
-from buttress.encoders.mlp import Mlp as Encoder
-from buttress.encoders.recurrent import Recurrent as RecurrentEncoder
+from buttress.decoders.conv import ConvDecoder
+from buttress.decoders.mlp import MlpDecoder
+from buttress.decoders.recurrent import RecurrentDecoder
+from buttress.encoders.conv import ConvEncoder
+from buttress.encoders.mlp import MlpEncoder
+from buttress.encoders.recurrent import RecurrentEncoder
 from buttress.likelihoods.bernoulli import Bernoulli
 from buttress.likelihoods.categorical import Categorical
-from buttress.likelihoods.gaussian import Gaussian as Likelihood
+from buttress.likelihoods.gaussian import GaussianLikelihood
 from buttress.objectives.elbo import ELBO
 from buttress.objectives.free_bits import FreeBits
-from buttress.posteriors.gaussian import Gaussian
+from buttress.posteriors.gaussian import GaussianPosterior
 from buttress.posteriors.vector_quantized import VectorQuantized
 from buttress.priors.pixelcnn import PixelCNNPrior
 from buttress.priors.recurrent import RecurrentPrior
 from buttress.priors.standard_normal import StandardNormal
-from buttress.recipe import Recipe, Training
 from buttress.schedules.linear import Linear
 
 TRAINING = Training(steps=24, batch_size=8, validate_every=8, checkpoint_every=6, learning_rate=3e-3)
 
 
 def joint(**training: Any) -> Recipe:
-    """A VAE on a linear-Gaussian table, annealed."""
+    """A VAE on a linear-GaussianPosterior table, annealed."""
     return Recipe(
-        LinearGaussian(dim=4, latent_dim=2, n=120),
-        Encoder(hidden=(6,)),
-        Gaussian(3),
+        LinearGaussianData(dim=4, latent_dim=2, n=120),
+        MlpEncoder(hidden=(6,)),
+        GaussianPosterior(3),
         StandardNormal(),
-        Decoder(hidden=(6,)),
-        Likelihood(),
+        MlpDecoder(hidden=(6,)),
+        GaussianLikelihood(),
         ELBO(beta=Linear(steps=10)),
         Joint(),
         replace(TRAINING, **training),
@@ -81,7 +81,7 @@ def sentences(path: Path, **training: Any) -> Recipe:
     return Recipe(
         Sentences(str(path)),
         RecurrentEncoder(embedding=4, hidden=6),
-        Gaussian(3),
+        GaussianPosterior(3),
         StandardNormal(),
         RecurrentDecoder(embedding=4, hidden=6, word_dropout=0.3, dropout=0.2),
         Categorical(),

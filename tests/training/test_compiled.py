@@ -9,7 +9,7 @@ from dataclasses import replace
 import torch
 
 from buttress.baseline import baseline
-from buttress.data.linear_gaussian import LinearGaussian
+from buttress.data.linear_gaussian import LinearGaussianData
 from buttress.training.engine import Engine
 from buttress.training.stop import Stop
 
@@ -17,10 +17,10 @@ from buttress.training.stop import Stop
 BOTH_WAYS = """
 import torch
 from buttress.baseline import baseline
-from buttress.data.linear_gaussian import LinearGaussian
-from buttress.randomness import seed_step, shard
+from buttress.data.linear_gaussian import LinearGaussianData
+from buttress.runtime.randomness import seed_step, shard
 
-data = LinearGaussian(n=200)
+data = LinearGaussianData(n=200)
 splits = data.open()
 model = baseline(data, splits.spec).model(splits.spec)
 x = model.observe(splits.train.batch(torch.arange(20)))
@@ -39,7 +39,7 @@ def test_the_model_is_one_graph_with_the_noise_it_draws_uncompiled():
 
 
 def test_a_run_is_compiled_with_the_random_numbers_of_torch(tmp_path, monkeypatch):
-    data, asked = LinearGaussian(n=200), {}
+    data, asked = LinearGaussianData(n=200), {}
     start = baseline(data, data.open().spec)
     recipe = replace(start, training=replace(start.training, steps=3, batch_size=20, compile=True))
     monkeypatch.setattr(torch.nn.Module, "compile", lambda self, **settings: asked.update(settings))

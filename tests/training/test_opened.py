@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import small
 
-from buttress import cli
-from buttress.data.linear_gaussian import LinearGaussian
+from buttress.cli import main as cli
+from buttress.core.recipe import Recipe
+from buttress.data.linear_gaussian import LinearGaussianData
 from buttress.data.opened import opened, opening_once
-from buttress.recipe import Recipe
 from buttress.training.run import Run, train
 
 COMMAND = [
@@ -20,8 +20,8 @@ COMMAND = [
 @pytest.fixture
 def openings(monkeypatch):
     """Every part that was opened, in order."""
-    seen, plain = [], LinearGaussian.open
-    monkeypatch.setattr(LinearGaussian, "open", lambda part: seen.append(part) or plain(part))
+    seen, plain = [], LinearGaussianData.open
+    monkeypatch.setattr(LinearGaussianData, "open", lambda part: seen.append(part) or plain(part))
     return seen
 
 
@@ -32,10 +32,10 @@ def test_a_command_opens_its_data_once(openings, tmp_path, monkeypatch):
         asked.append(effort)
         run.diagnose(nll_samples=0, gap_steps=0)
 
-    monkeypatch.setattr("buttress.commands.diagnose.conclude", conclude)
+    monkeypatch.setattr("buttress.cli.commands.diagnose.conclude", conclude)
     assert cli.main([*COMMAND, "--out", str(tmp_path / "run"), "--nll_samples", "2"]) == 0
     assert asked[0]["nll_samples"] == 2 and asked[0]["gap_steps"] == 100
-    assert openings == [LinearGaussian(n=120, dim=4)]
+    assert openings == [LinearGaussianData(n=120, dim=4)]
     assert cli.main([*COMMAND, "--out", str(tmp_path / "run"), "--resume"]) == 0
     assert len(openings) == 2, "the next command looks at the disk again"
 
@@ -50,10 +50,10 @@ def test_training_and_diagnosis_share_what_training_opened(openings, tmp_path):
 
 def test_other_data_is_other_data(openings):
     with opening_once():
-        assert opened(LinearGaussian(n=50)) is opened(LinearGaussian(n=50))
-        assert len(opened(LinearGaussian(n=60)).train) > len(opened(LinearGaussian(n=50)).train)
+        assert opened(LinearGaussianData(n=50)) is opened(LinearGaussianData(n=50))
+        assert len(opened(LinearGaussianData(n=60)).train) > len(opened(LinearGaussianData(n=50)).train)
     assert len(openings) == 2
-    opened(LinearGaussian(n=50))
+    opened(LinearGaussianData(n=50))
     assert len(openings) == 3
 
 
@@ -63,10 +63,10 @@ def test_what_could_not_be_opened_is_tried_again(monkeypatch):
 
     with opening_once():
         with monkeypatch.context() as patch:
-            patch.setattr(LinearGaussian, "open", refuse)
+            patch.setattr(LinearGaussianData, "open", refuse)
             with pytest.raises(ValueError, match="not yet"):
-                opened(LinearGaussian(n=50))
-        assert opened(LinearGaussian(n=50)).train
+                opened(LinearGaussianData(n=50))
+        assert opened(LinearGaussianData(n=50)).train
 
 
 def test_a_script_reads_its_command_line_as_a_command_does() -> None:

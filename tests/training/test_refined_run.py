@@ -6,9 +6,9 @@ import pytest
 import small
 import torch
 
+from buttress.algorithms.refined import Refined
 from buttress.diagnostics.evidence import Evidence
 from buttress.diagnostics.rate import bound
-from buttress.refined import Refined
 from buttress.training.held_out import LOOK, look
 from buttress.training.run import train
 

@@ -14,16 +14,16 @@ import small
 from lightning.pytorch import Callback
 
 from buttress.algorithms.two_stage import TwoStage
+from buttress.core import Schedule
+from buttress.core.recipe import Recipe
 from buttress.data.images import Images
-from buttress.decoders.conv import Conv as ConvDecoder
-from buttress.encoders.conv import Conv as ConvEncoder
+from buttress.decoders.conv import ConvDecoder
+from buttress.encoders.conv import ConvEncoder
 from buttress.likelihoods.bernoulli import Bernoulli
 from buttress.objectives.elbo import ELBO
-from buttress.parts import Schedule
-from buttress.posteriors.gaussian import Gaussian
+from buttress.posteriors.gaussian import GaussianPosterior
 from buttress.posteriors.vector_quantized import VectorQuantized
 from buttress.priors.uniform import Uniform
-from buttress.recipe import Recipe
 from buttress.training.run import train
 from cells import tiny
 
@@ -49,7 +49,7 @@ def with_objective(objective):
 def with_prior(prior):
     """A recipe with it: codes come first and a prior that learns after them; maps where it wants some."""
     if not prior.discrete:
-        return [replace(TABLE, posterior=Gaussian(2), prior=prior)]
+        return [replace(TABLE, posterior=GaussianPosterior(2), prior=prior)]
     stages = {} if prior == Uniform() else {"algorithm": TwoStage(first=0.5, least=1.0)}
     return [replace(base, prior=prior, **stages) for base in (CODES, MAPS)]
 

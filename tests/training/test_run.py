@@ -21,27 +21,27 @@ import small
 import torch
 from lightning.pytorch import Callback
 
-from buttress import cli
-from buttress.algorithms._descent import NonFinite
+from buttress.algorithms.descent import NonFinite
 from buttress.algorithms.two_stage import TwoStage
+from buttress.cli import main as cli
+from buttress.core.recipe import Recipe
 from buttress.data.images import Images
-from buttress.data.linear_gaussian import LinearGaussian
+from buttress.data.linear_gaussian import LinearGaussianData
 from buttress.data.mnist5k import Mnist5k
-from buttress.data.order import Order
 from buttress.data.table import Table
 from buttress.diagnostics.codebook import HEALTH, codebook
 from buttress.diagnostics.evidence import Evidence
-from buttress.encoders.recurrent import Recurrent
+from buttress.encoders.recurrent import RecurrentEncoder
+from buttress.experiments.showcase import as_observed, reconstructed, some_held_out, walks
 from buttress.likelihoods.bernoulli import Bernoulli
-from buttress.likelihoods.gaussian import Gaussian as Likelihood
+from buttress.likelihoods.gaussian import GaussianLikelihood
 from buttress.objectives.elbo import ELBO
-from buttress.posteriors.gaussian import Gaussian
-from buttress.randomness import seed_step
-from buttress.recipe import Recipe
+from buttress.posteriors.gaussian import GaussianPosterior
+from buttress.runtime.randomness import seed_step
 from buttress.schedules.cyclical import Cyclical
 from buttress.schedules.linear import Linear
-from buttress.showcase import as_observed, reconstructed, some_held_out, walks
 from buttress.training import checkpoint
+from buttress.training.batch_sampler import Order
 from buttress.training.engine import INITIAL, Engine
 from buttress.training.folder import Progress, alone, differences
 from buttress.training.held_out import LOOK, look
@@ -66,14 +66,14 @@ def test_a_run_refused_before_its_first_step_leaves_the_folder_free(tmp_path):
     with pytest.raises(ValueError, match="batch_size"):
         train(small.joint(batch_size=10_000), tmp_path / "run", progress=False)
     with pytest.raises(ValueError, match="got 1 held-out example, wanted at least 2"):
-        train(replace(small.joint(), data=LinearGaussian(dim=4, n=12)), tmp_path / "run", progress=False)
+        train(replace(small.joint(), data=LinearGaussianData(dim=4, n=12)), tmp_path / "run", progress=False)
     assert train(small.joint(steps=12), tmp_path / "run", progress=False).progress.finished
 
 
 def test_weights_of_another_recipe_are_refused_with_its_name(finished, tmp_path):
     folder = tmp_path / "copy"
     shutil.copytree(finished.folder, folder)
-    replace(small.joint(), posterior=Gaussian(4)).save(folder / "recipe.yaml")
+    replace(small.joint(), posterior=GaussianPosterior(4)).save(folder / "recipe.yaml")
     with pytest.raises(ValueError, match=r"the weights are not those of recipe\.yaml"):
         Run.load(folder)
 
@@ -262,8 +262,11 @@ def test_other_data_is_refused_on_resume(tmp_path, monkeypatch):
             "its final value after 24",
         ),
         (lambda r: replace(r, training=replace(r.training, batch_size=500)), "batch_size is 500 and there are 10"),
-        (lambda r: replace(r, encoder=Recurrent()), "the recurrent encoder does not fit table data"),
-        (lambda r: replace(r, data=Mnist5k(), likelihood=Bernoulli(), encoder=Recurrent()), "does not fit image data"),
+        (lambda r: replace(r, encoder=RecurrentEncoder()), "the recurrent encoder does not fit table data"),
+        (
+            lambda r: replace(r, data=Mnist5k(), likelihood=Bernoulli(), encoder=RecurrentEncoder()),
+            "does not fit image data",
+        ),
     ],
 )
 def test_what_would_fail_is_refused_before_training(tmp_path, change, message):
@@ -388,7 +391,7 @@ def assert_equal_runs(one: Path, other: Path) -> None:
         assert (one / name).read_bytes() == (other / name).read_bytes(), name
 
 
-DESCENT = "buttress.algorithms._descent:Descent.__call__"
+DESCENT = "buttress.algorithms.descent:Descent.__call__"
 REPLACE = "os:replace"
 MOMENTS = {
     "joint": [
@@ -411,9 +414,9 @@ MOMENTS = {
         (DESCENT, 8, True),  # the phase is over
     ],
     "semi_amortized": [
-        ("buttress.algorithms._descent:Descent.follow", 3, True),
-        ("buttress.refined:Refined.posterior", 1, True),  # in a look at held-out data
-        ("buttress.algorithms._descent:Descent.follow", 9, True),
+        ("buttress.algorithms.descent:Descent.follow", 3, True),
+        ("buttress.algorithms.refined:Refined.posterior", 1, True),  # in a look at held-out data
+        ("buttress.algorithms.descent:Descent.follow", 9, True),
     ],
     "code_maps": [
         (DESCENT, 9, True),  # in the first stage, behind a checkpoint and revivals
@@ -620,7 +623,7 @@ def test_a_diagnosis_repeats_and_is_written(finished, tmp_path):
 @pytest.mark.parametrize(("stored", "dequantize", "told"), [(np.uint8, True, True), (np.float32, False, False)])
 def test_images_are_told_in_bits_where_they_are_whole_numbers_with_noise(tmp_path, stored, dequantize, told):
     np.save(tmp_path / "grey.npy", np.random.default_rng(0).integers(0, 256, (60, 1, 4, 4)).astype(stored))
-    data, likelihood = Images(str(tmp_path / "grey.npy")), Likelihood(dequantize=dequantize)
+    data, likelihood = Images(str(tmp_path / "grey.npy")), GaussianLikelihood(dequantize=dequantize)
     recipe, splits = replace(small.joint(), data=data, likelihood=likelihood), data.open()
     run = Run(tmp_path, recipe, splits.spec, recipe.model(splits.spec), splits)
     assert ("bits_per_dim" in run.diagnose(nll_samples=2, gap_steps=0).estimates) == told
@@ -733,7 +736,7 @@ def test_a_state_that_is_not_this_runs_is_refused_in_one_line(copied, tmp_path, 
     elif kind == "text":
         checkpoint.save(state, {"model": "x"})
     else:
-        other = train(replace(small.joint(), posterior=Gaussian(4)), tmp_path / "other", progress=False)
+        other = train(replace(small.joint(), posterior=GaussianPosterior(4)), tmp_path / "other", progress=False)
         shutil.copy(other.folder / "state.safetensors", state)
     with pytest.raises(ValueError, match=r"copy/state\.safetensors: not the state of this run \(") as refused:
         train(small.joint(), copied, resume=True, progress=False)

@@ -12,14 +12,21 @@ import small
 import torch
 from PIL import Image
 
-from buttress import cli
+from buttress.cli import main as cli
 from buttress.data.images import Images
-from buttress.decoders.conv import Conv as ConvDecoder
-from buttress.encoders.conv import Conv as ConvEncoder
+from buttress.decoders.conv import ConvDecoder
+from buttress.encoders.conv import ConvEncoder
+from buttress.experiments.showcase import (
+    as_observed,
+    drawn_again,
+    reconstructed,
+    save_run_examples,
+    some_held_out,
+    walks,
+)
 from buttress.likelihoods.logistic_mixture import LogisticMixture
 from buttress.report.examples import load_examples
 from buttress.report.run import write_report
-from buttress.showcase import as_observed, drawn_again, reconstructed, save_run_examples, some_held_out, walks
 from buttress.training.run import Run, train
 
 

@@ -12,8 +12,8 @@ import small
 import torch
 from lightning.pytorch import Callback
 
-from buttress import catalogue
-from buttress.algorithms._descent import NonFinite
+from buttress.algorithms.descent import NonFinite
+from buttress.core import registry
 from buttress.objectives.importance_weighted import ImportanceWeighted
 from buttress.training import checkpoint
 from buttress.training.folder import Progress
@@ -60,7 +60,7 @@ def test_two_processes_equal_one_in_both_stages(tmp_path):
 @pytest.mark.parametrize("room", ["algorithms", "objectives", "posteriors"])
 def test_every_part_that_may_depend_on_the_number_of_processes_is_in_a_recipe_above(room):
     recipes = (small.floored(), BOUNDED, small.semi_amortized(), small.two_stage())
-    assert {getattr(recipe, room.rstrip("s")).name() for recipe in recipes} == {*catalogue.names(room)}
+    assert {getattr(recipe, room.rstrip("s")).name() for recipe in recipes} == {*registry.names(room)}
 
 
 def number(cell):

@@ -19,9 +19,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from buttress import processes
-from buttress.algorithms._descent import Descent, make_optimizer
-from buttress.parts import PAD, Algorithm, AlgorithmModule, Objective, Step, Training
+from buttress.algorithms.descent import Descent, make_optimizer
+from buttress.core import PAD, Algorithm, AlgorithmModule, Objective, Step, Training
+from buttress.runtime import distributed
 
 __all__ = ["Aggressive"]
 
@@ -56,11 +56,11 @@ class Aggressive(Algorithm):
 
     @classmethod
     def tiny(cls) -> tuple[Aggressive, ...]:
-        """See :class:`buttress.parts.Part`."""
+        """See :class:`buttress.core.Part`."""
         return (cls(max_inner=6, window=2),)
 
     def build(self, model: nn.Module, objective: Objective, training: Training) -> AggressiveModule:
-        """See :class:`buttress.parts.Algorithm`."""
+        """See :class:`buttress.core.Algorithm`."""
         return AggressiveModule(self, model, objective, training)
 
 
@@ -80,7 +80,7 @@ class AggressiveModule(AlgorithmModule):
         self.active, self.best, self.failures = True, -math.inf, 0
 
     def step(self, step: Step) -> dict[str, float | Tensor]:
-        """See :class:`buttress.parts.AlgorithmModule`. Adds ``inner_steps``."""
+        """See :class:`buttress.core.AlgorithmModule`. Adds ``inner_steps``."""
         inner = self._catch_up(step) if self.active else 0
         moving = (self.decoder,) if self.active else self.optimizers
         return {**self.descend(step, step.x, *moving), "inner_steps": float(inner)}
@@ -104,7 +104,7 @@ class AggressiveModule(AlgorithmModule):
         return (x != PAD).sum() if self.text else len(x)
 
     def after_validation(self, seen: Mapping[str, float], last: bool) -> bool:
-        """See :class:`buttress.parts.AlgorithmModule`."""
+        """See :class:`buttress.core.AlgorithmModule`."""
         if (information := seen["mutual_information"]) > self.best:
             self.best, self.failures = information, 0
         else:
@@ -113,7 +113,7 @@ class AggressiveModule(AlgorithmModule):
         return False
 
     def state_dict(self) -> dict[str, Any]:
-        """See :class:`buttress.parts.AlgorithmModule`."""
+        """See :class:`buttress.core.AlgorithmModule`."""
         return {
             "encoder": self.encoder.state_dict(),
             "decoder": self.decoder.state_dict(),
@@ -123,7 +123,7 @@ class AggressiveModule(AlgorithmModule):
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """See :class:`buttress.parts.AlgorithmModule`."""
+        """See :class:`buttress.core.AlgorithmModule`."""
         self.encoder.load_state_dict(state["encoder"])
         self.decoder.load_state_dict(state["decoder"])
         self.active, self.best, self.failures = state["active"], state["best"], state["failures"]
@@ -141,5 +141,5 @@ class _Window:
 
     def mean(self) -> float:
         both = torch.stack([torch.as_tensor(v).float() for v in (self.total, self.units)])
-        both = processes.total(both)
+        both = distributed.total(both)
         return float(both[0] / both[1])

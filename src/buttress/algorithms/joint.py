@@ -7,8 +7,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from buttress.algorithms._descent import Descent, make_optimizer
-from buttress.parts import Algorithm, AlgorithmModule, Objective, Step, Training
+from buttress.algorithms.descent import Descent, make_optimizer
+from buttress.core import Algorithm, AlgorithmModule, Objective, Step, Training
 
 __all__ = ["Joint"]
 
@@ -22,8 +22,8 @@ class Joint(Algorithm):
     Example:
         >>> import torch
         >>> from buttress.baseline import baseline
-        >>> from buttress.data.linear_gaussian import LinearGaussian
-        >>> data = LinearGaussian(dim=4, n=50)
+        >>> from buttress.data.linear_gaussian import LinearGaussianData
+        >>> data = LinearGaussianData(dim=4, n=50)
         >>> recipe = baseline(data, data.open().spec)
         >>> model, x = recipe.model(data.open().spec), torch.ones(5, 4)
         >>> before = [p.clone() for p in model.parameters()]
@@ -34,7 +34,7 @@ class Joint(Algorithm):
     """
 
     def build(self, model: nn.Module, objective: Objective, training: Training) -> JointModule:
-        """See :class:`buttress.parts.Algorithm`."""
+        """See :class:`buttress.core.Algorithm`."""
         return JointModule(model, objective, training)
 
 
@@ -46,13 +46,13 @@ class JointModule(AlgorithmModule):
         self.optimizers = (make_optimizer(model.parameters(), training),)
 
     def step(self, step: Step) -> dict[str, float | Tensor]:
-        """See :class:`buttress.parts.AlgorithmModule`."""
+        """See :class:`buttress.core.AlgorithmModule`."""
         return self.descend(step, step.x, *self.optimizers)
 
     def state_dict(self) -> dict[str, Any]:
-        """See :class:`buttress.parts.AlgorithmModule`."""
+        """See :class:`buttress.core.AlgorithmModule`."""
         return {"optimizer": self.optimizers[0].state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """See :class:`buttress.parts.AlgorithmModule`."""
+        """See :class:`buttress.core.AlgorithmModule`."""
         self.optimizers[0].load_state_dict(state["optimizer"])

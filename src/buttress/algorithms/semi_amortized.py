@@ -25,15 +25,15 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.distributions import Normal
 
-from buttress.algorithms._descent import Descent, NonFinite, make_optimizer
-from buttress.families import normal
-from buttress.model import with_penalty
-from buttress.parts import Algorithm, AlgorithmModule, Objective, Step, Training
-from buttress.posteriors.gaussian import GaussianModule
-from buttress.randomness import draw
-from buttress.records import Terms
-from buttress.refined import Refined
-from buttress.refinement import Refinement, standard, terms_at, twice_differentiable
+from buttress.algorithms.descent import Descent, NonFinite, make_optimizer
+from buttress.algorithms.refined import Refined
+from buttress.algorithms.refinement import Refinement, standard, terms_at, twice_differentiable
+from buttress.core import Algorithm, AlgorithmModule, Objective, Step, Training
+from buttress.core.model import with_penalty
+from buttress.core.records import Terms
+from buttress.distributions.inspect import normal
+from buttress.posteriors.gaussian import GaussianPosteriorModule
+from buttress.runtime.randomness import draw
 
 __all__ = ["SemiAmortized", "SemiAmortizedModule", "Variant"]
 
@@ -104,13 +104,13 @@ class SemiAmortized(Algorithm):
 
     @classmethod
     def tiny(cls) -> tuple[SemiAmortized, ...]:
-        """See :class:`buttress.parts.Part`."""
+        """See :class:`buttress.core.Part`."""
         return (cls(refine_steps=2), cls(refine_steps=2, variant="vae_svi"), cls(refine_steps=2, variant="svi"))
 
     def build(self, model: nn.Module, objective: Objective, training: Training) -> SemiAmortizedModule:
-        """See :class:`buttress.parts.Algorithm`."""
+        """See :class:`buttress.core.Algorithm`."""
         posterior = getattr(model, "inference", None)
-        if not isinstance(posterior, GaussianModule):
+        if not isinstance(posterior, GaussianPosteriorModule):
             raise ValueError(
                 f"semi_amortized algorithm: got a posterior of type {type(posterior).__name__}, wanted a gaussian one, "
                 "whose mean and scale can be refined; try the gaussian posterior or the joint algorithm"
@@ -118,7 +118,7 @@ class SemiAmortized(Algorithm):
         return SemiAmortizedModule(self, model, objective, training)
 
     def asked(self, model: Any, objective: Objective, step: int, seed: int) -> Any:
-        """See :class:`buttress.parts.Algorithm`."""
+        """See :class:`buttress.core.Algorithm`."""
         return Refined(model, self.refinement, _beta(objective, step), self.variant == "svi", seed)
 
 
@@ -127,9 +127,9 @@ class SemiAmortizedModule(AlgorithmModule):
 
     Example:
         >>> from buttress.baseline import baseline
-        >>> from buttress.data.linear_gaussian import LinearGaussian
-        >>> data = LinearGaussian(dim=4, n=50).open()
-        >>> recipe, x = baseline(LinearGaussian(dim=4, n=50), data.spec), data.held_out.batch(torch.arange(5))
+        >>> from buttress.data.linear_gaussian import LinearGaussianData
+        >>> data = LinearGaussianData(dim=4, n=50).open()
+        >>> recipe, x = baseline(LinearGaussianData(dim=4, n=50), data.spec), data.held_out.batch(torch.arange(5))
         >>> model = recipe.model(data.spec)
         >>> _, loss = SemiAmortized(variant="svi").build(model, recipe.objective, recipe.training).terms(x, number=0)
         >>> loss.backward()
@@ -143,7 +143,7 @@ class SemiAmortizedModule(AlgorithmModule):
         self.optimizers = (make_optimizer(model.parameters(), training),)
 
     def step(self, step: Step) -> dict[str, float | Tensor]:
-        """See :class:`buttress.parts.AlgorithmModule`."""
+        """See :class:`buttress.core.AlgorithmModule`."""
         with twice_differentiable(self.model):
             try:
                 terms, loss = self.terms(step.x, step.number)
@@ -193,11 +193,11 @@ class SemiAmortizedModule(AlgorithmModule):
         return torch.stack([0 * p.sum() for p in idle]).sum()
 
     def state_dict(self) -> dict[str, Any]:
-        """See :class:`buttress.parts.AlgorithmModule`."""
+        """See :class:`buttress.core.AlgorithmModule`."""
         return {"optimizer": self.optimizers[0].state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """See :class:`buttress.parts.AlgorithmModule`."""
+        """See :class:`buttress.core.AlgorithmModule`."""
         self.optimizers[0].load_state_dict(state["optimizer"])
 
 

@@ -20,11 +20,11 @@ import torch
 from jaxtyping import Int
 from torch import Tensor, nn
 
-from buttress import processes
-from buttress.algorithms._descent import Descent, make_optimizer
-from buttress.code_counts import CodeCounts
-from buttress.parts import Algorithm, AlgorithmModule, Objective, Step, Training
+from buttress.algorithms.descent import Descent, make_optimizer
+from buttress.core import Algorithm, AlgorithmModule, Objective, Step, Training
+from buttress.distributions.code_counts import CodeCounts
 from buttress.priors.uniform import Uniform
+from buttress.runtime import distributed
 
 __all__ = ["DegenerateCodes", "TwoStage"]
 
@@ -39,10 +39,10 @@ class DegenerateCodes(ValueError):
 
     Example:
         >>> from buttress.baseline import baseline
-        >>> from buttress.data.linear_gaussian import LinearGaussian
+        >>> from buttress.data.linear_gaussian import LinearGaussianData
         >>> from buttress.posteriors.vector_quantized import VectorQuantized
         >>> from buttress.priors.recurrent import RecurrentPrior
-        >>> data = LinearGaussian(dim=4, n=50)
+        >>> data = LinearGaussianData(dim=4, n=50)
         >>> recipe = baseline(data, data.open().spec)
         >>> recipe = replace(recipe, posterior=VectorQuantized(codes=4, dim=2), prior=RecurrentPrior(hidden=4))
         >>> model, training = recipe.model(data.open().spec), Training(steps=4, batch_size=1000)
@@ -78,8 +78,8 @@ class TwoStage(Algorithm):
 
     Example:
         >>> from buttress.baseline import baseline
-        >>> from buttress.data.linear_gaussian import LinearGaussian
-        >>> data = LinearGaussian(dim=4, n=50)
+        >>> from buttress.data.linear_gaussian import LinearGaussianData
+        >>> data = LinearGaussianData(dim=4, n=50)
         >>> recipe = baseline(data, data.open().spec)
         >>> TwoStage().build(recipe.model(data.open().spec), recipe.objective, recipe.training)
         Traceback (most recent call last):
@@ -97,7 +97,7 @@ class TwoStage(Algorithm):
             raise ValueError(f"two_stage algorithm: least is {self.least}, wanted a perplexity of 1 or more")
 
     def build(self, model: nn.Module, objective: Objective, training: Training) -> TwoStageModule:
-        """See :class:`buttress.parts.Algorithm`."""
+        """See :class:`buttress.core.Algorithm`."""
         return TwoStageModule(self, model, objective, training)
 
 
@@ -122,16 +122,16 @@ class TwoStageModule(AlgorithmModule):
 
     @property
     def settled(self) -> bool:
-        """See :class:`buttress.parts.AlgorithmModule`."""
+        """See :class:`buttress.core.AlgorithmModule`."""
         return self.made > self.border
 
     @property
     def whole(self) -> bool:
-        """See :class:`buttress.parts.AlgorithmModule`. A prior that was not trained is nothing to keep."""
+        """See :class:`buttress.core.AlgorithmModule`. A prior that was not trained is nothing to keep."""
         return self.settled
 
     def step(self, step: Step) -> dict[str, float | Tensor]:
-        """See :class:`buttress.parts.AlgorithmModule`."""
+        """See :class:`buttress.core.AlgorithmModule`."""
         self.made = step.number + 1
         if step.number < self.border:
             return self.descend(_reaching(step, self.learned), step.x, self.autoencoder)
@@ -159,7 +159,7 @@ class TwoStageModule(AlgorithmModule):
         """Distortion and penalties of a batch, means over all processes."""
         terms = self.model(x, self.descend.objective.samples, self.uniform.to(x.device)())
         seen = {"distortion": terms.distortion, **terms.latent.penalty}
-        return {name: processes.mean(value.mean().float()) for name, value in seen.items()}
+        return {name: distributed.mean(value.mean().float()) for name, value in seen.items()}
 
     def _refuse_degenerate(self, step: Step) -> None:
         counts = CodeCounts(self.classes).add(self._codes(step.x).flatten(1))
@@ -177,7 +177,7 @@ class TwoStageModule(AlgorithmModule):
             )
 
     def after_validation(self, seen: Mapping[str, float], last: bool) -> bool:
-        """See :class:`buttress.parts.AlgorithmModule`. Keeps the best prior, and at the end goes back to it."""
+        """See :class:`buttress.core.AlgorithmModule`. Keeps the best prior, and at the end goes back to it."""
         if not self.settled:
             return False
         if seen["rate"] < self.best:
@@ -189,7 +189,7 @@ class TwoStageModule(AlgorithmModule):
         return True
 
     def state_dict(self) -> dict[str, Any]:
-        """See :class:`buttress.parts.AlgorithmModule`."""
+        """See :class:`buttress.core.AlgorithmModule`."""
         return {
             "autoencoder": self.autoencoder.state_dict(),
             "prior": self.prior.state_dict(),
@@ -200,7 +200,7 @@ class TwoStageModule(AlgorithmModule):
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """See :class:`buttress.parts.AlgorithmModule`."""
+        """See :class:`buttress.core.AlgorithmModule`."""
         self.autoencoder.load_state_dict(state["autoencoder"])
         self.prior.load_state_dict(state["prior"])
         self.made, self.best, self.kept, self.seen = (state[k] for k in ("made", "best", "kept", "seen"))
@@ -223,6 +223,6 @@ def _refuse(classes: int | None, learned: list[nn.Parameter], border: int, steps
 
 def _reaching(step: Step, resting: list[nn.Parameter]) -> Step:
     """The step, where processes share gradients with a gradient of 0 for what rests: each waits for all parameters."""
-    if processes.number() == 1:
+    if distributed.number() == 1:
         return step
     return replace(step, backward=lambda loss: step.backward(loss + 0.0 * sum(p.sum() for p in resting)))

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from buttress.data.memory import Array, NpyWriter, Rows, cached, file_key
-from buttress.parts import Data, DataSpec, Examples, Kind, Splits
+from buttress.core import Data, DataSpec, Examples, Kind, Splits
+from buttress.data.reading.memory import Array, NpyWriter, Rows, cached, file_key
 
 __all__ = ["Codes"]
 
@@ -26,9 +26,9 @@ class Codes(Data):
     """What a run with discrete latents says about its own training and held-out examples.
 
     An example is a map of codes, int32 (slots, H', W'), or (1, 1, slots) where the run has codes for whole examples
-    alone. The codes are made once, into the cache (see :func:`buttress.data.memory.cache_dir`), and read from there, so
-    that memory does not grow with the data. The division into training and held-out examples is that of the run, and
-    so are the labels. ``spec.vocabulary`` is the number of codewords.
+    alone. The codes are made once, into the cache (see :func:`buttress.data.reading.memory.cache_dir`), and read from
+    there, so that memory does not grow with the data. The division into training and held-out examples is that of
+    the run, and so are the labels. ``spec.vocabulary`` is the number of codewords.
 
     Args:
         path: Folder of the run.
@@ -55,7 +55,7 @@ class Codes(Data):
         return ()
 
     def open(self) -> Splits:
-        """See :class:`buttress.parts.Data`."""
+        """See :class:`buttress.core.Data`."""
         from buttress.training.folder import RECIPE, WEIGHTS  # training imports data, so not at the top
         from buttress.training.run import Run
 
@@ -86,7 +86,7 @@ class CodeExamples(Examples):
         return len(self.rows)
 
     def batch(self, index: Tensor, rows: slice = slice(None)) -> Tensor:
-        """See :class:`buttress.parts.Examples`."""
+        """See :class:`buttress.core.Examples`."""
         return torch.from_numpy(self.rows.take(index[rows].numpy()))
 
 

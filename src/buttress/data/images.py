@@ -14,12 +14,12 @@ import numpy as np
 from PIL.Image import Image
 from PIL.Image import open as open_image
 
-from buttress.data import hub, npz
-from buttress.data.arrays import Layout, Source, open_rows
-from buttress.data.memory import Array, Rows, cached, file_key, name_at, read_json, row_name
-from buttress.data.pictures import ENDINGS, Pictures, decode_all
-from buttress.data.split import Division
-from buttress.parts import Data, Kind, Splits
+from buttress.core import Data, Kind, Splits
+from buttress.data.reading import hub, npz
+from buttress.data.reading.arrays import Layout, Source, open_rows
+from buttress.data.reading.memory import Array, Rows, cached, file_key, name_at, read_json, row_name
+from buttress.data.reading.pictures import ENDINGS, Pictures, decode_all
+from buttress.data.reading.split import Division
 
 __all__ = ["Images"]
 
@@ -34,8 +34,8 @@ class Images(Data):
     as grey levels such images would be black without a word, and read as 0.0 and 1.0 the same file would mean another
     thing once a brighter image was added.
 
-    A folder or a dataset is decoded once, into the cache (see :func:`buttress.data.memory.cache_dir`); arrays are read
-    from where they are, so that memory does not grow with the data.
+    A folder or a dataset is decoded once, into the cache (see :func:`buttress.data.reading.memory.cache_dir`); arrays
+    are read from where they are, so that memory does not grow with the data.
 
     Args:
         path: A folder (searched through all its sub-folders), a .npy or .npz file, a folder that
@@ -100,7 +100,7 @@ class Images(Data):
         return ()
 
     def open(self) -> Splits:
-        """See :class:`buttress.parts.Data`."""
+        """See :class:`buttress.core.Data`."""
         path = Path(self.path).expanduser()
         if path.suffix in (".npy", ".npz"):
             train, held_out = self._file(path)

@@ -14,16 +14,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from buttress.data.arrays import Source, open_rows
-from buttress.data.memory import Rows, row_name
-from buttress.data.split import Division
-from buttress.parts import Data, Kind, Splits
+from buttress.core import Data, Kind, Splits
+from buttress.data.reading.arrays import Source, open_rows
+from buttress.data.reading.memory import Rows, row_name
+from buttress.data.reading.split import Division
 
-__all__ = ["LinearGaussian"]
+__all__ = ["LinearGaussianData"]
 
 
 @dataclass(frozen=True)
-class LinearGaussian(Data):
+class LinearGaussianData(Data):
     """Draws from a linear-Gaussian model with random W and mu.
 
     Source: Lucas et al., Don't Blame the ELBO!, 2019, use this model as the one whose collapse is understood.
@@ -40,7 +40,7 @@ class LinearGaussian(Data):
         split_seed: Another seed gives another split.
 
     Example:
-        >>> data = LinearGaussian(dim=3, latent_dim=1, n=100)
+        >>> data = LinearGaussianData(dim=3, latent_dim=1, n=100)
         >>> data.open().spec.shape, data.weight.shape
         ((3,), torch.Size([3, 1]))
     """
@@ -64,8 +64,8 @@ class LinearGaussian(Data):
             )
 
     @classmethod
-    def tiny(cls) -> tuple[LinearGaussian, ...]:
-        """See :class:`buttress.parts.Part`."""
+    def tiny(cls) -> tuple[LinearGaussianData, ...]:
+        """See :class:`buttress.core.Part`."""
         return (cls(dim=3, latent_dim=2, n=200),)
 
     @property
@@ -84,7 +84,7 @@ class LinearGaussian(Data):
         return self.noise
 
     def open(self) -> Splits:
-        """See :class:`buttress.parts.Data`."""
+        """See :class:`buttress.core.Data`."""
         generator = torch.Generator().manual_seed(2 * self.seed + 1)
         z = torch.randn(self.n, self.latent_dim, generator=generator)
         x = z @ self.weight.T + self.mean + self.noise * torch.randn(self.n, self.dim, generator=generator)

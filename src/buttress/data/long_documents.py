@@ -19,9 +19,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from buttress.data.memory import Array, Rows, row_name
-from buttress.data.tokens import SPECIAL, TokenExamples, word_tokenizer
-from buttress.parts import EOS, Data, DataSpec, Kind, Splits
+from buttress.core import EOS, Data, DataSpec, Kind, Splits
+from buttress.data.reading.memory import Array, Rows, row_name
+from buttress.data.reading.tokens import SPECIAL, TokenExamples, word_tokenizer
 
 __all__ = ["LongDocuments"]
 
@@ -85,7 +85,7 @@ class LongDocuments(Data):
 
     @classmethod
     def tiny(cls) -> tuple[LongDocuments, ...]:
-        """See :class:`buttress.parts.Part`."""
+        """See :class:`buttress.core.Part`."""
         return (cls(topics=3, words=20, topic_words=4, shortest=6, longest=9, train=60, held_out=20),)
 
     @property
@@ -94,7 +94,7 @@ class LongDocuments(Data):
         return self.words // 2
 
     def open(self) -> Splits:
-        """See :class:`buttress.parts.Data`. Documents are independent, so the split is by position."""
+        """See :class:`buttress.core.Data`. Documents are independent, so the split is by position."""
         ids, lengths, topics = _drawn(self)
         name = partial(row_name, "long_documents")
         starts = np.concatenate([[0], lengths.cumsum()[:-1]])

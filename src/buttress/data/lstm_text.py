@@ -16,10 +16,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from buttress.data.memory import Rows, cached, row_name
-from buttress.data.tokens import SPECIAL, TokenExamples, word_tokenizer
+from buttress.core import Data, DataSpec, Kind, Splits
+from buttress.data.reading.memory import Rows, cached, row_name
+from buttress.data.reading.tokens import SPECIAL, TokenExamples, word_tokenizer
 from buttress.decoders.random_lstm import RandomLstm, RandomLstmNetwork
-from buttress.parts import Data, DataSpec, Kind, Splits
 
 __all__ = ["Generator", "LstmText"]
 
@@ -78,11 +78,11 @@ class LstmText(Data):
 
     @classmethod
     def tiny(cls) -> tuple[LstmText, ...]:
-        """See :class:`buttress.parts.Part`."""
+        """See :class:`buttress.core.Part`."""
         return (cls(hidden=8, words=20, length=4, train=60, held_out=20, test=20),)
 
     def open(self) -> Splits:
-        """See :class:`buttress.parts.Data`. Draws are independent, so the split is by position."""
+        """See :class:`buttress.core.Data`. Draws are independent, so the split is by position."""
         total = self.train + self.held_out
         spec = DataSpec(
             "text",

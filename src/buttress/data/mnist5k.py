@@ -10,10 +10,10 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from buttress.data.arrays import Source, open_rows
-from buttress.data.memory import Rows, cached, row_name
-from buttress.data.split import Division
-from buttress.parts import Data, Kind, Splits
+from buttress.core import Data, Kind, Splits
+from buttress.data.reading.arrays import Source, open_rows
+from buttress.data.reading.memory import Rows, cached, row_name
+from buttress.data.reading.split import Division
 
 __all__ = ["Mnist5k"]
 
@@ -45,7 +45,7 @@ class Mnist5k(Data):
     split_seed: int = 0
 
     def open(self) -> Splits:
-        """See :class:`buttress.parts.Data`."""
+        """See :class:`buttress.core.Data`."""
         folder = cached(("mnist5k", 1, _version()), _extract)
         labels = np.load(folder / "labels.npy")
         source = Source(Rows(folder / "images.npy"), "NHW", "mnist5k", partial(row_name, "mnist5k"), labels=labels)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-from buttress.parts import Data, Splits
+from buttress.core import Data, Splits
 
 __all__ = ["opened", "opening_once", "tell"]
 
@@ -23,9 +23,9 @@ def opening_once() -> Iterator[None]:
     """While this lasts, :func:`opened` opens equal data once; what it opened is then forgotten.
 
     Example:
-        >>> from buttress.data.linear_gaussian import LinearGaussian
+        >>> from buttress.data.linear_gaussian import LinearGaussianData
         >>> with opening_once():
-        ...     opened(LinearGaussian(n=50)) is opened(LinearGaussian(n=50))
+        ...     opened(LinearGaussianData(n=50)) is opened(LinearGaussianData(n=50))
         True
     """
     token = _known.set({})
@@ -42,14 +42,14 @@ def opened(data: Data) -> Splits:
         data: Where the examples come from.
 
     Errors:
-        ValueError: The data are not fit to be used, see :meth:`buttress.parts.Data.open`.
+        ValueError: The data are not fit to be used, see :meth:`buttress.core.Data.open`.
 
     Example:
-        >>> from buttress.data.linear_gaussian import LinearGaussian
-        >>> opened(LinearGaussian(n=50)) is opened(LinearGaussian(n=50))
+        >>> from buttress.data.linear_gaussian import LinearGaussianData
+        >>> opened(LinearGaussianData(n=50)) is opened(LinearGaussianData(n=50))
         False
         >>> with opening_once():
-        ...     opened(LinearGaussian(n=50)) is opened(LinearGaussian(n=50))
+        ...     opened(LinearGaussianData(n=50)) is opened(LinearGaussianData(n=50))
         True
     """
     known = _known.get()
@@ -65,9 +65,9 @@ def tell(splits: Splits) -> None:
 
     Example:
         >>> from contextlib import redirect_stderr
-        >>> from buttress.data.linear_gaussian import LinearGaussian
+        >>> from buttress.data.linear_gaussian import LinearGaussianData
         >>> with redirect_stderr(sys.stdout):
-        ...     tell(LinearGaussian(n=50).open())
+        ...     tell(LinearGaussianData(n=50).open())
         data: held out 5 of 50 examples (10.0 %), at random by position, seed 0
     """
     for note in splits.notes:

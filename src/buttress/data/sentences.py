@@ -18,12 +18,12 @@ import numpy as np
 from tokenizers import Tokenizer
 from tokenizers import __version__ as tokenizers_version
 
-from buttress.data import corpus, lines
-from buttress.data.corpus import Corpus
-from buttress.data.memory import Array, NpyWriter, Rows, cached, few, name_at, read_json, write_json
-from buttress.data.split import Division
-from buttress.data.tokens import SPECIAL, TokenExamples, encode, learn
-from buttress.parts import UNK, Data, DataSpec, Kind, Splits
+from buttress.core import UNK, Data, DataSpec, Kind, Splits
+from buttress.data.reading import corpus, lines
+from buttress.data.reading.corpus import Corpus
+from buttress.data.reading.memory import Array, NpyWriter, Rows, cached, few, name_at, read_json, write_json
+from buttress.data.reading.split import Division
+from buttress.data.reading.tokens import SPECIAL, TokenExamples, encode, learn
 
 __all__ = ["Sentences"]
 
@@ -60,7 +60,7 @@ class Sentences(Data):
     Example:
         >>> import os, tempfile, torch
         >>> from unittest.mock import patch
-        >>> from buttress.data.tokens import decode
+        >>> from buttress.data.reading.tokens import decode
         >>> with tempfile.TemporaryDirectory() as folder, patch.dict(os.environ, BUTTRESS_CACHE=folder):
         ...     _ = Path(folder, "a.txt").write_text("So it is. \n" * 10)
         ...     splits = Sentences(f"{folder}/a.txt", punctuation=True, lower=True, held_out=0.2, split="seed").open()
@@ -111,7 +111,7 @@ class Sentences(Data):
         return ()
 
     def open(self) -> Splits:
-        """See :class:`buttress.parts.Data`."""
+        """See :class:`buttress.core.Data`."""
         text, given = self._corpora()
         key = ("sentences", _VERSION, tokenizers_version, text.key, given and given.key, self._settings())
         folder = cached(key, lambda scratch: _prepare(self, text, given, scratch))

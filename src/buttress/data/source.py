@@ -7,11 +7,10 @@ from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
-from buttress import catalogue
-from buttress.data import hub, npz
-from buttress.data.memory import Rows
-from buttress.data.pictures import ENDINGS
-from buttress.parts import Data
+from buttress.core import Data, registry
+from buttress.data.reading import hub, npz
+from buttress.data.reading.memory import Rows
+from buttress.data.reading.pictures import ENDINGS
 
 __all__ = ["detect"]
 
@@ -55,7 +54,7 @@ def detect(path_or_name: str, **options: Any) -> Data:
 
 def _named() -> list[str]:
     """The parts that need no path."""
-    needs = {name: any(_required(f) for f in fields(part)) for name, part in catalogue.parts("data").items()}  # type: ignore[arg-type]
+    needs = {name: any(_required(f) for f in fields(part)) for name, part in registry.parts("data").items()}  # type: ignore[arg-type]
     return sorted(name for name, path in needs.items() if not path)
 
 
@@ -64,12 +63,12 @@ def _required(setting: Any) -> bool:
 
 
 def _made(name: str, options: dict[str, Any]) -> Data:
-    part: Any = catalogue.part("data", name)
+    part: Any = registry.part("data", name)
     known = [f.name for f in fields(part)]
     for option in options:
         if option not in known:
             raise ValueError(
-                f"{name} data: no setting {option!r}; {catalogue.suggest(option, known)}It has {', '.join(known)}"
+                f"{name} data: no setting {option!r}; {registry.suggest(option, known)}It has {', '.join(known)}"
             )
     made: Data = part(**options)
     return made
@@ -139,7 +138,7 @@ def _endings() -> str:
 
 
 def _nothing(name: str) -> str:
-    hint = catalogue.suggest(name, [*_named(), *(p.name for p in Path.cwd().iterdir())])
+    hint = registry.suggest(name, [*_named(), *(p.name for p in Path.cwd().iterdir())])
     return (
         f"there is no data {name!r}; {hint}It can be one of {', '.join(_named())}; a file ({_endings()}); a folder of "
         f"images or text; or a Hugging Face dataset (owner/name or hf:name). Looked in {Path.cwd()}"

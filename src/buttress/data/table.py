@@ -9,12 +9,12 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from buttress.data import columnar, delimited, npz
-from buttress.data.arrays import Source, open_rows
-from buttress.data.delimited import Asked
-from buttress.data.memory import Rows, cached, file_key, name_at, read_json, row_name
-from buttress.data.split import Division
-from buttress.parts import Data, Kind, Splits
+from buttress.core import Data, Kind, Splits
+from buttress.data.reading import columnar, delimited, npz
+from buttress.data.reading.arrays import Source, open_rows
+from buttress.data.reading.delimited import Asked
+from buttress.data.reading.memory import Rows, cached, file_key, name_at, read_json, row_name
+from buttress.data.reading.split import Division
 
 __all__ = ["Table"]
 
@@ -80,7 +80,7 @@ class Table(Data):
         return ()
 
     def open(self) -> Splits:
-        """See :class:`buttress.parts.Data`."""
+        """See :class:`buttress.core.Data`."""
         path = Path(self.path).expanduser()
         if not path.is_file():
             raise ValueError(f"{path}: there is no such file (looked in {Path.cwd()}); try an absolute path")

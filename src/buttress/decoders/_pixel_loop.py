@@ -13,8 +13,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from buttress.decoders._attention import Memory
-from buttress.decoders._gated import gate
+from buttress.nn.attention import Memory
+from buttress.nn.gated import gate
 
 if TYPE_CHECKING:
     from buttress.decoders._pixels import PixelsModule

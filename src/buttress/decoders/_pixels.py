@@ -1,6 +1,6 @@
 """What image decoders made of gated layers share: z as maps, stacks in reading order, attention where it is wanted.
 
-The letters are those of :mod:`buttress.decoders._gated` and :mod:`buttress.decoders._attention`. The vertical stack
+The letters are those of :mod:`buttress.nn.gated` and :mod:`buttress.nn.attention`. The vertical stack
 sees neither z nor the attention, so it is computed once for all samples of z.
 """
 
@@ -16,12 +16,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from buttress.decoders._attention import Attention
-from buttress.decoders._autoregressive import AutoregressiveModule
-from buttress.decoders._gated import Horizontal, Vertical, gate, reaches
-from buttress.decoders._maps import Upsample, is_map
+from buttress.core import DataSpec, LikelihoodModule
+from buttress.core.autoregressive import AutoregressiveModule
 from buttress.decoders._pixel_loop import PixelLoop
-from buttress.parts import DataSpec, LikelihoodModule
+from buttress.nn.attention import Attention
+from buttress.nn.gated import Horizontal, Vertical, gate, reaches
+from buttress.nn.maps import Upsample, is_map
 
 __all__ = ["PixelsModule", "Stack", "check_sizes"]
 

@@ -17,16 +17,16 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from buttress.decoders._maps import Upsample, is_map
+from buttress.core import DataSpec, Decoder, DecoderModule, Kind, LikelihoodModule
 from buttress.encoders.conv import halved
-from buttress.layers import Activation, Residual, activation, check_widths
-from buttress.parts import DataSpec, Decoder, DecoderModule, Kind, LikelihoodModule
+from buttress.nn.layers import Activation, Residual, activation, check_widths
+from buttress.nn.maps import Upsample, is_map
 
-__all__ = ["Conv"]
+__all__ = ["ConvDecoder"]
 
 
 @dataclass(frozen=True)
-class Conv(Decoder):
+class ConvDecoder(Decoder):
     """A convolutional network that mirrors the conv encoder, for images of any size.
 
     Source: transposed convolutions whose kernel is a multiple of the stride: Odena, Dumoulin and Olah, Deconvolution
@@ -43,7 +43,7 @@ class Conv(Decoder):
     Example:
         >>> from buttress.likelihoods.bernoulli import Bernoulli
         >>> spec = DataSpec("image", (1, 7, 5))
-        >>> p = Conv(widths=(6, 4)).build(spec, (3,), Bernoulli().build(spec))(torch.zeros(2, 3))
+        >>> p = ConvDecoder(widths=(6, 4)).build(spec, (3,), Bernoulli().build(spec))(torch.zeros(2, 3))
         >>> p.batch_shape, p.event_shape
         (torch.Size([2]), torch.Size([1, 7, 5]))
     """
@@ -61,19 +61,21 @@ class Conv(Decoder):
             raise ValueError(f"conv decoder: blocks is {self.blocks}, wanted 0 or more")
 
     @classmethod
-    def tiny(cls) -> tuple[Conv, ...]:
-        """See :class:`buttress.parts.Part`."""
+    def tiny(cls) -> tuple[ConvDecoder, ...]:
+        """See :class:`buttress.core.Part`."""
         return (cls(widths=(4, 3)), cls(widths=(4,), blocks=0, activation="tanh"))
 
-    def build(self, spec: DataSpec, z_shape: tuple[int, ...], likelihood: LikelihoodModule) -> ConvModule:
-        """See :class:`buttress.parts.Decoder`."""
-        return ConvModule(self, spec, z_shape, likelihood)
+    def build(self, spec: DataSpec, z_shape: tuple[int, ...], likelihood: LikelihoodModule) -> ConvDecoderModule:
+        """See :class:`buttress.core.Decoder`."""
+        return ConvDecoderModule(self, spec, z_shape, likelihood)
 
 
-class ConvModule(DecoderModule):
-    """The module of :class:`Conv`."""
+class ConvDecoderModule(DecoderModule):
+    """The module of :class:`ConvDecoder`."""
 
-    def __init__(self, part: Conv, spec: DataSpec, z_shape: tuple[int, ...], likelihood: LikelihoodModule) -> None:
+    def __init__(
+        self, part: ConvDecoder, spec: DataSpec, z_shape: tuple[int, ...], likelihood: LikelihoodModule
+    ) -> None:
         super().__init__()
         self.likelihood = likelihood
         self.z_dims = len(z_shape)
@@ -89,7 +91,7 @@ class ConvModule(DecoderModule):
         self.bias = nn.Parameter(torch.zeros(*size, likelihood.channels) if start is None else start.clone())
 
     def forward(self, z: Float[Tensor, "*rest"]) -> Distribution:
-        """See :class:`buttress.parts.DecoderModule`."""
+        """See :class:`buttress.core.DecoderModule`."""
         flat = z.flatten(-self.z_dims)
         lifted = self.lift(flat.reshape(-1, flat.shape[-1]))
         maps = lifted.movedim(-1, 1) if lifted.dim() == 4 else lifted.view(-1, *self.smallest)
@@ -99,7 +101,7 @@ class ConvModule(DecoderModule):
         return self.likelihood(parameters.reshape(*flat.shape[:-1], *parameters.shape[1:]))
 
 
-def _stage(part: Conv, before: int, after: int) -> nn.Sequential:
+def _stage(part: ConvDecoder, before: int, after: int) -> nn.Sequential:
     """Residual blocks, then twice the height and width."""
     blocks = (Residual(before, part.activation) for _ in range(part.blocks))
     double = nn.ConvTranspose2d(before, after, 4, stride=2, padding=1)

@@ -13,14 +13,14 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from buttress.layers import Activation, check_widths, perceptron
-from buttress.parts import DataSpec, Decoder, DecoderModule, Kind, LikelihoodModule
+from buttress.core import DataSpec, Decoder, DecoderModule, Kind, LikelihoodModule
+from buttress.nn.layers import Activation, check_widths, perceptron
 
-__all__ = ["Mlp"]
+__all__ = ["MlpDecoder"]
 
 
 @dataclass(frozen=True)
-class Mlp(Decoder):
+class MlpDecoder(Decoder):
     """A multilayer perceptron, for images and tables.
 
     Source: the start at the data's mean: Burda, Grosse and Salakhutdinov, Importance Weighted Autoencoders, 2016.
@@ -36,7 +36,7 @@ class Mlp(Decoder):
         >>> import torch
         >>> from buttress.likelihoods.bernoulli import Bernoulli
         >>> spec = DataSpec("image", (1, 3, 2))
-        >>> p = Mlp(hidden=(5,)).build(spec, (4,), Bernoulli().build(spec))(torch.zeros(7, 4))
+        >>> p = MlpDecoder(hidden=(5,)).build(spec, (4,), Bernoulli().build(spec))(torch.zeros(7, 4))
         >>> p.batch_shape, p.event_shape
         (torch.Size([7]), torch.Size([1, 3, 2]))
     """
@@ -51,19 +51,21 @@ class Mlp(Decoder):
         check_widths("mlp decoder: hidden", self.hidden)
 
     @classmethod
-    def tiny(cls) -> tuple[Mlp, ...]:
-        """See :class:`buttress.parts.Part`."""
+    def tiny(cls) -> tuple[MlpDecoder, ...]:
+        """See :class:`buttress.core.Part`."""
         return (cls(hidden=(6,), activation="tanh"), cls(hidden=()))
 
-    def build(self, spec: DataSpec, z_shape: tuple[int, ...], likelihood: LikelihoodModule) -> MlpModule:
-        """See :class:`buttress.parts.Decoder`."""
-        return MlpModule(self, spec, z_shape, likelihood)
+    def build(self, spec: DataSpec, z_shape: tuple[int, ...], likelihood: LikelihoodModule) -> MlpDecoderModule:
+        """See :class:`buttress.core.Decoder`."""
+        return MlpDecoderModule(self, spec, z_shape, likelihood)
 
 
-class MlpModule(DecoderModule):
-    """The module of :class:`Mlp`."""
+class MlpDecoderModule(DecoderModule):
+    """The module of :class:`MlpDecoder`."""
 
-    def __init__(self, part: Mlp, spec: DataSpec, z_shape: tuple[int, ...], likelihood: LikelihoodModule) -> None:
+    def __init__(
+        self, part: MlpDecoder, spec: DataSpec, z_shape: tuple[int, ...], likelihood: LikelihoodModule
+    ) -> None:
         super().__init__()
         self.likelihood = likelihood
         self.z_dims = len(z_shape)
@@ -76,6 +78,6 @@ class MlpModule(DecoderModule):
             self.out.bias.data.copy_(start.flatten())
 
     def forward(self, z: Float[Tensor, "*rest"]) -> Distribution:
-        """See :class:`buttress.parts.DecoderModule`."""
+        """See :class:`buttress.core.DecoderModule`."""
         parameters = self.out(self.net(z.flatten(-self.z_dims)))
         return self.likelihood(parameters.view(*parameters.shape[:-1], *self.shape))

@@ -15,8 +15,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from buttress.core import DataSpec, Decoder, Kind, LikelihoodModule
 from buttress.decoders._pixels import PixelsModule, Stack, check_sizes
-from buttress.parts import DataSpec, Decoder, Kind, LikelihoodModule
 
 __all__ = ["PixelCNN"]
 
@@ -67,11 +67,11 @@ class PixelCNN(Decoder):
 
     @classmethod
     def tiny(cls) -> tuple[PixelCNN, ...]:
-        """See :class:`buttress.parts.Part`."""
+        """See :class:`buttress.core.Part`."""
         small = cls(layers=2, channels=4, maps=2, hidden=3)
         return (*(small.replace(field=field) for field in (1, 3, None)), small.replace(spatial=True))
 
     def build(self, spec: DataSpec, z_shape: tuple[int, ...], likelihood: LikelihoodModule) -> PixelsModule:
-        """See :class:`buttress.parts.Decoder`."""
+        """See :class:`buttress.core.Decoder`."""
         stack = Stack(self.field, self.layers, self.channels, self.maps, self.spatial, self.hidden, self.gain)
         return PixelsModule(stack, spec, z_shape, likelihood)

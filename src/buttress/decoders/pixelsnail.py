@@ -1,7 +1,7 @@
 r"""p(x|z) = prod_i p(x_i | x_j for all j before i, z), pixels in reading order, by gated convolutions and attention.
 
 A block is some gated layers, which see a small window (see :mod:`buttress.decoders.pixelcnn`), and one attention over
-all places before (:mod:`buttress.decoders._attention`). So every place sees its whole past from the first block on, at
+all places before (:mod:`buttress.nn.attention`). So every place sees its whole past from the first block on, at
 any distance in one step, where convolutions would need many layers.
 
 z reaches every layer and every attention through maps m(i, j), as in the PixelCNN. Keys and values depend on z through
@@ -13,8 +13,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from buttress.core import DataSpec, Decoder, Kind, LikelihoodModule
 from buttress.decoders._pixels import PixelsModule, Stack, check_sizes
-from buttress.parts import DataSpec, Decoder, Kind, LikelihoodModule
 
 __all__ = ["PixelSNAIL"]
 
@@ -75,12 +75,12 @@ class PixelSNAIL(Decoder):
 
     @classmethod
     def tiny(cls) -> tuple[PixelSNAIL, ...]:
-        """See :class:`buttress.parts.Part`."""
+        """See :class:`buttress.core.Part`."""
         small = cls(layers=2, channels=4, field=3, maps=2, hidden=3)
         return (small, small.replace(blocks=1, layers=1, heads=1, field=1, spatial=True))
 
     def build(self, spec: DataSpec, z_shape: tuple[int, ...], likelihood: LikelihoodModule) -> PixelsModule:
-        """See :class:`buttress.parts.Decoder`."""
+        """See :class:`buttress.core.Decoder`."""
         layers = self.blocks * self.layers
         sizes = (self.field, layers, self.channels, self.maps, self.spatial, self.hidden, self.gain)
         return PixelsModule(Stack(*sizes, every=self.layers, heads=self.heads), spec, z_shape, likelihood)

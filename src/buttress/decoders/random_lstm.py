@@ -18,9 +18,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from buttress.decoders._autoregressive import AutoregressiveModule
-from buttress.layers import run_lstm
-from buttress.parts import EOS, PAD, DataSpec, Decoder, Kind, LikelihoodModule
+from buttress.core import EOS, PAD, DataSpec, Decoder, Kind, LikelihoodModule
+from buttress.core.autoregressive import AutoregressiveModule
+from buttress.nn.layers import run_lstm
 
 __all__ = ["RandomLstm", "RandomLstmNetwork"]
 
@@ -71,7 +71,7 @@ class RandomLstm(Decoder):
         return ()
 
     def build(self, spec: DataSpec, z_shape: tuple[int, ...], likelihood: LikelihoodModule) -> RandomLstmModule:
-        """See :class:`buttress.parts.Decoder`."""
+        """See :class:`buttress.core.Decoder`."""
         return RandomLstmModule(self, spec, z_shape, likelihood)
 
 

@@ -17,17 +17,17 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from buttress.decoders._autoregressive import AutoregressiveModule
-from buttress.layers import run_lstm
+from buttress.core import BOS, EOS, PAD, UNK, DataSpec, Decoder, Kind, LikelihoodModule
+from buttress.core.autoregressive import AutoregressiveModule
 from buttress.likelihoods.categorical import score_tokens
-from buttress.parts import BOS, EOS, PAD, UNK, DataSpec, Decoder, Kind, LikelihoodModule
-from buttress.randomness import draw
+from buttress.nn.layers import run_lstm
+from buttress.runtime.randomness import draw
 
-__all__ = ["Recurrent"]
+__all__ = ["RecurrentDecoder"]
 
 
 @dataclass(frozen=True)
-class Recurrent(Decoder):
+class RecurrentDecoder(Decoder):
     """An LSTM language model given z.
 
     Source: Bowman et al., Generating Sentences from a Continuous Space, 2016 (word dropout, the inputless decoder);
@@ -47,7 +47,7 @@ class Recurrent(Decoder):
     Example:
         >>> from buttress.likelihoods.categorical import Categorical
         >>> spec = DataSpec("text", (9,), vocabulary=7)
-        >>> p = Recurrent(embedding=3, hidden=4).build(spec, (2,), Categorical().build(spec))(torch.zeros(5, 2))
+        >>> p = RecurrentDecoder(embedding=3, hidden=4).build(spec, (2,), Categorical().build(spec))(torch.zeros(5, 2))
         >>> p.batch_shape, p.event_shape, p.log_prob(torch.tensor([[5, EOS, PAD]])).shape
         (torch.Size([5]), torch.Size([9]), torch.Size([5]))
     """
@@ -70,19 +70,21 @@ class Recurrent(Decoder):
             raise ValueError(f"recurrent decoder: dropout is {self.dropout}, wanted at least 0 and below 1")
 
     @classmethod
-    def tiny(cls) -> tuple[Recurrent, ...]:
-        """See :class:`buttress.parts.Part`."""
+    def tiny(cls) -> tuple[RecurrentDecoder, ...]:
+        """See :class:`buttress.core.Part`."""
         return (cls(embedding=3, hidden=4), cls(embedding=3, hidden=4, word_dropout=1.0))
 
-    def build(self, spec: DataSpec, z_shape: tuple[int, ...], likelihood: LikelihoodModule) -> RecurrentModule:
-        """See :class:`buttress.parts.Decoder`."""
-        return RecurrentModule(self, spec, z_shape, likelihood)
+    def build(self, spec: DataSpec, z_shape: tuple[int, ...], likelihood: LikelihoodModule) -> RecurrentDecoderModule:
+        """See :class:`buttress.core.Decoder`."""
+        return RecurrentDecoderModule(self, spec, z_shape, likelihood)
 
 
-class RecurrentModule(AutoregressiveModule):
-    """The module of :class:`Recurrent`."""
+class RecurrentDecoderModule(AutoregressiveModule):
+    """The module of :class:`RecurrentDecoder`."""
 
-    def __init__(self, part: Recurrent, spec: DataSpec, z_shape: tuple[int, ...], likelihood: LikelihoodModule) -> None:
+    def __init__(
+        self, part: RecurrentDecoder, spec: DataSpec, z_shape: tuple[int, ...], likelihood: LikelihoodModule
+    ) -> None:
         super().__init__()
         self.part, self.likelihood = part, likelihood
         self.z_dims, self.event, self.places = len(z_shape), spec.shape, spec.shape

@@ -23,12 +23,12 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.distributions import Distribution
 
-from buttress.code_counts import CodeCounts
 from buttress.diagnostics.estimate import Estimate, Moments
 from buttress.diagnostics.evaluation import blocks, draw, evaluating
 from buttress.diagnostics.protocol import Batches, Model
 from buttress.diagnostics.thresholds import ACTIVE_VARIANCE, COLLAPSED_DELTA, COLLAPSED_EPSILON
-from buttress.families import categorical, closed_form_kl, is_uniform, mean_of, point
+from buttress.distributions.code_counts import CodeCounts
+from buttress.distributions.inspect import categorical, closed_form_kl, is_uniform, mean_of, point
 
 __all__ = ["Activity", "active_units", "activity", "collapsed_fraction"]
 
@@ -69,7 +69,7 @@ def activity(model: Model, batches: Batches, *, seed: int = 0) -> Activity:
 
     Example:
         >>> import torch
-        >>> from buttress.exact import LinearGaussian
+        >>> from buttress.diagnostics.reference import LinearGaussian
         >>> model = LinearGaussian(torch.ones(2, 1).double(), torch.zeros(2).double(), 1.0)
         >>> found = activity(model, [model.sample(2000)[0]])
         >>> round(found.variance_of_mean.item(), 2)  # Var E[z|x] = 1 - Var[z|x] = 2/3
@@ -120,7 +120,7 @@ def active_units(model: Model, batches: Batches, *, threshold: float = ACTIVE_VA
 
     Example:
         >>> import torch
-        >>> from buttress.exact import LinearGaussian
+        >>> from buttress.diagnostics.reference import LinearGaussian
         >>> weight = torch.tensor([[1.0, 0.0], [1.0, 0.0]]).double()  # the second coordinate of z reaches nothing
         >>> model = LinearGaussian(weight, torch.zeros(2).double(), 1.0)
         >>> active_units(model.vae(), [model.sample(100)[0]]).value
@@ -171,7 +171,7 @@ def collapsed_fraction(
 
     Example:
         >>> import torch
-        >>> from buttress.exact import LinearGaussian
+        >>> from buttress.diagnostics.reference import LinearGaussian
         >>> weight = torch.tensor([[1.0, 0.0], [1.0, 0.0]]).double()  # the second coordinate of z reaches nothing
         >>> model = LinearGaussian(weight, torch.zeros(2).double(), 1.0)
         >>> collapsed_fraction(model.vae(), [model.sample(100)[0]]).value

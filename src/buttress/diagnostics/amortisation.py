@@ -24,11 +24,11 @@ from torch.distributions import Distribution, Independent, MultivariateNormal, N
 from buttress.diagnostics.estimate import Estimate, mean
 from buttress.diagnostics.evaluation import blocks, choose, count, decode, draw, evaluating
 from buttress.diagnostics.protocol import Batches, Model
-from buttress.families import closed_form_kl, factors, log_density, normal, point
-from buttress.portions import pairs_at_once
-from buttress.randomness import noise
+from buttress.distributions.inspect import closed_form_kl, factors, log_density, normal, point
+from buttress.runtime.memory import pairs_at_once
+from buttress.runtime.randomness import noise
 
-__all__ = ["Refinement", "amortisation_gap", "refinement"]
+__all__ = ["RefinementGain", "amortisation_gap", "refinement"]
 
 SMALLEST_UNIT = 0.1
 """In prior standard deviations: the mean of a very narrow q must be able to move too."""
@@ -37,7 +37,7 @@ FLAT = 1e-3
 
 
 @dataclass(frozen=True)
-class Refinement:
+class RefinementGain:
     """What refining q for each example changes, in nats per example.
 
     Args:
@@ -47,7 +47,7 @@ class Refinement:
 
     Example:
         >>> nothing = Estimate(0.0, 0.0, 10, "closed form")
-        >>> print(Refinement(gap=Estimate(1.5, 0.1, 10, "Adam"), decoder_gain=nothing, rate=nothing).gap)
+        >>> print(RefinementGain(gap=Estimate(1.5, 0.1, 10, "Adam"), decoder_gain=nothing, rate=nothing).gap)
         1.5 ± 0.1
     """
 
@@ -65,7 +65,7 @@ def refinement(
     learning_rate: float = 0.1,
     samples: int = 16,
     seed: int = 0,
-) -> Refinement:
+) -> RefinementGain:
     """Refine q for each example and measure the gain.
 
     Args:
@@ -82,7 +82,7 @@ def refinement(
         ValueError: steps is below 1, or samples is not an even number.
 
     Example:
-        >>> from buttress.exact import LinearGaussian
+        >>> from buttress.diagnostics.reference import LinearGaussian
         >>> lagging = LinearGaussian(torch.ones(2, 1).double(), torch.zeros(2).double(), 1.0).lagging()  # q = p(z)
         >>> x, _ = lagging.model.sample(50)
         >>> found = refinement(lagging, [x], steps=40)
@@ -106,7 +106,7 @@ def refinement(
     keep = (hint > 0) & _convincing(hint)
     saved, refined = torch.where(keep, saved, 0), torch.where(keep, refined, rate)
     method = f"Adam, {steps} steps of {learning_rate} on {len(rate)} examples; {samples} fresh samples"
-    return Refinement(
+    return RefinementGain(
         mean(saved + rate - refined, method, note="a lower bound: the search may not have arrived"),
         mean(saved, method, note="distortion that the decoder saves with the refined q"),
         mean(refined, method, note="rate of the refined q"),
@@ -122,7 +122,7 @@ def amortisation_gap(model: Model, batches: Batches, **settings: Any) -> Estimat
     """The ELBO gained by refining q for each example; the settings are those of :func:`refinement`.
 
     Example:
-        >>> from buttress.exact import LinearGaussian
+        >>> from buttress.diagnostics.reference import LinearGaussian
         >>> model = LinearGaussian.random(dims=3, latents=1)
         >>> print(amortisation_gap(model.vae(), [model.sample(20)[0]], steps=5))  # q is exact: nothing to gain
         0 ± 0
@@ -130,9 +130,9 @@ def amortisation_gap(model: Model, batches: Batches, **settings: Any) -> Estimat
     return refinement(model, batches, **settings).gap
 
 
-def _none(n: int, why: str) -> Refinement:
+def _none(n: int, why: str) -> RefinementGain:
     nothing = Estimate(None, None, n, "Adam", note=why)
-    return Refinement(nothing, replace(nothing), replace(nothing))
+    return RefinementGain(nothing, replace(nothing), replace(nothing))
 
 
 class _Search:

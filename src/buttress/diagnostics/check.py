@@ -13,7 +13,7 @@ from torch.distributions import Distribution
 
 from buttress.diagnostics.evaluation import draw, evaluating
 from buttress.diagnostics.protocol import Batches, Model
-from buttress.families import factors, within
+from buttress.distributions.inspect import factors, within
 
 __all__ = ["check", "check_batches"]
 

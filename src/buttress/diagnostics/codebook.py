@@ -19,12 +19,12 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from buttress.code_counts import CodeCounts, entropy
 from buttress.diagnostics.estimate import Estimate, Moments
 from buttress.diagnostics.evaluation import blocks, evaluating
 from buttress.diagnostics.protocol import Batches, Model
 from buttress.diagnostics.rate import classes
-from buttress.families import point
+from buttress.distributions.code_counts import CodeCounts, entropy
+from buttress.distributions.inspect import point
 
 __all__ = ["HEALTH", "code_perplexity", "codebook", "codes_used", "count_codes", "health"]
 
@@ -45,7 +45,7 @@ def count_codes(model: Model, batches: Batches) -> CodeCounts:
     Example:
         >>> from types import SimpleNamespace
         >>> from torch.distributions import Independent
-        >>> from buttress.point import Point
+        >>> from buttress.distributions.point import Point
         >>> model = SimpleNamespace(posterior=lambda x: Independent(Point(x), 1))  # each x is its own code
         >>> count_codes(model, [torch.tensor([[0, 2], [0, 1]])]).table.tolist()
         [[2, 0, 0], [0, 1, 1]]
@@ -55,7 +55,9 @@ def count_codes(model: Model, batches: Batches) -> CodeCounts:
         for _, x in blocks(batches):
             codes = point(q := model.posterior(x))
             if codes is None:
-                raise ValueError(f"codebook: q(z|x) is a {type(q).__name__}, wanted a point on codes (buttress.point)")
+                raise ValueError(
+                    f"codebook: q(z|x) is a {type(q).__name__}, wanted a point on codes (buttress.distributions.point)"
+                )
             counts.add(codes.reshape(len(x), -1))
     return counts
 
@@ -74,7 +76,7 @@ def codebook(model: Model, batches: Batches, counts: CodeCounts | None = None) -
     Example:
         >>> from types import SimpleNamespace
         >>> from torch.distributions import Categorical, Independent
-        >>> from buttress.point import Point
+        >>> from buttress.distributions.point import Point
         >>> uniform = Independent(Categorical(torch.ones(1, 4)), 1)
         >>> model = SimpleNamespace(posterior=lambda x: Independent(Point(x), 1), prior=lambda: uniform)
         >>> found = codebook(model, [torch.tensor([[0], [0], [1], [1]])])
@@ -119,7 +121,7 @@ def code_perplexity(model: Model, batches: Batches) -> Estimate:
     Example:
         >>> from types import SimpleNamespace
         >>> from torch.distributions import Categorical, Independent
-        >>> from buttress.point import Point
+        >>> from buttress.distributions.point import Point
         >>> uniform = Independent(Categorical(torch.ones(1, 4)), 1)
         >>> model = SimpleNamespace(posterior=lambda x: Independent(Point(x), 1), prior=lambda: uniform)
         >>> print(code_perplexity(model, [torch.tensor([[3], [3], [3]])]))  # one code for everything: a dead codebook
@@ -134,7 +136,7 @@ def codes_used(model: Model, batches: Batches) -> Estimate:
     Example:
         >>> from types import SimpleNamespace
         >>> from torch.distributions import Categorical, Independent
-        >>> from buttress.point import Point
+        >>> from buttress.distributions.point import Point
         >>> uniform = Independent(Categorical(torch.ones(1, 4)), 1)
         >>> model = SimpleNamespace(posterior=lambda x: Independent(Point(x), 1), prior=lambda: uniform)
         >>> codes_used(model, [torch.tensor([[0], [2], [3], [3]])]).note

@@ -25,8 +25,8 @@ from buttress.diagnostics.protocol import Batches, Model
 from buttress.diagnostics.rate import Bound, bound, uniform_rate
 from buttress.diagnostics.verdict import judge
 from buttress.diagnostics.worth import worth
-from buttress.families import is_discrete
-from buttress.randomness import check_seed
+from buttress.distributions.inspect import is_discrete
+from buttress.runtime.randomness import check_seed
 
 __all__ = ["LEAST", "STAGES", "check_effort", "diagnose"]
 
@@ -124,7 +124,7 @@ def diagnose(
             samples, steps or examples is too small, or the seed is negative or too large.
 
     Example:
-        >>> from buttress.exact import LinearGaussian
+        >>> from buttress.diagnostics.reference import LinearGaussian
         >>> model = LinearGaussian(torch.ones(2, 1).double(), torch.zeros(2).double(), 1.0)
         >>> x, _ = model.sample(200)
         >>> quick = {"nll_samples": 0, "gap_steps": 20, "gap_examples": 50}

@@ -22,7 +22,7 @@ from torch import Tensor
 from buttress.diagnostics.estimate import Estimate
 from buttress.diagnostics.evaluation import blocks, choose, count, evaluating
 from buttress.diagnostics.protocol import Batches, Model
-from buttress.dispersion import unit
+from buttress.nn.dispersion import unit
 
 __all__ = ["feature_cosine"]
 

@@ -18,9 +18,9 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, MultivariateNormal
 
 from buttress.diagnostics.protocol import Batches, Model
-from buttress.families import normal
-from buttress.portions import ROWS, pairs_at_once
-from buttress.randomness import noise
+from buttress.distributions.inspect import normal
+from buttress.runtime.memory import ROWS, pairs_at_once
+from buttress.runtime.randomness import noise
 
 __all__ = ["blocks", "choose", "count", "decode", "draw", "evaluating"]
 
@@ -156,7 +156,7 @@ def decode(model: Model, x: Tensor, z: Shaped[Tensor, "S B *event"]) -> Float[Te
         z: Samples for each of its examples, shape (S, B, *event).
 
     Example:
-        >>> from buttress.exact import LinearGaussian
+        >>> from buttress.diagnostics.reference import LinearGaussian
         >>> model = LinearGaussian.random(dims=3, latents=1)
         >>> decode(model, torch.zeros(4, 3), torch.zeros(2, 4, 1)).shape  # nats of S = 2 samples for B = 4 examples
         torch.Size([2, 4])

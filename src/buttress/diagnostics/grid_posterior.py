@@ -36,7 +36,7 @@ class GridPosterior:
             step, and far above it as soon as it is small.
 
     Example:
-        >>> from buttress.exact import LinearGaussian
+        >>> from buttress.diagnostics.reference import LinearGaussian
         >>> model = LinearGaussian(torch.ones(1, 1).double(), torch.zeros(1).double(), 1.0)
         >>> narrow = grid_posterior(model, [torch.tensor([[4.0]])], width=2)  # p(z|x) = N(2, 1/2)
         >>> narrow.edge > 1e-3
@@ -63,7 +63,7 @@ def grid_posterior(model: Model, batches: Batches, *, width: float = 10.0, step:
         ValueError: z has more than one number, or the grid is none.
 
     Example:
-        >>> from buttress.exact import LinearGaussian
+        >>> from buttress.diagnostics.reference import LinearGaussian
         >>> model = LinearGaussian(torch.ones(1, 1).double(), torch.zeros(1).double(), 1.0)
         >>> found = grid_posterior(model, [torch.tensor([[1.0]])])
         >>> round(found.mean.item(), 6), round(found.variance.item(), 6)

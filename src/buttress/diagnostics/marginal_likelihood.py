@@ -22,7 +22,7 @@ from torch import Tensor
 from buttress.diagnostics.estimate import Estimate, mean, ratio
 from buttress.diagnostics.evaluation import blocks, choose, count, decode, draw, evaluating
 from buttress.diagnostics.protocol import Batches, Model
-from buttress.families import log_density, point
+from buttress.distributions.inspect import log_density, point
 from buttress.objectives.importance_weighted import importance_weighted_bound
 
 __all__ = ["Likelihoods", "bits_per_dim", "likelihoods", "log_weights", "marginal_likelihood", "perplexity"]
@@ -91,7 +91,7 @@ def likelihoods(
         ValueError: samples is below 1.
 
     Example:
-        >>> from buttress.exact import LinearGaussian
+        >>> from buttress.diagnostics.reference import LinearGaussian
         >>> model = LinearGaussian.random(dims=3, latents=1)
         >>> x, _ = model.sample(5)
         >>> found = likelihoods(model.vae(), [x], samples=7)  # q is exact, so every weight is p(x)
@@ -124,7 +124,7 @@ def log_weights(model: Model, x: Tensor, index: Tensor, samples: int, seed: int 
         seed: Of the noise.
 
     Example:
-        >>> from buttress.exact import LinearGaussian
+        >>> from buttress.diagnostics.reference import LinearGaussian
         >>> model = LinearGaussian.random(dims=3, latents=1)
         >>> x, _ = model.sample(2)
         >>> torch.allclose(log_weights(model, x, torch.arange(2), samples=4), model.log_marginal(x).expand(4, 2))
@@ -141,7 +141,7 @@ def marginal_likelihood(
     """The NLL in nats per example, see :func:`likelihoods`.
 
     Example:
-        >>> from buttress.exact import LinearGaussian
+        >>> from buttress.diagnostics.reference import LinearGaussian
         >>> model = LinearGaussian(torch.ones(2, 1).double(), torch.zeros(2).double(), 1.0)
         >>> print(marginal_likelihood(model.lagging(), [model.sample(1000)[0]], samples=100))
         3.38 ± 0.03

@@ -28,7 +28,7 @@ from buttress.diagnostics.estimate import Estimate, mean, short
 from buttress.diagnostics.evaluation import blocks, choose, count, draw, evaluating
 from buttress.diagnostics.protocol import Batches, Model
 from buttress.diagnostics.thresholds import ERRORS, NEAR_CEILING
-from buttress.families import log_density, normal, point
+from buttress.distributions.inspect import log_density, normal, point
 
 __all__ = ["Information", "aggregate_kl", "beside_rate", "information", "mutual_information"]
 
@@ -47,7 +47,7 @@ class Information:
         aggregate_kl: KL(q_N(z) || p(z)), in nats.
 
     Example:
-        >>> from buttress.exact import LinearGaussian
+        >>> from buttress.diagnostics.reference import LinearGaussian
         >>> model = LinearGaussian.random(dims=3, latents=1).collapsed()  # q(z|x) = p(z)
         >>> found = information(model, [torch.zeros(50, 3)])
         >>> print(found.mutual_information, found.aggregate_kl)
@@ -71,7 +71,7 @@ def information(
         seed: Of the choice and the noise.
 
     Example:
-        >>> from buttress.exact import LinearGaussian
+        >>> from buttress.diagnostics.reference import LinearGaussian
         >>> model = LinearGaussian(torch.ones(2, 1).double(), torch.zeros(2).double(), 1.0)
         >>> found = information(model.vae(), [model.sample(2000)[0]])  # q is exact: ln(3) / 2 = 0.549, and q(z) = p(z)
         >>> print(found.mutual_information, "of", round(found.mutual_information.ceiling, 2))
@@ -111,7 +111,7 @@ def mutual_information(
     """I_q(x; z) in nats, see :func:`information`.
 
     Example:
-        >>> from buttress.exact import LinearGaussian
+        >>> from buttress.diagnostics.reference import LinearGaussian
         >>> model = LinearGaussian(torch.zeros(2, 1).double(), torch.zeros(2).double(), 1.0)  # x does not depend on z
         >>> print(mutual_information(model.vae(), [model.sample(100)[0]]))
         0 ± 0

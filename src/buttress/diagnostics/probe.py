@@ -23,7 +23,7 @@ from torch.distributions import Distribution
 from buttress.diagnostics.estimate import Estimate, mean
 from buttress.diagnostics.evaluation import blocks, choose, count, draw, evaluating
 from buttress.diagnostics.protocol import Batches, Model
-from buttress.families import mean_of
+from buttress.distributions.inspect import mean_of
 
 __all__ = ["FOLDS", "chance", "class_numbers", "label_accuracy"]
 
@@ -90,7 +90,7 @@ def label_accuracy(
         ValueError: There are more or fewer labels than examples, or they are no whole numbers.
 
     Example:
-        >>> from buttress.exact import LinearGaussian
+        >>> from buttress.diagnostics.reference import LinearGaussian
         >>> model = LinearGaussian(torch.ones(2, 1).double(), torch.zeros(2).double(), 1.0)
         >>> x, z = model.sample(1000)
         >>> print(label_accuracy(model.vae(), [x], (z[:, 0] > 0).long()))  # 1/2 + arcsin(sqrt(2/3)) / pi = 0.804

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from buttress.parts import Space
+from buttress.core import Space
 
 __all__ = ["Adapter", "Batches", "LatentModel", "Model", "Readable"]
 
@@ -38,7 +38,7 @@ class LatentModel(Protocol):
 
     Example:
         >>> import torch
-        >>> from buttress.exact import LinearGaussian
+        >>> from buttress.diagnostics.reference import LinearGaussian
         >>> model = LinearGaussian.random(dims=3, latents=1)
         >>> x = torch.zeros(4, 3)
         >>> model.posterior(x).batch_shape, model.log_likelihood(x, torch.zeros(2, 4, 1)).shape

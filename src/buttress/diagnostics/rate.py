@@ -26,7 +26,7 @@ from torch.distributions import Distribution
 from buttress.diagnostics.estimate import Estimate, Moments, mean, ratio
 from buttress.diagnostics.evaluation import blocks, decode, draw, evaluating
 from buttress.diagnostics.protocol import Batches, Model
-from buttress.families import categorical, closed_form_kl, log_density, mean_of, normal, point
+from buttress.distributions.inspect import categorical, closed_form_kl, log_density, mean_of, normal, point
 
 __all__ = ["Bound", "bound", "classes", "kl", "uniform_rate"]
 
@@ -44,7 +44,7 @@ class Bound:
         groups_error: Standard errors of these.
 
     Example:
-        >>> from buttress.exact import LinearGaussian
+        >>> from buttress.diagnostics.reference import LinearGaussian
         >>> model = LinearGaussian.random(dims=3, latents=1)
         >>> found = bound(model.vae(), [model.sample(100)[0]])
         >>> abs(found.elbo.value + found.distortion.value + found.rate.value) < 1e-9, found.groups.shape
@@ -87,7 +87,7 @@ def bound(model: Model, batches: Batches, *, samples: int = 4, seed: int = 0) ->
         seed: Of the noise.
 
     Example:
-        >>> from buttress.exact import LinearGaussian
+        >>> from buttress.diagnostics.reference import LinearGaussian
         >>> model = LinearGaussian(torch.ones(2, 1).double(), torch.zeros(2).double(), 1.0)
         >>> found = bound(model.vae(), [model.sample(2000)[0]])  # q is exact, so R = I(x; z) = ln(3) / 2 = 0.549
         >>> print(found.rate, "and", found.effective_beta)
@@ -143,7 +143,7 @@ def _effective_beta(cost: Tensor, pinned: Tensor, sampled: bool) -> Estimate:
 def classes(model: Model) -> int | None:
     """The number K of values that each coordinate of a discrete z can take, or None where that is not known.
 
-    A model says so with a ``space`` (:class:`buttress.parts.Space`); a prior of independent categoricals tells it too.
+    A model says so with a ``space`` (:class:`buttress.core.Space`); a prior of independent categoricals tells it too.
 
     Example:
         >>> from types import SimpleNamespace
@@ -175,7 +175,7 @@ def uniform_rate(model: Model, n: int) -> Estimate:
     """
     k, method = classes(model), "closed form"
     if k is None:
-        why = "the number K of codes is not known; give the model a space (buttress.parts.Space)"
+        why = "the number K of codes is not known; give the model a space (buttress.core.Space)"
         return Estimate(None, None, n, method, note=why)
     groups = math.prod(model.prior().event_shape)
     return Estimate(groups * math.log(k), None, n, method, note=f"{groups} x log {k}")

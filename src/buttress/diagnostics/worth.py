@@ -32,7 +32,7 @@ from torch import Tensor
 from buttress.diagnostics.estimate import Estimate, mean
 from buttress.diagnostics.evaluation import blocks, count, decode, draw, evaluating
 from buttress.diagnostics.protocol import Batches, Model
-from buttress.families import point
+from buttress.distributions.inspect import point
 
 __all__ = ["Worth", "derangement", "worth"]
 
@@ -47,7 +47,7 @@ class Worth:
         prior: When each example reads a z of the prior.
 
     Example:
-        >>> from buttress.exact import LinearGaussian
+        >>> from buttress.diagnostics.reference import LinearGaussian
         >>> model = LinearGaussian.random(dims=3, latents=1).collapsed()
         >>> found = worth(model, [torch.zeros(50, 3)])
         >>> print(found.shuffled, found.prior)
@@ -73,7 +73,7 @@ def worth(model: Model, batches: Batches, *, samples: int = 4, seed: int = 0) ->
         seed: Of the noise and the shuffling.
 
     Example:
-        >>> from buttress.exact import LinearGaussian
+        >>> from buttress.diagnostics.reference import LinearGaussian
         >>> model = LinearGaussian(torch.ones(2, 1).double(), torch.zeros(2).double(), 1.0)
         >>> model.vae().worth_shuffled()  # in closed form
         2.0

@@ -14,14 +14,14 @@ from typing import ClassVar
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from buttress.layers import Activation, Residual, activation, check_widths
-from buttress.parts import DataSpec, Encoder, EncoderModule, Kind
+from buttress.core import DataSpec, Encoder, EncoderModule, Kind
+from buttress.nn.layers import Activation, Residual, activation, check_widths
 
-__all__ = ["Conv", "halved"]
+__all__ = ["ConvEncoder", "halved"]
 
 
 @dataclass(frozen=True)
-class Conv(Encoder):
+class ConvEncoder(Encoder):
     """A convolutional network, for images of any size.
 
     Source: residual blocks: He, Zhang, Ren and Sun, Identity Mappings in Deep Residual Networks, 2016.
@@ -38,7 +38,7 @@ class Conv(Encoder):
 
     Example:
         >>> import torch
-        >>> Conv(widths=(4, 6)).build(DataSpec("image", (3, 5, 7)))(torch.zeros(2, 3, 5, 7)).shape
+        >>> ConvEncoder(widths=(4, 6)).build(DataSpec("image", (3, 5, 7)))(torch.zeros(2, 3, 5, 7)).shape
         torch.Size([2, 24])
     """
 
@@ -57,19 +57,19 @@ class Conv(Encoder):
             raise ValueError(f"conv encoder: blocks is {self.blocks}, wanted 0 or more")
 
     @classmethod
-    def tiny(cls) -> tuple[Conv, ...]:
-        """See :class:`buttress.parts.Part`."""
+    def tiny(cls) -> tuple[ConvEncoder, ...]:
+        """See :class:`buttress.core.Part`."""
         return (cls(widths=(3, 4)), cls(widths=(4,), blocks=0, activation="tanh"), cls(widths=(2,), spatial=True))
 
-    def build(self, spec: DataSpec) -> ConvModule:
-        """See :class:`buttress.parts.Encoder`."""
-        return ConvModule(self, spec)
+    def build(self, spec: DataSpec) -> ConvEncoderModule:
+        """See :class:`buttress.core.Encoder`."""
+        return ConvEncoderModule(self, spec)
 
 
-class ConvModule(EncoderModule):
-    """The module of :class:`Conv`."""
+class ConvEncoderModule(EncoderModule):
+    """The module of :class:`ConvEncoder`."""
 
-    def __init__(self, part: Conv, spec: DataSpec) -> None:
+    def __init__(self, part: ConvEncoder, spec: DataSpec) -> None:
         super().__init__()
         channels, *size = spec.shape
         height, width = halved(size, len(part.widths))[-1]
@@ -82,7 +82,7 @@ class ConvModule(EncoderModule):
         self.net = nn.Sequential(*stages)
 
     def forward(self, x: Tensor) -> Float[Tensor, "B *places F"]:
-        """See :class:`buttress.parts.EncoderModule`."""
+        """See :class:`buttress.core.EncoderModule`."""
         maps = self.net(x)
         return maps.movedim(1, -1) if self.places else maps.flatten(1)
 

@@ -9,14 +9,14 @@ from typing import ClassVar
 from jaxtyping import Float
 from torch import Tensor
 
-from buttress.layers import Activation, check_widths, perceptron
-from buttress.parts import DataSpec, Encoder, EncoderModule, Kind
+from buttress.core import DataSpec, Encoder, EncoderModule, Kind
+from buttress.nn.layers import Activation, check_widths, perceptron
 
-__all__ = ["Mlp"]
+__all__ = ["MlpEncoder"]
 
 
 @dataclass(frozen=True)
-class Mlp(Encoder):
+class MlpEncoder(Encoder):
     """A multilayer perceptron, for images and tables.
 
     Args:
@@ -30,7 +30,7 @@ class Mlp(Encoder):
 
     Example:
         >>> import torch
-        >>> Mlp(hidden=(8, 5)).build(DataSpec("image", (1, 4, 4)))(torch.zeros(3, 1, 4, 4)).shape
+        >>> MlpEncoder(hidden=(8, 5)).build(DataSpec("image", (1, 4, 4)))(torch.zeros(3, 1, 4, 4)).shape
         torch.Size([3, 5])
     """
 
@@ -45,24 +45,24 @@ class Mlp(Encoder):
         check_widths("mlp encoder: hidden", self.hidden)
 
     @classmethod
-    def tiny(cls) -> tuple[Mlp, ...]:
-        """See :class:`buttress.parts.Part`."""
+    def tiny(cls) -> tuple[MlpEncoder, ...]:
+        """See :class:`buttress.core.Part`."""
         return (cls(hidden=(6,), activation="tanh"), cls(hidden=()))
 
-    def build(self, spec: DataSpec) -> MlpModule:
-        """See :class:`buttress.parts.Encoder`."""
-        return MlpModule(self, spec)
+    def build(self, spec: DataSpec) -> MlpEncoderModule:
+        """See :class:`buttress.core.Encoder`."""
+        return MlpEncoderModule(self, spec)
 
 
-class MlpModule(EncoderModule):
-    """The module of :class:`Mlp`."""
+class MlpEncoderModule(EncoderModule):
+    """The module of :class:`MlpEncoder`."""
 
-    def __init__(self, part: Mlp, spec: DataSpec) -> None:
+    def __init__(self, part: MlpEncoder, spec: DataSpec) -> None:
         super().__init__()
         sizes = (math.prod(spec.shape), *part.hidden)
         self.features = sizes[-1]
         self.net = perceptron(sizes, part.activation)
 
     def forward(self, x: Tensor) -> Float[Tensor, "B F"]:
-        """See :class:`buttress.parts.EncoderModule`."""
+        """See :class:`buttress.core.EncoderModule`."""
         return self.net(x.flatten(1))

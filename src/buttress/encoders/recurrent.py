@@ -14,16 +14,16 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from buttress.layers import run_lstm
-from buttress.parts import PAD, DataSpec, Encoder, EncoderModule, Kind
+from buttress.core import PAD, DataSpec, Encoder, EncoderModule, Kind
+from buttress.nn.layers import run_lstm
 
-__all__ = ["Pooling", "Recurrent"]
+__all__ = ["Pooling", "RecurrentEncoder"]
 
 Pooling = Literal["last", "mean", "max", "abs"]
 
 
 @dataclass(frozen=True)
-class Recurrent(Encoder):
+class RecurrentEncoder(Encoder):
     """An LSTM over the tokens of a sentence; padding never changes h.
 
     Source: the last state: Bowman et al., Generating Sentences from a Continuous Space, 2016. Pooling, which keeps the
@@ -43,7 +43,7 @@ class Recurrent(Encoder):
         ValueError: A size below 1.
 
     Example:
-        >>> encoder = Recurrent(embedding=3, hidden=5).build(DataSpec("text", (4,), vocabulary=9))
+        >>> encoder = RecurrentEncoder(embedding=3, hidden=5).build(DataSpec("text", (4,), vocabulary=9))
         >>> encoder(torch.tensor([[4, 5, 2, 0], [6, 7, 8, 2]])).shape
         torch.Size([2, 5])
     """
@@ -63,19 +63,19 @@ class Recurrent(Encoder):
                 raise ValueError(f"recurrent encoder: {name} is {size}, wanted at least 1")
 
     @classmethod
-    def tiny(cls) -> tuple[Recurrent, ...]:
-        """See :class:`buttress.parts.Part`."""
+    def tiny(cls) -> tuple[RecurrentEncoder, ...]:
+        """See :class:`buttress.core.Part`."""
         return (cls(3, 4), cls(3, 4, "mean", bidirectional=True), cls(3, 4, "max", cosine=0.5), cls(3, 4, "abs"))
 
-    def build(self, spec: DataSpec) -> RecurrentModule:
-        """See :class:`buttress.parts.Encoder`."""
-        return RecurrentModule(self, spec)
+    def build(self, spec: DataSpec) -> RecurrentEncoderModule:
+        """See :class:`buttress.core.Encoder`."""
+        return RecurrentEncoderModule(self, spec)
 
 
-class RecurrentModule(EncoderModule):
-    """The module of :class:`Recurrent`."""
+class RecurrentEncoderModule(EncoderModule):
+    """The module of :class:`RecurrentEncoder`."""
 
-    def __init__(self, part: Recurrent, spec: DataSpec) -> None:
+    def __init__(self, part: RecurrentEncoder, spec: DataSpec) -> None:
         super().__init__()
         self.pooling = part.pooling
         self.features = part.hidden * (2 if part.bidirectional else 1)
@@ -83,7 +83,7 @@ class RecurrentModule(EncoderModule):
         self.lstm = nn.LSTM(part.embedding, part.hidden, batch_first=True, bidirectional=part.bidirectional)
 
     def forward(self, x: Tensor) -> Float[Tensor, "B F"]:
-        """See :class:`buttress.parts.EncoderModule`."""
+        """See :class:`buttress.core.EncoderModule`."""
         true = x != PAD
         lengths = true.sum(1).clamp(min=1)
         states = self.states(x, lengths)

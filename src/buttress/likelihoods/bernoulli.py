@@ -16,10 +16,10 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from buttress.layers import full
-from buttress.likelihoods._sites import SiteLikelihood, refuse, refuse_not_finite
-from buttress.parts import DataSpec, Kind, Likelihood
-from buttress.randomness import draw
+from buttress.core import DataSpec, Kind, Likelihood
+from buttress.distributions.sites import SiteLikelihood, refuse, refuse_not_finite
+from buttress.nn.layers import full
+from buttress.runtime.randomness import draw
 
 __all__ = ["Bernoulli"]
 
@@ -52,11 +52,11 @@ class Bernoulli(Likelihood):
 
     @classmethod
     def tiny(cls) -> tuple[Bernoulli, ...]:
-        """See :class:`buttress.parts.Part`."""
+        """See :class:`buttress.core.Part`."""
         return (cls(), cls(binarize="threshold"))
 
     def build(self, spec: DataSpec) -> BernoulliModule:
-        """See :class:`buttress.parts.Likelihood`."""
+        """See :class:`buttress.core.Likelihood`."""
         return BernoulliModule(self, spec)
 
 
@@ -70,7 +70,7 @@ class BernoulliModule(SiteLikelihood):
         self.data_mean = spec.mean
 
     def check(self, raw: Tensor) -> None:
-        """See :class:`buttress.parts.LikelihoodModule`."""
+        """See :class:`buttress.core.LikelihoodModule`."""
         refuse_not_finite(raw)
         if self.binarize == "none":
             wanted, advice = "only 0 and 1", "binarize: threshold or stochastic, or another likelihood"
@@ -80,7 +80,7 @@ class BernoulliModule(SiteLikelihood):
             refuse(raw, (raw < 0) | (raw > 1), wanted, advice)
 
     def observe(self, raw: Tensor) -> Tensor:
-        """See :class:`buttress.parts.LikelihoodModule`."""
+        """See :class:`buttress.core.LikelihoodModule`."""
         if self.binarize == "none":
             return raw.float()
         grey = raw.dtype == torch.uint8
@@ -90,7 +90,7 @@ class BernoulliModule(SiteLikelihood):
         return (uniform.mul_(255) < raw if grey else uniform < raw).float()
 
     def features(self, x: Tensor) -> Tensor:
-        """See :class:`buttress.parts.LikelihoodModule`."""
+        """See :class:`buttress.core.LikelihoodModule`."""
         return x
 
     def log_prob(self, parameters: Float[Tensor, "*rest"], x: Tensor) -> Float[Tensor, "*batch"]:
@@ -99,7 +99,7 @@ class BernoulliModule(SiteLikelihood):
         return -self.total(F.binary_cross_entropy_with_logits(logits, x, reduction="none"))
 
     def pick(self, parameters: Float[Tensor, "*rest"], uniforms: Float[Tensor, "*rest2"]) -> Tensor:
-        """See :class:`buttress.parts.LikelihoodModule`."""
+        """See :class:`buttress.core.LikelihoodModule`."""
         return (uniforms < self.center(parameters)).float()
 
     def center(self, parameters: Float[Tensor, "*rest"]) -> Tensor:

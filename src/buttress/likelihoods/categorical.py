@@ -16,9 +16,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
-from buttress.layers import full
-from buttress.likelihoods._sites import SiteLikelihood, refuse, refuse_not_levels
-from buttress.parts import EOS, PAD, DataSpec, Kind, Likelihood
+from buttress.core import EOS, PAD, DataSpec, Kind, Likelihood
+from buttress.distributions.sites import SiteLikelihood, refuse, refuse_not_levels
+from buttress.nn.layers import full
 
 __all__ = ["FIRST", "Categorical", "choose", "one_hot", "score_tokens"]
 
@@ -66,11 +66,11 @@ class Categorical(Likelihood):
 
     @classmethod
     def tiny(cls) -> tuple[Categorical, ...]:
-        """See :class:`buttress.parts.Part`."""
+        """See :class:`buttress.core.Part`."""
         return (cls(levels=3), cls(levels=3, ordinal=False))
 
     def build(self, spec: DataSpec) -> TokensModule | LevelsModule:
-        """See :class:`buttress.parts.Likelihood`."""
+        """See :class:`buttress.core.Likelihood`."""
         return TokensModule(spec) if spec.kind == "text" else LevelsModule(self, spec)
 
 
@@ -88,7 +88,7 @@ class TokensModule(SiteLikelihood):
         self.channels = spec.vocabulary - FIRST
 
     def check(self, raw: Tensor) -> None:
-        """See :class:`buttress.parts.LikelihoodModule`."""
+        """See :class:`buttress.core.LikelihoodModule`."""
         if raw.is_floating_point():
             raise ValueError(f"got {raw.dtype}, wanted integer token ids; try: tokenise the text")
         bad = (raw != PAD) & ((raw < FIRST) | (raw >= self.vocabulary))
@@ -97,11 +97,11 @@ class TokensModule(SiteLikelihood):
         refuse(raw, F.pad(inner, (0, 1)), "padding only behind a sentence", "move the padding to the end")
 
     def observe(self, raw: Tensor) -> Tensor:
-        """See :class:`buttress.parts.LikelihoodModule`."""
+        """See :class:`buttress.core.LikelihoodModule`."""
         return raw
 
     def features(self, x: Tensor) -> Tensor:
-        """See :class:`buttress.parts.LikelihoodModule`."""
+        """See :class:`buttress.core.LikelihoodModule`."""
         return x
 
     def log_prob(self, parameters: Float[Tensor, "*rest"], x: Tensor) -> Float[Tensor, "*batch"]:
@@ -109,7 +109,7 @@ class TokensModule(SiteLikelihood):
         return score_tokens(parameters, x)
 
     def pick(self, parameters: Float[Tensor, "*rest"], uniforms: Float[Tensor, "*rest2"]) -> Tensor:
-        """See :class:`buttress.parts.LikelihoodModule`."""
+        """See :class:`buttress.core.LikelihoodModule`."""
         return choose(parameters, uniforms) + FIRST
 
     def center(self, parameters: Float[Tensor, "*rest"]) -> Tensor:
@@ -130,22 +130,22 @@ class LevelsModule(SiteLikelihood):
 
     @property
     def feature_channels(self) -> int:
-        """See :class:`buttress.parts.LikelihoodModule`."""
+        """See :class:`buttress.core.LikelihoodModule`."""
         return self.values * self.levels if self.symbols else self.values
 
     def check(self, raw: Tensor) -> None:
-        """See :class:`buttress.parts.LikelihoodModule`."""
+        """See :class:`buttress.core.LikelihoodModule`."""
         if self.symbols:
             refuse_not_levels(raw, "raise levels to the number of symbols", self.levels - 1)
         else:
             refuse_not_levels(raw, "store the images as uint8, or use the gaussian likelihood")
 
     def observe(self, raw: Tensor) -> Tensor:
-        """See :class:`buttress.parts.LikelihoodModule`."""
+        """See :class:`buttress.core.LikelihoodModule`."""
         return raw.long() if self.symbols or self.levels == 256 else raw.long() * self.levels // 256
 
     def features(self, x: Tensor) -> Tensor:
-        """See :class:`buttress.parts.LikelihoodModule`. A symbol becomes ``levels`` channels of which one is 1."""
+        """See :class:`buttress.core.LikelihoodModule`. A symbol becomes ``levels`` channels of which one is 1."""
         return one_hot(x, self.levels) if self.symbols else x / (self.levels - 1)
 
     def log_prob(self, parameters: Float[Tensor, "*rest"], x: Tensor) -> Float[Tensor, "*batch"]:
@@ -158,7 +158,7 @@ class LevelsModule(SiteLikelihood):
         return -self.total(self.to_x(loss.view(target.shape)))
 
     def pick(self, parameters: Float[Tensor, "*rest"], uniforms: Float[Tensor, "*rest2"]) -> Tensor:
-        """See :class:`buttress.parts.LikelihoodModule`."""
+        """See :class:`buttress.core.LikelihoodModule`."""
         return choose(self.logits(parameters), uniforms[..., None]).squeeze(-1)
 
     def center(self, parameters: Float[Tensor, "*rest"]) -> Tensor:

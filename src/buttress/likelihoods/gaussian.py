@@ -21,16 +21,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from buttress.layers import bounded, full
-from buttress.likelihoods._sites import SiteLikelihood, refuse_not_finite, refuse_not_levels
-from buttress.parts import DataSpec, Kind, Likelihood
-from buttress.randomness import draw
+from buttress.core import DataSpec, Kind, Likelihood
+from buttress.distributions.sites import SiteLikelihood, refuse_not_finite, refuse_not_levels
+from buttress.nn.layers import bounded, full
+from buttress.runtime.randomness import draw
 
-__all__ = ["Gaussian"]
+__all__ = ["GaussianLikelihood"]
 
 
 @dataclass(frozen=True)
-class Gaussian(Likelihood):
+class GaussianLikelihood(Likelihood):
     """A normal density at every site, with a variance that is fixed, learned, or given by the decoder.
 
     Densities are those of the stored data (grey levels 0 to 255 with uniform noise; a table's own units). Papers that
@@ -52,7 +52,7 @@ class Gaussian(Likelihood):
         ValueError: A variance outside its bounds; a constant column in a table.
 
     Example:
-        >>> p = Gaussian(variance=1.0, learned="fixed", dequantize=False).build(DataSpec("image", (1, 1, 2)))
+        >>> p = GaussianLikelihood(variance=1.0, learned="fixed", dequantize=False).build(DataSpec("image", (1, 1, 2)))
         >>> round(p(torch.zeros(1, 2, 1)).log_prob(torch.zeros(1, 1, 2)).item(), 4)
         -1.8379
     """
@@ -77,31 +77,31 @@ class Gaussian(Likelihood):
             raise ValueError(f"gaussian likelihood: variance is {self.variance}, wanted {low:.3g} to {high:.3g}")
 
     @classmethod
-    def tiny(cls) -> tuple[Gaussian, ...]:
-        """See :class:`buttress.parts.Part`."""
+    def tiny(cls) -> tuple[GaussianLikelihood, ...]:
+        """See :class:`buttress.core.Part`."""
         return (cls(), cls(learned="fixed", variance=0.5), cls(learned="per_site"))
 
     def counts_bits(self, kind: Kind) -> bool:
-        """See :class:`buttress.parts.Likelihood`.
+        """See :class:`buttress.core.Likelihood`.
 
         Example:
-            >>> Gaussian().counts_bits("image"), Gaussian(dequantize=False).counts_bits("image")
+            >>> GaussianLikelihood().counts_bits("image"), GaussianLikelihood(dequantize=False).counts_bits("image")
             (True, False)
         """
         return kind == "image" and self.dequantize
 
-    def build(self, spec: DataSpec) -> GaussianModule:
-        """See :class:`buttress.parts.Likelihood`."""
-        return GaussianModule(self, spec)
+    def build(self, spec: DataSpec) -> GaussianLikelihoodModule:
+        """See :class:`buttress.core.Likelihood`."""
+        return GaussianLikelihoodModule(self, spec)
 
 
-class GaussianModule(SiteLikelihood):
-    """The module of :class:`Gaussian`: channels are the means and, with "per_site", the log-variances."""
+class GaussianLikelihoodModule(SiteLikelihood):
+    """The module of :class:`GaussianLikelihood`: channels are the means and, with "per_site", the log-variances."""
 
     offset: Tensor
     unit: Tensor
 
-    def __init__(self, part: Gaussian, spec: DataSpec) -> None:
+    def __init__(self, part: GaussianLikelihood, spec: DataSpec) -> None:
         super().__init__(spec)
         self.part, self.spec = part, spec
         self.channels = self.values * (2 if part.learned == "per_site" else 1)
@@ -119,7 +119,7 @@ class GaussianModule(SiteLikelihood):
         return bounded(self.raw_log_variance, self.part.min_log_variance, self.part.max_log_variance)
 
     def check(self, raw: Tensor) -> None:
-        """See :class:`buttress.parts.LikelihoodModule`."""
+        """See :class:`buttress.core.LikelihoodModule`."""
         if self.kind == "table":
             refuse_not_finite(raw)
         elif self.part.dequantize:
@@ -132,13 +132,13 @@ class GaussianModule(SiteLikelihood):
             refuse_not_finite(raw)
 
     def observe(self, raw: Tensor) -> Tensor:
-        """See :class:`buttress.parts.LikelihoodModule`."""
+        """See :class:`buttress.core.LikelihoodModule`."""
         if self.kind == "table" or not self.part.dequantize:
             return raw.float()
         return draw(torch.rand, raw.shape).to(raw.device) + raw
 
     def features(self, x: Tensor) -> Tensor:
-        """See :class:`buttress.parts.LikelihoodModule`."""
+        """See :class:`buttress.core.LikelihoodModule`."""
         return (x - self.offset) / self.unit
 
     def log_prob(self, parameters: Float[Tensor, "*rest"], x: Tensor) -> Float[Tensor, "*batch"]:
@@ -158,7 +158,7 @@ class GaussianModule(SiteLikelihood):
         return self.unit.log().sum() * (1 if self.kind == "table" else sites)
 
     def pick(self, parameters: Float[Tensor, "*rest"], uniforms: Float[Tensor, "*rest2"]) -> Tensor:
-        """See :class:`buttress.parts.LikelihoodModule`. A table's places must come all at once: each has its unit."""
+        """See :class:`buttress.core.LikelihoodModule`. A table's places must come all at once: each has its unit."""
         mean, log_variance = self.split(parameters)
         noise = torch.special.ndtri(uniforms.clamp(2**-25, 1 - 2**-24))
         return self.to_data(mean + (0.5 * log_variance).exp() * noise)
@@ -196,7 +196,7 @@ class GaussianModule(SiteLikelihood):
         return y * self.unit + self.offset
 
 
-def _scaling(part: Gaussian, spec: DataSpec) -> tuple[Tensor, Tensor]:
+def _scaling(part: GaussianLikelihood, spec: DataSpec) -> tuple[Tensor, Tensor]:
     """Offset and unit: one number each for images, one a column for tables."""
     if spec.kind == "image":
         return torch.zeros(()), torch.tensor(256.0 if part.dequantize else 1.0)
@@ -213,6 +213,6 @@ def _scaling(part: Gaussian, spec: DataSpec) -> tuple[Tensor, Tensor]:
 
 
 def _unbounded(value: float, low: float, high: float) -> float:
-    """The inverse of :func:`buttress.layers.bounded`."""
+    """The inverse of :func:`buttress.nn.layers.bounded`."""
     bound = -low if value < 0 else high
     return bound * math.atanh(value / bound)

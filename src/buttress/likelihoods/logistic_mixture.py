@@ -19,10 +19,10 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from buttress.layers import bounded, full
-from buttress.likelihoods._sites import SiteLikelihood, refuse_not_levels
+from buttress.core import DataSpec, Kind, Likelihood
+from buttress.distributions.sites import SiteLikelihood, refuse_not_levels
 from buttress.likelihoods.categorical import choose
-from buttress.parts import DataSpec, Kind, Likelihood
+from buttress.nn.layers import bounded, full
 
 __all__ = ["LogisticMixture"]
 
@@ -71,11 +71,11 @@ class LogisticMixture(Likelihood):
 
     @classmethod
     def tiny(cls) -> tuple[LogisticMixture, ...]:
-        """See :class:`buttress.parts.Part`."""
+        """See :class:`buttress.core.Part`."""
         return (cls(mixtures=2),)
 
     def build(self, spec: DataSpec) -> LogisticMixtureModule:
-        """See :class:`buttress.parts.Likelihood`."""
+        """See :class:`buttress.core.Likelihood`."""
         return LogisticMixtureModule(self, spec)
 
 
@@ -93,15 +93,15 @@ class LogisticMixtureModule(SiteLikelihood):
         self.draws = 1 + self.values  # the component, then each channel
 
     def check(self, raw: Tensor) -> None:
-        """See :class:`buttress.parts.LikelihoodModule`."""
+        """See :class:`buttress.core.LikelihoodModule`."""
         refuse_not_levels(raw, "store the images as uint8, or use the gaussian likelihood with dequantize: false")
 
     def observe(self, raw: Tensor) -> Tensor:
-        """See :class:`buttress.parts.LikelihoodModule`."""
+        """See :class:`buttress.core.LikelihoodModule`."""
         return raw.to(torch.uint8)
 
     def features(self, x: Tensor) -> Tensor:
-        """See :class:`buttress.parts.LikelihoodModule`."""
+        """See :class:`buttress.core.LikelihoodModule`."""
         return x / 255
 
     def split(self, parameters: Float[Tensor, "*rest"]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -123,7 +123,7 @@ class LogisticMixtureModule(SiteLikelihood):
         return (mass + logits.log_softmax(-1)).logsumexp(-1).flatten(-2).sum(-1)
 
     def pick(self, parameters: Float[Tensor, "*rest"], uniforms: Float[Tensor, "*rest2"]) -> Tensor:
-        """See :class:`buttress.parts.LikelihoodModule`."""
+        """See :class:`buttress.core.LikelihoodModule`."""
         logits, mean, log_scale, coupling = self.split(parameters)
         index = choose(logits, uniforms[..., :1])[..., None]  # (..., 1, 1)
         mean, log_scale, coupling = (t.take_along_dim(index, -1) for t in (mean, log_scale, coupling))

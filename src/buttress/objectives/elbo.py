@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor
 
-from buttress.parts import Objective, Schedule
-from buttress.records import Terms
+from buttress.core import Objective, Schedule
+from buttress.core.records import Terms
 from buttress.schedules.constant import Constant
 
 __all__ = ["ELBO"]
@@ -35,9 +35,9 @@ class ELBO(Objective):
     samples: int = 1
 
     def weight(self, step: int) -> float:
-        """See :class:`buttress.parts.Objective`."""
+        """See :class:`buttress.core.Objective`."""
         return self.beta(step)
 
     def __call__(self, terms: Terms, step: int) -> Float[Tensor, ""]:
-        """See :class:`buttress.parts.Objective`."""
+        """See :class:`buttress.core.Objective`."""
         return (terms.distortion.mean(0) + self.weight(step) * terms.latent.rate.sum(-1)).mean()

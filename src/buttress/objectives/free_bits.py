@@ -16,9 +16,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from buttress import processes
-from buttress.parts import Objective, Schedule
-from buttress.records import Terms
+from buttress.core import Objective, Schedule
+from buttress.core.records import Terms
+from buttress.runtime import distributed
 from buttress.schedules.constant import Constant
 
 __all__ = ["FreeBits"]
@@ -60,15 +60,15 @@ class FreeBits(Objective):
 
     @classmethod
     def tiny(cls) -> tuple[FreeBits, ...]:
-        """See :class:`buttress.parts.Part`."""
+        """See :class:`buttress.core.Part`."""
         return (cls(per_group=0.1), cls(total=0.5))
 
     def weight(self, step: int) -> float:
-        """See :class:`buttress.parts.Objective`."""
+        """See :class:`buttress.core.Objective`."""
         return self.beta(step)
 
     def __call__(self, terms: Terms, step: int) -> Float[Tensor, ""]:
-        """See :class:`buttress.parts.Objective`."""
+        """See :class:`buttress.core.Objective`."""
         rate = terms.latent.rate.mean(0)
         floor = self.per_group
         if self.total > 0:
@@ -78,5 +78,5 @@ class FreeBits(Objective):
 
 def floored(rate: Float[Tensor, " G"], floor: float) -> Float[Tensor, " G"]:
     """max(floor, rate), the comparison made on the mean of all processes."""
-    everywhere = processes.mean(rate.detach().clone())
+    everywhere = distributed.mean(rate.detach().clone())
     return torch.where(everywhere > floor, rate, torch.full_like(rate, floor))

@@ -13,8 +13,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from buttress.parts import Objective
-from buttress.records import Terms
+from buttress.core import Objective
+from buttress.core.records import Terms
 
 __all__ = ["ImportanceWeighted", "importance_weighted_bound"]
 
@@ -52,9 +52,9 @@ class ImportanceWeighted(Objective):
 
     @classmethod
     def tiny(cls) -> tuple[ImportanceWeighted, ...]:
-        """See :class:`buttress.parts.Part`."""
+        """See :class:`buttress.core.Part`."""
         return (cls(samples=3),)
 
     def __call__(self, terms: Terms, step: int) -> Float[Tensor, ""]:
-        """See :class:`buttress.parts.Objective`."""
+        """See :class:`buttress.core.Objective`."""
         return -importance_weighted_bound(terms.log_weight).mean()

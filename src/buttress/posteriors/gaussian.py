@@ -14,17 +14,17 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, Normal
 
-from buttress.layers import bounded, full
-from buttress.parts import Posterior, PosteriorModule
-from buttress.randomness import draw
-from buttress.records import Latent
+from buttress.core import Posterior, PosteriorModule
+from buttress.core.records import Latent
+from buttress.nn.layers import bounded, full
+from buttress.runtime.randomness import draw
 
-__all__ = ["Gaussian", "GaussianModule", "latent_at"]
+__all__ = ["GaussianPosterior", "GaussianPosteriorModule", "latent_at"]
 
 
 @dataclass(frozen=True)
-class Gaussian(Posterior):
-    """Diagonal Gaussian with a bounded log-variance.
+class GaussianPosterior(Posterior):
+    """Diagonal GaussianPosterior with a bounded log-variance.
 
     Source: Kingma and Welling, Auto-Encoding Variational Bayes, 2014. The bounds are ours: an unbounded log-variance
     becomes NaN after hours.
@@ -37,7 +37,7 @@ class Gaussian(Posterior):
             says something about x: what all x share must come from h.
 
     Example:
-        >>> q = Gaussian(dim=2, bias=False).build(features=5)(torch.zeros(7, 5))
+        >>> q = GaussianPosterior(dim=2, bias=False).build(features=5)(torch.zeros(7, 5))
         >>> q.batch_shape, q.event_shape
         (torch.Size([7]), torch.Size([2]))
         >>> q.mean[0].tolist(), q.variance[0].tolist()  # h = 0 says nothing of x, and so q is N(0, I)
@@ -60,20 +60,20 @@ class Gaussian(Posterior):
             )
 
     @classmethod
-    def tiny(cls) -> tuple[Gaussian, ...]:
-        """See :class:`buttress.parts.Part`."""
+    def tiny(cls) -> tuple[GaussianPosterior, ...]:
+        """See :class:`buttress.core.Part`."""
         return (cls(dim=2),)
 
-    def build(self, features: int, places: tuple[int, ...] = ()) -> GaussianModule:
-        """See :class:`buttress.parts.Posterior`."""
-        return GaussianModule(self, features, places)
+    def build(self, features: int, places: tuple[int, ...] = ()) -> GaussianPosteriorModule:
+        """See :class:`buttress.core.Posterior`."""
+        return GaussianPosteriorModule(self, features, places)
 
 
-class GaussianModule(PosteriorModule):
-    """The module of :class:`Gaussian`.
+class GaussianPosteriorModule(PosteriorModule):
+    """The module of :class:`GaussianPosterior`.
 
     Example:
-        >>> module = Gaussian(dim=1, bias=False).build(features=3, places=(2,))
+        >>> module = GaussianPosterior(dim=1, bias=False).build(features=3, places=(2,))
         >>> module.groups
         ('z0_0', 'z1_0')
         >>> prior = Independent(Normal(torch.zeros(2, 1), 1.0), 2)
@@ -81,7 +81,7 @@ class GaussianModule(PosteriorModule):
         tensor([[0., 0.]], grad_fn=...)
     """
 
-    def __init__(self, part: Gaussian, features: int, places: tuple[int, ...]) -> None:
+    def __init__(self, part: GaussianPosterior, features: int, places: tuple[int, ...]) -> None:
         super().__init__()
         self.bounds = (part.min_log_variance, part.max_log_variance)
         self.z_shape = (*places, part.dim)
@@ -94,11 +94,11 @@ class GaussianModule(PosteriorModule):
         return Normal(mean, (0.5 * bounded(raw, *self.bounds)).exp(), validate_args=check)
 
     def forward(self, h: Float[Tensor, "B *places F"]) -> Distribution:
-        """See :class:`buttress.parts.PosteriorModule`."""
+        """See :class:`buttress.core.PosteriorModule`."""
         return Independent(self.normal(h), len(self.z_shape))
 
     def latent(self, h: Float[Tensor, "B *places F"], prior: Distribution, samples: int = 1) -> Latent:
-        """See :class:`buttress.parts.PosteriorModule`."""
+        """See :class:`buttress.core.PosteriorModule`."""
         q = self.normal(h, check=False)  # who trains looks at the loss, and once is enough
         return latent_at(q, prior, draw(torch.randn, (samples, *q.loc.shape), batch_dim=1))
 

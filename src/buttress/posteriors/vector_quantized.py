@@ -26,12 +26,12 @@ from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent
 
-from buttress import processes
-from buttress.layers import full
-from buttress.parts import Posterior, PosteriorModule, Space
-from buttress.point import Point
-from buttress.posteriors._quantize import nearest, straight_through, tally
-from buttress.records import Latent
+from buttress.core import Posterior, PosteriorModule, Space
+from buttress.core.records import Latent
+from buttress.distributions.point import Point
+from buttress.nn.layers import full
+from buttress.nn.quantize import nearest, straight_through, tally
+from buttress.runtime import distributed
 
 __all__ = ["VectorQuantized"]
 
@@ -97,12 +97,12 @@ class VectorQuantized(Posterior):
 
     @classmethod
     def tiny(cls) -> tuple[VectorQuantized, ...]:
-        """See :class:`buttress.parts.Part`."""
+        """See :class:`buttress.core.Part`."""
         small = cls(codes=3, dim=2, slots=2)
         return (small, small.replace(shared=True), small.replace(slots=1, learning="gradient"))
 
     def build(self, features: int, places: tuple[int, ...] = ()) -> VectorQuantizedModule:
-        """See :class:`buttress.parts.Posterior`."""
+        """See :class:`buttress.core.Posterior`."""
         return VectorQuantizedModule(self, features, places)
 
 
@@ -141,21 +141,21 @@ class VectorQuantizedModule(PosteriorModule):
 
     @property
     def space(self) -> Space:
-        """See :class:`buttress.parts.PosteriorModule`."""
+        """See :class:`buttress.core.PosteriorModule`."""
         return Space(self.codes_shape, classes=self.part.codes)
 
     def embed(self, value: Shaped[Tensor, "*rest"]) -> Float[Tensor, "*rest2"]:
-        """See :class:`buttress.parts.PosteriorModule`."""
+        """See :class:`buttress.core.PosteriorModule`."""
         if len(self.codebook) == 1:
             return nn.functional.embedding(value, self.codebook[0]).flatten(-2)
         return self.codebook[torch.arange(self.part.slots, device=value.device), value].flatten(-2)
 
     def forward(self, h: Float[Tensor, "B *places F"]) -> Distribution:
-        """See :class:`buttress.parts.PosteriorModule`."""
+        """See :class:`buttress.core.PosteriorModule`."""
         return Independent(Point(self.choose(self.vectors(h))), len(self.codes_shape))
 
     def latent(self, h: Float[Tensor, "B *places F"], prior: Distribution, samples: int = 1) -> Latent:
-        """See :class:`buttress.parts.PosteriorModule`. The samples, being of a point, are copies."""
+        """See :class:`buttress.core.PosteriorModule`. The samples, being of a point, are copies."""
         z = self.vectors(h)
         codes = self.choose(z)
         if self.training and z.requires_grad:
@@ -193,12 +193,12 @@ class VectorQuantizedModule(PosteriorModule):
 
     @torch.no_grad()
     def after_step(self) -> None:
-        """See :class:`buttress.parts.PosteriorModule`: count what the step's last batch chose, over all processes."""
+        """See :class:`buttress.core.PosteriorModule`: count what the step's last batch chose, over all processes."""
         if self.seen is None:
             return
         (z, codes), self.seen = self.seen, None
         for at, (rows, chosen) in enumerate(zip(self._by_book(z, 1), self._by_book(codes, 0), strict=True)):
-            count, total = (processes.total(v) for v in tally(rows, chosen, self.part.codes))
+            count, total = (distributed.total(v) for v in tally(rows, chosen, self.part.codes))
             if self.part.learning == "ema":
                 self._average(at, count, total)
             self._revive(at, count > 0, rows)
@@ -216,7 +216,7 @@ class VectorQuantizedModule(PosteriorModule):
         idle.copy_(torch.where(idle == NEVER, NEVER, torch.where(used, 0, idle + 1)))
         dead = ((idle == NEVER) | (idle >= self.part.revive)).nonzero()[:, 0]
         if len(dead):
-            everywhere = len(rows) * processes.number()
+            everywhere = len(rows) * distributed.number()
             dead = dead[:everywhere]
             self.codebook[at, dead] = _random_rows(rows, len(dead))
             self.counts[at, dead] = everywhere / self.part.codes
@@ -238,11 +238,11 @@ def cost(prior: Distribution, codes: Int[Tensor, "B *event"]) -> Float[Tensor, "
 
 def _random_rows(rows: Float[Tensor, "N D"], count: int) -> Float[Tensor, "count D"]:
     """Different rows of the batch of all processes, the same in each: their random states are equal in a step."""
-    picks = torch.randperm(len(rows) * processes.number())[:count].to(rows.device)
-    if processes.number() == 1:
+    picks = torch.randperm(len(rows) * distributed.number())[:count].to(rows.device)
+    if distributed.number() == 1:
         return rows[picks]
     here = picks - dist.get_rank() * len(rows)
     mine = (here >= 0) & (here < len(rows))
     chosen = rows.new_zeros(count, rows.shape[1])
     chosen[mine] = rows[here[mine]]
-    return processes.total(chosen)
+    return distributed.total(chosen)

@@ -18,12 +18,12 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.distributions import Distribution, constraints
 
-from buttress.decoders._autoregressive import AutoregressiveModule
-from buttress.layers import full
+from buttress.core import DataSpec, Decoder, PriorModule, Space
+from buttress.core.autoregressive import AutoregressiveModule
 from buttress.likelihoods.categorical import Categorical, choose
-from buttress.parts import DataSpec, Decoder, PriorModule, Space
+from buttress.nn.layers import full
 
-__all__ = ["Codes", "CodesModule", "MapCodesModule", "classes_of"]
+__all__ = ["CodeDistribution", "CodesModule", "MapCodesModule", "classes_of"]
 
 LOGITS = 2**25
 """Most logits held at once where no gradient is wanted: more codes are scored a part at a time."""
@@ -50,9 +50,9 @@ class CodesModule(PriorModule):
         super().__init__()
         self.space, self.classes = space, classes_of(space, prior)
 
-    def forward(self) -> Codes:
-        """See :class:`buttress.parts.PriorModule`."""
-        return Codes(self)
+    def forward(self) -> CodeDistribution:
+        """See :class:`buttress.core.PriorModule`."""
+        return CodeDistribution(self)
 
     @abstractmethod
     def logits(self, codes: Int[Tensor, "N *shape"]) -> Float[Tensor, "N *rest"]:
@@ -124,7 +124,7 @@ class MapCodesModule(CodesModule):
         return self.decoder.generate(self.one.expand(len(uniforms), 1), uniforms).movedim(1, -1).long()
 
 
-class Codes(Distribution):
+class CodeDistribution(Distribution):
     """p(z) of a learned prior over codes: batch shape (), event shape that of its space.
 
     Args:

@@ -21,8 +21,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.distributions import Distribution, constraints
 
-from buttress.layers import check_widths
-from buttress.parts import Prior, PriorModule, Space
+from buttress.core import Prior, PriorModule, Space
+from buttress.nn.layers import check_widths
 from buttress.priors._zuko import MAF, AdditiveTransform, MonotonicAffineTransform
 
 __all__ = ["AutoregressiveFlow", "FlowDistribution"]
@@ -61,11 +61,11 @@ class AutoregressiveFlow(Prior):
 
     @classmethod
     def tiny(cls) -> tuple[AutoregressiveFlow, ...]:
-        """See :class:`buttress.parts.Part`."""
+        """See :class:`buttress.core.Part`."""
         return (cls(transforms=2, hidden=(6,)), cls(transforms=2, hidden=(6, 5), mean_only=True))
 
     def build(self, space: Space) -> AutoregressiveFlowModule:
-        """See :class:`buttress.parts.Prior`."""
+        """See :class:`buttress.core.Prior`."""
         return AutoregressiveFlowModule(self, space.shape)
 
 
@@ -90,7 +90,7 @@ class AutoregressiveFlowModule(PriorModule):
                 nn.init.zeros_(parameter)
 
     def forward(self) -> FlowDistribution:
-        """See :class:`buttress.parts.PriorModule`."""
+        """See :class:`buttress.core.PriorModule`."""
         origin = self.flow.base().base_dist.loc
         return FlowDistribution(self.flow.transform(), origin.reshape(self.z_shape))
 

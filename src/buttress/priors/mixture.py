@@ -13,8 +13,8 @@ import torch
 from torch import nn
 from torch.distributions import Categorical, Distribution, Independent, MixtureSameFamily, Normal
 
-from buttress.layers import bounded
-from buttress.parts import Prior, PriorModule, Space
+from buttress.core import Prior, PriorModule, Space
+from buttress.nn.layers import bounded
 
 __all__ = ["Mixture"]
 
@@ -51,11 +51,11 @@ class Mixture(Prior):
 
     @classmethod
     def tiny(cls) -> tuple[Mixture, ...]:
-        """See :class:`buttress.parts.Part`."""
+        """See :class:`buttress.core.Part`."""
         return (cls(components=3),)
 
     def build(self, space: Space) -> MixtureModule:
-        """See :class:`buttress.parts.Prior`."""
+        """See :class:`buttress.core.Prior`."""
         return MixtureModule(self, space.shape)
 
 
@@ -70,7 +70,7 @@ class MixtureModule(PriorModule):
         self.log_scale = nn.Parameter(torch.full((k, *z_shape), 0.5 * math.log(1 - part.spread**2)))
 
     def forward(self) -> Distribution:
-        """See :class:`buttress.parts.PriorModule`."""
+        """See :class:`buttress.core.PriorModule`."""
         scale = bounded(self.log_scale, -6.0, 4.0).exp()
         return MixtureSameFamily(
             Categorical(logits=self.weight), Independent(Normal(self.mean, scale), self.mean.dim() - 1)

@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from buttress.core import Prior, Space
 from buttress.decoders.pixelcnn import PixelCNN
-from buttress.parts import Prior, Space
 from buttress.priors._codes import MapCodesModule
 
 __all__ = ["PixelCNNPrior"]
@@ -54,9 +54,9 @@ class PixelCNNPrior(Prior):
 
     @classmethod
     def tiny(cls) -> tuple[PixelCNNPrior, ...]:
-        """See :class:`buttress.parts.Part`."""
+        """See :class:`buttress.core.Part`."""
         return (cls(layers=2, channels=4), cls(field=3, layers=2, channels=4))
 
     def build(self, space: Space) -> MapCodesModule:
-        """See :class:`buttress.parts.Prior`."""
+        """See :class:`buttress.core.Prior`."""
         return MapCodesModule(self.decoder, space, self.name())

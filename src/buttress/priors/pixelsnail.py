@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from buttress.core import Prior, Space
 from buttress.decoders.pixelsnail import PixelSNAIL
-from buttress.parts import Prior, Space
 from buttress.priors._codes import MapCodesModule
 
 __all__ = ["PixelSNAILPrior"]
@@ -60,9 +60,9 @@ class PixelSNAILPrior(Prior):
 
     @classmethod
     def tiny(cls) -> tuple[PixelSNAILPrior, ...]:
-        """See :class:`buttress.parts.Part`."""
+        """See :class:`buttress.core.Part`."""
         return (cls(layers=1, channels=4, field=3),)
 
     def build(self, space: Space) -> MapCodesModule:
-        """See :class:`buttress.parts.Prior`."""
+        """See :class:`buttress.core.Prior`."""
         return MapCodesModule(self.decoder, space, self.name())

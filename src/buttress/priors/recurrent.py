@@ -17,9 +17,9 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from buttress.layers import run_lstm
+from buttress.core import Prior, Space
 from buttress.likelihoods.categorical import choose
-from buttress.parts import Prior, Space
+from buttress.nn.layers import run_lstm
 from buttress.priors._codes import CodesModule
 
 __all__ = ["RecurrentPrior"]
@@ -57,11 +57,11 @@ class RecurrentPrior(Prior):
 
     @classmethod
     def tiny(cls) -> tuple[RecurrentPrior, ...]:
-        """See :class:`buttress.parts.Part`."""
+        """See :class:`buttress.core.Part`."""
         return (cls(embedding=2, hidden=3),)
 
     def build(self, space: Space) -> RecurrentPriorModule:
-        """See :class:`buttress.parts.Prior`."""
+        """See :class:`buttress.core.Prior`."""
         return RecurrentPriorModule(self, space)
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, Independent, Normal
 
-from buttress.parts import Prior, PriorModule, Space
+from buttress.core import Prior, PriorModule, Space
 
 __all__ = ["StandardNormal"]
 
@@ -26,7 +26,7 @@ class StandardNormal(Prior):
     """
 
     def build(self, space: Space) -> StandardNormalModule:
-        """See :class:`buttress.parts.Prior`."""
+        """See :class:`buttress.core.Prior`."""
         return StandardNormalModule(space.shape)
 
 
@@ -41,7 +41,7 @@ class StandardNormalModule(PriorModule):
         self.made = self._make()
 
     def forward(self) -> Distribution:
-        """See :class:`buttress.parts.PriorModule`."""
+        """See :class:`buttress.core.PriorModule`."""
         if self.made[0] is not self.zero:  # moved to another device or precision
             self.made = self._make()
         return self.made[1]

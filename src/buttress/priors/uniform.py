@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Categorical, Distribution, Independent
 
-from buttress.parts import Prior, PriorModule, Space
+from buttress.core import Prior, PriorModule, Space
 
 __all__ = ["Uniform"]
 
@@ -34,7 +34,7 @@ class Uniform(Prior):
     discrete: ClassVar[bool] = True
 
     def build(self, space: Space) -> UniformModule:
-        """See :class:`buttress.parts.Prior`."""
+        """See :class:`buttress.core.Prior`."""
         return UniformModule(space)
 
 
@@ -50,5 +50,5 @@ class UniformModule(PriorModule):
         self.register_buffer("logits", torch.zeros(*space.shape, space.classes), persistent=False)
 
     def forward(self) -> Distribution:
-        """See :class:`buttress.parts.PriorModule`."""
+        """See :class:`buttress.core.PriorModule`."""
         return Independent(Categorical(logits=self.logits), self.logits.dim() - 1)

@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.distributions import Categorical, Distribution, MixtureSameFamily
 
-from buttress.parts import DataSpec, Kind, LikelihoodModule, Prior, PriorModule, Space
+from buttress.core import DataSpec, Kind, LikelihoodModule, Prior, PriorModule, Space
 
 __all__ = ["Vamp"]
 
@@ -50,11 +50,11 @@ class Vamp(Prior):
 
     @classmethod
     def tiny(cls) -> tuple[Vamp, ...]:
-        """See :class:`buttress.parts.Part`."""
+        """See :class:`buttress.core.Part`."""
         return (cls(components=3),)
 
     def build(self, space: Space) -> VampModule:
-        """See :class:`buttress.parts.Prior`."""
+        """See :class:`buttress.core.Prior`."""
         return VampModule(self)
 
 
@@ -69,7 +69,7 @@ class VampModule(PriorModule):
         self.register_parameter("raw", None)
 
     def bind(self, posterior: Callable[[Tensor], Distribution], likelihood: LikelihoodModule, spec: DataSpec) -> None:
-        """See :class:`buttress.parts.PriorModule`."""
+        """See :class:`buttress.core.PriorModule`."""
         self.posterior, self.image = posterior, spec.kind == "image"
         mean, std = _features(likelihood, spec)
         start = mean + std * torch.randn(self.components, *spec.shape)
@@ -81,7 +81,7 @@ class VampModule(PriorModule):
         return self.raw.sigmoid() if self.image else self.raw
 
     def forward(self) -> Distribution:
-        """See :class:`buttress.parts.PriorModule`."""
+        """See :class:`buttress.core.PriorModule`."""
         if self.posterior is None:
             raise ValueError("vamp prior: it has no encoder to ask; a LatentVariableModel binds its own to it")
         q = self.posterior(self.pseudo_inputs)

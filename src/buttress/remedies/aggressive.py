@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from buttress.algorithms.aggressive import Aggressive
-from buttress.recipe import Recipe
-from buttress.remedy import remedy, with_algorithm
+from buttress.core.recipe import Recipe
+from buttress.core.remedy import remedy, with_algorithm
 
 
 @remedy(family="tweak the learning", source="He et al. 2019")
@@ -18,7 +18,7 @@ def aggressive(recipe: Recipe, max_inner: int = 100) -> Recipe:
     Example:
         >>> from buttress.data.lstm_text import LstmText
         >>> from buttress.baseline import baseline
-        >>> from buttress.parts import DataSpec
+        >>> from buttress.core import DataSpec
         >>> recipe = baseline(LstmText(), DataSpec("text", (11,), 1004))
         >>> aggressive(recipe, max_inner=5).algorithm
         Aggressive(max_inner=5, window=15, patience=1)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from buttress.recipe import Recipe
-from buttress.remedy import DoesNotFit, remedy
+from buttress.core.recipe import Recipe
+from buttress.core.remedy import DoesNotFit, remedy
 
 
 @remedy(family="enhance dispersion of features", source="Long et al. 2020")
@@ -20,7 +20,7 @@ def cosine_regularization(recipe: Recipe, weight: float = 1.0) -> Recipe:
     Example:
         >>> from buttress.data.lstm_text import LstmText
         >>> from buttress.baseline import baseline
-        >>> from buttress.parts import DataSpec
+        >>> from buttress.core import DataSpec
         >>> recipe = baseline(LstmText(), DataSpec("text", (11,), 1004))
         >>> recipe.encoder.cosine, cosine_regularization(recipe, weight=10.0).encoder.cosine
         (0.0, 10.0)

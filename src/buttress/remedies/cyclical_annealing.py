@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from buttress.recipe import Recipe
-from buttress.remedy import remedy, with_beta
+from buttress.core.recipe import Recipe
+from buttress.core.remedy import remedy, with_beta
 from buttress.schedules.cyclical import Cyclical
 
 
@@ -19,7 +19,7 @@ def cyclical_annealing(recipe: Recipe, cycles: int = 4, ratio: float = 0.5) -> R
     Example:
         >>> from buttress.baseline import baseline
         >>> from buttress.data.mnist5k import Mnist5k
-        >>> from buttress.parts import DataSpec
+        >>> from buttress.core import DataSpec
         >>> recipe = baseline(Mnist5k(), DataSpec("image", (1, 28, 28)))  # 2,000 steps
         >>> beta = cyclical_annealing(recipe).objective.beta
         >>> [beta(step) for step in (0, 125, 250, 499, 500)]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from buttress.core.recipe import Recipe
+from buttress.core.remedy import DoesNotFit, remedy
 from buttress.objectives.free_bits import FreeBits
 from buttress.priors.autoregressive_flow import AutoregressiveFlow
 from buttress.priors.standard_normal import StandardNormal
-from buttress.recipe import Recipe
-from buttress.remedy import DoesNotFit, remedy
 
 
 @remedy(family="informative prior", source="Chen et al. 2016 (variational lossy autoencoder)")
@@ -24,7 +24,7 @@ def flow_prior(recipe: Recipe, transforms: int = 4, hidden: int = 64, mean_only:
     Example:
         >>> from buttress.baseline import baseline
         >>> from buttress.data.mnist5k import Mnist5k
-        >>> from buttress.parts import DataSpec
+        >>> from buttress.core import DataSpec
         >>> recipe = baseline(Mnist5k(), DataSpec("image", (1, 28, 28)))
         >>> recipe.prior, flow_prior(recipe, hidden=32).prior
         (StandardNormal(), AutoregressiveFlow(transforms=4, hidden=(32, 32), mean_only=False))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from buttress.core.recipe import Recipe
+from buttress.core.remedy import DoesNotFit, remedy
 from buttress.objectives.elbo import ELBO
 from buttress.objectives.free_bits import FreeBits
-from buttress.recipe import Recipe
-from buttress.remedy import DoesNotFit, remedy
 
 
 @remedy(family="tweak the ELBO", source="Kingma et al. 2016")
@@ -22,7 +22,7 @@ def free_bits(recipe: Recipe, per_group: float = 0.25, total: float = 0.0) -> Re
     Example:
         >>> from buttress.baseline import baseline
         >>> from buttress.data.mnist5k import Mnist5k
-        >>> from buttress.parts import DataSpec
+        >>> from buttress.core import DataSpec
         >>> recipe = baseline(Mnist5k(), DataSpec("image", (1, 28, 28)))
         >>> recipe.objective.name(), free_bits(recipe, per_group=0.5).objective.per_group
         ('elbo', 0.5)

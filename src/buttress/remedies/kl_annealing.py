@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from buttress.recipe import Recipe
-from buttress.remedy import remedy, with_beta
+from buttress.core.recipe import Recipe
+from buttress.core.remedy import remedy, with_beta
 from buttress.schedules.linear import Linear
 
 
@@ -25,7 +25,7 @@ def kl_annealing(recipe: Recipe, fraction: float = 0.3, start: float = 0.0, hold
     Example:
         >>> from buttress.baseline import baseline
         >>> from buttress.data.mnist5k import Mnist5k
-        >>> from buttress.parts import DataSpec
+        >>> from buttress.core import DataSpec
         >>> recipe = baseline(Mnist5k(), DataSpec("image", (1, 28, 28)))  # 2,000 steps
         >>> kl_annealing(recipe, fraction=0.2, hold=0.5).objective.beta
         Linear(steps=400, start=0.0, end=1.0, hold=1000)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from buttress.core.recipe import Recipe
+from buttress.core.remedy import DoesNotFit, remedy
 from buttress.decoders.pixelcnn import PixelCNN
-from buttress.recipe import Recipe
-from buttress.remedy import DoesNotFit, remedy
 
 
 @remedy(family="weaken the decoder", source="Chen et al. 2016 (variational lossy autoencoder)", kinds=("image",))
@@ -20,7 +20,7 @@ def local_decoder(recipe: Recipe, field: int = 5) -> Recipe:
     Example:
         >>> from buttress.baseline import baseline
         >>> from buttress.data.mnist5k import Mnist5k
-        >>> from buttress.parts import DataSpec
+        >>> from buttress.core import DataSpec
         >>> recipe = baseline(Mnist5k(), DataSpec("image", (1, 28, 28)))
         >>> recipe.decoder.field, local_decoder(recipe).decoder.field
         (13, 5)

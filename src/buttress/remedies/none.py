@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from buttress.recipe import Recipe
-from buttress.remedy import remedy
+from buttress.core.recipe import Recipe
+from buttress.core.remedy import remedy
 
 
 @remedy(family="none", source="Kingma & Welling 2014")
@@ -13,7 +13,7 @@ def none(recipe: Recipe) -> Recipe:
     Example:
         >>> from buttress.baseline import baseline
         >>> from buttress.data.mnist5k import Mnist5k
-        >>> from buttress.parts import DataSpec
+        >>> from buttress.core import DataSpec
         >>> recipe = baseline(Mnist5k(), DataSpec("image", (1, 28, 28)))
         >>> none(recipe) == recipe
         True

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from buttress.encoders.recurrent import Pooling, Recurrent
-from buttress.recipe import Recipe
-from buttress.remedy import DoesNotFit, remedy
+from buttress.core.recipe import Recipe
+from buttress.core.remedy import DoesNotFit, remedy
+from buttress.encoders.recurrent import Pooling, RecurrentEncoder
 
 
 @remedy(family="enhance dispersion of features", source="Long et al. 2020", kinds=("text",))
@@ -20,12 +20,12 @@ def pooled_encoder(recipe: Recipe, pooling: Pooling = "max") -> Recipe:
     Example:
         >>> from buttress.data.lstm_text import LstmText
         >>> from buttress.baseline import baseline
-        >>> from buttress.parts import DataSpec
+        >>> from buttress.core import DataSpec
         >>> recipe = baseline(LstmText(), DataSpec("text", (11,), 1004))
         >>> recipe.encoder.pooling, pooled_encoder(recipe).encoder.pooling
         ('last', 'max')
     """
-    if not isinstance(recipe.encoder, Recurrent):
+    if not isinstance(recipe.encoder, RecurrentEncoder):
         raise DoesNotFit(f"pooled_encoder pools the states of a recurrent encoder, and this is {recipe.encoder.name()}")
     if recipe.encoder.pooling == pooling:
         raise DoesNotFit(f"pooled_encoder: the encoder's pooling is {pooling!r} already")

@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 
 from buttress.algorithms.two_stage import TwoStage
-from buttress.encoders.conv import Conv
+from buttress.core import Prior
+from buttress.core.recipe import Recipe
+from buttress.core.remedy import DoesNotFit, remedy, with_algorithm
+from buttress.encoders.conv import ConvEncoder
 from buttress.objectives.free_bits import FreeBits
-from buttress.parts import Prior
 from buttress.posteriors.vector_quantized import VectorQuantized
 from buttress.priors.pixelcnn import PixelCNNPrior
 from buttress.priors.recurrent import RecurrentPrior
 from buttress.priors.standard_normal import StandardNormal
-from buttress.recipe import Recipe
-from buttress.remedy import DoesNotFit, remedy, with_algorithm
 
 
 @remedy(family="discrete latents", source="van den Oord et al. 2017 (VQ-VAE)", kinds=("image", "text"))
@@ -37,14 +37,14 @@ def vector_quantized(
     Example:
         >>> from buttress.baseline import baseline
         >>> from buttress.data.mnist5k import Mnist5k
-        >>> from buttress.parts import DataSpec
+        >>> from buttress.core import DataSpec
         >>> recipe = vector_quantized(baseline(Mnist5k(), DataSpec("image", (1, 28, 28))), slots=2)
         >>> recipe.posterior.codes, recipe.posterior.slots, recipe.prior.name(), recipe.algorithm.name()
         (64, 2, 'recurrent', 'two_stage')
     """
     _check(recipe)
     recipe = with_algorithm(recipe, TwoStage(first=first))
-    can = isinstance(recipe.encoder, Conv)
+    can = isinstance(recipe.encoder, ConvEncoder)
     if spatial and not can:
         raise DoesNotFit(f"codes at every place need a conv encoder, and this is {recipe.encoder.name()}")
     mapped = can and (getattr(recipe.decoder, "spatial", True) if spatial is None else spatial)

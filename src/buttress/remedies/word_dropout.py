@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from buttress.decoders.recurrent import Recurrent
-from buttress.recipe import Recipe
-from buttress.remedy import DoesNotFit, remedy
+from buttress.core.recipe import Recipe
+from buttress.core.remedy import DoesNotFit, remedy
+from buttress.decoders.recurrent import RecurrentDecoder
 
 
 @remedy(family="weaken the decoder", source="Bowman et al. 2016", kinds=("text",))
@@ -20,11 +20,11 @@ def word_dropout(recipe: Recipe, rate: float = 0.5) -> Recipe:
     Example:
         >>> from buttress.data.lstm_text import LstmText
         >>> from buttress.baseline import baseline
-        >>> from buttress.parts import DataSpec
+        >>> from buttress.core import DataSpec
         >>> recipe = baseline(LstmText(), DataSpec("text", (11,), 1004))
         >>> recipe.decoder.word_dropout, word_dropout(recipe, rate=0.25).decoder.word_dropout
         (0.0, 0.25)
     """
-    if not isinstance(recipe.decoder, Recurrent):
+    if not isinstance(recipe.decoder, RecurrentDecoder):
         raise DoesNotFit(f"word_dropout hides words from a recurrent decoder, and this one is {recipe.decoder.name()}")
     return replace(recipe, decoder=replace(recipe.decoder, word_dropout=rate))

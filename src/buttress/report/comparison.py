@@ -20,7 +20,7 @@ from buttress.report.gallery import parts
 from buttress.report.numbers import nats
 from buttress.report.page import render
 from buttress.report.quantities import QUANTITIES
-from buttress.report.results import Arm, Comparison, Run, load_comparison
+from buttress.report.results import ArmResult, ComparisonResult, RunResult, load_comparison
 from buttress.report.tables import WIDE, ArmRow, arm_rows, as_csv, as_markdown, as_rich, titles
 
 __all__ = ["markdown_table", "terminal_table", "write_comparison"]
@@ -62,7 +62,7 @@ def terminal_table(folder: str | Path, width: int = WIDE) -> Table:
     return as_rich(arm_rows(comparison), title, width)
 
 
-def _page(comparison: Comparison) -> dict[str, Any]:
+def _page(comparison: ComparisonResult) -> dict[str, Any]:
     rows, arms = arm_rows(comparison), comparison.arms
     return {
         "title": f"Which remedy keeps z in use on {comparison.data}?"
@@ -89,7 +89,7 @@ def _page(comparison: Comparison) -> dict[str, Any]:
     }
 
 
-def sentences(comparison: Comparison, rows: list[ArmRow]) -> list[str]:
+def sentences(comparison: ComparisonResult, rows: list[ArmRow]) -> list[str]:
     """What the table says, in one to three plain sentences."""
     arms = [arm for arm in comparison.arms if arm.states]
     if not arms:
@@ -109,14 +109,14 @@ def sentences(comparison: Comparison, rows: list[ArmRow]) -> list[str]:
     return said
 
 
-def _rivals(best: Arm, using: list[Arm]) -> str:
+def _rivals(best: ArmResult, using: list[ArmResult]) -> str:
     """The arms from which the best one is not clear, where seeds can tell."""
     apart = {arm.name: difference(best, arm, "elbo") for arm in using if arm is not best}
     near = [name for name, found in apart.items() if found and found.sd is not None and not found.clear]
     return f"By their spread over seeds {' and '.join(near)} may be as good." if near else ""
 
 
-def _against(best: Arm, arms: list[Arm]) -> str:
+def _against(best: ArmResult, arms: list[ArmResult]) -> str:
     """How an arm stands to the baseline, and whether seeds bear that out."""
     base = next((arm for arm in arms if arm.name == "none" and arm is not best), None)
     ours, theirs = of(best, "elbo"), of(base, "elbo") if base else None
@@ -133,11 +133,11 @@ def _against(best: Arm, arms: list[Arm]) -> str:
     return f"That is {spread} {'better' if found.mean > 0 else 'worse'} than {who}."
 
 
-def _uses(arm: Arm) -> bool:
+def _uses(arm: ArmResult) -> bool:
     return 2 * (arm.states.get(USED, 0) + arm.states.get(PARTLY, 0)) > sum(arm.states.values())
 
 
-def _subtitle(comparison: Comparison) -> str:
+def _subtitle(comparison: ComparisonResult) -> str:
     seeds = _seeds(comparison)
     same = "same data, decoder and budget for every arm"
     return " · ".join(
@@ -148,12 +148,12 @@ def _subtitle(comparison: Comparison) -> str:
     )
 
 
-def _over_seeds(comparison: Comparison) -> str:
+def _over_seeds(comparison: ComparisonResult) -> str:
     """What a number of the table is, in words."""
     return "one seed" if _seeds(comparison) <= 1 else f"mean ± sd of {_seeds(comparison)} seeds"
 
 
-def _told(comparison: Comparison) -> str:
+def _told(comparison: ComparisonResult) -> str:
     """What the page says above its table about means, spreads and bold numbers."""
     if _seeds(comparison) <= 1:
         return "one seed an arm, so nothing is known of how far seeds lie apart, and no number is called best"
@@ -163,7 +163,7 @@ def _told(comparison: Comparison) -> str:
     )
 
 
-def _seeds(comparison: Comparison) -> int:
+def _seeds(comparison: ComparisonResult) -> int:
     return max((len(arm.runs) for arm in comparison.arms), default=0)
 
 
@@ -177,7 +177,7 @@ def _budget(budget: Any) -> str:
     return f"budget {budget}" if budget not in (None, "") else ""
 
 
-def _remarks(comparison: Comparison) -> list[str]:
+def _remarks(comparison: ComparisonResult) -> list[str]:
     """What is not in the table, and why."""
     absent = [f"{name} was left out: {reason}" for name, reason in comparison.left_out.items()]
     lost = [run for arm in comparison.arms for run in arm.runs if run.evidence is None]
@@ -185,12 +185,12 @@ def _remarks(comparison: Comparison) -> list[str]:
     return absent + [f"{_where(run, comparison.folder)} has no evidence, so no mean has it in." for run in lost]
 
 
-def _failures(comparison: Comparison) -> list[str]:
+def _failures(comparison: ComparisonResult) -> list[str]:
     """The runs that failed, which no row and no mean has in, a line each."""
     return [f"{run} failed: {reason}" for run, reason in comparison.failed.items()]
 
 
-def _galleries(arms: tuple[Arm, ...]) -> list[dict[str, Any]]:
+def _galleries(arms: tuple[ArmResult, ...]) -> list[dict[str, Any]]:
     first = [(arm, next((run for run in arm.runs if run.examples), None)) for arm in arms]
     return [
         {"name": arm.name, "state": run.state, "told": apart(run), "parts": parts(run.examples, few=True)}
@@ -199,7 +199,7 @@ def _galleries(arms: tuple[Arm, ...]) -> list[dict[str, Any]]:
     ]
 
 
-def _run(arm: Arm, run: Run, folder: Path) -> dict[str, Any]:
+def _run(arm: ArmResult, run: RunResult, folder: Path) -> dict[str, Any]:
     verdict = run.evidence.verdict if run.evidence else None
     where, report = _where(run, folder), run.folder / "report.html"
     return {
@@ -212,5 +212,5 @@ def _run(arm: Arm, run: Run, folder: Path) -> dict[str, Any]:
     }
 
 
-def _where(run: Run, folder: Path) -> str:
+def _where(run: RunResult, folder: Path) -> str:
     return run.folder.relative_to(folder).as_posix()

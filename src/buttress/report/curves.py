@@ -21,7 +21,7 @@ from buttress.report.drawing import (
     styles,
 )
 from buttress.report.legend import arm_axes, name_ends
-from buttress.report.results import Arm, Curve, Metrics
+from buttress.report.results import ArmResult, Curve, MetricsTable
 
 __all__ = ["arm_curves", "curve", "information"]
 
@@ -30,7 +30,7 @@ MARKS = 5
 """Of an arm along its line, beside its colour."""
 
 
-def curve(metrics: Metrics, column: str, sign: int = 1, in_nats: bool = True) -> Markup | None:
+def curve(metrics: MetricsTable, column: str, sign: int = 1, in_nats: bool = True) -> Markup | None:
     """A column of the metrics over training, held-out data in colour and training data behind it in grey."""
     lines = [
         (split, (found[0], sign * found[1]), color, width)
@@ -54,7 +54,7 @@ def curve(metrics: Metrics, column: str, sign: int = 1, in_nats: bool = True) ->
     return as_svg(figure, f"curve-{column}")
 
 
-def information(metrics: Metrics) -> Markup | None:
+def information(metrics: MetricsTable) -> Markup | None:
     """Rate and mutual information on held-out data over training, one axis."""
     names = {"rate": ("rate", MAIN), "mutual_information": ("information", PALETTE["arm-3"][0])}
     lines = {
@@ -78,7 +78,7 @@ def information(metrics: Metrics) -> Markup | None:
     return as_svg(figure, "information")
 
 
-def arm_curves(arms: Sequence[Arm], column: str, label: str, height: float = 3.9) -> Markup | None:
+def arm_curves(arms: Sequence[ArmResult], column: str, label: str, height: float = 3.9) -> Markup | None:
     """A held-out column over training for all arms: a thin line a seed, a thick one for their mean."""
     found = {
         arm.name: [c for run in arm.runs if run.metrics and (c := run.metrics.curve("held_out", column))]

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from buttress.report.numbers import Spread, spread
-from buttress.report.results import Arm
+from buttress.report.results import ArmResult
 
 __all__ = ["CLEAR", "Difference", "difference", "of", "shown_difference"]
 
@@ -38,12 +38,12 @@ class Difference:
         return self.sd is not None and abs(self.mean) > CLEAR * self.sd
 
 
-def of(arm: Arm, name: str) -> Spread | None:
+def of(arm: ArmResult, name: str) -> Spread | None:
     """A quantity of an arm over its seeds, as in the files (−ELBO not yet negated)."""
     return spread(run.value(name) for run in arm.runs)
 
 
-def difference(ours: Arm, theirs: Arm, name: str) -> Difference | None:
+def difference(ours: ArmResult, theirs: ArmResult, name: str) -> Difference | None:
     """How two arms differ in a quantity; None where one of them has no value."""
     a, b = of(ours, name), of(theirs, name)
     if a is None or b is None:
@@ -56,7 +56,7 @@ def difference(ours: Arm, theirs: Arm, name: str) -> Difference | None:
     return Difference(a.mean - b.mean, None if a.sd is None or b.sd is None else math.hypot(a.sd, b.sd))
 
 
-def _by_seed(arm: Arm, name: str) -> dict[int, float]:
+def _by_seed(arm: ArmResult, name: str) -> dict[int, float]:
     found = ((run.seed, run.value(name)) for run in arm.runs)
     return {seed: value for seed, value in found if seed is not None and value is not None and math.isfinite(value)}
 

@@ -22,9 +22,9 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 from torch import Tensor
 
-from buttress.whole import replace_file, write_text
+from buttress.runtime.atomic_write import replace_file, write_text
 
-__all__ = ["Examples", "Kind", "load_examples", "pixels", "save_examples"]
+__all__ = ["Kind", "ReportExamples", "load_examples", "pixels", "save_examples"]
 
 Kind = Literal["image", "text", "table"]
 PARTS = ("samples", "originals", "reconstructions", "interpolations", "uniform_samples", "draws")
@@ -34,7 +34,7 @@ KINDS = ("image", "text", "table")
 
 
 @dataclass(frozen=True)
-class Examples:
+class ReportExamples:
     """What was saved, ready to be shown; None where there is none.
 
     Args:
@@ -112,7 +112,7 @@ def save_examples(
     return path
 
 
-def load_examples(folder: str | Path) -> Examples | None:
+def load_examples(folder: str | Path) -> ReportExamples | None:
     """The examples in a run's folder, or None where it has none.
 
     Errors:
@@ -121,18 +121,20 @@ def load_examples(folder: str | Path) -> Examples | None:
     text, arrays = Path(folder) / "examples.json", Path(folder) / "examples.safetensors"
     if text.is_file():
         plain = json.loads(text.read_text(encoding="utf-8"))
-        return Examples("text", **{name: plain.get(name) for name in PARTS})
+        return ReportExamples("text", **{name: plain.get(name) for name in PARTS})
     return _load_arrays(arrays) if arrays.is_file() else None
 
 
-def _load_arrays(path: Path) -> Examples:
+def _load_arrays(path: Path) -> ReportExamples:
     try:
         with safe_open(path, "numpy") as file:
             metadata = file.metadata() or {}
             found = {name: file.get_tensor(name) for name in file.keys() if name in PARTS}  # noqa: SIM118 - not a dict
     except Exception as error:  # safetensors raises its own, which is no ValueError
         raise ValueError(f"examples are not readable: {error}") from error
-    return Examples(metadata.get("kind", "image"), **found, columns=tuple(json.loads(metadata.get("columns", "[]"))))
+    return ReportExamples(
+        metadata.get("kind", "image"), **found, columns=tuple(json.loads(metadata.get("columns", "[]")))
+    )
 
 
 def _prepare(kind: str, name: str, value: Any) -> Any:

@@ -11,7 +11,7 @@ import math
 
 from buttress.diagnostics.verdict import COLLAPSED
 from buttress.report.numbers import nats
-from buttress.report.results import Run
+from buttress.report.results import RunResult
 
 __all__ = ["RULE", "apart", "expected", "information", "kinds"]
 
@@ -37,7 +37,7 @@ EXPECT = (
 MANY = 1e6
 
 
-def information(run: Run) -> float | None:
+def information(run: RunResult) -> float | None:
     """Mutual information as the verdict takes it: no more than the rate."""
     found, rate = run.value("mutual_information"), run.value("rate")
     return found if found is None or rate is None else min(found, rate)
@@ -56,7 +56,7 @@ def kinds(told: float) -> str:
     return f"{number:.1f}" if number < 10 else f"{number:,.0f}"
 
 
-def apart(run: Run) -> str:
+def apart(run: RunResult) -> str:
     """What a run's z can tell apart, in half a sentence; "" where nobody knows."""
     told = information(run)
     if told is None:
@@ -66,7 +66,7 @@ def apart(run: Run) -> str:
     return f"z tells {nats(told)} nats: at most {kinds(told)} kinds of examples apart"
 
 
-def expected(run: Run) -> str:
+def expected(run: RunResult) -> str:
     """What to expect of a run's reconstructions, in a few plain sentences."""
     if run.state == COLLAPSED:
         return IGNORED

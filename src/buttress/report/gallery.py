@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from buttress.report.examples import Examples
+from buttress.report.examples import ReportExamples
 from buttress.report.numbers import nats
 from buttress.report.pictures import Picture, columns, rows_sheet, sheet
 
-__all__ = ["Part", "parts"]
+__all__ = ["GalleryPart", "parts"]
 
 
 @dataclass(frozen=True)
-class Part:
+class GalleryPart:
     """One part of the gallery: a title, a caption, and what the kind of data calls for."""
 
     title: str
@@ -30,7 +30,7 @@ class Part:
     """So many rows of a table belong together: an original, and what was made of it in colour."""
 
 
-def parts(examples: Examples | None, few: bool = False) -> list[Part]:
+def parts(examples: ReportExamples | None, few: bool = False) -> list[GalleryPart]:
     """The parts of a page for what was saved.
 
     Args:
@@ -39,8 +39,11 @@ def parts(examples: Examples | None, few: bool = False) -> list[Part]:
     """
     if examples is None:
         return []
-    pairs: dict[str, Callable[[Examples, bool], Part | None]] = {"image": _image_pairs, "text": _text_pairs}
-    walks: dict[str, Callable[[Examples], Part | None]] = {"image": _image_walks, "text": _text_walks}
+    pairs: dict[str, Callable[[ReportExamples, bool], GalleryPart | None]] = {
+        "image": _image_pairs,
+        "text": _text_pairs,
+    }
+    walks: dict[str, Callable[[ReportExamples], GalleryPart | None]] = {"image": _image_walks, "text": _text_walks}
     draws = _draws(examples, few)
     if few and draws is not None:  # they show all that a reconstruction does, and whether z had a part in it
         return [part for part in (_samples(examples, few), draws) if part]
@@ -53,23 +56,23 @@ UNIFORM = ("Samples of uniform codes", "The same with every code drawn uniformly
 
 
 def _samples(
-    examples: Examples, few: bool, title: str = "Samples", caption: str = "z from the prior, x from the decoder."
-) -> Part | None:
+    examples: ReportExamples, few: bool, title: str = "Samples", caption: str = "z from the prior, x from the decoder."
+) -> GalleryPart | None:
     if examples.samples is None:
         return None
     shown = examples.samples[: (16 if few else 64) if examples.kind == "image" else (5 if few else 10)]
     if examples.kind == "image":
-        return Part(title, caption, [sheet(shown, 8, f"{len(shown)} samples")])
+        return GalleryPart(title, caption, [sheet(shown, 8, f"{len(shown)} samples")])
     if examples.kind == "text":
-        return Part(title, caption, lines=[[s] for s in shown])
-    return Part(title, caption, tables=[_cells(shown)], columns=_titles(examples))
+        return GalleryPart(title, caption, lines=[[s] for s in shown])
+    return GalleryPart(title, caption, tables=[_cells(shown)], columns=_titles(examples))
 
 
 PAIRED = "Originals, and their reconstructions beneath"
 PAIRS = "z from q(z|x) of a held-out x, then x from the decoder again. "
 
 
-def _image_pairs(examples: Examples, few: bool) -> Part | None:
+def _image_pairs(examples: ReportExamples, few: bool) -> GalleryPart | None:
     if examples.originals is None:
         return None
     across = 8
@@ -77,7 +80,7 @@ def _image_pairs(examples: Examples, few: bool) -> Part | None:
     both = both[: 2 * across * (2 if few else 4)]
     caption = PAIRS + "Each row of originals has its reconstructions beneath it."
     alt = f"{len(both) // 2} originals, each with its reconstruction beneath it"
-    return Part(PAIRED, caption, [sheet(both, across, alt)])
+    return GalleryPart(PAIRED, caption, [sheet(both, across, alt)])
 
 
 DRAWN = "Originals, and several draws of one z"
@@ -88,7 +91,7 @@ DRAWS = (
 )
 
 
-def _draws(examples: Examples, few: bool) -> Part | None:
+def _draws(examples: ReportExamples, few: bool) -> GalleryPart | None:
     """Originals, each with several draws from one z: what little z says is seen in what they have in common."""
     rows = examples.draws
     if rows is None:
@@ -99,16 +102,16 @@ def _draws(examples: Examples, few: bool) -> Part | None:
         alt = "Rows of an original and draws of x from one z"
         halves = [half for half in np.array_split(rows, 1 if few else 2) if len(half)]
         pictures = [rows_sheet(half, alt, 360 if few else 520) for half in halves]
-        return Part(DRAWN, caption + "Each row begins with its original.", pictures, wide=True)
+        return GalleryPart(DRAWN, caption + "Each row begins with its original.", pictures, wide=True)
     caption += "Each original has its draws beneath it, in colour."
     if examples.kind == "text":
-        return Part(DRAWN, caption, lines=rows, wide=True)
+        return GalleryPart(DRAWN, caption, lines=rows, wide=True)
     halves = [half for half in np.array_split(rows, 2) if len(half)]
     tables = [_cells(half.reshape(-1, half.shape[-1])) for half in halves]
-    return Part(DRAWN, caption, tables=tables, columns=_titles(examples), wide=True, together=rows.shape[1])
+    return GalleryPart(DRAWN, caption, tables=tables, columns=_titles(examples), wide=True, together=rows.shape[1])
 
 
-def _image_walks(examples: Examples) -> Part | None:
+def _image_walks(examples: ReportExamples) -> GalleryPart | None:
     walks = examples.interpolations
     if walks is None:
         return None
@@ -117,46 +120,46 @@ def _image_walks(examples: Examples) -> Part | None:
     halves = [half for half in np.array_split(walks, 2) if len(half)]
     pictures = [sheet(half.reshape(-1, *walks.shape[2:]), walks.shape[1], alt) for half in halves]
     caption = "From the z of one held-out x to that of another, a row a walk."
-    return Part("Interpolations", caption, pictures, wide=True)
+    return GalleryPart("Interpolations", caption, pictures, wide=True)
 
 
-def _text_pairs(examples: Examples, few: bool) -> Part | None:
+def _text_pairs(examples: ReportExamples, few: bool) -> GalleryPart | None:
     if examples.originals is None:
         return None
     lines = list(zip(examples.originals, examples.reconstructions, strict=True))[: 4 if few else 10]
-    return Part(PAIRED, PAIRS + "Each original has its reconstruction beneath it, in colour.", lines=lines)
+    return GalleryPart(PAIRED, PAIRS + "Each original has its reconstruction beneath it, in colour.", lines=lines)
 
 
-def _text_walks(examples: Examples) -> Part | None:
+def _text_walks(examples: ReportExamples) -> GalleryPart | None:
     if examples.interpolations is None:
         return None
     lines = [[" → ".join((walk[0], walk[-1])), *walk[1:-1]] for walk in examples.interpolations[:4]]
     caption = "From the z of one held-out sentence to that of another: both ends, and beneath them the steps between."
-    return Part("Interpolations", caption, lines=lines, wide=True)
+    return GalleryPart("Interpolations", caption, lines=lines, wide=True)
 
 
-def _table_pairs(examples: Examples, few: bool) -> Part | None:
+def _table_pairs(examples: ReportExamples, few: bool) -> GalleryPart | None:
     if examples.originals is None:
         return None
     pairs = [x for pair in zip(examples.originals, examples.reconstructions, strict=True) for x in pair]
     caption = PAIRS + "Each original has its reconstruction beneath it, in colour."
     shown = np.stack(pairs[: 8 if few else 16])
     tables, titles = [_cells(shown)], _titles(examples)
-    return Part(PAIRED, caption, tables=tables, columns=titles, together=2)
+    return GalleryPart(PAIRED, caption, tables=tables, columns=titles, together=2)
 
 
-def _table_walks(examples: Examples) -> Part | None:
+def _table_walks(examples: ReportExamples) -> GalleryPart | None:
     if examples.interpolations is None:
         return None
     tables = [_cells(walk) for walk in examples.interpolations[:4]]
     caption = "From the z of one held-out row to that of another."
-    return Part("Interpolations", caption, tables=tables, columns=_titles(examples), wide=True)
+    return GalleryPart("Interpolations", caption, tables=tables, columns=_titles(examples), wide=True)
 
 
 MOST_COLUMNS = 12
 
 
-def _titles(examples: Examples) -> list[str]:
+def _titles(examples: ReportExamples) -> list[str]:
     names = list(examples.columns[:MOST_COLUMNS])
     return [*names, "…"] if len(examples.columns) > MOST_COLUMNS else names
 

@@ -19,7 +19,7 @@ from buttress.report.drawing import INK, LINE, MAIN, SOFT, as_svg, new_axes, sty
 from buttress.report.labels import place_labels
 from buttress.report.legend import columns_and_lines, number_below
 from buttress.report.numbers import nats
-from buttress.report.results import Arm, Curve, Metrics, Run
+from buttress.report.results import ArmResult, Curve, MetricsTable, RunResult
 
 __all__ = ["arm_plane", "draw_arms", "run_plane"]
 
@@ -32,7 +32,7 @@ CROWD = 3
 """So many means in one place have their numbers in one list: each beside its own mark, they would cover the marks."""
 
 
-def run_plane(run: Run) -> Markup | None:
+def run_plane(run: RunResult) -> Markup | None:
     """The way of one run through the rate-distortion plane on held-out data, to where it ended."""
     end = _place(run)
     path = _path(run.metrics)
@@ -50,13 +50,13 @@ def run_plane(run: Run) -> Markup | None:
     return as_svg(figure, "plane")
 
 
-def arm_plane(arms: Sequence[Arm]) -> Markup | None:
+def arm_plane(arms: Sequence[ArmResult]) -> Markup | None:
     """Every arm in the rate-distortion plane, for a page."""
     figure = draw_arms(arms)
     return None if figure is None else as_svg(figure, "plane")
 
 
-def draw_arms(arms: Sequence[Arm]) -> Figure | None:
+def draw_arms(arms: Sequence[ArmResult]) -> Figure | None:
     """Every arm in the rate-distortion plane: a small mark a seed, an outline for their mean, numbered as below it.
 
     Names stand in a legend below the axes, where they can cover nothing; at the marks there are only numbers.
@@ -105,12 +105,12 @@ def _crowds(ax: Axes, means: Sequence[Point]) -> list[list[int]]:
     return [c for crowd in crowds for c in ([sorted(crowd)] if len(crowd) >= CROWD else [[i] for i in crowd])]
 
 
-def _place(run: Run) -> tuple[float, float] | None:
+def _place(run: RunResult) -> tuple[float, float] | None:
     rate, distortion = run.value("rate"), run.value("distortion")
     return None if rate is None or distortion is None else (rate, distortion)
 
 
-def _path(metrics: Metrics | None) -> Curve | None:
+def _path(metrics: MetricsTable | None) -> Curve | None:
     rate = metrics.curve("held_out", "rate") if metrics else None
     distortion = metrics.curve("held_out", "distortion") if metrics else None
     if rate is None or distortion is None:

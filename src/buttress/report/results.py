@@ -24,16 +24,25 @@ from buttress.diagnostics.estimate import Estimate
 from buttress.diagnostics.evidence import Evidence
 from buttress.diagnostics.thresholds import NEAR_CEILING
 from buttress.diagnostics.verdict import COLLAPSED
-from buttress.report.examples import Examples, load_examples
+from buttress.report.examples import ReportExamples, load_examples
 
-__all__ = ["NOTHING", "Arm", "Comparison", "Curve", "Metrics", "Run", "load_comparison", "load_run"]
+__all__ = [
+    "NOTHING",
+    "ArmResult",
+    "ComparisonResult",
+    "Curve",
+    "MetricsTable",
+    "RunResult",
+    "load_comparison",
+    "load_run",
+]
 
 NOTHING = Estimate(None, None, 0, "")
 Curve = tuple[Float[np.ndarray, " _"], Float[np.ndarray, " _"]]  # curves shown together differ in length
 
 
 @dataclass(frozen=True)
-class Metrics:
+class MetricsTable:
     """The contents of ``metrics.csv``: (split, column) -> (steps, values), without the empty cells."""
 
     curves: Mapping[tuple[str, str], Curve]
@@ -51,7 +60,7 @@ class Metrics:
 
 
 @dataclass(frozen=True, eq=False)
-class Run:
+class RunResult:
     """Everything known about one run.
 
     Args:
@@ -68,9 +77,9 @@ class Run:
     folder: Path
     recipe_text: str = ""
     recipe: Mapping[str, Any] = field(default_factory=dict)
-    metrics: Metrics | None = None
+    metrics: MetricsTable | None = None
     evidence: Evidence | None = None
-    examples: Examples | None = None
+    examples: ReportExamples | None = None
     remarks: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -114,11 +123,11 @@ class Run:
 
 
 @dataclass(frozen=True, eq=False)
-class Arm:
+class ArmResult:
     """One remedy of a comparison with its runs, a seed each, and the seconds each took."""
 
     name: str
-    runs: tuple[Run, ...]
+    runs: tuple[RunResult, ...]
     seconds: tuple[float | None, ...] = ()
 
     @cached_property
@@ -134,7 +143,7 @@ class Arm:
 
 
 @dataclass(frozen=True, eq=False)
-class Comparison:
+class ComparisonResult:
     """The contents of a comparison's folder.
 
     Args:
@@ -149,12 +158,12 @@ class Comparison:
     folder: Path
     data: str
     budget: Any
-    arms: tuple[Arm, ...]
+    arms: tuple[ArmResult, ...]
     left_out: Mapping[str, str] = field(default_factory=dict)
     failed: Mapping[str, str] = field(default_factory=dict)
 
 
-def load_run(folder: str | Path) -> Run:
+def load_run(folder: str | Path) -> RunResult:
     """What a run folder holds. Nothing in it is required.
 
     Errors:
@@ -175,10 +184,10 @@ def load_run(folder: str | Path) -> Run:
     if examples is None and not any("examples" in remark for remark in remarks):
         remarks.append("There are no saved examples, so this page shows no pictures of what the model makes.")
     notes = _attempt(remarks, folder / "notes.txt", _notes, "") if (folder / "notes.txt").exists() else ()
-    return Run(folder, text, recipe or {}, metrics, evidence, examples, tuple(remarks), notes or ())
+    return RunResult(folder, text, recipe or {}, metrics, evidence, examples, tuple(remarks), notes or ())
 
 
-def load_comparison(folder: str | Path) -> Comparison:
+def load_comparison(folder: str | Path) -> ComparisonResult:
     """What a comparison folder holds; runs it lists but that are not there come back empty, with a remark.
 
     Errors:
@@ -196,19 +205,21 @@ def load_comparison(folder: str | Path) -> Comparison:
         raise ValueError(
             f"{path}: wanted JSON with a list 'arms' of name and runs, but {type(error).__name__}: {error}"
         ) from error
-    return Comparison(
+    return ComparisonResult(
         Path(folder), str(plain.get("data") or ""), plain.get("budget"), arms, plain.get("left_out") or {}, failed
     )
 
 
-def _arm(folder: Path, plain: Mapping[str, Any]) -> Arm:
+def _arm(folder: Path, plain: Mapping[str, Any]) -> ArmResult:
     runs = tuple(_listed_run(folder / name) for name in plain["runs"])
     taken = [_number(s) for s in plain.get("seconds") or []][: len(runs)]
-    return Arm(str(plain["name"]), runs, (*taken, *[None] * (len(runs) - len(taken))))
+    return ArmResult(str(plain["name"]), runs, (*taken, *[None] * (len(runs) - len(taken))))
 
 
-def _listed_run(folder: Path) -> Run:
-    return load_run(folder) if folder.is_dir() else Run(folder, remarks=(f"The folder {folder.name} is not there.",))
+def _listed_run(folder: Path) -> RunResult:
+    return (
+        load_run(folder) if folder.is_dir() else RunResult(folder, remarks=(f"The folder {folder.name} is not there.",))
+    )
 
 
 def _attempt(remarks: list[str], path: Path, read: Any, purpose: str) -> Any:
@@ -234,7 +245,7 @@ def _recipe(path: Path) -> dict[str, Any]:
     return plain
 
 
-def _metrics(path: Path) -> Metrics:
+def _metrics(path: Path) -> MetricsTable:
     cells: dict[tuple[str, str], list[tuple[float, float]]] = {}
     with path.open(newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
@@ -244,7 +255,7 @@ def _metrics(path: Path) -> Metrics:
                     continue
                 if (value := _number(cell)) is not None:
                     cells.setdefault((row.get("split") or "train", column), []).append((step, value))
-    return Metrics({key: _sorted(pairs) for key, pairs in cells.items()})
+    return MetricsTable({key: _sorted(pairs) for key, pairs in cells.items()})
 
 
 def _sorted(pairs: list[tuple[float, float]]) -> Curve:

@@ -18,7 +18,7 @@ from buttress.report.gallery import parts
 from buttress.report.numbers import count, nats
 from buttress.report.page import render
 from buttress.report.quantities import QUANTITIES
-from buttress.report.results import Run, load_run
+from buttress.report.results import RunResult, load_run
 from buttress.report.tables import evidence_rows
 
 __all__ = ["write_report"]
@@ -67,7 +67,7 @@ def write_report(run_folder: str | Path) -> Path:
     return path
 
 
-def _page(run: Run) -> dict[str, Any]:
+def _page(run: RunResult) -> dict[str, Any]:
     evidence = run.evidence
     verdict = evidence.verdict if evidence else None
     return {
@@ -97,7 +97,7 @@ def _page(run: Run) -> dict[str, Any]:
     }
 
 
-def sentence(run: Run) -> str:
+def sentence(run: RunResult) -> str:
     """The verdict of a run in one plain sentence with its numbers."""
     if run.state is None:
         reached = _last_step(run)
@@ -108,7 +108,7 @@ def sentence(run: Run) -> str:
     return SENTENCES.get(run.state, f"Verdict: {run.state}. z carries {{carried}}.").replace("{carried}", carried(run))
 
 
-def carried(run: Run) -> str:
+def carried(run: RunResult) -> str:
     """What z carries, in words: mutual information if it was measured, else the rate; and in how many coordinates."""
     told, rate, active = information(run), run.value("rate"), run.value("active_units")
     size = run.estimate("active_units").ceiling
@@ -126,7 +126,7 @@ def carried(run: Run) -> str:
     )
 
 
-def _headline(run: Run) -> list[dict[str, str]]:
+def _headline(run: RunResult) -> list[dict[str, str]]:
     found = {n: run.value(n) for n in ("elbo", "distortion", "rate", "mutual_information", "active_units")}
     shown = [("elbo", ""), ("distortion", "="), ("rate", "+"), ("mutual_information", ""), ("active_units", "")]
     return [
@@ -136,7 +136,7 @@ def _headline(run: Run) -> list[dict[str, str]]:
     ]
 
 
-def _bookkeeping(run: Run) -> list[str]:
+def _bookkeeping(run: RunResult) -> list[str]:
     """A warning where the books don't balance: −ELBO must be distortion plus rate."""
     elbo, distortion, rate = (run.value(n) for n in ("elbo", "distortion", "rate"))
     if elbo is None or distortion is None or rate is None:
@@ -147,7 +147,7 @@ def _bookkeeping(run: Run) -> list[str]:
     return [f"The books don't balance: −ELBO is {nats(-elbo)}, but distortion + rate is {nats(distortion + rate)}."]
 
 
-def _curves(run: Run) -> list[dict[str, Any]]:
+def _curves(run: RunResult) -> list[dict[str, Any]]:
     if run.metrics is None:
         return []
     drawn = [
@@ -156,14 +156,14 @@ def _curves(run: Run) -> list[dict[str, Any]]:
     return [{"title": title, "caption": text, "svg": svg} for title, text, svg in drawn if svg is not None]
 
 
-def _title(run: Run) -> str:
+def _title(run: RunResult) -> str:
     data = name_of(run.recipe.get("data"))
     if not run.recipe:
         return run.folder.resolve().name
     return f"{run.remedies if run.remedies != 'none' else 'No remedy'} on {data}" if data else run.remedies
 
 
-def _subtitle(run: Run) -> str:
+def _subtitle(run: RunResult) -> str:
     training = run.recipe.get("training")
     steps = training.get("steps") if isinstance(training, dict) else None
     decoder, reached = name_of(run.recipe.get("decoder")), _last_step(run)
@@ -175,7 +175,7 @@ def _subtitle(run: Run) -> str:
     return " · ".join(filter(None, bits))
 
 
-def _last_step(run: Run) -> int | None:
+def _last_step(run: RunResult) -> int | None:
     return int(max(x[-1] for x, _ in run.metrics.curves.values())) if run.metrics and run.metrics.curves else None
 
 

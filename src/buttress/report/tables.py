@@ -17,7 +17,7 @@ from buttress.diagnostics.verdict import COLLAPSED, DEGENERATE, PARTLY, USED
 from buttress.report.differences import difference, of
 from buttress.report.numbers import MISSING, count, nats, plus_minus, seconds, spread
 from buttress.report.quantities import QUANTITIES, Quantity
-from buttress.report.results import Arm, Comparison, Run
+from buttress.report.results import ArmResult, ComparisonResult, RunResult
 
 __all__ = [
     "COLUMNS",
@@ -109,14 +109,14 @@ class ArmRow:
         )
 
 
-def evidence_rows(run: Run) -> list[EvidenceRow]:
+def evidence_rows(run: RunResult) -> list[EvidenceRow]:
     """A run's estimates in the order of the page, unknown ones last; without a value only those that say why."""
     found = run.evidence.estimates if run.evidence else {}
     names = [*(n for n in QUANTITIES if n in found), *(n for n in found if n not in QUANTITIES)]
     return [_evidence_row(name, run) for name in names if found[name].value is not None or found[name].note]
 
 
-def _evidence_row(name: str, run: Run) -> EvidenceRow:
+def _evidence_row(name: str, run: RunResult) -> EvidenceRow:
     estimate, quantity = run.estimate(name), QUANTITIES.get(name, Quantity(name.replace("_", " "), "", unit=""))
     value, capped = estimate.value, name == "mutual_information" and run.at_ceiling
     write, digits = quantity.write, 2 if quantity.write is nats else 1
@@ -141,17 +141,17 @@ class Column:
 
     title: str
     unit: str
-    cell: Callable[[Arm, Sequence[Arm]], Cell]
+    cell: Callable[[ArmResult, Sequence[ArmResult]], Cell]
 
 
-def arm_rows(comparison: Comparison) -> list[ArmRow]:
+def arm_rows(comparison: ComparisonResult) -> list[ArmRow]:
     """A row for each arm, in the order of the comparison."""
     arms = comparison.arms
     leader = _leader("elbo", arms)
     return _with_limits_once([_arm_row(arm, arms, leader) for arm in arms])
 
 
-def _arm_row(arm: Arm, arms: Sequence[Arm], leader: Arm | None) -> ArmRow:
+def _arm_row(arm: ArmResult, arms: Sequence[ArmResult], leader: ArmResult | None) -> ArmRow:
     measured = sum(run.evidence is not None for run in arm.runs)
     return ArmRow(
         arm.name, measured, len(arm.runs), tuple(c.cell(arm, arms) for c in COLUMNS), arm.states, _flag(arm, leader)
@@ -178,11 +178,11 @@ def titles(rows: Sequence[ArmRow]) -> list[str]:
     return [f"{c.title} ({limit})" if limit else c.title for c, limit in zip(COLUMNS, limits, strict=True)]
 
 
-def _flag(arm: Arm, leader: Arm | None) -> str:
+def _flag(arm: ArmResult, leader: ArmResult | None) -> str:
     return FLAG if arm is leader and arm.ignores_z else ""
 
 
-def _leader(name: str, arms: Sequence[Arm]) -> Arm | None:
+def _leader(name: str, arms: Sequence[ArmResult]) -> ArmResult | None:
     """The arm with the best mean of a quantity, where one is better than another."""
     quantity = QUANTITIES[name]
     means = {arm.name: s.mean * quantity.sign for arm in arms if (s := of(arm, name)) is not None}
@@ -192,7 +192,7 @@ def _leader(name: str, arms: Sequence[Arm]) -> Arm | None:
     return next(arm for arm in arms if arm.name == best)
 
 
-def _is_best(arm: Arm, arms: Sequence[Arm], name: str) -> bool:
+def _is_best(arm: ArmResult, arms: Sequence[ArmResult], name: str) -> bool:
     """Whether an arm leads in a quantity and every other arm is clear of it."""
     if arm is not _leader(name, arms):
         return False
@@ -200,8 +200,8 @@ def _is_best(arm: Arm, arms: Sequence[Arm], name: str) -> bool:
     return all(apart is None or apart.clear for apart in found)
 
 
-def _estimate_cell(name: str) -> Callable[[Arm, Sequence[Arm]], Cell]:
-    def cell(arm: Arm, arms: Sequence[Arm]) -> Cell:
+def _estimate_cell(name: str) -> Callable[[ArmResult, Sequence[ArmResult]], Cell]:
+    def cell(arm: ArmResult, arms: Sequence[ArmResult]) -> Cell:
         quantity, found = QUANTITIES[name], of(arm, name)
         if found is None:
             return Cell(MISSING)
@@ -219,7 +219,7 @@ def _estimate_cell(name: str) -> Callable[[Arm, Sequence[Arm]], Cell]:
     return cell
 
 
-def _time_cell(arm: Arm, arms: Sequence[Arm]) -> Cell:
+def _time_cell(arm: ArmResult, arms: Sequence[ArmResult]) -> Cell:
     base = next((spread(a.seconds) for a in arms if a.name == "none"), None)
     found = spread(arm.seconds)
     if found is None:
@@ -227,7 +227,7 @@ def _time_cell(arm: Arm, arms: Sequence[Arm]) -> Cell:
     return Cell(seconds(found.mean), f"({found.mean / base.mean:.2f} × none)" if base and base.mean > 0 else "")
 
 
-def _prior_cell(arm: Arm, arms: Sequence[Arm]) -> Cell:
+def _prior_cell(arm: ArmResult, arms: Sequence[ArmResult]) -> Cell:
     names = dict.fromkeys(run.prior for run in arm.runs if run.prior)
     return Cell(", ".join(names) or MISSING)
 
@@ -333,7 +333,7 @@ def _text(text: str, style: str = "") -> Text:
     return Text(text, style=style)  # never read as markup
 
 
-def as_csv(comparison: Comparison) -> str:
+def as_csv(comparison: ComparisonResult) -> str:
     """One line a run: arm, seed, verdict, seconds, and every estimate with its error, as in the evidence files."""
     names = list(QUANTITIES)
     file = io.StringIO()
@@ -346,11 +346,11 @@ def as_csv(comparison: Comparison) -> str:
     return file.getvalue()
 
 
-def _run_cells(run: Run, comparison: Comparison) -> list[object]:
+def _run_cells(run: RunResult, comparison: ComparisonResult) -> list[object]:
     cause = run.evidence.verdict.cause if run.evidence else None
     return [run.folder.relative_to(comparison.folder).as_posix(), run.seed, run.prior or None, run.state, cause]
 
 
-def _estimates(run: Run, names: Sequence[str]) -> list[object]:
+def _estimates(run: RunResult, names: Sequence[str]) -> list[object]:
     found = [run.estimate(name) for name in names]
     return [run.evidence.n if run.evidence else None, *(x for e in found for x in (e.value, e.error))]

@@ -18,7 +18,7 @@ from buttress.diagnostics.evidence import Groups
 from buttress.diagnostics.thresholds import ACTIVE_VARIANCE
 from buttress.report.drawing import INK, LINE, MAIN, PALETTE, SOFT, WIDTH, as_svg, dress, end_labels, new_axes, styles
 from buttress.report.legend import arm_axes, name_ends
-from buttress.report.results import Arm, Curve, Metrics, Run
+from buttress.report.results import ArmResult, Curve, MetricsTable, RunResult
 
 __all__ = ["code_map", "heat_map", "unit_bars", "variance_curves"]
 
@@ -34,7 +34,7 @@ RISE = LinearSegmentedColormap.from_list(
 """From nothing to much, on light and on dark ground."""
 
 
-def heat_map(metrics: Metrics) -> Markup | None:
+def heat_map(metrics: MetricsTable) -> Markup | None:
     """KL of every latent group on held-out data over training; lines instead of rows where there are six or fewer."""
     rows = {name: found for name in metrics.groups if (found := metrics.curve("held_out", f"rate/{name}")) is not None}
     if not rows:
@@ -189,7 +189,7 @@ def _names(ax: Axes, names: Sequence[str]) -> None:
             text.set(rotation=45, ha="right", rotation_mode="anchor")
 
 
-def variance_curves(arms: Sequence[Arm]) -> Markup | None:
+def variance_curves(arms: Sequence[ArmResult]) -> Markup | None:
     """The variance of the posterior mean of all latent groups, largest first, a line a run, with the 0.01 line."""
     found = {arm.name: [line for run in arm.runs if (line := _variance_line(run)) is not None] for arm in arms}
     found = {name: lines for name, lines in found.items() if lines}
@@ -211,6 +211,6 @@ def variance_curves(arms: Sequence[Arm]) -> Markup | None:
     return as_svg(figure, "variances")
 
 
-def _variance_line(run: Run) -> Float[np.ndarray, " G"] | None:
+def _variance_line(run: RunResult) -> Float[np.ndarray, " G"] | None:
     variance = _known(run.evidence.groups.variance_of_mean) if run.evidence else None
     return None if variance is None else np.maximum(np.sort(variance)[::-1], FLOOR)

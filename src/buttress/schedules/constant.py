@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from buttress.parts import Schedule
+from buttress.core import Schedule
 
 __all__ = ["Constant"]
 
@@ -24,10 +24,10 @@ class Constant(Schedule):
     value: float = 1.0
 
     def __call__(self, step: int) -> float:
-        """See :class:`buttress.parts.Schedule`."""
+        """See :class:`buttress.core.Schedule`."""
         return self.value
 
     @property
     def settles(self) -> int:
-        """See :class:`buttress.parts.Schedule`."""
+        """See :class:`buttress.core.Schedule`."""
         return 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from buttress.parts import Schedule
+from buttress.core import Schedule
 
 __all__ = ["Cyclical"]
 
@@ -46,11 +46,11 @@ class Cyclical(Schedule):
 
     @classmethod
     def tiny(cls) -> tuple[Cyclical, ...]:
-        """See :class:`buttress.parts.Part`."""
+        """See :class:`buttress.core.Part`."""
         return (cls(steps=8, cycles=2), cls(steps=7, cycles=2, ratio=1.0))
 
     def __call__(self, step: int) -> float:
-        """See :class:`buttress.parts.Schedule`."""
+        """See :class:`buttress.core.Schedule`."""
         if step >= self.steps:
             return self.end
         period = self.steps / self.cycles
@@ -59,6 +59,6 @@ class Cyclical(Schedule):
 
     @property
     def settles(self) -> int:
-        """See :class:`buttress.parts.Schedule`. It is where the last ramp ends and its plateau begins."""
+        """See :class:`buttress.core.Schedule`. It is where the last ramp ends and its plateau begins."""
         end = self.steps * (1 - (1 - self.ratio) / self.cycles)
         return math.ceil(round(end, 6))  # what rounding adds to a whole number is no further step

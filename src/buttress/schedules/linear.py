@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from buttress.parts import Schedule
+from buttress.core import Schedule
 
 __all__ = ["Linear"]
 
@@ -42,14 +42,14 @@ class Linear(Schedule):
 
     @classmethod
     def tiny(cls) -> tuple[Linear, ...]:
-        """See :class:`buttress.parts.Part`."""
+        """See :class:`buttress.core.Part`."""
         return (cls(steps=4), cls(steps=3, start=0.5, end=2.0, hold=2))
 
     def __call__(self, step: int) -> float:
-        """See :class:`buttress.parts.Schedule`."""
+        """See :class:`buttress.core.Schedule`."""
         return self.start + (self.end - self.start) * min(1.0, max(0, step - self.hold) / self.steps)
 
     @property
     def settles(self) -> int:
-        """See :class:`buttress.parts.Schedule`."""
+        """See :class:`buttress.core.Schedule`."""
         return self.hold + self.steps

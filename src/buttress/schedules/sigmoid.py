@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from buttress.parts import Schedule
+from buttress.core import Schedule
 
 __all__ = ["Sigmoid"]
 
@@ -50,11 +50,11 @@ class Sigmoid(Schedule):
 
     @classmethod
     def tiny(cls) -> tuple[Sigmoid, ...]:
-        """See :class:`buttress.parts.Part`."""
+        """See :class:`buttress.core.Part`."""
         return (cls(steps=4),)
 
     def __call__(self, step: int) -> float:
-        """See :class:`buttress.parts.Schedule`."""
+        """See :class:`buttress.core.Schedule`."""
         if step >= self.steps:
             return self.end
         low, here = (1 / (1 + math.exp(-self.steepness * (2 * t - 1))) for t in (0.0, step / self.steps))
@@ -62,5 +62,5 @@ class Sigmoid(Schedule):
 
     @property
     def settles(self) -> int:
-        """See :class:`buttress.parts.Schedule`."""
+        """See :class:`buttress.core.Schedule`."""
         return self.steps

@@ -1,7 +1,7 @@
 """Checkpoints that hold no code: one safetensors file, its tensors by name and everything else as JSON in its header.
 
-A file is written whole or not at all (:mod:`buttress.whole`). A checksum over header and tensors tells a damaged file
-from a whole one.
+A file is written whole or not at all (:mod:`buttress.runtime.atomic_write`). A checksum over header and tensors tells
+a damaged file from a whole one.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from buttress.whole import replace_file
+from buttress.runtime.atomic_write import replace_file
 
 __all__ = ["SafeCheckpointIO", "load", "save"]
 

@@ -17,13 +17,13 @@ import torch.distributed as dist
 from lightning.pytorch import LightningModule
 from torch import Tensor
 
-from buttress.algorithms._descent import NonFinite
-from buttress.data.order import Order
+from buttress.algorithms.descent import NonFinite
+from buttress.core import Splits, Step
+from buttress.core.recipe import Recipe
 from buttress.diagnostics.codebook import HEALTH
-from buttress.parts import Splits, Step
-from buttress.randomness import seed_step, shard
-from buttress.recipe import Recipe
+from buttress.runtime.randomness import seed_step, shard
 from buttress.training import folder as files
+from buttress.training.batch_sampler import Order
 from buttress.training.held_out import LOOK, HeldOut, look
 from buttress.training.metrics import Means, Metrics
 from buttress.training.stop import Stop
@@ -48,8 +48,8 @@ class Engine(LightningModule):
 
     Example:
         >>> from buttress.baseline import baseline
-        >>> from buttress.data.linear_gaussian import LinearGaussian
-        >>> data = LinearGaussian(dim=4, n=100)
+        >>> from buttress.data.linear_gaussian import LinearGaussianData
+        >>> data = LinearGaussianData(dim=4, n=100)
         >>> recipe = baseline(data, data.open().spec)
         >>> one, other = (Engine(recipe, data.open(), Path("nowhere"), Stop()) for _ in range(2))
         >>> one.train_dataloader()  # the steps still to make

@@ -21,9 +21,9 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.strategies import DDPStrategy
 from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException, start_processes
 
-from buttress.parts import Splits
-from buttress.recipe import Recipe
-from buttress.subnormals import flushed
+from buttress.core import Splits
+from buttress.core.recipe import Recipe
+from buttress.runtime.denormals import flushed
 from buttress.training import checkpoint
 from buttress.training import folder as files
 from buttress.training.engine import Engine
@@ -53,8 +53,8 @@ def fit(
         >>> import tempfile
         >>> from dataclasses import replace
         >>> from buttress.baseline import baseline
-        >>> from buttress.data.linear_gaussian import LinearGaussian
-        >>> data = LinearGaussian(dim=4, n=50)
+        >>> from buttress.data.linear_gaussian import LinearGaussianData
+        >>> data = LinearGaussianData(dim=4, n=50)
         >>> recipe = baseline(data, data.open().spec)
         >>> recipe = replace(recipe, training=replace(recipe.training, steps=2, batch_size=8))
         >>> with tempfile.TemporaryDirectory() as folder:

@@ -28,11 +28,11 @@ from typing import Any, Self
 import yaml
 from torch import Tensor
 
-from buttress.catalogue import from_plain, load, to_plain
-from buttress.parts import DataSpec, Kind, Splits
-from buttress.recipe import Recipe
+from buttress.core import DataSpec, Kind, Splits
+from buttress.core.recipe import Recipe
+from buttress.core.registry import from_plain, load, to_plain
+from buttress.runtime.atomic_write import sweep, write_text
 from buttress.training import checkpoint
-from buttress.whole import sweep, write_text
 
 __all__ = [
     "EVIDENCE",
@@ -268,7 +268,7 @@ class Spec:
     """What ``spec.yaml`` holds.
 
     Args:
-        kind: See :class:`buttress.parts.DataSpec`, as for the next three.
+        kind: See :class:`buttress.core.DataSpec`, as for the next three.
         shape: Of one example.
         vocabulary: Number of token ids or symbols.
         columns: Names of a table's columns.
@@ -309,9 +309,9 @@ def save_spec(folder: Path, splits: Splits) -> None:
 
     Example:
         >>> import tempfile
-        >>> from buttress.data.linear_gaussian import LinearGaussian
+        >>> from buttress.data.linear_gaussian import LinearGaussianData
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     save_spec(Path(folder), LinearGaussian(dim=3, n=50).open())
+        ...     save_spec(Path(folder), LinearGaussianData(dim=3, n=50).open())
         ...     sorted(path.name for path in Path(folder).iterdir()), load(Spec, Path(folder, SPEC)).train
         (['notes.txt', 'spec.safetensors', 'spec.yaml'], 45)
     """
@@ -338,8 +338,8 @@ def load_spec(folder: Path) -> DataSpec:
 
     Example:
         >>> import tempfile
-        >>> from buttress.data.linear_gaussian import LinearGaussian
-        >>> splits = LinearGaussian(dim=3, n=50).open()
+        >>> from buttress.data.linear_gaussian import LinearGaussianData
+        >>> splits = LinearGaussianData(dim=3, n=50).open()
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     save_spec(Path(folder), splits)
         ...     spec = load_spec(Path(folder))
@@ -381,10 +381,10 @@ def same_data(folder: Path, splits: Splits) -> None:
 
     Example:
         >>> import tempfile
-        >>> from buttress.data.linear_gaussian import LinearGaussian
+        >>> from buttress.data.linear_gaussian import LinearGaussianData
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     save_spec(Path(folder), LinearGaussian(n=50).open())
-        ...     same_data(Path(folder), LinearGaussian(n=60).open())
+        ...     save_spec(Path(folder), LinearGaussianData(n=50).open())
+        ...     same_data(Path(folder), LinearGaussianData(n=60).open())
         Traceback (most recent call last):
         ValueError: the data changed since the run in ... began: train is 45 there and 54 here; held_out is 5 ...
     """

@@ -14,19 +14,19 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from buttress.core import Examples
 from buttress.diagnostics.active_units import activity, count_active
 from buttress.diagnostics.codebook import health
 from buttress.diagnostics.evaluation import evaluating
 from buttress.diagnostics.mutual_information import mutual_information
-from buttress.parts import Examples
-from buttress.randomness import seed_step
+from buttress.runtime.randomness import seed_step
 
 __all__ = ["LOOK", "HeldOut", "look"]
 
 LOOK = 1000
 """Most held-out examples looked at during training."""
 OBSERVED = -3
-"""The number of the "step" whose noise held-out data is observed with; see :func:`buttress.randomness.seed_step`."""
+"""The number of the "step" whose noise held-out data is observed with; see :mod:`buttress.runtime.randomness`."""
 
 
 class HeldOut:
@@ -41,8 +41,8 @@ class HeldOut:
         device: Where the batches should be.
 
     Example:
-        >>> from buttress.data.linear_gaussian import LinearGaussian
-        >>> held_out = LinearGaussian(n=100).open().held_out
+        >>> from buttress.data.linear_gaussian import LinearGaussianData
+        >>> held_out = LinearGaussianData(n=100).open().held_out
         >>> batches = HeldOut(held_out, lambda raw: raw + torch.randn(raw.shape), seed=0, batch_size=4)
         >>> [len(batches[number]) for number in range(len(batches))]
         [4, 4, 2]
@@ -94,8 +94,8 @@ def look(model: Any, batches: HeldOut, seed: int) -> dict[str, float]:
 
     Example:
         >>> from buttress.baseline import baseline
-        >>> from buttress.data.linear_gaussian import LinearGaussian
-        >>> data = LinearGaussian(dim=4, n=100)
+        >>> from buttress.data.linear_gaussian import LinearGaussianData
+        >>> data = LinearGaussianData(dim=4, n=100)
         >>> model = baseline(data, data.open().spec).model(data.open().spec)
         >>> seen = look(model, HeldOut(data.open().held_out, model.observe, seed=0), seed=0)
         >>> abs(seen["elbo"] + seen["distortion"] + seen["rate"]) < 1e-9

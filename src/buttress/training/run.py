@@ -3,8 +3,8 @@
 >>> import tempfile
 >>> from dataclasses import replace
 >>> from buttress.baseline import baseline
->>> from buttress.data.linear_gaussian import LinearGaussian
->>> data = LinearGaussian(dim=4, n=300)
+>>> from buttress.data.linear_gaussian import LinearGaussianData
+>>> data = LinearGaussianData(dim=4, n=300)
 >>> recipe = baseline(data, data.open().spec)
 >>> recipe = replace(recipe, training=replace(recipe.training, steps=20))
 >>> with tempfile.TemporaryDirectory() as folder:
@@ -27,25 +27,25 @@ import torch
 from lightning.pytorch import Callback
 from torch import Tensor
 
-from buttress.algorithms._descent import NonFinite, first_non_finite, first_non_finite_output
+from buttress.algorithms.descent import NonFinite, first_non_finite, first_non_finite_output
+from buttress.core import DataSpec, Splits
+from buttress.core.model import LatentVariableModel
+from buttress.core.recipe import Recipe
 from buttress.data.opened import opened, tell
-from buttress.data.order import Order
-from buttress.data.support import check_support
 from buttress.diagnostics.diagnose import LEAST, check_effort, diagnose
 from buttress.diagnostics.evidence import Evidence
 from buttress.diagnostics.protocol import Batches
 from buttress.diagnostics.rate import bound
-from buttress.model import LatentVariableModel
-from buttress.parts import DataSpec, Splits
 from buttress.priors.uniform import Uniform
-from buttress.randomness import check_seed, seed_step
-from buttress.recipe import Recipe
+from buttress.runtime.atomic_write import write_text
+from buttress.runtime.randomness import check_seed, seed_step
 from buttress.training import checkpoint
 from buttress.training import folder as files
+from buttress.training.batch_sampler import Order
 from buttress.training.fit import fit, fit_together
 from buttress.training.held_out import HeldOut
 from buttress.training.stop import Stop
-from buttress.whole import write_text
+from buttress.training.support import check_support
 
 __all__ = ["Run", "train"]
 
@@ -83,8 +83,8 @@ def train(
     Example:
         >>> import tempfile
         >>> from buttress.baseline import baseline
-        >>> from buttress.data.linear_gaussian import LinearGaussian
-        >>> data = LinearGaussian(dim=4, n=50)
+        >>> from buttress.data.linear_gaussian import LinearGaussianData
+        >>> data = LinearGaussianData(dim=4, n=50)
         >>> recipe = baseline(data, data.open().spec)
         >>> recipe = replace(recipe, training=replace(recipe.training, steps=2, batch_size=8))
         >>> with tempfile.TemporaryDirectory() as folder:
@@ -266,7 +266,7 @@ class Run:
         return HeldOut(self.splits().held_out, self.model.observe, seed, most=most)
 
     def asked(self, seed: int = 0) -> Any:
-        """The model with the q(z|x) that its algorithm trains it for; see :meth:`buttress.parts.Algorithm.asked`."""
+        """The model with the q(z|x) that its algorithm trains it for; see :meth:`buttress.core.Algorithm.asked`."""
         return self.recipe.algorithm.asked(self.model, self.recipe.objective, self.recipe.training.steps - 1, seed)
 
     def diagnose(self, *, seed: int = 0, **settings: Any) -> Evidence:

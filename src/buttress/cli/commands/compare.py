@@ -1,0 +1,133 @@
+"""buttress compare DATA."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from buttress.core import Data
+from buttress.core.recipe import Recipe
+
+__all__ = ["compare", "show"]
+
+PLAIN: dict[str, Any] = {"soft_wrap": True, "markup": False, "highlight": False}
+"""How rich prints a line as it is."""
+
+
+def compare(
+    recipe: Recipe,
+    remedies: str = "all",
+    seeds: int = 3,
+    budget: int | None = None,
+    out: Path = Path("runs/comparison"),
+    jobs: int = 1,
+    nll_samples: int = 100,
+    nll_examples: int = 500,
+    gap_steps: int = 100,
+    gap_examples: int = 100,
+) -> None:
+    """Train the same baseline under several remedies, with several seeds, and put all in one table.
+
+    Args:
+        recipe: The baseline, made from DATA and the flags.
+        remedies: Arms, separated by commas; an arm is a remedy, or several joined by +; all takes each that fits.
+        seeds: Runs of each arm.
+        budget: Training steps of every run; stands instead of training.steps.
+        out: Folder of the comparison; an interrupted one goes on. A finished one grows: what its table lists already
+            stays there, whatever arms and seeds are asked for, and is measured again where the settings below differ. A
+            comparison of another baseline is refused.
+        jobs: Runs at a time.
+        nll_samples: Importance samples of each example for the NLL; 0 leaves it out.
+        nll_examples: Held-out examples on which the NLL is measured, at most.
+        gap_steps: Steps of refining each example's q for the amortisation gap; 0 leaves it out, and with it the cause.
+        gap_examples: Held-out examples on which the gap is measured, at most.
+
+    Example:
+        On the command line::
+
+            buttress compare DATA --remedies none,kl_annealing,free_bits+word_dropout --seeds 3 --budget 2000 --jobs 2
+    """
+    from buttress.cli.commands.train import say_if_binarised
+    from buttress.core.remedy import catalogue
+
+    say_if_binarised(recipe)
+    names = list(catalogue()) if remedies == "all" else [name.strip() for name in remedies.split(",")]
+    if budget is not None:
+        recipe = replace(recipe, training=replace(recipe.training, steps=budget))
+    names.sort(key=lambda name: name != "none")
+    effort = {
+        "nll_samples": nll_samples,
+        "nll_examples": nll_examples,
+        "gap_steps": gap_steps,
+        "gap_examples": gap_examples,
+    }
+    show(recipe, names, out, seeds, jobs, effort)
+
+
+def show(recipe: Recipe, names: list[str], out: Path, seeds: int, jobs: int, settings: dict[str, int]) -> None:
+    """Run a comparison with a progress bar for each run; print its table and where its report lies.
+
+    Where nobody sees the bars, since the output goes to a file or another program, each run that ends is a line.
+
+    Example:
+        From Python, a comparison as the command line shows it::
+
+            show(recipe, ["none", "free_bits"], Path("runs/comparison"), seeds=3, jobs=1, settings={"nll_samples": 50})
+    """
+    from buttress.experiments.compare import compare as run
+    from buttress.report.comparison import terminal_table, write_comparison
+
+    console = Console()
+
+    def begin(runs: int) -> None:
+        console.print(
+            f"{runs} run{'s' * (runs != 1)} of {recipe.training.steps} steps, {jobs} at a time; results go to {out}",
+            **PLAIN,
+        )
+
+    def ended(run: str, outcome: str) -> None:
+        if not console.is_terminal:
+            console.print(f"{run}: {outcome}", **PLAIN)
+
+    with bars(console, recipe.data) as watch:
+        done = run(recipe, names, out, seeds=seeds, jobs=jobs, settings=settings, watch=watch, begin=begin, ended=ended)
+    for name, reason in done.left_out.items():
+        console.print(f"[dim]left out: {name}: {reason}[/dim]")
+    for why in dict.fromkeys(done.measured_again.values()):
+        runs = ", ".join(run for run, reason in done.measured_again.items() if reason == why)
+        console.print(f"measured again, because {why}: {runs}", markup=False, highlight=False)
+    page = write_comparison(done.folder)
+    console.print(terminal_table(done.folder, console.width))
+    for name, reason in done.failed.items():
+        Console(stderr=True).print(f"failed: {name}: {reason}", style="red", markup=False, highlight=False)
+    console.print(f"report: {page}")
+
+
+@contextmanager
+def bars(console: Console, data: Data) -> Iterator[Callable[[str, int, int], None]]:
+    """One progress bar for each run; what it yields is called with (run, step, total).
+
+    Args:
+        console: Where the bars go.
+        data: Of all runs; what a person should know about them is told once, when the first run begins.
+    """
+    from buttress.data.opened import opened, tell
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console) as progress:
+        tasks: dict[str, TaskID] = {}
+
+        def watch(run: str, step: int, total: int) -> None:
+            if not tasks:
+                tell(opened(data))
+            if run not in tasks:
+                tasks[run] = progress.add_task(run, total=total)
+            progress.update(tasks[run], completed=step)
+
+        yield watch

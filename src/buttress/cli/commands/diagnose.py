@@ -1,0 +1,89 @@
+"""buttress diagnose RUN."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+__all__ = ["conclude", "diagnose", "telling"]
+
+
+def diagnose(
+    run: Path,
+    nll_samples: int = 500,
+    nll_examples: int | None = 1000,
+    gap_steps: int = 100,
+    gap_examples: int | None = 200,
+    mi_examples: int | None = 5000,
+    seed: int = 0,
+) -> None:
+    """Say whether a run's z is used, why not, and what to try.
+
+    Args:
+        run: Folder of the run.
+        nll_samples: Importance samples of each example for the NLL; 0 leaves it out.
+        nll_examples: Held-out examples on which the NLL is measured, at most; null for all.
+        gap_steps: Steps of refining each example's q for the amortisation gap; 0 leaves it out, and with it the cause.
+        gap_examples: Held-out examples on which the gap is measured, at most; null for all.
+        mi_examples: Held-out examples among which mutual information is measured, at most; null for all.
+        seed: Of all draws.
+
+    Example:
+        On the command line::
+
+            buttress diagnose runs/latest --nll_samples 1000 --gap_steps 200
+    """
+    from buttress.training.run import Run
+
+    conclude(
+        Run.load(run),
+        seed=seed,
+        nll_samples=nll_samples,
+        nll_examples=nll_examples,
+        gap_steps=gap_steps,
+        gap_examples=gap_examples,
+        mi_examples=mi_examples,
+    )
+
+
+def conclude(run: Any, **settings: Any) -> None:
+    """Diagnose a run, write its report, and print the verdict; what is going on is told meanwhile.
+
+    Example:
+        For a run that was trained in Python::
+
+            conclude(train(recipe, "runs/first"), nll_samples=50)
+    """
+    from buttress.experiments.showcase import save_run_examples
+    from buttress.report.run import write_report
+    from buttress.report.terminal import verdict_table
+
+    console = Console()
+    with telling(console) as tell:
+        run.diagnose(progress=lambda stage, done, total: tell(f"diagnosing: {stage} ({done + 1}/{total})"), **settings)
+        tell("drawing examples for the report")
+        save_run_examples(run)
+        page = write_report(run.folder)
+    console.print(verdict_table(run.folder))
+    print(f"report: {page}")
+
+
+@contextmanager
+def telling(console: Console) -> Iterator[Callable[[str], None]]:
+    """What it yields shows what is going on: in one line that changes on a terminal, else a line each.
+
+    Example:
+        >>> from io import StringIO
+        >>> with telling(Console(file=StringIO())) as tell:  # no terminal
+        ...     tell("diagnosing: rate (1/9)")
+        diagnosing: rate (1/9)
+    """
+    if not console.is_terminal:
+        yield lambda text: print(text, flush=True)
+        return
+    with console.status("diagnosing") as status:
+        yield status.update

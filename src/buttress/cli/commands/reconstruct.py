@@ -1,0 +1,57 @@
+"""buttress reconstruct RUN."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+__all__ = ["reconstruct"]
+
+
+def reconstruct(
+    run: Path, count: int = 16, out: Path | None = None, seed: int = 0, mean: bool = False, draws: int = 1
+) -> None:
+    """Show held-out examples, each followed by its reconstruction x -> z -> x.
+
+    Several draws of x from one z show what z tells: what they have in common. The rest the decoder makes up.
+
+    Args:
+        run: Folder of the run.
+        count: How many.
+        out: File to write; without it images go to reconstructions.png in the run's folder, and the rest is printed.
+        seed: Of all draws, and of which examples.
+        mean: Draw no z and no x: take the means of q(z|x) and p(x|z). A decoder that goes from place to place
+            (recurrent, pixelcnn, pixelsnail) has no such mean: its x is drawn.
+        draws: Times x is drawn from the one z of each example.
+
+    Example:
+        On the command line::
+
+            buttress reconstruct runs/latest --count 32 --out pairs.png
+            buttress reconstruct runs/latest --count 8 --draws 4
+
+    Errors:
+        ValueError: Several draws of what is not drawn, or less than one.
+    """
+    from buttress.experiments.showcase import (
+        Marks,
+        as_observed,
+        drawn_again,
+        present,
+        reconstructed,
+        side_by_side,
+        some_held_out,
+    )
+    from buttress.training.run import Run
+
+    if draws < 1 or (mean and draws > 1):
+        raise ValueError(f"got {draws} draws{' of means' * mean}, wanted at least 1, and several only without --mean")
+    opened = Run.load(run)
+    raw = some_held_out(opened, count, seed)
+    if draws > 1:
+        shown, labels = drawn_again(opened, raw, draws, seed), [f"draw {i}" for i in range(1, draws + 1)]
+    else:
+        ways = [as_observed(opened, raw, seed), reconstructed(opened, raw, seed, mean)]
+        shown, labels = side_by_side(opened.spec, ways), ["reconstruction"]
+    rows = [(which, i) for i in range(1, len(raw) + 1) for which in ("original", *labels)]
+    across = 8 if draws == 1 else 1 + draws
+    present(opened, shown.flatten(0, 1), out, "reconstructions", across, Marks(("which", "example"), rows))

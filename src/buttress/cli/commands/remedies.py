@@ -1,0 +1,33 @@
+"""buttress remedies."""
+
+from __future__ import annotations
+
+__all__ = ["remedies"]
+
+
+def remedies() -> None:
+    """List the remedies: family, source, settings, and the data they fit.
+
+    Example:
+        On the command line::
+
+            buttress remedies
+    """
+    from rich.console import Console
+    from rich.text import Text
+
+    from buttress.core.remedy import catalogue
+
+    console, family = Console(), ""
+    for entry in sorted(catalogue().values(), key=lambda r: (r.family != "none", r.family, r.name)):
+        if entry.family != family:
+            family = entry.family
+            console.print(Text(family, style="bold underline"), end="\n\n")
+        settings = ":".join(f"{k}={v}" for k, v in entry.settings.items())
+        head = Text.assemble((entry.name, "bold"), (f":{settings}" if settings else "", "dim"))
+        told = f"{entry.summary.replace('``', '')}\n{entry.source}; {', '.join(entry.kinds)}"
+        for text, indent in ((head, 2), (Text(told), 6)):
+            for line in text.wrap(console, console.width - 2 * indent):
+                line.rstrip()
+                console.print(Text(" " * indent) + line)
+        console.print()

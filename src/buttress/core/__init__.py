@@ -1,0 +1,52 @@
+"""The kinds of part a model is made of.
+
+A *part* is a frozen dataclass: a description that can be compared, written as YAML and changed with
+:func:`dataclasses.replace`. Its ``build`` makes the ``torch.nn.Module`` that does the work. One file holds one part,
+and the file's name is the part's name (see :mod:`buttress.core.registry`).
+
+Shapes: an example ``x`` is always one tensor. Images are (B, C, H, W), sentences (B, T) of token ids padded with
+:data:`PAD`, tables (B, D). ``sites`` are the positions that carry one value each: (C, H, W), (T,), (D,).
+"""
+
+from buttress.core.algorithm import Algorithm, AlgorithmModule, Step
+from buttress.core.data import Data, Examples, Splits
+from buttress.core.decoder import Decoder, DecoderModule
+from buttress.core.encoder import Encoder, EncoderModule
+from buttress.core.likelihood import Likelihood, LikelihoodModule
+from buttress.core.objective import Objective
+from buttress.core.part import Part
+from buttress.core.posterior import Posterior, PosteriorModule
+from buttress.core.prior import Prior, PriorModule
+from buttress.core.schedule import Schedule
+from buttress.core.spec import BOS, EOS, PAD, UNK, DataSpec, Kind, Space
+from buttress.core.training import Training
+
+__all__ = [
+    "BOS",
+    "EOS",
+    "PAD",
+    "UNK",
+    "Algorithm",
+    "AlgorithmModule",
+    "Data",
+    "DataSpec",
+    "Decoder",
+    "DecoderModule",
+    "Encoder",
+    "EncoderModule",
+    "Examples",
+    "Kind",
+    "Likelihood",
+    "LikelihoodModule",
+    "Objective",
+    "Part",
+    "Posterior",
+    "PosteriorModule",
+    "Prior",
+    "PriorModule",
+    "Schedule",
+    "Space",
+    "Splits",
+    "Step",
+    "Training",
+]

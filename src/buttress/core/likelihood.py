@@ -1,0 +1,101 @@
+"""The family of p(x|z)."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.distributions import Distribution
+
+from buttress.core.part import Part
+from buttress.core.spec import DataSpec, Kind
+
+__all__ = ["Likelihood", "LikelihoodModule"]
+
+
+class LikelihoodModule(nn.Module, ABC):
+    """What a decoder's outputs mean. Whatever changes a density stands here, beside its Jacobian.
+
+    ``channels`` is how many numbers a decoder gives for each place: places are (H, W) for images, (T,) for text and
+    (D,) for tables; a decoder's output has shape (..., *places, channels). ``values`` is how many numbers of x a place
+    has (C for images, else 1) and ``draws`` how many uniform numbers :meth:`pick` needs to choose them.
+
+    Example:
+        >>> import torch
+        >>> from buttress.likelihoods.bernoulli import Bernoulli
+        >>> module = Bernoulli(binarize="threshold").build(DataSpec("table", (2,)))
+        >>> module.observe(torch.tensor([[20, 200]], dtype=torch.uint8))
+        tensor([[0., 1.]])
+        >>> module.pick(torch.zeros(2, 1), uniforms=torch.tensor([[0.3], [0.7]]))  # 1 below a probability of one half
+        tensor([[1.],
+                [0.]])
+    """
+
+    channels: int
+    values: int
+    draws: int
+
+    @property
+    def feature_channels(self) -> int:
+        """Channels of :meth:`features` of an image: ``values``, where a number of x stays one number."""
+        return self.values
+
+    @abstractmethod
+    def check(self, raw: Tensor) -> None:
+        """Raise ValueError, saying which value and what to try, if raw data lies outside the support."""
+
+    @abstractmethod
+    def observe(self, raw: Tensor) -> Tensor:
+        """From stored data to the variable x whose density is modelled (binarise, dequantise). May draw."""
+
+    @abstractmethod
+    def features(self, x: Tensor) -> Tensor:
+        """x as a network should see it: floats of about unit scale; token ids stay token ids.
+
+        For images they lie in [0, 1], black to white, so that they are also what to draw on a screen; symbols without
+        order become one-hot channels instead, see :attr:`feature_channels`.
+        """
+
+    @abstractmethod
+    def forward(self, parameters: Float[Tensor, "*rest"]) -> Distribution:
+        """The distribution of x: batch shape is what precedes the places, event shape that of x."""
+
+    @abstractmethod
+    def pick(self, parameters: Float[Tensor, "*rest"], uniforms: Float[Tensor, "*rest2"]) -> Tensor:
+        """The values of x, channels last (..., values), at any places with parameters (..., channels).
+
+        A deterministic map of ``uniforms`` (..., draws) in [0, 1): one place at a time or all at once, equal parameters
+        and uniforms give equal values, and uniform numbers give values of the right distribution.
+        """
+
+    @abstractmethod
+    def start(self) -> Tensor | None:
+        """Parameters (*places, channels) that match the data's mean, for a decoder's initial output; None for zero."""
+
+
+class Likelihood(Part):
+    """The family of p(x|z). ``discrete`` says whether it is a mass over values of x, or a density.
+
+    Example:
+        >>> from buttress.likelihoods.bernoulli import Bernoulli
+        >>> from buttress.core import DataSpec
+        >>> Bernoulli().build(DataSpec("image", (1, 28, 28))).channels  # a logit for each pixel
+        1
+    """
+
+    kinds: ClassVar[tuple[Kind, ...]]
+    discrete: ClassVar[bool] = False
+
+    def counts_bits(self, kind: Kind) -> bool:
+        """Whether its nats on data of this kind are worth telling in bits a dimension.
+
+        True of a mass, and of a density of whole numbers with uniform noise, which bounds one. Other densities hang on
+        the units of x: the same images in [0, 1] and in [0, 255] differ by 8 bits.
+        """
+        return self.discrete
+
+    @abstractmethod
+    def build(self, spec: DataSpec) -> LikelihoodModule:
+        """The module, for data of this kind and shape."""

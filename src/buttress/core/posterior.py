@@ -1,0 +1,74 @@
+"""h -> q(z|x)."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+from jaxtyping import Float, Shaped
+from torch import Tensor, nn
+from torch.distributions import Distribution
+
+from buttress.core.part import Part
+from buttress.core.records import Latent
+from buttress.core.spec import Space
+
+__all__ = ["Posterior", "PosteriorModule"]
+
+
+class PosteriorModule(nn.Module, ABC):
+    """h -> q(z|x). ``z_shape`` is the shape of what the decoder reads, ``groups`` the names of the G groups.
+
+    Where the latent variable is discrete, it lives in another ``space`` than what the decoder reads; ``embed`` goes
+    from one to the other. Where it is real, the two are the same.
+
+    Example:
+        >>> import torch
+        >>> from buttress.posteriors.vector_quantized import VectorQuantized
+        >>> module = VectorQuantized(codes=3, dim=2, slots=1).build(features=4)
+        >>> module.space, module.z_shape  # one of three codes, for which the decoder reads two numbers
+        (Space(shape=(1,), classes=3), (2,))
+        >>> torch.equal(module.embed(torch.tensor([[2]]))[0], module.codebook[0, 2])
+        True
+    """
+
+    z_shape: tuple[int, ...]
+    groups: tuple[str, ...]
+
+    @property
+    def space(self) -> Space:
+        """Where the latent variable lives."""
+        return Space(self.z_shape)
+
+    def embed(self, value: Shaped[Tensor, "*rest"]) -> Float[Tensor, "*rest2"]:
+        """What the decoder reads, (*batch, *z_shape), for values of the latent variable (*batch, *space.shape)."""
+        return value
+
+    @abstractmethod
+    def forward(self, h: Float[Tensor, "B *places F"]) -> Distribution:
+        """The distribution of the latent variable of every example: batch shape (B,), event shape ``space.shape``."""
+
+    @abstractmethod
+    def latent(self, h: Float[Tensor, "B *places F"], prior: Distribution, samples: int = 1) -> Latent:
+        """Sample z with gradients and say what it costs under ``prior``."""
+
+    def after_step(self) -> None:
+        """Update statistics that no gradient reaches. Training calls it once after each step."""
+
+
+class Posterior(Part):
+    """h -> q(z|x). ``discrete`` says whether z is made of integers, or of real numbers.
+
+    Example:
+        >>> import torch
+        >>> from buttress.posteriors.gaussian import GaussianPosterior
+        >>> q = GaussianPosterior(dim=2).build(features=8)(torch.zeros(5, 8))
+        >>> q.batch_shape, q.event_shape
+        (torch.Size([5]), torch.Size([2]))
+    """
+
+    discrete: ClassVar[bool] = False
+
+    @abstractmethod
+    def build(self, features: int, places: tuple[int, ...] = ()) -> PosteriorModule:
+        """The module, for encoder features of this size at each of these places."""

@@ -1,0 +1,98 @@
+"""A recipe: everything that decides a run, as plain data. With the weights beside it, it is the whole checkpoint.
+
+Recipes are changed with :func:`dataclasses.replace`, compared with ``==`` and written as YAML.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import yaml
+
+from buttress.core import (
+    Algorithm,
+    Data,
+    DataSpec,
+    Decoder,
+    Encoder,
+    Likelihood,
+    Objective,
+    Posterior,
+    Prior,
+    Training,
+)
+from buttress.core.model import LatentVariableModel
+from buttress.core.registry import from_yaml, load, to_plain
+
+__all__ = ["Recipe", "Training"]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides a run.
+
+    Args:
+        data: Where examples come from.
+        encoder: x -> h.
+        posterior: h -> q(z|x).
+        prior: p(z).
+        decoder: z -> p(x|z).
+        likelihood: The family of p(x|z).
+        objective: Terms -> scalar.
+        algorithm: How parameters move.
+        training: How long and how fast.
+        remedies: The remedies that were applied, in order; a record, not an instruction.
+
+    Errors:
+        ValueError: A schedule cannot finish within ``training.steps``.
+
+    Example:
+        >>> from buttress.baseline import baseline
+        >>> from buttress.data.mnist5k import Mnist5k
+        >>> recipe = baseline(Mnist5k(), DataSpec("image", (1, 28, 28)))
+        >>> print(recipe.to_yaml().splitlines()[1].strip(), "...", Recipe.from_yaml(recipe.to_yaml()) == recipe)
+        name: mnist5k ... True
+    """
+
+    data: Data
+    encoder: Encoder
+    posterior: Posterior
+    prior: Prior
+    decoder: Decoder
+    likelihood: Likelihood
+    objective: Objective
+    algorithm: Algorithm
+    training: Training
+    remedies: tuple[str, ...] = ()
+
+    def check(self) -> None:
+        """Refuse a recipe that would only fail later: a schedule longer than the run."""
+        self.objective.check(self.training.steps)
+
+    def model(self, spec: DataSpec) -> LatentVariableModel:
+        """The untrained model for data like ``spec``. Seed torch first."""
+        return LatentVariableModel(spec, self.encoder, self.posterior, self.prior, self.decoder, self.likelihood)
+
+    def to_yaml(self) -> str:
+        """The recipe as YAML."""
+        return yaml.safe_dump(to_plain(self), sort_keys=False, allow_unicode=True)
+
+    @classmethod
+    def from_yaml(cls, text: str, where: str = "recipe") -> Self:
+        """The recipe that a YAML text describes. Only names of known parts are followed; nothing is run.
+
+        Errors:
+            ValueError: The text is not YAML, or a name or setting in it is unknown or of the wrong type.
+        """
+        return from_yaml(cls, text, where)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """The recipe in a YAML file; errors as of :meth:`from_yaml`."""
+        return load(cls, Path(path))
+
+    def save(self, path: str | Path) -> None:
+        """Write the recipe to a YAML file."""
+        Path(path).write_text(self.to_yaml(), encoding="utf-8")

@@ -1,0 +1,224 @@
+"""Which parts exist: the files in each room, found by looking, never by a list.
+
+A part's name is the name of its file, and one file defines one part. Parts become plain dicts
+``{"name": ..., **fields}`` and come back from them; names are looked up among the files of a room, so that reading a
+recipe imports nothing else.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import inspect
+import pkgutil
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from dataclasses import MISSING, fields, is_dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from buttress.core import Algorithm, Data, Decoder, Encoder, Likelihood, Objective, Part, Posterior, Prior, Schedule
+
+__all__ = ["ROOMS", "from_plain", "from_yaml", "load", "names", "part", "parts", "room_of", "suggest", "to_plain"]
+
+ROOMS: dict[str, type[Part]] = {
+    "encoders": Encoder,
+    "posteriors": Posterior,
+    "priors": Prior,
+    "likelihoods": Likelihood,
+    "decoders": Decoder,
+    "objectives": Objective,
+    "schedules": Schedule,
+    "algorithms": Algorithm,
+    "data": Data,
+}
+"""Room (a folder of the package) -> the kind of part that lives there."""
+
+
+@cache
+def parts(room: str) -> dict[str, type[Part]]:
+    """All parts of a room, by name.
+
+    Example:
+        >>> sorted(parts("schedules"))
+        ['constant', 'cyclical', 'linear', 'sigmoid']
+    """
+    if room not in ROOMS:
+        raise ValueError(f"there is no room {room!r}; the rooms are {', '.join(ROOMS)}")
+    package = importlib.import_module(f"buttress.{room}")
+    found = {}
+    for info in pkgutil.iter_modules(package.__path__):
+        module = importlib.import_module(f"{package.__name__}.{info.name}")
+        for value in vars(module).values():
+            if inspect.isclass(value) and issubclass(value, ROOMS[room]) and value.__module__ == module.__name__:
+                found[info.name] = value
+    return found
+
+
+def names(room: str) -> list[str]:
+    """The names of a room's parts, sorted.
+
+    Example:
+        >>> names("algorithms")
+        ['aggressive', 'joint', 'semi_amortized', 'two_stage']
+    """
+    return sorted(parts(room))
+
+
+def part(room: str, name: str) -> type[Part]:
+    """The part of that name, or a ValueError that suggests one.
+
+    Example:
+        >>> part("schedules", "linaer")
+        Traceback (most recent call last):
+        ValueError: schedules has no 'linaer'; did you mean 'linear'? It has constant, cyclical, linear, sigmoid
+    """
+    known = parts(room)
+    if name not in known:
+        raise ValueError(f"{room} has no {name!r}; {suggest(name, known)}It has {', '.join(sorted(known))}")
+    return known[name]
+
+
+def suggest(name: str, known: Iterable[str]) -> str:
+    """'did you mean ...? ' where a known name is near, else nothing.
+
+    Example:
+        >>> suggest("linaer", ["linear", "constant"]), suggest("xyz", ["linear"])
+        ("did you mean 'linear'? ", '')
+    """
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f"did you mean {near[0]!r}? " if near else ""
+
+
+def room_of(kind: Any) -> str | None:
+    """The room whose parts are of this kind, or None.
+
+    Example:
+        >>> from buttress.schedules.linear import Linear
+        >>> room_of(Linear), room_of(int)
+        ('schedules', None)
+    """
+    return next((room for room, base in ROOMS.items() if isinstance(kind, type) and issubclass(kind, base)), None)
+
+
+def to_plain(value: Any) -> Any:
+    """Parts and settings as dicts, lists and scalars that YAML can hold.
+
+    Example:
+        >>> from buttress.schedules.linear import Linear
+        >>> to_plain(Linear(steps=5))
+        {'name': 'linear', 'steps': 5, 'start': 0.0, 'end': 1.0, 'hold': 0}
+    """
+    if is_dataclass(value) and not isinstance(value, type):
+        plain = {f.name: to_plain(getattr(value, f.name)) for f in fields(value)}
+        return {"name": value.name(), **plain} if isinstance(value, Part) else plain
+    if isinstance(value, tuple | list):
+        return [to_plain(v) for v in value]
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise TypeError(
+        f"a recipe holds parts, numbers, strings and lists of these, but met {type(value).__name__}: {value!r}"
+    )
+
+
+def from_plain(hint: Any, plain: Any, where: str = "recipe") -> Any:
+    """The inverse of :func:`to_plain` for a value of type ``hint``; ``where`` is how errors call the place.
+
+    Example:
+        >>> from_plain(Schedule, {"name": "linear", "steps": 5})
+        Linear(steps=5, start=0.0, end=1.0, hold=0)
+    """
+    if (room := room_of(hint)) is not None:
+        if not isinstance(plain, Mapping) or not isinstance(plain.get("name"), str):
+            raise ValueError(f"{where}: got {plain!r}, wanted a mapping with 'name', one of {', '.join(names(room))}")
+        return _dataclass(part(room, plain["name"]), {k: v for k, v in plain.items() if k != "name"}, where)
+    if is_dataclass(hint):
+        if not isinstance(plain, Mapping):
+            raise ValueError(f"{where}: got {plain!r}, wanted a mapping")
+        return _dataclass(hint, plain, where)
+    return _scalar(hint, plain, where)
+
+
+def from_yaml(hint: Any, text: str, where: str) -> Any:
+    """The value of type ``hint`` that a YAML text describes. Only names of known parts are followed; nothing is run.
+
+    Errors:
+        ValueError: The text is not YAML, or a name or setting in it is unknown or of the wrong type.
+
+    Example:
+        >>> from_yaml(tuple[int, ...], "[1, 2", "some.yaml")
+        Traceback (most recent call last):
+        ValueError: some.yaml: not readable as YAML: while parsing a flow sequence ...
+    """
+    try:
+        plain = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that is none, and other plain words
+        raise ValueError(f"{where}: not readable as YAML: {' '.join(str(error).split())}") from error
+    return from_plain(hint, plain, where)
+
+
+def load(hint: Any, path: Path) -> Any:
+    """The value of type ``hint`` in a YAML file; see :func:`from_yaml`.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder) / "warm_up.yaml"
+        ...     _ = path.write_text("{name: linear, steps: 5, start: 0.1}")
+        ...     load(Schedule, path)
+        Linear(steps=5, start=0.1, end=1.0, hold=0)
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{path}: not a text ({error}), wanted YAML; perhaps damaged, go back to a copy of it"
+        ) from error
+    return from_yaml(hint, text, str(path))
+
+
+def _dataclass(kind: Any, plain: Mapping[Any, Any], where: str) -> Any:
+    hints = typing.get_type_hints(kind)
+    known = {f.name: f for f in fields(kind)}
+    for key in plain:
+        if key not in known:
+            near = suggest(str(key), known)
+            raise ValueError(f"{where}: no setting {key!r}; {near}It has {', '.join(known) or 'none'}")
+    for name, f in known.items():
+        if name not in plain and f.default is MISSING and f.default_factory is MISSING:
+            raise ValueError(f"{where}: the setting {name!r} is missing")
+    return kind(**{k: from_plain(hints[k], v, f"{where}.{k}") for k, v in plain.items()})
+
+
+def _scalar(hint: Any, plain: Any, where: str) -> Any:
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        if plain is None and type(None) in args:
+            return None
+        for option in (a for a in args if a is not type(None)):
+            try:
+                return from_plain(option, plain, where)
+            except ValueError as error:
+                last = error
+        raise last
+    if origin is typing.Literal:
+        if plain not in args:
+            raise ValueError(f"{where}: got {plain!r}, wanted one of {', '.join(map(repr, args))}")
+        return plain
+    if origin is tuple and isinstance(plain, list | tuple):
+        inner = [args[0]] * len(plain) if args[-1] is Ellipsis else list(args)
+        if len(inner) != len(plain):
+            raise ValueError(f"{where}: got {len(plain)} values, wanted {len(inner)}")
+        return tuple(from_plain(h, v, f"{where}[{i}]") for i, (h, v) in enumerate(zip(inner, plain, strict=True)))
+    if hint is float and isinstance(plain, int | float | str) and not isinstance(plain, bool):
+        try:  # YAML 1.1 reads 1e-3 as a string
+            return float(plain)
+        except ValueError:
+            pass
+    if isinstance(hint, type) and isinstance(plain, hint) and (hint is bool or not isinstance(plain, bool)):
+        return plain
+    raise ValueError(f"{where}: got {plain!r}, wanted {getattr(hint, '__name__', hint)}")

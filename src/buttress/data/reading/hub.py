@@ -1,0 +1,211 @@
+"""Hugging Face datasets: a folder written by ``save_to_disk``, a folder of parquet files, or a name on the hub."""
+
+from __future__ import annotations
+
+import re
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from buttress.core.registry import suggest
+from buttress.data.reading.memory import Array, file_key
+
+__all__ = ["fingerprint", "image_column", "is_dataset", "labels", "load", "open_image", "text_column", "undecoded"]
+
+_PREFIX = "hf:"
+
+
+def is_dataset(folder: Path) -> bool:
+    """Whether a folder holds such a dataset.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     before = is_dataset(Path(folder))
+        ...     Path(folder, "train-00000-of-00001.parquet").touch()
+        ...     before, is_dataset(Path(folder))
+        (False, True)
+    """
+    saved = any((folder / name).is_file() for name in ("dataset_dict.json", "dataset_info.json", "state.json"))
+    return saved or any(folder.glob("*.parquet"))
+
+
+def load(path: str, subset: str) -> Any:
+    """The ``datasets.Dataset`` of one split.
+
+    Args:
+        path: A folder or a name on the hub ("owner/name", or "hf:name").
+        subset: The split.
+
+    Errors:
+        ValueError: There is no such dataset or split, or the hub cannot be reached.
+
+    Example:
+        >>> import tempfile, datasets
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     data = datasets.Dataset.from_dict({"text": ["so it is", "so be it"]})
+        ...     datasets.DatasetDict({"train": data}).save_to_disk(folder)
+        ...     load(folder, "train")["text"][1]
+        'so be it'
+    """
+    import datasets  # takes a second to import, and most runs need none
+
+    folder = Path(path).expanduser()
+    if not folder.is_dir():
+        return _from_hub(path, subset)
+    if any(folder.glob("*.parquet")):
+        return _from_parquet(folder, subset)
+    try:
+        found = datasets.load_from_disk(str(folder))
+    except Exception as error:  # a library of many formats has many exceptions
+        raise ValueError(f"{path}: not readable as a dataset ({_brief(error)}); try save_to_disk again") from error
+    return _split(found, path, subset) if isinstance(found, datasets.DatasetDict) else found
+
+
+def _from_parquet(folder: Path, subset: str) -> Any:
+    import datasets
+
+    files = sorted(folder.glob("*.parquet"))
+    named = [f for f in files if f.name.startswith(subset)]  # train-00000-of-00002.parquet
+    if not named and subset != "train":
+        raise ValueError(f"{folder}: no parquet file is named {subset}*; it has {', '.join(f.name for f in files[:5])}")
+    try:
+        return datasets.Dataset.from_parquet([str(f) for f in named or files], keep_in_memory=False)
+    except Exception as error:
+        raise ValueError(f"{folder}: parquet files not readable ({_brief(error)}); try writing them again") from error
+
+
+def _from_hub(path: str, subset: str) -> Any:
+    import datasets
+
+    name = path.removeprefix(_PREFIX)
+    if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name):
+        raise ValueError(f"{path}: there is no such file or folder (looked in {Path.cwd()}); try an absolute path")
+    try:
+        found = datasets.load_dataset(name)
+    except Exception as error:
+        raise ValueError(
+            f"{path}: there is no such file or folder (looked in {Path.cwd()}), and the Hugging Face hub did not give "
+            f"a dataset of that name ({_brief(error)}); try an absolute path, or check the name and the network"
+        ) from error
+    return _split(found, path, subset)
+
+
+def _split(found: Any, path: str, subset: str) -> Any:
+    if subset not in found:
+        raise ValueError(f"{path}: no split {subset!r}; {suggest(subset, found)}It has {', '.join(found)}")
+    return found[subset]
+
+
+def _brief(error: Exception) -> str:
+    return f"{type(error).__name__}: {str(error).partition(chr(10))[0][:200]}"
+
+
+def image_column(data: Any, path: str, key: str | None) -> str:
+    """The column of images: ``key``, or the only one.
+
+    Errors:
+        ValueError: There is none, or no telling which.
+
+    Example:
+        >>> import datasets
+        >>> features = datasets.Features({"photo": datasets.Image(), "kind": datasets.Value("int64")})
+        >>> data = datasets.Dataset.from_dict({"photo": [], "kind": []}, features)
+        >>> image_column(data, "my/photos", key=None)
+        'photo'
+        >>> image_column(data, "my/photos", key="kind")
+        Traceback (most recent call last):
+        ValueError: my/photos: column 'kind' is not one of images; it has photo (...), kind (int64); try one of photo
+    """
+    from datasets import Image as Feature
+
+    return _column(data, path, key, "images", lambda f: isinstance(f, Feature))
+
+
+def text_column(data: Any, path: str, key: str | None) -> str:
+    """The column of strings: ``key``, or the only one, or the one named "text".
+
+    Errors:
+        ValueError: There is none, or no telling which.
+
+    Example:
+        >>> import datasets
+        >>> text_column(datasets.Dataset.from_dict({"said": ["so"], "text": ["it"]}), "my/words", key=None)
+        'text'
+        >>> text_column(datasets.Dataset.from_dict({"said": ["so"], "stars": [4]}), "my/words", key=None)
+        'said'
+    """
+    key = "text" if key is None and "text" in data.features else key
+    return _column(data, path, key, "strings", lambda f: getattr(f, "dtype", None) in ("string", "large_string"))
+
+
+def _column(data: Any, path: str, key: str | None, what: str, fits: Any) -> str:
+    fitting = [name for name, feature in data.features.items() if fits(feature)]
+    if key is None and len(fitting) == 1:
+        return fitting[0]
+    if key in fitting:
+        return str(key)
+    listed = ", ".join(f"{n} ({getattr(f, 'dtype', None) or type(f).__name__})" for n, f in data.features.items())
+    got = "no column was named" if key is None else f"column {key!r} is not one of {what}"
+    choice = f"try one of {', '.join(fitting)}" if fitting else f"none holds {what}"
+    raise ValueError(f"{path}: {got}; it has {listed}; {choice}")
+
+
+def labels(data: Any, path: str, key: str) -> Array:
+    """A column of whole numbers, shape (N,).
+
+    Errors:
+        ValueError: There is no such column of whole numbers.
+
+    Example:
+        >>> import datasets
+        >>> labels(datasets.Dataset.from_dict({"kind": [2, 0, 1]}), "my/photos", "kind").tolist()
+        [2, 0, 1]
+    """
+    values = np.asarray(data[key]) if key in data.features else np.empty(0)
+    if values.dtype.kind not in "iu" or len(values) != len(data):
+        raise ValueError(f"{path}: column {key!r} does not hold whole numbers; it has {', '.join(data.features)}")
+    return values
+
+
+def undecoded() -> Any:
+    """The image feature that gives bytes, so that a broken image can be set aside by its row.
+
+    Example:
+        >>> import datasets
+        >>> broken = datasets.Dataset.from_dict({"photo": [{"bytes": b"no image", "path": None}]})
+        >>> broken.cast_column("photo", undecoded())[0]["photo"]["bytes"]  # where decoding it would have raised
+        b'no image'
+    """
+    from datasets import Image as Feature
+
+    return Feature(decode=False)
+
+
+def open_image(cell: dict[str, Any]) -> Image.Image:
+    """An image from such a cell, not yet decoded.
+
+    Example:
+        >>> file = BytesIO()
+        >>> Image.new("L", (4, 2), color=200).save(file, "PNG")
+        >>> image = open_image({"bytes": file.getvalue(), "path": None})
+        >>> image.size, image.getpixel((3, 1))
+        ((4, 2), 200)
+    """
+    return Image.open(BytesIO(cell["bytes"]) if cell["bytes"] is not None else cell["path"])
+
+
+def fingerprint(data: Any) -> tuple[Any, ...]:
+    """What changes when the dataset does.
+
+    Example:
+        >>> import datasets
+        >>> one, other = (datasets.Dataset.from_dict({"text": text}) for text in (["so it is"], ["so be it"]))
+        >>> fingerprint(one) == fingerprint(one), fingerprint(one) == fingerprint(other)
+        (True, False)
+    """
+    files = [Path(f["filename"]) for f in data.cache_files]
+    return str(data._fingerprint), len(data), [file_key(f) for f in files]

@@ -1,0 +1,116 @@
+"""Arrays inside a .npz archive: each is copied once into the cache, whence it can be mapped."""
+
+from __future__ import annotations
+
+import shutil
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from buttress.core.registry import suggest
+from buttress.data.reading.memory import Rows, cached, file_key
+
+__all__ = ["member", "pick", "shapes", "unused"]
+
+_USUAL = ("x_train", "train", "images", "x", "X", "data", "arr_0")
+
+
+def shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """The arrays of an archive and their shapes.
+
+    Errors:
+        ValueError: The file is no archive, or a member's header is unreadable.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     np.savez(f"{folder}/a.npz", x=np.zeros((5, 2)))
+        ...     shapes(Path(folder) / "a.npz")
+        {'x': (5, 2)}
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return {n.removesuffix(".npy"): _shape(archive, n) for n in archive.namelist() if n.endswith(".npy")}
+    except FileNotFoundError:
+        raise
+    except (zipfile.BadZipFile, ValueError, EOFError, OSError) as error:
+        hint = "the file is empty" if path.stat().st_size == 0 else f"not readable as a .npz archive ({error})"
+        raise ValueError(f"{path}: {hint}; try writing it again with np.savez") from error
+
+
+def _shape(archive: zipfile.ZipFile, name: str) -> tuple[int, ...]:
+    with archive.open(name) as file:
+        version = np.lib.format.read_magic(file)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        return read(file)[0]
+
+
+def pick(path: Path, key: str | None, ndim: tuple[int, ...]) -> str:
+    """The name of the array that is meant: ``key``, or the only or usual one of these numbers of axes.
+
+    Errors:
+        ValueError: There is none or no telling which.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     np.savez(f"{folder}/a.npz", images=np.zeros((9, 8, 8)), labels=np.zeros(9), masks=np.zeros((9, 8, 8)))
+        ...     pick(Path(folder) / "a.npz", None, ndim=(3, 4)), pick(Path(folder) / "a.npz", None, ndim=(1,))
+        ('images', 'labels')
+    """
+    known = shapes(path)
+    if key is not None:
+        if key not in known:
+            raise ValueError(f"{path}: no array {key!r}; {suggest(key, known)}It has {_listed(known)}")
+        return key
+    fitting = [k for k, shape in known.items() if len(shape) in ndim]
+    usual = [k for k in _USUAL if k in fitting]
+    if len(fitting) == 1 or usual:
+        return (usual or fitting)[0]
+    axes = " or ".join(map(str, ndim))
+    raise ValueError(f"{path}: wanted one array of {axes} axes, got {_listed(known) or 'no arrays'}; try key=...")
+
+
+def unused(path: Path, key: str) -> tuple[str, ...]:
+    """A note about arrays beside ``key`` that hold examples of the same shape.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     np.savez(f"{folder}/a.npz", train=np.zeros((20, 8, 8)), test=np.zeros((5, 8, 8)), labels=np.zeros(20))
+        ...     unused(Path(folder) / "a.npz", "train")
+        ("...a.npz: array 'test' was not used; held_out_key='test' would measure on it",)
+    """
+    known = shapes(path)
+    same = [k for k in known if k != key and known[k][1:] == known[key][1:] and len(known[k]) > 2]
+    return tuple(f"{path}: array {k!r} was not used; held_out_key={k!r} would measure on it" for k in same)
+
+
+def _listed(known: dict[str, tuple[int, ...]]) -> str:
+    return ", ".join(f"{k} {shape}" for k, shape in known.items())
+
+
+def member(path: Path, key: str) -> Rows:
+    """The rows of an array in an archive.
+
+    Example:
+        >>> import os, tempfile
+        >>> from unittest.mock import patch
+        >>> with tempfile.TemporaryDirectory() as folder, patch.dict(os.environ, BUTTRESS_CACHE=folder):
+        ...     np.savez(f"{folder}/a.npz", x=np.array([[0, 1], [2, 3], [4, 5]]), y=np.zeros(3))
+        ...     member(Path(folder) / "a.npz", "x").take(np.array([2, 0])).tolist()
+        [[4, 5], [0, 1]]
+    """
+
+    def extract(folder: Path) -> None:
+        try:
+            target = folder / "array.npy"
+            with zipfile.ZipFile(path) as archive, archive.open(f"{key}.npy") as file, target.open("wb") as copy:
+                shutil.copyfileobj(file, copy, 2**20)
+            Rows(folder / "array.npy")
+        except (zipfile.BadZipFile, EOFError, ValueError) as error:
+            reason = str(error).rpartition("array.npy: ")[2]
+            raise ValueError(f"{path}, array {key!r}: {reason}") from error
+
+    return Rows(cached(("npz", 1, file_key(path), key), extract) / "array.npy")

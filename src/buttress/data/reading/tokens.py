@@ -1,0 +1,173 @@
+"""Sentences as token ids: one flat array and the place where each sentence starts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import lru_cache
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Int
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from torch import Tensor
+
+from buttress.core import BOS, EOS, PAD, UNK, DataSpec, Examples
+from buttress.data.reading.memory import Array, Rows
+
+__all__ = ["SPECIAL", "TokenExamples", "decode", "encode", "learn", "word_tokenizer"]
+
+SPECIAL = ("<pad>", "<bos>", "<eos>", "<unk>")
+"""The tokens of the ids PAD, BOS, EOS and UNK."""
+
+
+class TokenExamples(Examples):
+    """Sentences, each its words' ids and then EOS.
+
+    Args:
+        ids: All sentences one after the other.
+        starts: Place of each sentence's first id, shape (N,).
+        lengths: Number of its ids, EOS included, shape (N,).
+        name: Names a sentence in errors, by its number.
+
+    Example:
+        >>> two = TokenExamples(Rows(np.array([5, 2, 6, 7, 2])), np.array([0, 2]), np.array([2, 3]), str)
+        >>> two.batch(torch.tensor([0, 1])).tolist()
+        [[5, 2, 0], [6, 7, 2]]
+    """
+
+    def __init__(self, ids: Rows, starts: Array, lengths: Array, name: Callable[[int], str]) -> None:
+        self._ids, self._starts, self._name = ids, starts.astype(np.int64), name
+        self.lengths: Tensor = torch.from_numpy(lengths.astype(np.int64))
+
+    def __len__(self) -> int:
+        return len(self._starts)
+
+    def batch(self, index: Tensor, rows: slice = slice(None)) -> Tensor:
+        """See :class:`buttress.core.Examples`."""
+        width = int(self.lengths[index].max()) if len(index) else 0
+        kept = index[rows]
+        inside = torch.arange(width) < self.lengths[kept][:, None]
+        places = self._starts[kept.numpy()][:, None] + np.arange(width)
+        padded = torch.full(inside.shape, PAD)
+        padded[inside] = torch.from_numpy(self._ids.take(places[inside.numpy()]).astype(np.int64))
+        return padded
+
+    def where(self, position: int) -> str:
+        """The file and line of a sentence, for errors."""
+        return self._name(position)
+
+
+def learn(
+    texts: Iterable[str], kind: Literal["word", "bpe"], vocabulary: int, punctuation: bool = False, where: str = "text"
+) -> Tokenizer:
+    """A tokenizer of at most ``vocabulary`` ids, the four special ones included, learned from texts.
+
+    Args:
+        texts: One sentence each, read once.
+        kind: "word" keeps the most frequent words; "bpe" builds words from frequent pieces.
+        vocabulary: The cap.
+        punctuation: Whether to split words from punctuation; else words are what spaces separate.
+        where: Names the texts in errors.
+
+    Errors:
+        ValueError: Fewer than two different words or pieces were met.
+
+    Example:
+        >>> learn(["a b", "a c", "a b"], "word", vocabulary=6).encode("a b c").ids  # room for the two commonest
+        [4, 5, 3]
+    """
+    tokenizer = Tokenizer(models.WordLevel(unk_token=SPECIAL[UNK]) if kind == "word" else _pieces())
+    trainer: trainers.Trainer
+    if kind == "word":
+        tokenizer.pre_tokenizer = pre_tokenizers.Whitespace() if punctuation else pre_tokenizers.WhitespaceSplit()
+        trainer = trainers.WordLevelTrainer(vocab_size=vocabulary, special_tokens=list(SPECIAL), show_progress=False)
+    else:
+        tokenizer.pre_tokenizer = _spaces_kept(punctuation)
+        tokenizer.decoder = decoders.Metaspace()
+        trainer = trainers.BpeTrainer(
+            vocab_size=vocabulary,
+            special_tokens=list(SPECIAL),
+            limit_alphabet=vocabulary - len(SPECIAL),  # without it, letters alone may break the cap
+            show_progress=False,
+        )
+    tokenizer.train_from_iterator((_unspecial(text) for text in texts), trainer)
+    _enough(tokenizer, where)
+    return tokenizer
+
+
+def _unspecial(text: str) -> str:
+    """Without special tokens that are spelled out, which would else be learned a second time as words."""
+    return " ".join(w for w in text.split() if w not in SPECIAL) if "<" in text else text
+
+
+def _pieces() -> models.BPE:
+    return models.BPE(unk_token=SPECIAL[UNK])
+
+
+def _spaces_kept(punctuation: bool) -> pre_tokenizers.PreTokenizer:
+    spaces = pre_tokenizers.Metaspace()
+    return pre_tokenizers.Sequence([spaces, pre_tokenizers.Punctuation()]) if punctuation else spaces
+
+
+def _enough(tokenizer: Tokenizer, where: str) -> None:
+    words = sorted(set(tokenizer.get_vocab()) - set(SPECIAL))
+    if len(words) < 2:
+        got = f"only the word {words[0]!r}" if words else "no words at all"
+        raise ValueError(
+            f"{where}: the training text has {got}; wanted at least two; try other text or tokenizer='bpe'"
+        )
+
+
+def word_tokenizer(words: Iterable[str]) -> Tokenizer:
+    """A word-level tokenizer whose ids from 4 on are the given words.
+
+    Example:
+        >>> word_tokenizer(["so", "it"]).encode("it so what").ids  # 4 and up; what is not known is 3
+        [5, 4, 3]
+    """
+    vocabulary = {token: i for i, token in enumerate([*SPECIAL, *words])}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=SPECIAL[UNK]))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    return tokenizer
+
+
+def encode(tokenizer: Tokenizer, texts: list[str]) -> list[list[int]]:
+    """The ids of each text, EOS included. A special token spelled out in the text is an unknown word.
+
+    Example:
+        >>> encode(word_tokenizer(["so", "it"]), ["it so", "so"])  # each ends in 2
+        [[5, 4, 2], [4, 2]]
+    """
+    encoded = tokenizer.encode_batch(texts, add_special_tokens=False)
+    return [[i if i > UNK else UNK for i in e.ids] + [EOS] for e in encoded]
+
+
+def decode(spec: DataSpec, ids: Int[Tensor, "N T"]) -> list[str]:
+    """Sentences as people read them, each up to its first EOS.
+
+    Args:
+        spec: Of text data, with its tokenizer.
+        ids: Token ids, shape (N, T).
+
+    Errors:
+        ValueError: The data is not text.
+
+    Example:
+        >>> spec = DataSpec("text", (3,), vocabulary=6, tokenizer=word_tokenizer(["so", "it"]).to_str())
+        >>> decode(spec, torch.tensor([[5, 4, 2], [4, 2, 0]]))
+        ['it so', 'so']
+    """
+    if spec.tokenizer is None:
+        raise ValueError(f"only text can be decoded into sentences, and this is {spec.kind} data without a tokenizer")
+    sentences = [[i for i in row[: _end(row)] if i not in (PAD, BOS)] for row in ids.tolist()]
+    return _tokenizer(spec.tokenizer).decode_batch(sentences, skip_special_tokens=False)
+
+
+def _end(row: list[int]) -> int:
+    return row.index(EOS) if EOS in row else len(row)
+
+
+@lru_cache(maxsize=4)
+def _tokenizer(text: str) -> Tokenizer:
+    return Tokenizer.from_str(text)

@@ -1,0 +1,1 @@
+"""Many runs: comparisons of remedies, and the experiments of papers."""

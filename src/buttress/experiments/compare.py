@@ -1,0 +1,419 @@
+"""Every remedy on the same baseline: same data, decoder, budget and seeds by construction.
+
+The result is a folder: ``comparison.json`` and, inside, one run folder per arm and seed. A comparison that was
+interrupted goes on where it stopped: finished runs are kept, a half-finished one resumes from its checkpoint. A run
+that fails (codes that say nothing, a loss that is not finite, no memory left) does not end the others; its reason is
+written down. A process that is killed, or asked to end, ends the comparison.
+
+A folder holds one comparison: one baseline, and evidence measured with one set of settings. Asked again with other
+arms or seeds it grows: what it lists already stays in the table. Asked again with other settings of the evidence, all
+that is in the table is measured again; so is a run whose evidence is from before the end of its training. Asked again
+with another baseline it refuses.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field, replace
+from multiprocessing.managers import SyncManager
+from multiprocessing.queues import Queue
+from pathlib import Path
+from typing import Any
+
+from buttress.core import remedy
+from buttress.core.recipe import Recipe
+from buttress.runtime.atomic_write import write_text
+from buttress.runtime.denormals import flushed
+
+__all__ = ["Arm", "Comparison", "arms", "compare"]
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One remedy, or several joined by ``+``, ready to run.
+
+    Args:
+        name: As the user wrote it, without spaces around.
+        recipe: The baseline with the remedy applied.
+
+    Example:
+        >>> from buttress.baseline import baseline
+        >>> from buttress.data.mnist5k import Mnist5k
+        >>> from buttress.core import DataSpec
+        >>> Arm("kl_annealing+free_bits", baseline(Mnist5k(), DataSpec("image", (1, 28, 28)))).folder(seed=2)
+        'kl_annealing+free_bits/seed-2'
+    """
+
+    name: str
+    recipe: Recipe
+
+    def folder(self, seed: int) -> str:
+        """Where the run of a seed lies, inside the comparison."""
+        return f"{self.name.replace(':', '_').replace('=', '-')}/seed-{seed}"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A finished comparison.
+
+    Args:
+        folder: Where it lies.
+        left_out: Remedies that do not fit, each with the reason.
+        failed: Runs that did not finish, by folder, each with the reason.
+        measured_again: Runs whose evidence was there but not what was asked for, by folder, each with the reason.
+    """
+
+    folder: Path
+    left_out: Mapping[str, str]
+    failed: Mapping[str, str] = field(default_factory=dict)
+    measured_again: Mapping[str, str] = field(default_factory=dict)
+
+
+def arms(recipe: Recipe, names: Iterable[str]) -> tuple[list[Arm], dict[str, str]]:
+    """The arms that fit a recipe, and for each other one the reason why it does not.
+
+    Errors:
+        ValueError: An unknown remedy or setting, an arm given twice, or a schedule longer than the run.
+
+    Example:
+        >>> from buttress.baseline import baseline
+        >>> from buttress.data.mnist5k import Mnist5k
+        >>> from buttress.core import DataSpec
+        >>> fitting, left_out = arms(baseline(Mnist5k(), DataSpec("image", (1, 28, 28))), ["none", "word_dropout"])
+        >>> [arm.name for arm in fitting], left_out
+        (['none'], {'word_dropout': 'word_dropout is for text data, and this is image'})
+    """
+    fitting, left_out, names = [], {}, [_tidy(name) for name in names]
+    if twice := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
+        raise ValueError(f"given more than once: {', '.join(twice)}; wanted every arm once, seeds make more runs of it")
+    for name in names:
+        try:
+            changed = remedy.apply(name, recipe)
+        except remedy.DoesNotFit as reason:
+            left_out[name] = str(reason)
+            continue
+        changed.check()
+        fitting.append(Arm(name, changed))
+    return fitting, left_out
+
+
+def _tidy(written: str) -> str:
+    return "+".join(piece.strip() for piece in written.split("+"))
+
+
+def compare(
+    recipe: Recipe,
+    names: Sequence[str],
+    folder: str | Path,
+    *,
+    seeds: int = 3,
+    jobs: int = 1,
+    settings: Mapping[str, Any] | None = None,
+    watch: Callable[[str, int, int], None] = lambda run, step, total: None,
+    begin: Callable[[int], None] = lambda runs: None,
+    ended: Callable[[str, str], None] = lambda run, outcome: None,
+) -> Comparison:
+    """Train and diagnose every arm with every seed, and write ``comparison.json``.
+
+    A run that raises an Exception is written down as failed, and the others go on; asked again, it is tried again.
+    Runs that an earlier comparison in the folder lists stay in the table, whatever arms and seeds are asked for now,
+    and are measured again where their evidence was made with other settings or before training was over.
+
+    Args:
+        recipe: The baseline.
+        names: Remedies as users write them; ``none`` is the baseline itself.
+        folder: Where to put the comparison; an interrupted one of the same baseline goes on, a finished one grows.
+        seeds: Runs of each arm, with seeds ``training.seed``, + 1, ...
+        jobs: Runs at a time, each with its share of the cores.
+        settings: For ``diagnose``.
+        watch: Hears (run, step, total) as runs proceed.
+        begin: Hears how many runs there will be, once nothing speaks against them.
+        ended: Hears (run, outcome in words) as each ends.
+
+    Errors:
+        ValueError: No arm fits, one is given twice, a number is too small, the folder is a file or holds a comparison
+            of another baseline, or every run failed.
+        ChildProcessError: A process was killed, by the system where memory ran out; what is finished stays.
+    """
+    from buttress.diagnostics.diagnose import check_effort
+
+    folder = Path(folder)
+    for name, value in {"seeds": seeds, "jobs": jobs}.items():
+        if value < 1:
+            raise ValueError(f"compare: {name} is {value}, wanted at least 1")
+    check_effort(settings or {})
+    fitting, left_out = arms(recipe, names)
+    if not fitting:
+        raise ValueError("no remedy fits: " + "; ".join(left_out.values()))
+    every = range(recipe.training.seed, recipe.training.seed + seeds)
+    todo = [
+        (arm.folder(seed), replace(arm.recipe, training=replace(recipe.training, seed=seed)))
+        for seed in every
+        for arm in fitting
+    ]
+    before = _before(folder)
+    todo += [one for one in _listed(before, recipe, folder) if one not in todo]
+    _refuse_another(todo, folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    begin(len(todo))
+    settings = dict(settings or {})
+    other = {run: why for run, _ in todo if (why := _otherwise(folder / run, settings))}
+    seconds, failed = _run_all(todo, folder, jobs, settings, watch, ended)
+    if not seconds:
+        raise ValueError("every run failed: " + "; ".join(f"{run}: {reason}" for run, reason in failed.items()))
+    wanted = {arm.name: [arm.folder(seed) for seed in every] for arm in fitting}
+    plain = {
+        "format": 1,
+        "data": recipe.data.name(),
+        "budget": {"steps": recipe.training.steps, "batch_size": recipe.training.batch_size},
+        "jobs": jobs,
+        "left_out": {**before.get("left_out", {}), **left_out},
+        "arms": _entries(before, wanted, seconds, failed),
+    }
+    write_text(folder / "comparison.json", json.dumps(plain, indent=1) + "\n")
+    return Comparison(folder, left_out, failed, {run: why for run, why in other.items() if run in seconds})
+
+
+def _before(folder: Path) -> dict[str, Any]:
+    """The table that the folder holds already; empty where it holds none."""
+    path = folder / "comparison.json"
+    if not path.is_file():
+        return {}
+    try:
+        plain = json.loads(path.read_bytes())
+        for entry in plain["arms"]:
+            _ = entry["name"], entry["runs"], entry.setdefault("failed", {}).items()
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"{path}: damaged ({type(error).__name__}: {error}); delete it, and the comparison is made anew from the "
+            "runs of the arms asked for"
+        ) from error
+    return plain
+
+
+def _listed(before: Mapping[str, Any], recipe: Recipe, folder: Path) -> list[tuple[str, Recipe]]:
+    """The finished runs of an earlier table that still lie there, and the recipe each has if it is of this baseline."""
+    found = []
+    for entry in before.get("arms", ()):
+        try:
+            changed = remedy.apply(entry["name"], recipe)
+        except ValueError as error:
+            raise ValueError(
+                f"{folder} holds another comparison, whose arm {entry['name']} cannot be one of this: {error}; choose "
+                "another folder"
+            ) from error
+        for run in entry["runs"]:
+            seed = run.rpartition("/seed-")[2]
+            if seed.isdecimal() and (folder / run / "recipe.yaml").exists():
+                found.append((run, replace(changed, training=replace(recipe.training, seed=int(seed)))))
+    return found
+
+
+def _entries(
+    before: Mapping[str, Any],
+    wanted: Mapping[str, list[str]],
+    seconds: Mapping[str, float],
+    failed: Mapping[str, str],
+) -> list[dict[str, Any]]:
+    """What is written of each arm, earlier ones first but the baseline before all: finished runs, and failed ones."""
+    known = {entry["name"]: entry for entry in before.get("arms", ())}
+    entries = []
+    for name in sorted(dict.fromkeys([*known, *wanted]), key=lambda name: name != "none"):
+        old = known.get(name, {"runs": [], "failed": {}})
+        runs = dict.fromkeys([*old["runs"], *old["failed"], *wanted.get(name, ())])
+        finished = [run for run in runs if run in seconds]
+        reasons = {run: why for run, why in {**old["failed"], **failed}.items() if run in runs and run not in seconds}
+        entries.append(
+            {"name": name, "runs": finished, "seconds": [seconds[run] for run in finished], "failed": reasons}
+        )
+    return entries
+
+
+def _otherwise(run: Path, settings: Mapping[str, Any]) -> str:
+    """Why the evidence of a run is not what was asked for; empty where it is, and where there is none."""
+    from buttress.diagnostics.diagnose import LEAST, diagnose
+    from buttress.diagnostics.evidence import Evidence
+
+    if not (path := run / "evidence.json").is_file():
+        return ""
+    try:
+        had = Evidence.load(path).settings
+    except ValueError as error:
+        return f"evidence.json was not readable ({error})"
+    if _early(run, had):
+        return "it had been measured before training was over"
+    usual = {name: parameter.default for name, parameter in inspect.signature(diagnose).parameters.items()}
+    asked = {name: settings.get(name, usual[name]) for name in (*LEAST, "seed")}
+    return ", ".join(f"{name} was {had.get(name)}" for name, value in asked.items() if had.get(name) != value)
+
+
+def _early(run: Path, measured: Mapping[str, Any]) -> bool:
+    """Whether weights were still to change when this was measured. Of a finished run, earlier versions don't tell."""
+    from buttress.training.folder import Progress
+
+    try:
+        done = Progress.read(run)
+    except ValueError:  # training says what is wrong with it
+        return True
+    return not done.finished or measured.get("step", done.step) != done.step
+
+
+def _refuse_another(todo: list[tuple[str, Recipe]], folder: Path) -> None:
+    """Refuse, before anything is trained, a file, and a folder with runs of another baseline."""
+    from buttress.training.folder import claimed, refuse_file
+
+    refuse_file(folder)
+    for run, recipe in todo:
+        if (folder / run / "recipe.yaml").exists():
+            claimed(folder / run, recipe, resume=True)
+
+
+def _run_all(
+    todo: list[tuple[str, Recipe]],
+    folder: Path,
+    jobs: int,
+    settings: dict[str, Any],
+    watch: Callable[[str, int, int], None],
+    ended: Callable[[str, str], None],
+) -> tuple[dict[str, float], dict[str, str]]:
+    """Do all runs, ``jobs`` at a time, in processes of their own; by run, seconds of training or why it failed."""
+    context = multiprocessing.get_context("spawn")
+    threads = max(1, (os.cpu_count() or 1) // jobs)
+    seconds: dict[str, float] = {}
+    failed: dict[str, str] = {}
+    manager = SyncManager(ctx=context)
+    manager.start(_end_with_parent)
+    with manager, ProcessPoolExecutor(jobs, mp_context=context, initializer=_end_with_parent) as pool:
+        news: Queue[tuple[str, int, int]] = manager.Queue()  # type: ignore[assignment]
+        pending = {
+            pool.submit(_run_or_end, recipe.to_yaml(), str(folder), name, threads, settings, news): name
+            for name, recipe in todo
+        }
+        begun: set[str] = set()
+
+        def hear(run: str, step: int, total: int) -> None:
+            begun.add(run)
+            watch(run, step, total)
+
+        try:
+            for done in _while_watching(pending, news, hear):
+                name = pending[done]
+                if isinstance(outcome := done.result(), str):
+                    failed[name] = outcome
+                    ended(name, f"failed: {outcome}")
+                else:
+                    seconds[name] = outcome
+                    ended(name, f"finished after {outcome:.0f} s of training")
+        except BrokenProcessPool as error:
+            _pass_on(news, hear)
+            lost = [name for future, name in pending.items() if name in begun and _lost(future)]
+            raise ChildProcessError(_killed(lost)) from error
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return seconds, {name: failed[name] for name, _ in todo if name in failed}
+
+
+def _lost(future: Future[float | str]) -> bool:
+    """Whether the breaking of the pool took this run's result."""
+    return not future.done() or isinstance(future.exception(), BrokenProcessPool)
+
+
+def _killed(lost: list[str]) -> str:
+    was = "was" if len(lost) == 1 else "were"
+    return (
+        f"a process was killed while {' and '.join(lost) or 'no run'} {was} under way, perhaps because memory ran out. "
+        "What is finished is kept, and the same comparison asked for again goes on with the rest; try fewer jobs, or a "
+        "smaller batch_size"
+    )
+
+
+def _end_with_parent() -> None:
+    """Let this process save and end when the one that started it dies, whatever killed that."""
+    parent = multiprocessing.parent_process()
+
+    def wait() -> None:
+        if parent is not None:
+            parent.join()
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+def _while_watching(
+    pending: Iterable[Future[float | str]], news: Queue[tuple[str, int, int]], watch: Callable[[str, int, int], None]
+) -> Iterable[Future[float | str]]:
+    """Yield futures as they finish, passing on news of progress in between."""
+    waiting = set(pending)
+    while waiting:
+        _pass_on(news, watch)
+        finished = {future for future in waiting if future.done()}
+        yield from finished
+        waiting -= finished
+        if not finished:
+            time.sleep(0.1)
+
+
+def _pass_on(news: Queue[tuple[str, int, int]], watch: Callable[[str, int, int], None]) -> None:
+    while not news.empty():
+        watch(*news.get())
+
+
+@flushed()
+def _run_or_end(*task: Any) -> float | str:
+    """Do one run; the seconds of training, or why it failed, in words because not every exception can travel.
+
+    This process ends with it where nobody is left to give the next, for which the pool would wait.
+    """
+    try:
+        return _run_one(*task)
+    except ValueError as reason:  # ours, and written for people
+        return str(reason)
+    except Exception as reason:
+        return f"{type(reason).__name__}: {reason}".removesuffix(": ")
+    finally:
+        parent = multiprocessing.parent_process()
+        if parent is not None and not parent.is_alive():
+            os._exit(128 + signal.SIGTERM)
+
+
+def _run_one(
+    recipe_yaml: str,
+    folder: str,
+    name: str,
+    threads: int,
+    settings: dict[str, Any],
+    news: Queue[tuple[str, int, int]],
+) -> float:
+    """Train and diagnose one run in this process, or take up what is there; seconds of training."""
+    import torch
+
+    from buttress.experiments.showcase import save_run_examples
+    from buttress.training.progress import Watch
+    from buttress.training.run import Run, train
+
+    torch.set_num_threads(threads)
+    recipe, path = Recipe.from_yaml(recipe_yaml, name), Path(folder) / name
+    news.put((name, 0, recipe.training.steps))
+    outdated = _otherwise(path, settings)
+    run: Run = train(
+        recipe,
+        path,
+        resume=True,
+        progress=False,
+        callbacks=[Watch(lambda step, total: news.put((name, step, total)))],
+    )
+    if outdated or not (path / "evidence.json").exists():
+        run.diagnose(**settings)
+        save_run_examples(run)
+    news.put((name, recipe.training.steps, recipe.training.steps))
+    return run.seconds

@@ -1,0 +1,1 @@
+"""Layers without probability: attention, gated convolutions, quantisers, perceptrons."""

@@ -1,0 +1,1 @@
+"""Processes, random numbers, memory and files: what every module may use."""
