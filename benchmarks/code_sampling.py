@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch import Tensor
 
-from buttress.core import DataSpec, Decoder, LikelihoodModule
+from buttress.core import DataSpec, Decoder, Layout, LikelihoodModule
 from buttress.decoders.pixelcnn import PixelCNN
 from buttress.decoders.pixelsnail import PixelSNAIL
 from buttress.likelihoods.categorical import Categorical
@@ -54,7 +54,7 @@ def watched(name: str, likelihood: LikelihoodModule, places: int) -> Iterator[No
 def row(part: Decoder, size: int, symbols: int, count: int) -> str:
     """One line of the table."""
     torch.manual_seed(0)
-    spec = DataSpec("image", (1, size, size))
+    spec = DataSpec(Layout.image(1, size, size))
     likelihood = Categorical(levels=symbols, ordinal=False).build(spec)
     module = part.build(spec, (1,), likelihood).to(torch.get_default_dtype()).eval()
     p = module(torch.zeros(count, 1))

@@ -10,7 +10,7 @@ import time
 
 import torch
 
-from buttress.core import DataSpec
+from buttress.core import DataSpec, Layout
 from buttress.core.model import LatentVariableModel
 from buttress.decoders.mlp import MlpDecoder
 from buttress.diagnostics.marginal_likelihood import marginal_likelihood
@@ -23,7 +23,7 @@ from buttress.priors.standard_normal import StandardNormal
 def main() -> None:
     """Print the figures."""
     torch.manual_seed(0)
-    spec = DataSpec("image", (1, 28, 28))
+    spec = DataSpec(Layout.image(1, 28, 28))
     parts = (MlpEncoder((512,)), GaussianPosterior(16), StandardNormal(), MlpDecoder((512,)), Bernoulli())
     model = LatentVariableModel(spec, *parts)
     batches = list((torch.rand(1000, 1, 28, 28) < 0.3).float().split(100))

@@ -9,7 +9,7 @@ import time
 
 import torch
 
-from buttress.core import DataSpec
+from buttress.core import DataSpec, Layout
 from buttress.decoders.pixelcnn import PixelCNN
 from buttress.likelihoods.bernoulli import Bernoulli
 
@@ -19,7 +19,7 @@ COUNT = 64
 def main() -> None:
     """Print both times, their ratio, and whether the draws are the same."""
     torch.manual_seed(0)
-    spec = DataSpec("image", (1, 28, 28))
+    spec = DataSpec(Layout.image(1, 28, 28))
     decoder = PixelCNN().build(spec, (16,), Bernoulli().build(spec)).eval()
     p = decoder(torch.randn(COUNT, 16))
     took, drawn = {}, {}

@@ -6,13 +6,13 @@ import itertools
 
 import torch
 
-from buttress.core import EOS, PAD, DataSpec, registry
+from buttress.core import EOS, PAD, DataSpec, Layout, registry
 
 SPECS = {
-    "image": DataSpec("image", (1, 4, 5), mean=torch.full((1, 4, 5), 90.0), std=torch.full((1, 4, 5), 50.0)),
-    "colour": DataSpec("image", (3, 4, 4), mean=torch.full((3, 4, 4), 90.0), std=torch.full((3, 4, 4), 50.0)),
-    "text": DataSpec("text", (5,), vocabulary=7),
-    "table": DataSpec("table", (3,), mean=torch.zeros(3), std=torch.ones(3), columns=("a", "b", "c")),
+    "image": DataSpec(Layout.image(1, 4, 5), mean=torch.full((1, 4, 5), 90.0), std=torch.full((1, 4, 5), 50.0)),
+    "colour": DataSpec(Layout.image(3, 4, 4), mean=torch.full((3, 4, 4), 90.0), std=torch.full((3, 4, 4), 50.0)),
+    "text": DataSpec(Layout.text(7, longest=5)),
+    "table": DataSpec(Layout.table(3), mean=torch.zeros(3), std=torch.ones(3), columns=("a", "b", "c")),
 }
 
 
@@ -22,7 +22,7 @@ def tiny(room):
 
 
 def fits(part, spec):
-    return spec.kind in getattr(part, "kinds", (spec.kind,))
+    return not part.misfit(spec.layout)
 
 
 def decoders():
@@ -35,7 +35,7 @@ def decoders():
 def raw_data(spec, likelihood, n=6):
     """Stored data inside the support of a likelihood."""
     generator = torch.Generator().manual_seed(3)
-    if spec.kind == "text":
+    if spec.layout.tokens:
         x = torch.randint(4, spec.vocabulary, (n, *spec.shape), generator=generator)
         lengths = torch.arange(n) % spec.shape[0]
         place = torch.arange(spec.shape[0])
@@ -43,8 +43,8 @@ def raw_data(spec, likelihood, n=6):
         return torch.where(place > lengths[:, None], PAD, x)
     if not getattr(likelihood, "ordinal", True):
         return torch.randint(0, likelihood.levels, (n, *spec.shape), generator=generator, dtype=torch.int32)
-    if getattr(likelihood, "binarize", None) == "none" or (spec.kind == "table" and likelihood.name() == "bernoulli"):
+    if getattr(likelihood, "binarize", None) == "none" or (not spec.layout.axes and likelihood.name() == "bernoulli"):
         return torch.randint(0, 2, (n, *spec.shape), generator=generator).float()
-    if spec.kind == "image":
+    if spec.layout.axes == 2:
         return torch.randint(0, 256, (n, *spec.shape), generator=generator, dtype=torch.uint8)
     return torch.randn(n, *spec.shape, generator=generator)

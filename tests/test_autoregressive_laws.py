@@ -11,7 +11,7 @@ import itertools
 import pytest
 import torch
 
-from buttress.core import EOS, PAD, UNK, DataSpec
+from buttress.core import EOS, PAD, UNK, DataSpec, Layout
 from buttress.core.autoregressive import AutoregressiveModule
 from buttress.likelihoods.categorical import Categorical
 from cells import SPECS, decoders, fits, raw_data, tiny
@@ -113,10 +113,10 @@ def every(values, shape):
 
 
 SMALL = {
-    "image": DataSpec("image", (1, 2, 2)),
-    "colour": DataSpec("image", (2, 1, 2)),
-    "text": DataSpec("text", (3,), vocabulary=6),
-    "table": DataSpec("table", (3,), mean=torch.full((3,), 0.4)),
+    "image": DataSpec(Layout.image(1, 2, 2)),
+    "colour": DataSpec(Layout.image(2, 1, 2)),
+    "text": DataSpec(Layout.text(6, longest=3)),
+    "table": DataSpec(Layout.table(3), mean=torch.full((3,), 0.4)),
 }
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from buttress.baseline import NEARLY_BINARY, baseline, binarised, two_valued
-from buttress.core import DataSpec
+from buttress.core import DataSpec, Layout
 from buttress.data.images import Images
 from buttress.data.mnist5k import Mnist5k
 from buttress.likelihoods.bernoulli import Bernoulli
@@ -22,7 +22,9 @@ ANYTHING = Mnist5k()
 def spec_of(images: np.ndarray) -> DataSpec:
     """What is measured on images (N, H, W)."""
     x = torch.as_tensor(images).double()
-    return DataSpec("image", (1, *x.shape[1:]), mean=x.mean(0)[None].float(), std=x.std(0, correction=0)[None].float())
+    return DataSpec(
+        Layout.image(1, *x.shape[1:]), mean=x.mean(0)[None].float(), std=x.std(0, correction=0)[None].float()
+    )
 
 
 def gradients(count: int = 200) -> np.ndarray:
@@ -36,7 +38,7 @@ def gradients(count: int = 200) -> np.ndarray:
 def test_digits_keep_the_recipe_they_had():
     spec = ANYTHING.open().spec
     assert two_valued(spec) == pytest.approx(0.78, abs=0.01)
-    assert baseline(ANYTHING, spec) == baseline(ANYTHING, DataSpec("image", (1, 28, 28)))
+    assert baseline(ANYTHING, spec) == baseline(ANYTHING, DataSpec(Layout.image(1, 28, 28)))
     assert baseline(ANYTHING, spec).likelihood == Bernoulli()
 
 

@@ -51,7 +51,7 @@ def test_settings_that_are_not_parts_are_read_too():
 
 
 def test_an_unknown_room_and_an_unwritable_value_are_refused():
-    with pytest.raises(ValueError, match="there is no room"):
+    with pytest.raises(ValueError, match="there are no 'attic'"):
         registry.parts("attic")
     with pytest.raises(TypeError, match="a recipe holds"):
         registry.to_plain({1, 2})

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from buttress.cli import main as cli
-from buttress.core import DataSpec
+from buttress.core import DataSpec, Layout
 from buttress.experiments.showcase import present, shown
 from buttress.report.examples import pixels
 from buttress.training.run import Run
@@ -95,7 +95,7 @@ def test_help_is_no_mistake(capsys):
 
 def test_where_no_picture_can_be_written_is_said_with_what_could(tmp_path):
     pictures = Run.__new__(Run)
-    pictures.spec, pictures.folder = DataSpec("image", (1, 2, 2)), tmp_path
+    pictures.spec, pictures.folder = DataSpec(Layout.image(1, 2, 2)), tmp_path
     for out, complaint in (
         (tmp_path, "is a folder, wanted a file to write; try .*samples\\.png"),
         (tmp_path / "name", r"name: no such picture can be written \(unknown file extension: \); try .*name\.png"),
@@ -116,5 +116,5 @@ def test_a_flag_is_not_taken_for_a_longer_one(capsys):
 
 
 def test_fractions_of_white_are_shown_as_bright_as_they_are():
-    spec = DataSpec("image", (1, 1, 2), mean=torch.tensor([[[0.2, 0.6]]]))
+    spec = DataSpec(Layout.image(1, 1, 2), mean=torch.tensor([[[0.2, 0.6]]]))
     assert pixels(shown(spec, torch.tensor([[[[0.2, 1.3]]]])).numpy()).flatten().tolist() == [51, 255]

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from buttress.algorithms.descent import Descent
-from buttress.core import DataSpec, Step
+from buttress.core import DataSpec, Layout, Step
 from buttress.core.model import LatentVariableModel
 from buttress.core.recipe import Training
 from buttress.decoders.mlp import MlpDecoder
@@ -20,7 +20,7 @@ from buttress.objectives.elbo import ELBO
 from buttress.posteriors.gaussian import GaussianPosterior
 from buttress.priors.standard_normal import StandardNormal
 
-SPEC = DataSpec("table", (3,), mean=torch.zeros(3), std=torch.ones(3))
+SPEC = DataSpec(Layout.table(3), mean=torch.zeros(3), std=torch.ones(3))
 
 
 def loop(h):

@@ -4,16 +4,16 @@ import pytest
 import torch
 from torch import nn
 
-from buttress.core import PAD, DataSpec, Encoder
+from buttress.core import PAD, DataSpec, Encoder, Layout
 from buttress.core.registry import parts
 from buttress.encoders.conv import ConvEncoder
 from buttress.encoders.mlp import MlpEncoder
 from buttress.encoders.recurrent import RecurrentEncoder
 
-TEXT = DataSpec("text", (7,), vocabulary=11)
+TEXT = DataSpec(Layout.text(11, longest=7))
 EVERY = [
-    *[(part, DataSpec("image", (2, 5, 6))) for part in (*MlpEncoder.tiny(), *ConvEncoder.tiny())],
-    *[(part, DataSpec("table", (3,))) for part in MlpEncoder.tiny()],
+    *[(part, DataSpec(Layout.image(2, 5, 6))) for part in (*MlpEncoder.tiny(), *ConvEncoder.tiny())],
+    *[(part, DataSpec(Layout.table(3))) for part in MlpEncoder.tiny()],
     *[(part, TEXT) for part in RecurrentEncoder.tiny()],
 ]
 
@@ -33,7 +33,7 @@ def examples(spec: DataSpec, count: int) -> torch.Tensor:
 
 @pytest.mark.parametrize(("part", "spec"), EVERY, ids=label)
 def test_features_of_every_example_are_its_own(part: Encoder, spec: DataSpec):
-    assert spec.kind in part.kinds and part.name() in parts("encoders")
+    assert not part.misfit(spec.layout) and part.name() in parts("encoders")
     encoder = part.build(spec)
     x = examples(spec, 4)
     h = encoder(x)
@@ -52,7 +52,7 @@ def test_gradient_reaches_every_parameter(part: Encoder, spec: DataSpec):
 @pytest.mark.parametrize("size", [(1, 1), (4, 4), (5, 7), (28, 20), (3, 1)])
 @pytest.mark.parametrize("widths", [(3,), (3, 4, 5)])
 def test_conv_reads_images_of_any_size(size: tuple[int, int], widths: tuple[int, ...]):
-    encoder = ConvEncoder(widths=widths).build(DataSpec("image", (2, *size)))
+    encoder = ConvEncoder(widths=widths).build(DataSpec(Layout.image(2, *size)))
     x = torch.rand(2, 2, *size, requires_grad=True)
     h = encoder(x)
     assert h.shape == (2, encoder.features)
@@ -61,12 +61,12 @@ def test_conv_reads_images_of_any_size(size: tuple[int, int], widths: tuple[int,
 
 
 def test_mlp_is_the_network_its_sizes_say():
-    encoder = MlpEncoder(hidden=(4, 3), activation="tanh").build(DataSpec("image", (1, 2, 2)))
+    encoder = MlpEncoder(hidden=(4, 3), activation="tanh").build(DataSpec(Layout.image(1, 2, 2)))
     first, second = (layer for layer in encoder.net if isinstance(layer, nn.Linear))
     x = torch.rand(5, 1, 2, 2)
     by_hand = (((x.view(5, 4) @ first.weight.T + first.bias).tanh()) @ second.weight.T + second.bias).tanh()
     torch.testing.assert_close(encoder(x), by_hand)
-    none = MlpEncoder(hidden=()).build(DataSpec("table", (3,)))
+    none = MlpEncoder(hidden=()).build(DataSpec(Layout.table(3)))
     torch.testing.assert_close(none(x.view(-1)[:6].view(2, 3)), x.view(-1)[:6].view(2, 3))
 
 

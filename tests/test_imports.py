@@ -14,12 +14,7 @@ SOURCE = Path(buttress.__file__).parent
 DOCUMENT = Path(__file__).parents[1] / "docs" / "architecture.md"
 KNOW_LESS = {"report": {"diagnostics"}, "diagnostics": {"core", "distributions", "objectives"}}
 """What these rooms may import of the lines from ``core`` on."""
-OTHER_WAY = {
-    ("core/remedy.py", "remedies"),
-    ("core/remedy.py", "algorithms"),
-    ("core/remedy.py", "schedules"),
-    ("data/codes.py", "training"),
-}
+OTHER_WAY = {("data/codes.py", "training")}
 """(File, room): the exceptions that the document gives reasons for."""
 
 

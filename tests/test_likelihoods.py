@@ -7,14 +7,14 @@ import pytest
 import torch
 from torch.distributions import Normal
 
-from buttress.core import PAD, DataSpec, Likelihood
+from buttress.core import PAD, DataSpec, Layout, Likelihood
 from buttress.likelihoods.bernoulli import Bernoulli
 from buttress.likelihoods.categorical import FIRST, Categorical, choose, score_tokens
 from buttress.likelihoods.gaussian import GaussianLikelihood
 from buttress.likelihoods.logistic_mixture import LogisticMixture
 from buttress.runtime.randomness import shard
 
-IMAGE = DataSpec("image", (2, 1, 2))
+IMAGE = DataSpec(Layout.image(2, 1, 2))
 
 
 def label(value: object) -> str:
@@ -45,7 +45,7 @@ def test_bernoulli_sums_to_one_and_equals_its_formula():
 
 
 def test_bernoulli_reads_grey_values_as_probabilities_afresh_each_time():
-    p = Bernoulli().build(DataSpec("image", (1, 1, 3)))
+    p = Bernoulli().build(DataSpec(Layout.image(1, 1, 3)))
     raw = torch.tensor([0, 64, 255], dtype=torch.uint8).expand(20_000, 1, 1, 3)
     x = p.observe(raw)
     assert x.unique().tolist() == [0, 1]
@@ -55,7 +55,7 @@ def test_bernoulli_reads_grey_values_as_probabilities_afresh_each_time():
 
 
 def test_bernoulli_draws_the_same_for_one_process_and_two():
-    p = Bernoulli().build(DataSpec("image", (1, 4, 4)))
+    p = Bernoulli().build(DataSpec(Layout.image(1, 4, 4)))
     raw = torch.randint(0, 256, (6, 1, 4, 4), dtype=torch.uint8)
     torch.manual_seed(1)
     whole = p.observe(raw)
@@ -73,20 +73,20 @@ def test_bernoulli_draws_ones_as_often_as_its_mean_says():
 
 def test_bernoulli_without_chance():
     raw = torch.tensor([[[[0, 127, 128, 255]]]], dtype=torch.uint8)
-    threshold = Bernoulli("threshold").build(DataSpec("image", (1, 1, 4)))
+    threshold = Bernoulli("threshold").build(DataSpec(Layout.image(1, 1, 4)))
     assert threshold.observe(raw).flatten().tolist() == [0, 0, 1, 1]
     assert threshold.observe(raw / 255).flatten().tolist() == [0, 0, 1, 1]
-    none = Bernoulli("none").build(DataSpec("table", (3,)))
+    none = Bernoulli("none").build(DataSpec(Layout.table(3)))
     torch.testing.assert_close(none.observe(torch.tensor([[0, 1, 1]])), torch.tensor([[0.0, 1, 1]]))
 
 
 def test_bernoulli_starts_at_the_mean_of_the_data():
     mean = torch.tensor([[[0.0, 51, 255]]])
-    p = Bernoulli().build(DataSpec("image", (1, 1, 3), mean=mean))
+    p = Bernoulli().build(DataSpec(Layout.image(1, 1, 3), mean=mean))
     start = p.start()
     assert start.shape == (1, 3, 1)
     torch.testing.assert_close(p(start).mean.flatten(), torch.tensor([0.001, 0.2, 0.999]))
-    of_binary = Bernoulli("none").build(DataSpec("image", (1, 1, 3), mean=mean / 255))
+    of_binary = Bernoulli("none").build(DataSpec(Layout.image(1, 1, 3), mean=mean / 255))
     torch.testing.assert_close(of_binary.start(), start)
 
 
@@ -95,7 +95,7 @@ def test_bernoulli_starts_at_the_mean_of_the_data():
 
 def test_sentences_of_every_length_have_mass_one():
     """Tokens end with EOS: the mass of all sentences up to a length, plus that of the unfinished, is one."""
-    p = Categorical().build(DataSpec("text", (3,), vocabulary=5))
+    p = Categorical().build(DataSpec(Layout.text(5, longest=3)))
     logits = parameters(p, 3, scale=2.0)
     sentences = []
     for length in (1, 2, 3):
@@ -107,7 +107,7 @@ def test_sentences_of_every_length_have_mass_one():
 
 
 def test_padding_costs_nothing_and_is_never_drawn():
-    p = Categorical().build(DataSpec("text", (4,), vocabulary=6))
+    p = Categorical().build(DataSpec(Layout.text(6, longest=4)))
     logits = parameters(p, 2, 3, 4).requires_grad_()
     x = torch.tensor([[3, 4, 2, 0], [2, 0, 0, 0], [5, 5, 5, 2]])
     log_prob = p(logits).log_prob(x)
@@ -126,7 +126,7 @@ def test_padding_costs_nothing_and_is_never_drawn():
 
 
 def test_scoring_projects_true_positions_only():
-    p = Categorical().build(DataSpec("text", (4,), vocabulary=6))
+    p = Categorical().build(DataSpec(Layout.text(6, longest=4)))
     hidden, layer = torch.randn(2, 3, 4, 5), torch.nn.Linear(5, p.channels)
     x = torch.tensor([[3, 4, 2, 0], [2, 0, 0, 0], [5, 5, 5, 2]])
     rows = []
@@ -189,7 +189,7 @@ def test_choose_follows_the_cumulative_probabilities():
 
 # GaussianLikelihood
 
-TABLE = DataSpec("table", (2,), mean=torch.tensor([3.0, -100]), std=torch.tensor([0.5, 20]), columns=("a", "b"))
+TABLE = DataSpec(Layout.table(2), mean=torch.tensor([3.0, -100]), std=torch.tensor([0.5, 20]), columns=("a", "b"))
 
 
 @pytest.mark.parametrize("learned", ["fixed", "scalar", "per_site"])
@@ -210,7 +210,7 @@ def test_gaussian_density_of_a_table_integrates_to_one_in_its_own_units(learned)
 
 
 def test_gaussian_density_of_an_image_is_that_of_its_grey_levels():
-    p = GaussianLikelihood(0.01, "fixed").build(DataSpec("image", (1, 1, 1)))
+    p = GaussianLikelihood(0.01, "fixed").build(DataSpec(Layout.image(1, 1, 1)))
     raw = torch.arange(256, dtype=torch.uint8).view(256, 1, 1, 1)
     output = torch.full((1, 1, 1), 0.4)
     x = p.observe(raw.expand(256, 1, 1, 100))
@@ -227,7 +227,7 @@ def test_gaussian_density_of_an_image_is_that_of_its_grey_levels():
 
 
 def test_gaussian_images_of_floats_stay_as_they_are():
-    p = GaussianLikelihood(0.3, "fixed", dequantize=False).build(DataSpec("image", (2, 1, 1)))
+    p = GaussianLikelihood(0.3, "fixed", dequantize=False).build(DataSpec(Layout.image(2, 1, 1)))
     raw = torch.randn(5, 2, 1, 1)
     torch.testing.assert_close(p.observe(raw), raw)
     by_hand = Normal(torch.zeros(()), 0.3**0.5).log_prob(raw).sum((1, 2, 3))
@@ -235,7 +235,7 @@ def test_gaussian_images_of_floats_stay_as_they_are():
 
 
 def test_gaussian_learns_the_variance_of_the_residuals():
-    p = GaussianLikelihood(0.1, "scalar", dequantize=False).build(DataSpec("image", (1, 4, 4)))
+    p = GaussianLikelihood(0.1, "scalar", dequantize=False).build(DataSpec(Layout.image(1, 4, 4)))
     assert p.log_variance.exp().item() == pytest.approx(0.1)
     x = 0.5 * torch.randn(100, 1, 4, 4)
     optimizer = torch.optim.LBFGS(p.parameters(), max_iter=50)
@@ -252,7 +252,7 @@ def test_gaussian_learns_the_variance_of_the_residuals():
 
 @pytest.mark.parametrize("part", [GaussianLikelihood(0.1, "scalar"), GaussianLikelihood(0.1, "per_site")], ids=label)
 def test_gaussian_variance_is_bounded(part):
-    p = part.build(DataSpec("image", (1, 1, 1)))
+    p = part.build(DataSpec(Layout.image(1, 1, 1)))
     if p.raw_log_variance is not None:
         p.raw_log_variance.data.fill_(-1e9)
     output = torch.full((1, 1, p.channels), -1e6, requires_grad=True)
@@ -264,17 +264,17 @@ def test_gaussian_variance_is_bounded(part):
 
 def test_gaussian_starts_at_the_mean_and_variance():
     mean = torch.tensor([[[0.0, 100, 255]]])
-    p = GaussianLikelihood(0.2, "per_site").build(DataSpec("image", (1, 1, 3), mean=mean))
+    p = GaussianLikelihood(0.2, "per_site").build(DataSpec(Layout.image(1, 1, 3), mean=mean))
     torch.testing.assert_close(p(p.start()).mean, mean + 0.5)
     torch.testing.assert_close(p.split(p.start())[1].exp(), torch.full((1, 3, 1), 0.2))
     table = GaussianLikelihood().build(TABLE)
     torch.testing.assert_close(table(table.start()).mean, TABLE.mean)
-    unknown = GaussianLikelihood().build(DataSpec("image", (2, 3, 4)))
+    unknown = GaussianLikelihood().build(DataSpec(Layout.image(2, 3, 4)))
     torch.testing.assert_close(unknown(unknown.start()).mean, torch.full((2, 3, 4), 128.0))
 
 
 def test_gaussian_refuses_a_constant_column_by_name():
-    spec = DataSpec("table", (2,), mean=torch.tensor([1.0, 3]), std=torch.tensor([1.0, 0]), columns=("a", "age"))
+    spec = DataSpec(Layout.table(2), mean=torch.tensor([1.0, 3]), std=torch.tensor([1.0, 0]), columns=("a", "age"))
     with pytest.raises(ValueError, match=r"column 'age' is constant \(3\).*drop"):
         GaussianLikelihood().build(spec)
 
@@ -284,7 +284,7 @@ def test_gaussian_refuses_a_constant_column_by_name():
 
 @pytest.mark.parametrize("scale", [0.3, 3.0, 30.0])
 def test_mixture_sums_to_one_over_the_levels(scale):
-    p = LogisticMixture(mixtures=3).build(DataSpec("image", (1, 1, 1)))
+    p = LogisticMixture(mixtures=3).build(DataSpec(Layout.image(1, 1, 1)))
     output = parameters(p, 20, 1, 1, scale=scale)
     levels = torch.arange(256, dtype=torch.uint8).view(256, 1, 1, 1, 1)
     total = p(output).log_prob(levels).exp().sum(0)
@@ -292,7 +292,7 @@ def test_mixture_sums_to_one_over_the_levels(scale):
 
 
 def test_mixture_of_coupled_channels_sums_to_one():
-    p = LogisticMixture(mixtures=2).build(DataSpec("image", (2, 1, 1)))
+    p = LogisticMixture(mixtures=2).build(DataSpec(Layout.image(2, 1, 1)))
     output = parameters(p, 1, 1, scale=2.0)
     x = every(range(256), 2).view(-1, 2, 1, 1)
     mass = p(output).log_prob(x).exp().view(256, 256)
@@ -303,7 +303,7 @@ def test_mixture_of_coupled_channels_sums_to_one():
 
 
 def test_mixture_equals_differences_of_sigmoids():
-    p = LogisticMixture(mixtures=1).build(DataSpec("image", (1, 1, 1)))
+    p = LogisticMixture(mixtures=1).build(DataSpec(Layout.image(1, 1, 1)))
     output = torch.tensor([[[0.0, 0.2, -1.0]]], dtype=torch.float64)
     mean, scale = 0.2, math.exp(-7 * math.tanh(1 / 7))
     edges = (torch.arange(-0.5, 256, dtype=torch.float64) / 127.5 - 1 - mean) / scale
@@ -313,7 +313,7 @@ def test_mixture_equals_differences_of_sigmoids():
 
 
 def test_mixture_is_finite_far_from_the_data():
-    p = LogisticMixture(mixtures=3).build(DataSpec("image", (3, 1, 2)))
+    p = LogisticMixture(mixtures=3).build(DataSpec(Layout.image(3, 1, 2)))
     output = (parameters(p, 50, 1, 2) * 1e4).requires_grad_()
     x = torch.randint(0, 256, (50, 3, 1, 2), dtype=torch.uint8)
     log_prob = p(output).log_prob(x)
@@ -324,7 +324,7 @@ def test_mixture_is_finite_far_from_the_data():
 
 @pytest.mark.parametrize("channels", [1, 2])
 def test_mixture_draws_have_the_mass_it_claims(channels):
-    p = LogisticMixture(mixtures=2).build(DataSpec("image", (channels, 1, 1)))
+    p = LogisticMixture(mixtures=2).build(DataSpec(Layout.image(channels, 1, 1)))
     output = parameters(p, 1, 1)
     drawn = p(output).sample((40_000,))
     assert drawn.dtype == torch.uint8
@@ -339,7 +339,7 @@ def test_mixture_draws_have_the_mass_it_claims(channels):
 
 def test_mixture_starts_around_the_mean_of_the_data():
     mean = torch.tensor([0.0, 30, 200, 255]).view(2, 1, 2)
-    p = LogisticMixture(mixtures=3).build(DataSpec("image", (2, 1, 2), mean=mean))
+    p = LogisticMixture(mixtures=3).build(DataSpec(Layout.image(2, 1, 2), mean=mean))
     assert p.start().shape == (1, 2, p.channels)
     torch.testing.assert_close(p(p.start()).mean, mean, atol=1e-3, rtol=0)
 
@@ -348,12 +348,12 @@ def test_mixture_starts_around_the_mean_of_the_data():
 
 WITH_SPEC: list[tuple[Likelihood, DataSpec]] = [
     (Bernoulli(), IMAGE),
-    (Bernoulli("none"), DataSpec("table", (3,))),
+    (Bernoulli("none"), DataSpec(Layout.table(3))),
     *[(part, IMAGE) for part in GaussianLikelihood.tiny()],
-    *[(part, DataSpec("table", (2,), mean=torch.ones(2), std=torch.ones(2))) for part in GaussianLikelihood.tiny()],
-    (LogisticMixture(mixtures=2), DataSpec("image", (3, 1, 2))),
+    *[(part, DataSpec(Layout.table(2), mean=torch.ones(2), std=torch.ones(2))) for part in GaussianLikelihood.tiny()],
+    (LogisticMixture(mixtures=2), DataSpec(Layout.image(3, 1, 2))),
     (Categorical(levels=4), IMAGE),
-    (Categorical(), DataSpec("text", (3,), vocabulary=6)),
+    (Categorical(), DataSpec(Layout.text(6, longest=3))),
 ]
 
 
@@ -402,14 +402,14 @@ def test_half_precision_parameters_are_scored_in_full(part: Likelihood, spec: Da
         (GaussianLikelihood(), IMAGE, [[3, 256]], "256 at .*0 to 255"),
         (GaussianLikelihood(dequantize=False), IMAGE, [[3, 255]], "int64 images.*dequantize: true"),
         (GaussianLikelihood(dequantize=False), IMAGE, [[0.5, math.inf]], "inf at"),
-        (GaussianLikelihood(), DataSpec("table", (2,)), [[0.5, math.nan]], "nan at"),
+        (GaussianLikelihood(), DataSpec(Layout.table(2)), [[0.5, math.nan]], "nan at"),
         (LogisticMixture(), IMAGE, [[-1.0, 2.0]], "-1.0 at .*0 to 255"),
         (Categorical(), IMAGE, [[0.5, 3.0]], "0.5 at .*whole numbers"),
         (Categorical(9, ordinal=False), IMAGE, [[8, 9]], r"9 at .*whole numbers 0 to 8; try: raise levels"),
-        (Categorical(), DataSpec("text", (3,), 6), [[3, 6, 2]], r"6 at \(0, 1\).*tokenise"),
-        (Categorical(), DataSpec("text", (3,), 6), [[3, 1, 2]], r"1 at \(0, 1\)"),
-        (Categorical(), DataSpec("text", (3,), 6), [[3, 0, 2]], r"padding only behind"),
-        (Categorical(), DataSpec("text", (3,), 6), [[0.0, 2.0]], "integer token ids"),
+        (Categorical(), DataSpec(Layout.text(6, longest=3)), [[3, 6, 2]], r"6 at \(0, 1\).*tokenise"),
+        (Categorical(), DataSpec(Layout.text(6, longest=3)), [[3, 1, 2]], r"1 at \(0, 1\)"),
+        (Categorical(), DataSpec(Layout.text(6, longest=3)), [[3, 0, 2]], r"padding only behind"),
+        (Categorical(), DataSpec(Layout.text(6, longest=3)), [[0.0, 2.0]], "integer token ids"),
     ],
 )
 def test_data_outside_the_support_are_refused(part: Likelihood, spec: DataSpec, raw: list, message: str):
@@ -420,7 +420,7 @@ def test_data_outside_the_support_are_refused(part: Likelihood, spec: DataSpec, 
 def test_good_data_pass():
     Bernoulli().build(IMAGE).check(torch.tensor([[0, 255]], dtype=torch.uint8))
     Bernoulli().build(IMAGE).check(torch.tensor([[0.0, 1.0]]))
-    Categorical().build(DataSpec("text", (3,), 6)).check(torch.tensor([[5, 2, 0, 0], [3, 4, 5, 2]]))
+    Categorical().build(DataSpec(Layout.text(6, longest=3))).check(torch.tensor([[5, 2, 0, 0], [3, 4, 5, 2]]))
 
 
 def test_settings_that_contradict_are_refused():
@@ -439,12 +439,12 @@ def test_settings_that_contradict_are_refused():
     with pytest.raises(ValueError, match="log-scale bounds"):
         LogisticMixture(max_log_scale=-1.0)
     with pytest.raises(ValueError, match="leaves no word"):
-        Categorical().build(DataSpec("text", (3,), vocabulary=3))
+        Categorical().build(DataSpec(Layout.text(3, longest=3)))
 
 
 def test_floats_of_0_and_1_are_no_levels():
     module = GaussianLikelihood().build(
-        DataSpec("image", (1, 2, 2), mean=torch.zeros(1, 2, 2), std=torch.ones(1, 2, 2))
+        DataSpec(Layout.image(1, 2, 2), mean=torch.zeros(1, 2, 2), std=torch.ones(1, 2, 2))
     )
     module.check(torch.tensor([[[[0.0, 255.0], [7.0, 1.0]]]]))
     with pytest.raises(ValueError, match="with 1 for white, wanted whole numbers 0 to 255"):

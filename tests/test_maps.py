@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from buttress.core import DataSpec
+from buttress.core import DataSpec, Layout
 from buttress.core.model import LatentVariableModel
 from buttress.decoders.conv import ConvDecoder
 from buttress.decoders.pixelcnn import PixelCNN
@@ -64,7 +64,12 @@ def test_a_corner_of_z_is_heard_in_its_corner_and_not_across(corner):
 def test_a_model_of_maps_learns_and_samples(decoder, posterior, prior):
     torch.manual_seed(0)
     model = LatentVariableModel(
-        DataSpec("image", (1, 9, 6)), ConvEncoder(widths=(3, 4), spatial=True), posterior, prior, decoder, Bernoulli()
+        DataSpec(Layout.image(1, 9, 6)),
+        ConvEncoder(widths=(3, 4), spatial=True),
+        posterior,
+        prior,
+        decoder,
+        Bernoulli(),
     )
     x = torch.rand(5, 1, 9, 6).round()
     terms = model(x, samples=2)
@@ -76,7 +81,7 @@ def test_a_model_of_maps_learns_and_samples(decoder, posterior, prior):
 
 @pytest.mark.parametrize("decoder", DECODERS[1:], ids=lambda d: d.name())
 def test_given_a_map_the_cached_loop_draws_what_the_naive_one_draws(decoder):
-    spec = DataSpec("image", (1, 5, 7))
+    spec = DataSpec(Layout.image(1, 5, 7))
     p = decoder.build(spec, (3, 2, 4), Bernoulli().build(spec)).double()(torch.randn(4, 3, 2, 4, dtype=torch.float64))
     draws = []
     for sampler in (p.sample, p.sample_naively):

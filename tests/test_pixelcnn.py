@@ -5,7 +5,7 @@ import itertools
 import pytest
 import torch
 
-from buttress.core import DataSpec
+from buttress.core import DataSpec, Layout
 from buttress.decoders.pixelcnn import PixelCNN
 from buttress.likelihoods.bernoulli import Bernoulli
 from buttress.nn.gated import Vertical, gate, reaches
@@ -93,7 +93,7 @@ def test_x_is_shared_by_the_samples_of_z():
 
 @pytest.mark.parametrize("field", [1, 3, None])
 def test_every_parameter_learns_from_the_start(field):
-    spec = DataSpec("image", (1, 6, 6))
+    spec = DataSpec(Layout.image(1, 6, 6))
     module = SMALL.replace(field=field).build(spec, (3,), Bernoulli().build(spec))
     module(torch.randn(5, 3)).log_prob(torch.rand(5, 1, 6, 6).round()).sum().backward()
     assert [name for name, p in module.named_parameters() if p.grad is None or not p.grad.any()] == []
@@ -101,7 +101,7 @@ def test_every_parameter_learns_from_the_start(field):
 
 def test_it_starts_near_the_mean_of_the_data():
     mean = torch.rand(1, 6, 6) * 200 + 20
-    spec = DataSpec("image", (1, 6, 6), mean=mean)
+    spec = DataSpec(Layout.image(1, 6, 6), mean=mean)
     module = PixelCNN().build(spec, (3,), Bernoulli().build(spec))
     chance = module.parameters_of(torch.randn(9, 3), torch.rand(9, 1, 6, 6).round()).sigmoid()[..., 0]
     assert (chance - mean[0] / 255).abs().max() < 0.1

@@ -5,7 +5,7 @@ import itertools
 import pytest
 import torch
 
-from buttress.core import DataSpec
+from buttress.core import DataSpec, Layout
 from buttress.decoders.pixelsnail import PixelSNAIL
 from buttress.likelihoods.bernoulli import Bernoulli
 from buttress.likelihoods.categorical import Categorical
@@ -78,7 +78,7 @@ def test_a_constant_z_makes_it_a_prior_over_code_maps():
 
 
 def test_every_parameter_learns_from_the_start():
-    spec = DataSpec("image", (1, 5, 5))
+    spec = DataSpec(Layout.image(1, 5, 5))
     for likelihood, x in ((Bernoulli(), torch.rand(4, 1, 5, 5).round()), (CODES, torch.randint(0, 3, (4, 1, 5, 5)))):
         module = PixelSNAIL().build(spec, (3,), likelihood.build(spec))
         module(torch.randn(4, 3)).log_prob(x).sum().backward()

@@ -15,7 +15,7 @@ from torch.distributions import Normal
 
 from buttress.algorithms.joint import Joint
 from buttress.baseline import baseline
-from buttress.core import DataSpec, Space, registry, remedy
+from buttress.core import DataSpec, Layout, Space, registry, remedy
 from buttress.core.model import LatentVariableModel
 from buttress.core.recipe import Recipe, Training
 from buttress.data.linear_gaussian import LinearGaussianData
@@ -35,7 +35,7 @@ from buttress.priors.vamp import Vamp
 from buttress.report.run import write_report
 from buttress.training.run import Run, train
 
-TABLE = DataSpec("table", (3,), mean=torch.tensor([10.0, 0, -5]), std=torch.tensor([2.0, 1, 3]))
+TABLE = DataSpec(Layout.table(3), mean=torch.tensor([10.0, 0, -5]), std=torch.tensor([2.0, 1, 3]))
 
 
 def test_the_standard_normal_goes_where_its_module_goes():
@@ -222,7 +222,7 @@ def test_pseudo_inputs_start_as_the_data_seen_by_the_encoder():
     u, h = table.prior.pseudo_inputs, table.likelihood.features(table.observe(raw))
     torch.testing.assert_close(u.mean(0), h.mean(0), atol=0.1, rtol=0)
     torch.testing.assert_close(u.std(0), h.std(0), atol=0.1, rtol=0)
-    grey = DataSpec("image", (1, 2, 2), mean=torch.full((1, 2, 2), 51.0), std=torch.full((1, 2, 2), 5.1))
+    grey = DataSpec(Layout.image(1, 2, 2), mean=torch.full((1, 2, 2), 51.0), std=torch.full((1, 2, 2), 5.1))
     picture = LatentVariableModel(
         grey, MlpEncoder(), GaussianPosterior(2), Vamp(2000), MlpDecoder(), GaussianLikelihood()
     )
@@ -230,7 +230,7 @@ def test_pseudo_inputs_start_as_the_data_seen_by_the_encoder():
     assert u.mean().item() == pytest.approx(0.2, abs=0.01)
     assert u.std().item() == pytest.approx(0.02, abs=0.005)
     unknown = LatentVariableModel(
-        DataSpec("table", (3,)), MlpEncoder(), GaussianPosterior(2), Vamp(2000), MlpDecoder(), GaussianLikelihood()
+        DataSpec(Layout.table(3)), MlpEncoder(), GaussianPosterior(2), Vamp(2000), MlpDecoder(), GaussianLikelihood()
     )
     assert unknown.prior.pseudo_inputs.std().item() == pytest.approx(1, abs=0.1)
 
@@ -243,17 +243,17 @@ def test_pseudo_inputs_start_as_the_data_seen_by_the_encoder():
         (lambda: Mixture(components=0), "components is 0"),
         (lambda: Mixture(spread=1.0), "spread is 1.0"),
         (lambda: Vamp(components=-1), "components is -1"),
-        (lambda: Vamp().build(Space((2,)))(), "no encoder to ask"),
+        (lambda: Vamp().build(Space((2,)))(), "no encoder yet"),
         (
             lambda: LatentVariableModel(
-                DataSpec("text", (5,), vocabulary=7),
+                DataSpec(Layout.text(7, longest=5)),
                 RecurrentEncoder(),
                 GaussianPosterior(2),
                 Vamp(),
                 MlpDecoder(),
                 Tokens(),
             ),
-            "the vamp prior does not fit text data; it fits image, table",
+            "the vamp prior does not fit text data: its pseudo-inputs need examples of one size",
         ),
     ],
 )
@@ -290,18 +290,21 @@ def test_the_rate_under_a_prior_that_does_not_factorise_is_one_group():
 
 @pytest.fixture
 def image():
-    return baseline(Mnist5k(), DataSpec("image", (1, 28, 28)))
+    return baseline(Mnist5k(), DataSpec(Layout.image(1, 28, 28)))
 
 
 def test_the_variational_lossy_autoencoder_is_two_remedies(image):
     recipe = remedy.apply("local_decoder:field=3+flow_prior:mean_only=true", image)
     assert recipe.prior == AutoregressiveFlow(mean_only=True)
     assert recipe.decoder.field == 3
-    assert remedy.apply("flow_prior", baseline(LstmText(), DataSpec("text", (11,), 1004))).prior == AutoregressiveFlow()
+    assert (
+        remedy.apply("flow_prior", baseline(LstmText(), DataSpec(Layout.text(1004, longest=11)))).prior
+        == AutoregressiveFlow()
+    )
 
 
 def test_a_flow_prior_says_what_it_does_not_fit(image):
-    with pytest.raises(remedy.DoesNotFit, match="instead of a standard normal prior, and this one is mixture"):
+    with pytest.raises(remedy.DoesNotFit, match="flow_prior sets prior, and this recipe has prior = mixture already"):
         remedy.apply("flow_prior", replace(image, prior=Mixture()))
     for order in ("free_bits+flow_prior", "flow_prior+free_bits"):
         with pytest.raises(remedy.DoesNotFit, match="try free_bits:total=4"):

@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 
-from buttress.core import BOS, EOS, PAD, UNK, DataSpec
+from buttress.core import BOS, EOS, PAD, UNK, DataSpec, Layout
 from buttress.decoders.recurrent import RecurrentDecoder
 from buttress.likelihoods.categorical import Categorical
 from buttress.runtime.randomness import shard
@@ -17,7 +17,7 @@ LENGTH, VOCABULARY = 4, 6  # EOS, UNK and two words can be said
 
 def decoder(part=SMALL, z_shape=(2,)):
     """A float64 module in evaluation mode, with weights away from their initial symmetry."""
-    spec = DataSpec("text", (LENGTH,), vocabulary=VOCABULARY)
+    spec = DataSpec(Layout.text(VOCABULARY, longest=LENGTH))
     module = part.build(spec, z_shape, Categorical().build(spec)).double().eval()
     with torch.no_grad():
         for parameter in module.parameters():

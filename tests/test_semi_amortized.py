@@ -12,7 +12,7 @@ from buttress.algorithms.joint import Joint
 from buttress.algorithms.refined import Refined, fingerprints
 from buttress.algorithms.refinement import Refinement, negative_elbo, standard, terms_at
 from buttress.algorithms.semi_amortized import SemiAmortized, SemiAmortizedModule
-from buttress.core import DataSpec, Step
+from buttress.core import DataSpec, Layout, Step
 from buttress.core.model import LatentVariableModel
 from buttress.core.recipe import Training
 from buttress.core.remedy import DoesNotFit, apply
@@ -394,7 +394,7 @@ def test_the_remedy_sets_the_algorithm(monkeypatch):
     from buttress.baseline import baseline
     from buttress.data.mnist5k import Mnist5k
 
-    recipe = baseline(Mnist5k(), DataSpec("image", (1, 28, 28)))
+    recipe = baseline(Mnist5k(), DataSpec(Layout.image(1, 28, 28)))
     changed = apply("kl_annealing+semi_amortized:steps=4:variant=vae_svi", recipe)
     assert changed.algorithm == SemiAmortized(refine_steps=4, antithetic=True, variant="vae_svi")
     monkeypatch.setattr("buttress.remedies.semi_amortized.GaussianPosterior", Mnist5k)

@@ -15,7 +15,7 @@ from torch import nn
 from torch.distributions import Independent, kl_divergence
 
 from buttress.algorithms.two_stage import DECODE_EVERY, DegenerateCodes, TwoStage
-from buttress.core import DataSpec, Posterior, PosteriorModule, Space, Step
+from buttress.core import DataSpec, Layout, Posterior, PosteriorModule, Space, Step
 from buttress.core.model import LatentVariableModel
 from buttress.core.recipe import Recipe, Training
 from buttress.core.records import Latent
@@ -36,7 +36,7 @@ from buttress.training.held_out import look
 from buttress.training.run import Run, train
 
 SETTINGS = Training(steps=40, batch_size=16, learning_rate=0.01)
-SPEC = DataSpec("table", (3,), mean=torch.zeros(3), std=torch.ones(3), columns=("a", "b", "c"))
+SPEC = DataSpec(Layout.table(3), mean=torch.zeros(3), std=torch.ones(3), columns=("a", "b", "c"))
 
 
 @dataclass(frozen=True)

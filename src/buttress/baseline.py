@@ -42,12 +42,14 @@ def baseline(data: Data, spec: DataSpec) -> Recipe:
 
     Example:
         >>> from buttress.data.mnist5k import Mnist5k
-        >>> from buttress.core import DataSpec
-        >>> baseline(Mnist5k(), DataSpec("image", (1, 28, 28))).decoder.name()
+        >>> from buttress.core import DataSpec, Layout
+        >>> baseline(Mnist5k(), DataSpec(Layout.image(1, 28, 28))).decoder.name()
         'pixelcnn'
     """
-    make = {"image": _image, "text": _text, "table": _table}[spec.kind]
-    return make(data, spec)
+    make = {"image": _image, "text": _text, "table": _table}
+    if spec.kind not in make:
+        raise ValueError(f"there is no baseline for {spec.kind} data yet; name every part of the recipe")
+    return make[spec.kind](data, spec)
 
 
 def _image(data: Data, spec: DataSpec) -> Recipe:
@@ -67,7 +69,8 @@ def two_valued(spec: DataSpec) -> float:
     Example:
         >>> import torch
         >>> mean = torch.full((1, 2, 2), 127.5)
-        >>> two_valued(DataSpec("image", (1, 2, 2), mean=mean, std=mean)), two_valued(DataSpec("image", (1, 2, 2)))
+        >>> image = Layout.image(1, 2, 2)
+        >>> two_valued(DataSpec(image, mean=mean, std=mean)), two_valued(DataSpec(image))
         (1.0, 1.0)
     """
     if spec.mean is None or spec.std is None:
@@ -93,7 +96,7 @@ def binarised(recipe: Recipe, spec: DataSpec) -> str:
         >>> from dataclasses import replace
         >>> import torch
         >>> from buttress.data.mnist5k import Mnist5k
-        >>> grey = DataSpec("image", (1, 1, 2), mean=torch.full((1, 1, 2), 127.5), std=torch.full((1, 1, 2), 60.0))
+        >>> grey = DataSpec(Layout.image(1, 1, 2), mean=torch.full((1, 1, 2), 127.5), std=torch.full((1, 1, 2), 60.0))
         >>> recipe = baseline(Mnist5k(), grey)
         >>> recipe.likelihood.name(), binarised(recipe, grey)
         ('logistic_mixture', '')

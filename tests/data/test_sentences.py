@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from buttress.core import BOS, EOS, PAD, UNK
+from buttress.core import BOS, EOS, PAD, UNK, Layout
 from buttress.data.reading import lines
 from buttress.data.reading.tokens import decode
 from buttress.data.sentences import Sentences
@@ -232,7 +232,7 @@ def test_only_text_can_be_decoded():
     from buttress.core import DataSpec
 
     with pytest.raises(ValueError, match="only text can be decoded"):
-        decode(DataSpec("table", (2,)), torch.zeros(1, 2, dtype=torch.int64))
+        decode(DataSpec(Layout.table(2)), torch.zeros(1, 2, dtype=torch.int64))
 
 
 def test_real_sentences(shared_data):

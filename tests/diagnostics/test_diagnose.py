@@ -140,7 +140,12 @@ def test_ours_need_no_adapter():
     from buttress.priors.standard_normal import StandardNormal
 
     model = LatentVariableModel(
-        DataSpec("image", (1, 4, 4)), MlpEncoder(), GaussianPosterior(dim=3), StandardNormal(), MlpDecoder(), Pixels()
+        DataSpec(Layout.image(1, 4, 4)),
+        MlpEncoder(),
+        GaussianPosterior(dim=3),
+        StandardNormal(),
+        MlpDecoder(),
+        Pixels(),
     )
     x = model.observe(torch.randint(0, 256, (20, 1, 4, 4), dtype=torch.uint8))
     evidence = diagnose(model, [x], nll_samples=3, gap_steps=2)

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from buttress.cli import main as cli
-from buttress.core import EOS, DataSpec
+from buttress.core import EOS, DataSpec, Layout
 from buttress.data.lstm_text import LstmText
 from buttress.decoders.random_lstm import RandomLstm
 from buttress.diagnostics.grid_posterior import grid_posterior
@@ -158,7 +158,7 @@ def test_the_command_passes_its_flags_on_and_says_what_held(tmp_path, monkeypatc
 
 
 def decoder(words=3, length=2, dims=1):
-    spec = DataSpec("text", (length + 1,), vocabulary=words + 4)
+    spec = DataSpec(Layout.text(words + 4, longest=length + 1))
     return RandomLstm(hidden=5).build(spec, (dims,), Categorical().build(spec))
 
 

@@ -69,7 +69,7 @@ class AggressiveModule(AlgorithmModule):
 
     def __init__(self, part: Aggressive, model: Any, objective: Objective, training: Training) -> None:
         self.part = part
-        self.text = model.spec.kind == "text"
+        self.text = model.spec.layout.tokens
         self.descend = Descent(model, objective, training)
         encoder = [*model.encoder.parameters(), *model.inference.parameters()]
         mine = {id(p) for p in encoder}

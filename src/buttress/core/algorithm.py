@@ -105,7 +105,7 @@ class Algorithm(Part):
     Example:
         >>> from buttress.algorithms.joint import Joint
         >>> from buttress.algorithms.semi_amortized import SemiAmortized
-        >>> from buttress.diagnostics.reference import LinearGaussianData
+        >>> from buttress.diagnostics.reference import LinearGaussian
         >>> from buttress.objectives.elbo import ELBO
         >>> model = LinearGaussian.random(dims=4, latents=1)
         >>> Joint().asked(model, ELBO(), step=0, seed=0) is model  # its q is the encoder's

@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.distributions import Distribution
 
-from buttress.core import DecoderModule
+from buttress.core import EMPTY, DecoderModule, Given
 
 __all__ = ["Autoregressive", "AutoregressiveModule"]
 
@@ -32,17 +32,17 @@ class AutoregressiveModule(DecoderModule):
     places: tuple[int, ...]
     radius: int | None
 
-    def forward(self, z: Float[Tensor, "*rest"]) -> Autoregressive:
+    def forward(self, z: Float[Tensor, "*rest"], given: Given = EMPTY) -> Autoregressive:
         """See :class:`buttress.core.DecoderModule`."""
-        return Autoregressive(self, z.flatten(-self.z_dims))
+        return Autoregressive(self, z.flatten(-self.z_dims), given)
 
     @abstractmethod
     def parameters_of(self, z: Float[Tensor, "*rest"], x: Tensor) -> Float[Tensor, "*rest2"]:
         """The likelihood's parameters (*batch, *places, channels) of every place, given the places of x before it."""
 
-    @abstractmethod
-    def log_prob(self, z: Float[Tensor, "*rest"], x: Tensor) -> Float[Tensor, "*batch"]:
+    def log_prob(self, z: Float[Tensor, "*rest"], x: Tensor, given: Given = EMPTY) -> Float[Tensor, "*batch"]:
         """log p(x|z) in nats for z (*batch, D) and x whose batch broadcasts to ``batch``."""
+        return self.likelihood(self.parameters_of(z, x), given).log_prob(x)
 
     @abstractmethod
     def blank(self, count: int) -> Tensor:
@@ -68,21 +68,22 @@ class Autoregressive(Distribution):
     Args:
         module: The decoder.
         z: Latents, one row each, shape (*batch, D).
+        given: What is known beside x; its rows belong to the last dimension of ``batch``.
     """
 
     arg_constraints: ClassVar[dict[str, Any]] = {}
 
-    def __init__(self, module: AutoregressiveModule, z: Float[Tensor, "*rest"]) -> None:
-        self.module, self.z = module, z
+    def __init__(self, module: AutoregressiveModule, z: Float[Tensor, "*rest"], given: Given = EMPTY) -> None:
+        self.module, self.z, self.given = module, z, given
         super().__init__(z.shape[:-1], torch.Size(module.event), validate_args=False)
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> Autoregressive:
         """The same distribution for a larger batch, without copying."""
-        return Autoregressive(self.module, self.z.expand(*batch_shape, self.z.shape[-1]))
+        return Autoregressive(self.module, self.z.expand(*batch_shape, self.z.shape[-1]), self.given)
 
     def log_prob(self, value: Tensor) -> Float[Tensor, "*batch"]:
         """log p(x|z) in nats by teacher forcing; the batch of ``value`` broadcasts to that of the distribution."""
-        return self.module.log_prob(self.z, value)
+        return self.module.log_prob(self.z, value, self.given)
 
     @torch.no_grad()
     def sample(self, sample_shape: Any = ()) -> Tensor:

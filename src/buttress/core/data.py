@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar
 
 from torch import Tensor
 
+from buttress.core.batch import EMPTY, Batch, Given
 from buttress.core.part import Part
-from buttress.core.spec import DataSpec, Kind
+from buttress.core.spec import DataSpec
 
 __all__ = ["Data", "Examples", "Splits"]
 
@@ -29,7 +29,9 @@ class Examples(ABC):
     """
 
     lengths: Tensor | None = None
-    """True lengths of sentences (tokens with EOS), shape (N,); None for other kinds."""
+    """True lengths along the first place axis (tokens with EOS, frames), shape (N,); None where there are none."""
+    conditions: Given = EMPTY
+    """What is known beside every example, such as its label: columns (N, ...) by name."""
 
     @abstractmethod
     def __len__(self) -> int:
@@ -39,9 +41,23 @@ class Examples(ABC):
     def batch(self, index: Tensor, rows: slice = slice(None)) -> Tensor:
         """The stored examples ``index[rows]`` as one raw tensor.
 
-        Images uint8 or float (B, C, H, W); sentences int64 (B, T) padded with PAD to the longest of ``index``,
+        Images uint8, uint16 or float (B, C, H, W); sentences int64 (B, T) padded with PAD to the longest of ``index``,
         whichever ``rows`` are kept, so that the shards of one global batch have one shape; tables float32 (B, D).
         """
+
+    def read(self, index: Tensor, rows: slice = slice(None)) -> Batch:
+        """The examples ``index[rows]`` with all that is given beside them, their numbers and true lengths included.
+
+        Example:
+            >>> import torch
+            >>> from buttress.data.linear_gaussian import LinearGaussianData
+            >>> LinearGaussianData(n=50).open().train.read(torch.tensor([7, 3])).index.tolist()
+            [7, 3]
+        """
+        kept = index[rows]
+        lengths = {} if self.lengths is None else {"lengths": self.lengths[kept]}
+        columns = {name: column[kept] for name, column in self.conditions.items()}
+        return Batch(self.batch(index, rows), {"index": kept, **lengths, **columns})
 
 
 @dataclass(frozen=True)
@@ -83,8 +99,6 @@ class Data(Part):
         >>> len(splits.train), len(splits.held_out), splits.train.batch(torch.arange(4)).shape
         (90, 10, torch.Size([4, 3]))
     """
-
-    kind: ClassVar[Kind]
 
     @abstractmethod
     def open(self) -> Splits:

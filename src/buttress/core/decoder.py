@@ -9,9 +9,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
+from buttress.core.batch import EMPTY, Given
 from buttress.core.likelihood import LikelihoodModule
-from buttress.core.part import Part
-from buttress.core.spec import DataSpec, Kind
+from buttress.core.part import DataPart
+from buttress.core.spec import DataSpec
 
 __all__ = ["Decoder", "DecoderModule"]
 
@@ -21,9 +22,10 @@ class DecoderModule(nn.Module, ABC):
 
     Example:
         >>> import torch
+        >>> from buttress.core import DataSpec, Layout
         >>> from buttress.decoders.mlp import MlpDecoder
         >>> from buttress.likelihoods.bernoulli import Bernoulli
-        >>> spec = DataSpec("table", (3,))
+        >>> spec = DataSpec(Layout.table(3))
         >>> decoder = MlpDecoder(hidden=()).build(spec, (2,), Bernoulli().build(spec)).requires_grad_(False)
         >>> _ = decoder.out.weight.zero_(), decoder.out.bias.zero_()
         >>> log_p = decoder(torch.randn(4, 5, 2)).log_prob(torch.ones(5, 3))  # S = 4, B = 5; three fair coins
@@ -34,29 +36,29 @@ class DecoderModule(nn.Module, ABC):
     likelihood: LikelihoodModule
 
     @abstractmethod
-    def forward(self, z: Float[Tensor, "*rest"]) -> Distribution:
+    def forward(self, z: Float[Tensor, "*rest"], given: Given = EMPTY) -> Distribution:
         """The distribution of x given z of shape (*batch, *z_shape): batch shape ``batch``, event shape that of x.
 
-        ``log_prob(x)`` accepts x whose batch shape broadcasts to ``batch``, as (B, ...) does to (S, B, ...).
+        ``log_prob(x)`` accepts x whose batch shape broadcasts to ``batch``, as (B, ...) does to (S, B, ...). The rows
+        of ``given`` belong to the last dimension of ``batch``; most decoders read at most the true lengths.
         """
 
 
-class Decoder(Part):
+class Decoder(DataPart):
     """z -> p(x|z).
 
     Example:
         >>> import torch
         >>> from buttress.decoders.mlp import MlpDecoder
         >>> from buttress.likelihoods.gaussian import GaussianLikelihood
-        >>> from buttress.core import DataSpec
-        >>> spec = DataSpec("table", (3,))
+        >>> from buttress.core import DataSpec, Layout
+        >>> spec = DataSpec(Layout.table(3))
         >>> decoder = MlpDecoder(hidden=(8,)).build(spec, (2,), GaussianLikelihood().build(spec))
         >>> p = decoder(torch.zeros(4, 5, 2))  # z: (S, B, D)
         >>> p.batch_shape, p.event_shape
         (torch.Size([4, 5]), torch.Size([3]))
     """
 
-    kinds: ClassVar[tuple[Kind, ...]]
     autoregressive: ClassVar[bool] = False
 
     @abstractmethod

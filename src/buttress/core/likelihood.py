@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import replace
 from typing import ClassVar
 
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from buttress.core.part import Part
-from buttress.core.spec import DataSpec, Kind
+from buttress.core.batch import EMPTY, Given
+from buttress.core.layout import Layout
+from buttress.core.part import DataPart
+from buttress.core.spec import DataSpec
 
 __all__ = ["Likelihood", "LikelihoodModule"]
 
@@ -18,14 +21,16 @@ __all__ = ["Likelihood", "LikelihoodModule"]
 class LikelihoodModule(nn.Module, ABC):
     """What a decoder's outputs mean. Whatever changes a density stands here, beside its Jacobian.
 
-    ``channels`` is how many numbers a decoder gives for each place: places are (H, W) for images, (T,) for text and
-    (D,) for tables; a decoder's output has shape (..., *places, channels). ``values`` is how many numbers of x a place
-    has (C for images, else 1) and ``draws`` how many uniform numbers :meth:`pick` needs to choose them.
+    ``channels`` is how many numbers a decoder gives for each place: places are (H, W) for images, (T,) for sequences
+    and (D,) for tables; a decoder's output has shape (..., *places, channels). ``values`` is how many numbers of x a
+    place has (C for images and frames, else 1) and ``draws`` how many uniform numbers :meth:`pick` needs to choose
+    them.
 
     Example:
         >>> import torch
+        >>> from buttress.core import Layout
         >>> from buttress.likelihoods.bernoulli import Bernoulli
-        >>> module = Bernoulli(binarize="threshold").build(DataSpec("table", (2,)))
+        >>> module = Bernoulli(binarize="threshold").build(DataSpec(Layout.table(2)))
         >>> module.observe(torch.tensor([[20, 200]], dtype=torch.uint8))
         tensor([[0., 1.]])
         >>> module.pick(torch.zeros(2, 1), uniforms=torch.tensor([[0.3], [0.7]]))  # 1 below a probability of one half
@@ -41,6 +46,12 @@ class LikelihoodModule(nn.Module, ABC):
     def feature_channels(self) -> int:
         """Channels of :meth:`features` of an image: ``values``, where a number of x stays one number."""
         return self.values
+
+    def feature_layout(self, layout: Layout) -> Layout:
+        """What :meth:`features` of such data are made of."""
+        if layout.tokens or not layout.axes or (layout.numeric and self.feature_channels == layout.channels):
+            return layout
+        return replace(layout, channels=self.feature_channels, symbols=0)
 
     @abstractmethod
     def check(self, raw: Tensor) -> None:
@@ -59,8 +70,11 @@ class LikelihoodModule(nn.Module, ABC):
         """
 
     @abstractmethod
-    def forward(self, parameters: Float[Tensor, "*rest"]) -> Distribution:
-        """The distribution of x: batch shape is what precedes the places, event shape that of x."""
+    def forward(self, parameters: Float[Tensor, "*rest"], given: Given = EMPTY) -> Distribution:
+        """The distribution of x: batch shape is what precedes the places, event shape that of x.
+
+        Where ``given`` has true lengths, places beyond them add nothing to ``log_prob``.
+        """
 
     @abstractmethod
     def pick(self, parameters: Float[Tensor, "*rest"], uniforms: Float[Tensor, "*rest2"]) -> Tensor:
@@ -75,21 +89,20 @@ class LikelihoodModule(nn.Module, ABC):
         """Parameters (*places, channels) that match the data's mean, for a decoder's initial output; None for zero."""
 
 
-class Likelihood(Part):
+class Likelihood(DataPart):
     """The family of p(x|z). ``discrete`` says whether it is a mass over values of x, or a density.
 
     Example:
         >>> from buttress.likelihoods.bernoulli import Bernoulli
-        >>> from buttress.core import DataSpec
-        >>> Bernoulli().build(DataSpec("image", (1, 28, 28))).channels  # a logit for each pixel
+        >>> from buttress.core import DataSpec, Layout
+        >>> Bernoulli().build(DataSpec(Layout.image(1, 28, 28))).channels  # a logit for each pixel
         1
     """
 
-    kinds: ClassVar[tuple[Kind, ...]]
     discrete: ClassVar[bool] = False
 
-    def counts_bits(self, kind: Kind) -> bool:
-        """Whether its nats on data of this kind are worth telling in bits a dimension.
+    def counts_bits(self, layout: Layout) -> bool:
+        """Whether its nats on such data are worth reporting in bits per dimension.
 
         True of a mass, and of a density of whole numbers with uniform noise, which bounds one. Other densities hang on
         the units of x: the same images in [0, 1] and in [0, 255] differ by 8 bits.

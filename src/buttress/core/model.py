@@ -1,4 +1,4 @@
-"""A latent-variable model: four parts wired together.
+"""A latent-variable model: its parts wired together.
 
 It satisfies the protocol of :mod:`buttress.diagnostics` (``posterior``, ``prior``, ``log_likelihood``), and its
 ``forward`` is the record that objectives read.
@@ -14,7 +14,21 @@ from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from buttress.core import DataSpec, Decoder, Encoder, Likelihood, LikelihoodModule, Posterior, Prior, Space
+from buttress.core import (
+    EMPTY,
+    Condition,
+    DataSpec,
+    Decoder,
+    Encoder,
+    Given,
+    Layout,
+    Likelihood,
+    LikelihoodModule,
+    Posterior,
+    Prior,
+    Space,
+)
+from buttress.core.part import DataPart
 from buttress.core.records import Latent, Terms
 from buttress.nn.layers import full
 
@@ -22,7 +36,7 @@ __all__ = ["LatentVariableModel", "with_penalty"]
 
 
 class LatentVariableModel(nn.Module):
-    """encoder -> posterior -> z -> decoder, with a prior over z.
+    """encoder -> posterior -> z -> decoder, with a prior over z; each may read what is given beside x.
 
     Args:
         spec: What the parts must know about the data.
@@ -31,17 +45,18 @@ class LatentVariableModel(nn.Module):
         prior: p(z).
         decoder: z -> p(x|z).
         likelihood: The family of p(x|z).
+        condition: What is given beside x -> what posterior and decoder read; None for an unconditional model.
 
-    ``groups`` are the names of the G groups that the rate is told of: the posterior's, or one under a prior that does
-    not factorise.
+    ``groups`` are the names of the G groups for which the rate is reported: the posterior's, or one under a prior that
+    does not factorise.
 
     Errors:
-        ValueError: A part does not fit the kind of data.
+        ValueError: A part does not fit the data, or the parts do not fit each other.
 
     Example:
         >>> from buttress.baseline import baseline
         >>> from buttress.data.linear_gaussian import LinearGaussianData
-        >>> spec = DataSpec("table", (3,))
+        >>> spec = DataSpec(Layout.table(3))
         >>> model = baseline(LinearGaussianData(dim=3), spec).model(spec)
         >>> terms = model(torch.zeros(5, 3), samples=2)
         >>> terms.distortion.shape, terms.latent.rate.shape  # (S, B), and (B, G) where it is closed form
@@ -56,32 +71,27 @@ class LatentVariableModel(nn.Module):
         prior: Prior,
         decoder: Decoder,
         likelihood: Likelihood,
+        condition: Condition | None = None,
     ) -> None:
         super().__init__()
-        for part in (encoder, prior, decoder, likelihood):
-            if spec.kind not in part.kinds:
-                raise ValueError(
-                    f"the {part.name()} {_room(part)} does not fit {spec.kind} data; it fits {', '.join(part.kinds)}"
-                )
-        if posterior.discrete != prior.discrete:
-            names = {True: "integers", False: "real numbers"}
-            raise ValueError(
-                f"the {posterior.name()} posterior gives {names[posterior.discrete]}, and the {prior.name()} prior is "
-                f"over {names[prior.discrete]}; take two of a kind"
-            )
+        _check_fit(spec.layout, encoder=encoder, prior=prior, decoder=decoder, likelihood=likelihood)
+        _check_alike(posterior, prior)
         self.spec = spec
         reading = likelihood.build(spec)
         read = _as_read(spec, reading)
+        self.condition = None if condition is None else condition.build(spec)
+        beside = 0 if self.condition is None else self.condition.features
         self.encoder = encoder.build(read)
         self.encoder.cosine = encoder.cosine
-        self.inference = posterior.build(self.encoder.features, self.encoder.places)
+        self.inference = posterior.build(self.encoder.features + beside, self.encoder.places)
         self.prior = prior.build(self.inference.space)
-        self.decoder = decoder.build(spec, self.inference.z_shape, reading)
+        *places, size = self.inference.z_shape
+        self.decoder = decoder.build(spec, (*places, size + beside), reading)
         self.groups: tuple[str, ...] = self.inference.groups if prior.factorised else ("z",)
         self.prior.bind(self.posterior_of_features, reading, read)
 
     @property
-    def likelihood(self) -> nn.Module:
+    def likelihood(self) -> LikelihoodModule:
         """The decoder's likelihood."""
         return self.decoder.likelihood
 
@@ -90,53 +100,101 @@ class LatentVariableModel(nn.Module):
         """Where the latent variable lives."""
         return self.inference.space
 
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The conditions that the model reads."""
+        own = () if self.condition is None else self.condition.names
+        return (*own, *(name for name in getattr(self.prior, "names", ()) if name not in own))
+
     def observe(self, raw: Tensor) -> Tensor:
         """From stored data to x, the variable that is modelled (may binarise or dequantise at random)."""
-        return self.decoder.likelihood.observe(raw)
+        return self.likelihood.observe(raw)
 
-    def encode(self, x: Tensor) -> Float[Tensor, "B *places F"]:
+    def encode(self, x: Tensor, given: Given = EMPTY) -> Float[Tensor, "B *places F"]:
         """The features h of every example, at all places where there are several."""
-        return self.encoder(self.decoder.likelihood.features(x))
+        return self.encoder(self.likelihood.features(x), given)
 
-    def posterior(self, x: Tensor) -> Distribution:
+    def posterior(self, x: Tensor, given: Given = EMPTY) -> Distribution:
         """q(z|x) of every example: batch shape (B,), event shape that of the latent variable."""
-        return self.inference(self.encode(x))
+        return self.posterior_of_features(self.likelihood.features(x), given)
 
-    def posterior_of_features(self, features: Tensor) -> Distribution:
+    def posterior_of_features(self, features: Tensor, given: Given = EMPTY) -> Distribution:
         """The same, of x as the likelihood's ``features`` gives it."""
-        return self.inference(self.encoder(features))
+        h = self._beside(self.encoder(features, given), given, first=1)
+        return self.inference(h, self.encoder.valid(given))
 
-    def log_likelihood(self, x: Tensor, z: Shaped[Tensor, "S B *event"]) -> Float[Tensor, "S B"]:
+    def log_likelihood(self, x: Tensor, z: Shaped[Tensor, "S B *event"], given: Given = EMPTY) -> Float[Tensor, "S B"]:
         """log p(x|z) in nats for S latents of each of B examples."""
-        return full(self.decode(z).log_prob(x))
+        return full(self.decode(z, given).log_prob(x))
 
-    def decode(self, z: Shaped[Tensor, "*rest"]) -> Distribution:
+    def decode(self, z: Shaped[Tensor, "*rest"], given: Given = EMPTY) -> Distribution:
         """p(x|z) for values of the latent variable (*batch, *event): batch shape ``batch``."""
-        return self.decoder(self.inference.embed(z))
+        return self._decode(self.inference.embed(z), given)
 
-    def forward(self, x: Tensor, samples: int = 1, prior: Distribution | None = None) -> Terms:
+    def _decode(self, read: Float[Tensor, "*rest"], given: Given) -> Distribution:
+        lead = read.dim() - len(self.inference.z_shape)
+        return self.decoder(self._beside(read, given, lead), given)
+
+    def _beside(self, values: Float[Tensor, "*rest"], given: Given, first: int) -> Float[Tensor, "*rest2"]:
+        """Values (*batch, *places, F), with ``first`` dimensions of batch, and behind each what is given."""
+        c = None if self.condition is None else self.condition(given)
+        if c is None:
+            return values
+        c = c.view(*c.shape[:1], *[1] * (values.dim() - first - 1), c.shape[-1])
+        return torch.cat([values, c.expand(*values.shape[:-1], c.shape[-1]).to(values.dtype)], -1)
+
+    def forward(self, x: Tensor, samples: int = 1, prior: Distribution | None = None, given: Given = EMPTY) -> Terms:
         """The terms of a batch, with ``samples`` samples of z per example; under another ``prior`` if one is given."""
-        h = self.encode(x)
-        latent = self.inference.latent(h, self.prior() if prior is None else prior, samples)
-        distortion = -full(self.decoder(latent.z).log_prob(x))
+        h = self.encode(x, given)
+        p = self.prior(given) if prior is None else prior
+        latent = self.inference.latent(self._beside(h, given, 1), p, samples, self.encoder.valid(given))
+        distortion = -full(self._decode(latent.z, given).log_prob(x))
         return Terms(distortion, with_penalty(latent, self.encoder.penalty(h)))  # last: processes may wait in it
 
     @torch.no_grad()
-    def sample(self, count: int, prior: Distribution | None = None) -> Tensor:
-        """``count`` examples: z from the prior (or from another that is given), x from the decoder."""
-        return self.decode((self.prior() if prior is None else prior).sample((count,))).sample()
+    def sample(self, count: int, prior: Distribution | None = None, given: Given = EMPTY) -> Tensor:
+        """``count`` examples: z from the prior (or from another that is given), x from the decoder.
+
+        Args:
+            count: How many.
+            prior: To draw z from; None for the model's own.
+            given: The conditions of each, ``count`` rows.
+        """
+        return self.decode(self.sample_z(count, prior, given), given).sample()
 
     @torch.no_grad()
-    def reconstruct(self, x: Tensor) -> Tensor:
+    def sample_z(self, count: int, prior: Distribution | None = None, given: Given = EMPTY) -> Tensor:
+        """``count`` values of z from the prior, (count, *event)."""
+        p = self.prior(given) if prior is None else prior
+        return p.sample() if p.batch_shape else p.sample((count,))
+
+    @torch.no_grad()
+    def reconstruct(self, x: Tensor, given: Given = EMPTY) -> Tensor:
         """x -> a sample of q(z|x) -> a sample of p(x|z)."""
-        return self.decode(self.posterior(x).sample()).sample()
+        return self.decode(self.posterior(x, given).sample(), given).sample()
+
+
+def _check_fit(layout: Layout, **parts: DataPart) -> None:
+    """Refuse parts that can't be used with such data."""
+    for role, part in parts.items():
+        if why := part.misfit(layout):
+            raise ValueError(f"the {part.name()} {role} does not fit {layout.kind} data: {why}; choose another {role}")
+
+
+def _check_alike(posterior: Posterior, prior: Prior) -> None:
+    """Refuse a posterior over codes with a prior over real numbers, or the other way round."""
+    if posterior.discrete != prior.discrete:
+        names = {True: "codes", False: "real numbers"}
+        raise ValueError(
+            f"the {posterior.name()} posterior gives {names[posterior.discrete]}, and the {prior.name()} prior is over "
+            f"{names[prior.discrete]}; choose two of a kind"
+        )
 
 
 def _as_read(spec: DataSpec, likelihood: LikelihoodModule) -> DataSpec:
     """The data as ``likelihood.features`` gives it to a network."""
-    if spec.kind != "image" or likelihood.feature_channels == spec.shape[0]:
-        return spec
-    return replace(spec, shape=(likelihood.feature_channels, *spec.shape[1:]), mean=None, std=None)
+    layout = likelihood.feature_layout(spec.layout)
+    return spec if layout == spec.layout else replace(spec, layout=layout, mean=None, std=None)
 
 
 def with_penalty(latent: Latent, penalty: Mapping[str, Float[Tensor, " B"]]) -> Latent:
@@ -152,8 +210,3 @@ def with_penalty(latent: Latent, penalty: Mapping[str, Float[Tensor, " B"]]) -> 
         return latent
     shape = latent.log_ratio.shape[:2]
     return replace(latent, penalty={**latent.penalty, **{k: v.expand(shape) for k, v in penalty.items()}})
-
-
-def _room(part: object) -> str:
-    """The room of a part in the singular, as users call it."""
-    return type(part).__mro__[1].__name__.lower()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
-__all__ = ["Part"]
+from buttress.core.layout import Layout
+
+__all__ = ["DataPart", "Part"]
 
 
 class Part(ABC):  # noqa: B024 - the rooms add what must be defined
@@ -17,10 +19,13 @@ class Part(ABC):  # noqa: B024 - the rooms add what must be defined
         ('linear', Linear(steps=5, start=0.1, end=1.0, hold=0))
     """
 
+    registered_as: ClassVar[str] = ""
+    """The name it was registered with, where it is from outside the package."""
+
     @classmethod
     def name(cls) -> str:
-        """The name users type: the name of the file that defines the part."""
-        return cls.__module__.rpartition(".")[2]
+        """The name users type: the name of the file that defines the part, or the one it was registered with."""
+        return cls.__dict__.get("registered_as") or cls.__module__.rpartition(".")[2]
 
     @classmethod
     def tiny(cls) -> tuple[Self, ...]:
@@ -32,3 +37,18 @@ class Part(ABC):  # noqa: B024 - the rooms add what must be defined
         from dataclasses import replace
 
         return replace(self, **changes)  # type: ignore[type-var]
+
+
+class DataPart(Part):
+    """A part that fits some layouts of data and not others.
+
+    Example:
+        >>> from buttress.core.layout import Layout
+        >>> from buttress.encoders.conv import ConvEncoder
+        >>> ConvEncoder().misfit(Layout.image(1, 28, 28)), ConvEncoder().misfit(Layout.table(3))
+        ('', 'it needs two place axes, as images have')
+    """
+
+    def misfit(self, layout: Layout) -> str:
+        """Why it can't be used with such data; empty where it can."""
+        return ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import ClassVar
 
-from jaxtyping import Float, Shaped
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
@@ -27,7 +27,7 @@ class PosteriorModule(nn.Module, ABC):
         >>> from buttress.posteriors.vector_quantized import VectorQuantized
         >>> module = VectorQuantized(codes=3, dim=2, slots=1).build(features=4)
         >>> module.space, module.z_shape  # one of three codes, for which the decoder reads two numbers
-        (Space(shape=(1,), classes=3), (2,))
+        (Space(shape=(1,), classes=3, levels=()), (2,))
         >>> torch.equal(module.embed(torch.tensor([[2]]))[0], module.codebook[0, 2])
         True
     """
@@ -45,12 +45,24 @@ class PosteriorModule(nn.Module, ABC):
         return value
 
     @abstractmethod
-    def forward(self, h: Float[Tensor, "B *places F"]) -> Distribution:
-        """The distribution of the latent variable of every example: batch shape (B,), event shape ``space.shape``."""
+    def forward(self, h: Float[Tensor, "B *places F"], valid: Bool[Tensor, "B *places"] | None = None) -> Distribution:
+        """The distribution of the latent variable of every example: batch shape (B,), event shape ``space.shape``.
+
+        Args:
+            h: The encoder's features.
+            valid: Which places lie within the true length of their example; None for all. At the others q is the
+                standard normal distribution, so that they cost nothing.
+        """
 
     @abstractmethod
-    def latent(self, h: Float[Tensor, "B *places F"], prior: Distribution, samples: int = 1) -> Latent:
-        """Sample z with gradients and say what it costs under ``prior``."""
+    def latent(
+        self,
+        h: Float[Tensor, "B *places F"],
+        prior: Distribution,
+        samples: int = 1,
+        valid: Bool[Tensor, "B *places"] | None = None,
+    ) -> Latent:
+        """Sample z with gradients and give its cost under ``prior``, of batch shape () or (B,)."""
 
     def after_step(self) -> None:
         """Update statistics that no gradient reaches. Training calls it once after each step."""

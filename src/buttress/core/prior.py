@@ -9,9 +9,10 @@ from typing import ClassVar
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
+from buttress.core.batch import EMPTY, Given
 from buttress.core.likelihood import LikelihoodModule
-from buttress.core.part import Part
-from buttress.core.spec import DataSpec, Kind, Space
+from buttress.core.part import DataPart
+from buttress.core.spec import DataSpec, Space
 
 __all__ = ["Prior", "PriorModule"]
 
@@ -28,11 +29,13 @@ class PriorModule(nn.Module, ABC):
     """
 
     @abstractmethod
-    def forward(self) -> Distribution:
-        """The distribution of one latent variable: batch shape (), event shape that of its space."""
+    def forward(self, given: Given = EMPTY) -> Distribution:
+        """The distribution of one latent variable: event shape that of its space, batch shape () or, where it depends
+        on what is given, (B,).
+        """
 
     def bind(self, posterior: Callable[[Tensor], Distribution], likelihood: LikelihoodModule, spec: DataSpec) -> None:
-        """Hear, once the model is whole, of what a prior may be made of.
+        """Called once the model is built, with what a prior may be made of.
 
         Args:
             posterior: From x as ``likelihood.features`` gives it to q(z|x). Its modules stay the model's own.
@@ -41,11 +44,12 @@ class PriorModule(nn.Module, ABC):
         """
 
 
-class Prior(Part):
-    """p(z).
+class Prior(DataPart):
+    """p(z), or p(z|given).
 
-    ``discrete`` says whether z is made of integers, or of real numbers; ``factorised`` whether log p(z) is a sum over
-    the posterior's groups. Where it is not, what z costs cannot be shared out among them: the rate has one group, "z".
+    ``conditional`` says whether it depends on what is given, ``discrete`` whether z is made of codes, ``factorised``
+    whether log p(z) is a sum over the posterior's groups. Where it is not, the rate can't be split among them: it has
+    one group, "z".
 
     Example:
         >>> from buttress.core import Space
@@ -54,9 +58,9 @@ class Prior(Part):
         torch.Size([16])
     """
 
-    kinds: ClassVar[tuple[Kind, ...]] = ("image", "text", "table")
     discrete: ClassVar[bool] = False
     factorised: ClassVar[bool] = True
+    conditional: ClassVar[bool] = False
 
     @abstractmethod
     def build(self, space: Space) -> PriorModule:

@@ -5,14 +5,15 @@ Recipes are changed with :func:`dataclasses.replace`, compared with ``==`` and w
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import yaml
 
 from buttress.core import (
     Algorithm,
+    Condition,
     Data,
     DataSpec,
     Decoder,
@@ -24,9 +25,14 @@ from buttress.core import (
     Training,
 )
 from buttress.core.model import LatentVariableModel
-from buttress.core.registry import from_yaml, load, to_plain
+from buttress.core.registry import from_yaml, load, part, to_plain
 
 __all__ = ["Recipe", "Training"]
+
+
+def _unconditional() -> Condition:
+    none: Any = part("conditions", "none")
+    return none()
 
 
 @dataclass(frozen=True)
@@ -44,6 +50,7 @@ class Recipe:
         algorithm: How parameters move.
         training: How long and how fast.
         remedies: The remedies that were applied, in order; a record, not an instruction.
+        condition: What is given beside x, and how posterior and decoder read it.
 
     Errors:
         ValueError: A schedule cannot finish within ``training.steps``.
@@ -51,7 +58,7 @@ class Recipe:
     Example:
         >>> from buttress.baseline import baseline
         >>> from buttress.data.mnist5k import Mnist5k
-        >>> recipe = baseline(Mnist5k(), DataSpec("image", (1, 28, 28)))
+        >>> recipe = baseline(Mnist5k(), DataSpec(Layout.image(1, 28, 28)))
         >>> print(recipe.to_yaml().splitlines()[1].strip(), "...", Recipe.from_yaml(recipe.to_yaml()) == recipe)
         name: mnist5k ... True
     """
@@ -66,14 +73,30 @@ class Recipe:
     algorithm: Algorithm
     training: Training
     remedies: tuple[str, ...] = ()
+    condition: Condition = field(default_factory=_unconditional)
 
     def check(self) -> None:
-        """Refuse a recipe that would only fail later: a schedule longer than the run."""
+        """Refuse a recipe that would only fail later: a schedule longer than the run, or one that can't be read back.
+
+        Errors:
+            ValueError: A schedule cannot finish, or a part is not registered, so that no one could open the run.
+        """
         self.objective.check(self.training.steps)
+        try:
+            same = type(self).from_yaml(self.to_yaml()) == self
+        except ValueError as error:
+            raise ValueError(f"{error}; if it is your own, register it first with buttress.register(...)") from error
+        if not same:
+            raise ValueError(
+                "the recipe differs once it is written and read back, so its run could not be opened; keep to numbers, "
+                "texts and tuples in the fields of your own parts"
+            )
 
     def model(self, spec: DataSpec) -> LatentVariableModel:
         """The untrained model for data like ``spec``. Seed torch first."""
-        return LatentVariableModel(spec, self.encoder, self.posterior, self.prior, self.decoder, self.likelihood)
+        return LatentVariableModel(
+            spec, self.encoder, self.posterior, self.prior, self.decoder, self.likelihood, self.condition
+        )
 
     def to_yaml(self) -> str:
         """The recipe as YAML."""

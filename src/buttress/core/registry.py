@@ -1,8 +1,9 @@
-"""Which parts exist: the files in each room, found by looking, never by a list.
+"""Which parts exist: the files of each folder, installed packages, and what a script registers.
 
-A part's name is the name of its file, and one file defines one part. Parts become plain dicts
-``{"name": ..., **fields}`` and come back from them; names are looked up among the files of a room, so that reading a
-recipe imports nothing else.
+A built-in part's name is the name of its file, and one file defines one part. Packages offer parts under the entry
+points ``buttress.parts``; a script calls :func:`buttress.register`. Parts become plain dicts
+``{"name": ..., **fields}`` and come back from them; only these names are looked up, so that reading a recipe runs no
+other code.
 """
 
 from __future__ import annotations
@@ -16,16 +17,42 @@ import typing
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from buttress.core import Algorithm, Data, Decoder, Encoder, Likelihood, Objective, Part, Posterior, Prior, Schedule
+from buttress.core import (
+    Algorithm,
+    Condition,
+    Data,
+    Decoder,
+    Encoder,
+    Likelihood,
+    Objective,
+    Part,
+    Posterior,
+    Prior,
+    Schedule,
+)
 
-__all__ = ["ROOMS", "from_plain", "from_yaml", "load", "names", "part", "parts", "room_of", "suggest", "to_plain"]
+__all__ = [
+    "ROOMS",
+    "add",
+    "from_plain",
+    "from_yaml",
+    "load",
+    "names",
+    "part",
+    "parts",
+    "room_of",
+    "suggest",
+    "to_plain",
+]
 
 ROOMS: dict[str, type[Part]] = {
+    "conditions": Condition,
     "encoders": Encoder,
     "posteriors": Posterior,
     "priors": Prior,
@@ -36,19 +63,59 @@ ROOMS: dict[str, type[Part]] = {
     "algorithms": Algorithm,
     "data": Data,
 }
-"""Room (a folder of the package) -> the kind of part that lives there."""
+"""Folder of the package -> the kind of part in it."""
+
+_added: dict[str, dict[str, type[Part]]] = {}
 
 
-@cache
+def add(kind: type[Part], name: str) -> None:
+    """Make a part known by a name, as the files of its folder are; see :func:`buttress.register`.
+
+    Errors:
+        ValueError: It is no frozen dataclass derived from a part, or a built-in part has that name.
+
+    Example:
+        >>> from buttress.schedules.linear import Linear
+        >>> add(Linear, "linear")
+        Traceback (most recent call last):
+        ValueError: schedules has a built-in 'linear'; choose another name for yours
+    """
+    room = room_of(kind)
+    if room is None or not is_dataclass(kind):
+        bases = ", ".join(base.__name__ for base in ROOMS.values())
+        raise ValueError(f"register: {kind!r} is no frozen dataclass derived from one of {bases}")
+    if name in _built_in(room):
+        raise ValueError(f"{room} has a built-in {name!r}; choose another name for yours")
+    kind.registered_as = name
+    _added.setdefault(room, {})[name] = kind
+
+
 def parts(room: str) -> dict[str, type[Part]]:
-    """All parts of a room, by name.
+    """All parts of a folder, by name: built in, from installed packages, and registered.
 
     Example:
         >>> sorted(parts("schedules"))
         ['constant', 'cyclical', 'linear', 'sigmoid']
     """
     if room not in ROOMS:
-        raise ValueError(f"there is no room {room!r}; the rooms are {', '.join(ROOMS)}")
+        raise ValueError(f"there are no {room!r}; there are {', '.join(ROOMS)}")
+    return {**_installed().get(room, {}), **_added.get(room, {}), **_built_in(room)}
+
+
+@cache
+def _installed() -> dict[str, dict[str, type[Part]]]:
+    """Parts that other packages offer, by folder and by name."""
+    found: dict[str, dict[str, type[Part]]] = {}
+    for point in entry_points(group="buttress.parts"):
+        kind = point.load()
+        if (room := room_of(kind)) is not None:
+            kind.registered_as = point.name
+            found.setdefault(room, {})[point.name] = kind
+    return found
+
+
+@cache
+def _built_in(room: str) -> dict[str, type[Part]]:
     package = importlib.import_module(f"buttress.{room}")
     found = {}
     for info in pkgutil.iter_modules(package.__path__):

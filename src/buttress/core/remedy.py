@@ -1,6 +1,7 @@
-"""What a remedy is: a function Recipe -> Recipe in a file of its own, with its family and its source.
+"""What a remedy is: a function Recipe -> Recipe with a declaration of what it changes and what it cures.
 
-Remedies are found by looking into the folder ``remedies``; a user writes them as ``kl_annealing``, with settings as
+Built-in remedies are the files of the folder ``remedies``; others come from installed packages (entry points
+``buttress.remedies``) or from :func:`buttress.register`. A user writes them as ``kl_annealing``, with settings as
 ``free_bits:per_group=0.5``, and one after the other as ``kl_annealing+word_dropout``.
 """
 
@@ -9,33 +10,36 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cache
+from importlib.metadata import entry_points
 from typing import Any, get_type_hints
 
 import yaml
 
-from buttress import remedies
-from buttress.algorithms.joint import Joint
-from buttress.core import Algorithm, Kind, Schedule
+from buttress.core.part import Part
 from buttress.core.recipe import Recipe
 from buttress.core.registry import from_plain, suggest
-from buttress.schedules.constant import Constant
 
-__all__ = ["DoesNotFit", "Remedy", "apply", "catalogue", "remedy", "with_algorithm", "with_beta", "with_objective"]
+__all__ = ["ANYTHING", "DoesNotFit", "Remedy", "add", "apply", "catalogue", "cures", "remedy"]
+
+ANYTHING: Any = ...
+"""In ``takes``: the field may have any value before; only another remedy that sets it is a conflict."""
+
+_added: dict[str, Remedy] = {}
 
 
 class DoesNotFit(ValueError):
-    """A remedy has nothing to change in this recipe; the message says why.
+    """A remedy has nothing to change in this recipe; the message gives the reason.
 
     Example:
         >>> from buttress.baseline import baseline
+        >>> from buttress.core import DataSpec, Layout
         >>> from buttress.data.mnist5k import Mnist5k
-        >>> from buttress.core import DataSpec
-        >>> apply("word_dropout", baseline(Mnist5k(), DataSpec("image", (1, 28, 28))))
+        >>> apply("word_dropout", baseline(Mnist5k(), DataSpec(Layout.image(1, 28, 28))))
         Traceback (most recent call last):
-        buttress.core.remedy.DoesNotFit: word_dropout is for text data, and this is image
+        buttress.core.remedy.DoesNotFit: word_dropout needs the recurrent decoder, and this recipe has ...
     """
 
 
@@ -47,7 +51,10 @@ class Remedy:
         change: The function Recipe -> Recipe; its further arguments are the remedy's settings.
         family: One of the field's families of remedy.
         source: The paper it is from.
-        kinds: The kinds of data it fits.
+        takes: The fields of the recipe it sets, such as "objective.beta", each with the value that it must have before
+            (a number, or the name of a part), or :data:`ANYTHING`. Two remedies that take the same field conflict.
+        needs: Roles and the names of the parts of which the recipe must have one there.
+        cures: Causes of a verdict that it is known to cure.
 
     Example:
         >>> found = catalogue()["kl_annealing"]
@@ -58,7 +65,9 @@ class Remedy:
     change: Callable[..., Recipe]
     family: str
     source: str
-    kinds: tuple[Kind, ...]
+    takes: Mapping[str, Any] = field(default_factory=dict)
+    needs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    cures: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -76,128 +85,152 @@ class Remedy:
         return {k: p.default for k, p in list(inspect.signature(self.change).parameters.items())[1:]}
 
     def __call__(self, recipe: Recipe, **settings: Any) -> Recipe:
-        """The changed recipe, which remembers the remedy by name.
+        """The changed recipe, which records the remedy by name.
 
         Errors:
-            DoesNotFit: There is nothing to change here, or it was changed by this remedy already.
+            DoesNotFit: There is nothing to change here, or a field it sets is set already.
         """
         if before := [written for written in recipe.remedies if written.partition(":")[0] == self.name]:
-            raise DoesNotFit(
-                f"{self.name} was applied already ({before[0]}), and would only overwrite its own settings; choose one"
-            )
-        if recipe.data.kind not in self.kinds:
-            raise DoesNotFit(f"{self.name} is for {' and '.join(self.kinds)} data, and this is {recipe.data.kind}")
+            raise DoesNotFit(f"{self.name} was applied already ({before[0]}); give it once, with one set of settings")
+        for path, standard in self.takes.items():
+            self._check_free(recipe, path, standard)
+        for role, names in self.needs.items():
+            self._check_need(recipe, role, names)
         written = ":".join([self.name, *(f"{k}={v}" for k, v in settings.items())])
         changed = self.change(recipe, **settings)
         return replace(changed, remedies=(*recipe.remedies, written)) if changed is not recipe else recipe
 
+    def _check_need(self, recipe: Recipe, role: str, names: tuple[str, ...]) -> None:
+        if (found := getattr(recipe, role).name()) not in names:
+            raise DoesNotFit(
+                f"{self.name} needs the {' or '.join(names)} {role}, and this recipe has the {found} {role}; "
+                f"try --{role} {names[0]}"
+            )
+
+    def _check_free(self, recipe: Recipe, path: str, standard: Any) -> None:
+        for written in recipe.remedies:
+            other = catalogue().get(written.partition(":")[0])
+            if other is not None and any(_overlap(path, taken) for taken in other.takes):
+                raise DoesNotFit(f"{self.name} sets {path}, which {written} has set already; choose one of them")
+        value = _value_at(recipe, path)
+        if standard is not ANYTHING and value is not ANYTHING and not _is(value, standard):
+            raise DoesNotFit(
+                f"{self.name} sets {path}, and this recipe has {path} = {_in_words(value)} already; leave out "
+                "one of them"
+            )
+
+
+def _overlap(one: str, other: str) -> bool:
+    return f"{one}.".startswith(f"{other}.") or f"{other}.".startswith(f"{one}.")
+
+
+def _value_at(recipe: Recipe, path: str) -> Any:
+    """The value of a field, or ANYTHING where the part has no such field."""
+    value: Any = recipe
+    for name in path.split("."):
+        value = getattr(value, name, ANYTHING)
+    return value
+
+
+def _is(value: Any, standard: Any) -> bool:
+    """Whether a value is the standard one: a part by its name, a constant schedule by its value."""
+    if isinstance(value, Part):
+        return standard in (value.name(), getattr(value, "value", None))
+    return bool(value == standard)
+
+
+def _in_words(value: Any) -> str:
+    return value.name() if isinstance(value, Part) else str(value)
+
 
 def remedy(
-    family: str, source: str, kinds: tuple[Kind, ...] = ("image", "text", "table")
+    family: str,
+    source: str,
+    *,
+    takes: Mapping[str, Any] | None = None,
+    needs: Mapping[str, tuple[str, ...]] | None = None,
+    cures: tuple[str, ...] = (),
 ) -> Callable[[Callable[..., Recipe]], Remedy]:
-    """Declare the function below to be a remedy.
+    """Declare the function below to be a remedy; for the arguments see :class:`Remedy`.
 
     Example:
-        >>> @remedy(family="none", source="nobody yet", kinds=("text",))
+        >>> @remedy(family="none", source="nobody yet", takes={"training.steps": ANYTHING})
         ... def shorter(recipe: Recipe, part: float = 0.5) -> Recipe:
         ...     '''Train for a part of the steps only.'''
         ...     return replace(recipe, training=replace(recipe.training, steps=round(part * recipe.training.steps)))
         >>> shorter.name, shorter.summary, shorter.settings
         ('shorter', 'Train for a part of the steps only.', {'part': 0.5})
     """
-    return lambda change: Remedy(change, family, source, kinds)
+    return lambda change: Remedy(change, family, source, takes or {}, needs or {}, cures)
 
 
-def with_objective(recipe: Recipe, setting: str, **changes: Any) -> Recipe:
-    """The recipe with settings of its objective changed, or DoesNotFit where the objective has no such ``setting``.
-
-    Example:
-        >>> from buttress.baseline import baseline
-        >>> from buttress.data.mnist5k import Mnist5k
-        >>> from buttress.core import DataSpec
-        >>> recipe = baseline(Mnist5k(), DataSpec("image", (1, 28, 28)))
-        >>> with_objective(recipe, "samples", samples=5).objective.samples
-        5
-    """
-    if not hasattr(recipe.objective, setting):
-        raise DoesNotFit(f"the objective {recipe.objective.name()} has no {setting} to change")
-    return replace(recipe, objective=recipe.objective.replace(**changes))
-
-
-def with_algorithm(recipe: Recipe, algorithm: Algorithm) -> Recipe:
-    """The recipe with another algorithm instead of joint training, or DoesNotFit where another stands there already.
-
-    Example:
-        >>> from buttress.algorithms.aggressive import Aggressive
-        >>> from buttress.baseline import baseline
-        >>> from buttress.data.mnist5k import Mnist5k
-        >>> from buttress.core import DataSpec
-        >>> recipe = with_algorithm(baseline(Mnist5k(), DataSpec("image", (1, 28, 28))), Aggressive())
-        >>> with_algorithm(recipe, Aggressive())
-        Traceback (most recent call last):
-        buttress.core.remedy.DoesNotFit: the algorithm is aggressive already, and aggressive would take its place; ...
-    """
-    if not isinstance(recipe.algorithm, Joint):
-        raise DoesNotFit(
-            f"the algorithm is {recipe.algorithm.name()} already{_after(recipe)}, and {algorithm.name()} would take "
-            "its place; choose one of them"
-        )
-    return replace(recipe, algorithm=algorithm)
-
-
-def with_beta(recipe: Recipe, name: str, beta: Schedule) -> Recipe:
-    """The recipe with the weight of the rate on a schedule, for the remedy ``name``.
+def add(own: Remedy) -> None:
+    """Make a remedy known by its name, as the files in ``remedies`` are; see :func:`buttress.register`.
 
     Errors:
-        DoesNotFit: The objective has no such weight, the weight is not 1 throughout, or z is made of codes.
-
-    Example:
-        >>> from buttress.baseline import baseline
-        >>> from buttress.data.mnist5k import Mnist5k
-        >>> from buttress.core import DataSpec
-        >>> from buttress.schedules.linear import Linear
-        >>> recipe = baseline(Mnist5k(), DataSpec("image", (1, 28, 28)))
-        >>> with_beta(recipe, "mine", Linear(steps=100)).objective.beta(50)
-        0.5
+        ValueError: A built-in remedy has that name.
     """
-    changed = with_objective(recipe, "beta", beta=beta)
-    if recipe.posterior.discrete:
-        raise DoesNotFit(f"{name} changes the weight of the rate, and codes have a rate that nothing can lower")
-    before: Schedule = recipe.objective.beta  # type: ignore[attr-defined]
-    if before != Constant(1.0):
-        raise DoesNotFit(
-            f"{name} lets the weight of the rate rise to 1, and it is {before} already{_after(recipe)}; choose "
-            "one of them"
-        )
-    return changed
+    if own.name in _built_in():
+        raise ValueError(f"there is a built-in remedy {own.name!r}; choose another name for yours")
+    _added[own.name] = own
 
 
-def _after(recipe: Recipe) -> str:
-    return f" (after {'+'.join(recipe.remedies)})" if recipe.remedies else ""
-
-
-@cache
 def catalogue() -> dict[str, Remedy]:
-    """All remedies by name.
+    """All remedies by name: built in, from installed packages, and registered.
 
     Example:
         >>> catalogue()["free_bits"].family
         'tweak the ELBO'
     """
-    found = {}
-    for info in pkgutil.iter_modules(remedies.__path__):
-        value = getattr(importlib.import_module(f"{remedies.__name__}.{info.name}"), info.name, None)
+    return {**_installed(), **_added, **_built_in()}
+
+
+@cache
+def _built_in() -> dict[str, Remedy]:
+    package, found = importlib.import_module("buttress.remedies"), {}
+    for info in (one for one in pkgutil.iter_modules(package.__path__) if not one.name.startswith("_")):
+        value = getattr(importlib.import_module(f"{package.__name__}.{info.name}"), info.name, None)
         if not isinstance(value, Remedy):
             raise TypeError(f"remedies/{info.name}.py must define a remedy called {info.name}; see CONTRIBUTING.md")
         found[info.name] = value
     return found
 
 
-def apply(written: str, recipe: Recipe) -> Recipe:
-    """Apply remedies as a user writes them, from left to right.
+@cache
+def _installed() -> dict[str, Remedy]:
+    found = {point.name: point.load() for point in entry_points(group="buttress.remedies")}
+    return {name: value for name, value in found.items() if isinstance(value, Remedy)}
+
+
+def cures(cause: str, recipe: Recipe | None = None) -> list[str]:
+    """The remedies that are known to cure a cause, in the catalogue's order.
 
     Args:
-        written: Names joined by ``+``, each with optional settings, such as ``free_bits:per_group=0.5+word_dropout``.
+        cause: Of a verdict, such as "inference lags".
+        recipe: Leave out what was applied to it already or does not fit it; None for a model of unknown parts.
+
+    Example:
+        >>> "aggressive" in cures("inference lags")
+        True
+    """
+    found = [name for name, one in sorted(catalogue().items()) if cause in one.cures]
+    return found if recipe is None else [name for name in found if _fits(name, recipe)]
+
+
+def _fits(name: str, recipe: Recipe) -> bool:
+    try:
+        apply(name, recipe).check()
+    except ValueError:
+        return False
+    return True
+
+
+def apply(written: str | Remedy | Iterable[str | Remedy], recipe: Recipe) -> Recipe:
+    """Apply remedies, from left to right.
+
+    Args:
+        written: Names joined by ``+``, each with optional settings, such as ``free_bits:per_group=0.5+word_dropout``;
+            or a remedy as an object; or several of either.
         recipe: The recipe to change.
 
     Errors:
@@ -206,13 +239,19 @@ def apply(written: str, recipe: Recipe) -> Recipe:
 
     Example:
         >>> from buttress.baseline import baseline
+        >>> from buttress.core import DataSpec, Layout
         >>> from buttress.data.mnist5k import Mnist5k
-        >>> from buttress.core import DataSpec
-        >>> recipe = baseline(Mnist5k(), DataSpec("image", (1, 28, 28)))
+        >>> recipe = baseline(Mnist5k(), DataSpec(Layout.image(1, 28, 28)))
         >>> changed = apply("kl_annealing+free_bits:per_group=0.5", recipe)
         >>> changed.remedies, changed.objective.per_group, changed.objective.beta.name()
         (('kl_annealing', 'free_bits:per_group=0.5'), 0.5, 'linear')
     """
+    if isinstance(written, Remedy):
+        return written(recipe)
+    if not isinstance(written, str):
+        for one in written:
+            recipe = apply(one, recipe)
+        return recipe
     for piece in written.split("+"):
         name, *settings = piece.strip().split(":")
         chosen = _find(name)

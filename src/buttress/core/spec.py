@@ -2,16 +2,56 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import Literal
 
+from jaxtyping import Shaped
 from torch import Tensor
 
-__all__ = ["BOS", "EOS", "PAD", "UNK", "DataSpec", "Kind", "Space"]
+from buttress.core.layout import Kind, Layout
 
-Kind = Literal["image", "text", "table"]
+__all__ = ["BOS", "EOS", "PAD", "UNK", "Column", "DataSpec", "Level", "Space"]
+
 PAD, BOS, EOS, UNK = 0, 1, 2, 3
 """Token ids with a fixed meaning. A stored sentence is its words and then EOS; BOS is added by the decoder."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A condition that the data offer beside x, such as a label or a speaker.
+
+    Args:
+        name: What it is called in ``given``.
+        classes: Number of classes, integers from 0; 0 for real numbers.
+        size: Numbers per example where it is real.
+        values: Names of the classes, if they have any.
+
+    Example:
+        >>> Column("label", classes=2, values=("cat", "dog")).number("dog")
+        1
+    """
+
+    name: str
+    classes: int = 0
+    size: int = 1
+    values: tuple[str, ...] = ()
+
+    def number(self, written: str) -> float:
+        """The value that a user means by a class name or a number.
+
+        Errors:
+            ValueError: It is neither, or there is no such class.
+        """
+        if written in self.values:
+            return self.values.index(written)
+        try:
+            number = float(written)
+        except ValueError:
+            number = math.nan
+        if math.isnan(number) or (self.classes and not (number.is_integer() and 0 <= number < self.classes)):
+            wanted = ", ".join(self.values[:10]) or (f"0 to {self.classes - 1}" if self.classes else "a number")
+            raise ValueError(f"{self.name}: got {written!r}, wanted {wanted}")
+        return number
 
 
 @dataclass(frozen=True)
@@ -19,26 +59,83 @@ class DataSpec:
     """What the parts must know about the data.
 
     Args:
-        kind: "image", "text" or "table".
-        shape: Of one example: (C, H, W), (longest T,) or (D,).
-        vocabulary: Number of token ids; of an image's symbols, where it is made of codes and not of grey levels.
-        mean: Mean of the training data per site, float, shape ``shape``; None for text or where unknown.
+        layout: What one example is made of.
+        mean: Mean of the training data per site, float, shape ``shape``; None for symbols or where unknown.
         std: Standard deviation of the same.
         columns: Names of a table's columns.
         tokenizer: JSON of the ``tokenizers.Tokenizer`` that made the ids, text only.
+        given: The conditions that come with every example.
 
     Example:
-        >>> DataSpec("text", (20,), vocabulary=1000).kind, DataSpec("image", (1, 28, 28)).shape
-        ('text', (1, 28, 28))
+        >>> spec = DataSpec(Layout.text(1000, longest=20), given=(Column("label", classes=5),))
+        >>> spec.kind, spec.shape, spec.vocabulary, spec.column("label").classes
+        ('text', (20,), 1000, 5)
     """
 
-    kind: Kind
-    shape: tuple[int, ...]
-    vocabulary: int = 0
+    layout: Layout
     mean: Tensor | None = None
     std: Tensor | None = None
     columns: tuple[str, ...] = ()
     tokenizer: str | None = None
+    given: tuple[Column, ...] = ()
+
+    @property
+    def kind(self) -> Kind:
+        """What people call such data."""
+        return self.layout.kind
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one example: (C, H, W), (longest T,), (longest T, C) or (D,)."""
+        return self.layout.shape
+
+    @property
+    def vocabulary(self) -> int:
+        """Number of token ids or symbols; 0 for numbers."""
+        return self.layout.symbols
+
+    def column(self, name: str) -> Column:
+        """The condition of that name.
+
+        Errors:
+            ValueError: The data have none of that name.
+        """
+        for column in self.given:
+            if column.name == name:
+                return column
+        have = ", ".join(column.name for column in self.given) or "none"
+        raise ValueError(f"the data have no condition {name!r}; they have {have}; try --data.label to read labels")
+
+
+@dataclass(frozen=True)
+class Level:
+    """One level of a latent variable: a slice of the flat row of values, and its own shape.
+
+    Args:
+        name: Such as "top".
+        shape: Of the level's own value.
+        classes: Number K of values each coordinate can take; None for real numbers.
+        start: Where the level begins in the flat row.
+
+    Example:
+        >>> level = Level("bottom", (2, 2, 1), classes=8, start=1)
+        >>> level.stop, level.view(__import__("torch").arange(5)).shape
+        (5, torch.Size([2, 2, 1]))
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    classes: int | None = None
+    start: int = 0
+
+    @property
+    def stop(self) -> int:
+        """Where it ends."""
+        return self.start + math.prod(self.shape)
+
+    def view(self, value: Shaped[Tensor, "*batch N"]) -> Shaped[Tensor, "*rest"]:
+        """This level of a flat row of values, in its own shape (*batch, *shape)."""
+        return value[..., self.start : self.stop].unflatten(-1, self.shape)
 
 
 @dataclass(frozen=True)
@@ -46,13 +143,30 @@ class Space:
     """Where the latent variable lives: what a prior must know of it.
 
     Args:
-        shape: Of one value: (D,), (H', W', D), or the places and slots of discrete codes, as (H', W', slots).
+        shape: Of one value: (D,), (H', W', D), (T, D) for one z per position, or the places and slots of codes.
         classes: Number K of values each coordinate can take, integers from 0; None for real numbers.
+        levels: The levels of a flat z, top first; () for a z of one level.
 
     Example:
         >>> Space((16,)), Space((7, 7, 1), classes=64)  # real z; a map of codes
-        (Space(shape=(16,), classes=None), Space(shape=(7, 7, 1), classes=64))
+        (Space(shape=(16,), classes=None, levels=()), Space(shape=(7, 7, 1), classes=64, levels=()))
+        >>> [level.name for level in Space.stacked([("top", (1, 1, 1), 8), ("bottom", (2, 2, 1), 8)]).levels]
+        ['top', 'bottom']
     """
 
     shape: tuple[int, ...]
     classes: int | None = None
+    levels: tuple[Level, ...] = ()
+
+    @classmethod
+    def stacked(cls, levels: list[tuple[str, tuple[int, ...], int | None]]) -> Space:
+        """One flat space for several levels (name, shape, classes), top first; all are codes, or none is."""
+        found: list[Level] = []
+        for name, shape, classes in levels:
+            found.append(Level(name, shape, classes, found[-1].stop if found else 0))
+        classes = None if found[0].classes is None else max(level.classes or 0 for level in found)
+        return cls((found[-1].stop,), classes, tuple(found))
+
+    def level(self, name: str) -> Level:
+        """The level of that name."""
+        return next(level for level in self.levels if level.name == name)

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from buttress.core import Data, DataSpec, Examples, Kind, Splits
+from buttress.core import Data, DataSpec, Examples, Layout, Splits
 from buttress.data.reading.memory import Array, NpyWriter, Rows, cached, file_key
 
 __all__ = ["Codes"]
@@ -44,8 +44,6 @@ class Codes(Data):
             buttress train runs/codes --out runs/second
     """
 
-    kind: ClassVar[Kind] = "image"
-
     path: str
     seed: int = 0
 
@@ -69,7 +67,8 @@ class Codes(Data):
         key = ("codes", 1, file_key(run.folder / WEIGHTS), (run.folder / RECIPE).read_text("utf-8"), self.seed)
         folder = cached(key, partial(_encode, run.model, splits, self.seed))
         train, held_out = (CodeExamples(Rows(folder / name)) for name in FILES)
-        spec = DataSpec("image", _shape(space.shape), vocabulary=space.classes)
+        channels, height, width = _shape(space.shape)
+        spec = DataSpec(Layout.image(channels, height, width, space.classes))
         return Splits(train, held_out, spec, (f"codes of the run {self.path}", *splits.notes), splits.labels)
 
 
@@ -90,11 +89,11 @@ class CodeExamples(Examples):
         return torch.from_numpy(self.rows.take(index[rows].numpy()))
 
 
-def _shape(shape: tuple[int, ...]) -> tuple[int, ...]:
+def _shape(shape: tuple[int, ...]) -> tuple[int, int, int]:
     """The image's shape for codes of this one: (H', W', slots) -> (slots, H', W'), anything else a row."""
     if len(shape) == 3:
-        return (shape[2], *shape[:2])
-    return (1, 1, torch.Size(shape).numel())
+        return shape[2], shape[0], shape[1]
+    return 1, 1, torch.Size(shape).numel()
 
 
 def _encode(model: Any, splits: Splits, seed: int, folder: Path) -> None:

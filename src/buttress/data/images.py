@@ -8,15 +8,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Literal
 
 import numpy as np
 from PIL.Image import Image
 from PIL.Image import open as open_image
 
-from buttress.core import Data, Kind, Splits
+from buttress.core import Data, Splits
 from buttress.data.reading import hub, npz
-from buttress.data.reading.arrays import Layout, Source, open_rows
+from buttress.data.reading.arrays import Axes, Source, open_rows
 from buttress.data.reading.memory import Array, Rows, cached, file_key, name_at, read_json, row_name
 from buttress.data.reading.pictures import ENDINGS, Pictures, decode_all
 from buttress.data.reading.split import Division
@@ -70,8 +70,6 @@ class Images(Data):
 
             buttress train photos/ --data.resize '[32,32]' --data.fit crop
     """
-
-    kind: ClassVar[Kind] = "image"
 
     path: str
     key: str | None = None
@@ -183,7 +181,7 @@ class Images(Data):
         )
 
 
-def _layout(shape: tuple[int, ...], wanted: Literal["auto", "NCHW", "NHWC"], where: str) -> Layout:
+def _layout(shape: tuple[int, ...], wanted: Literal["auto", "NCHW", "NHWC"], where: str) -> Axes:
     if len(shape) == 3:
         return "NHW"
     if len(shape) != 4:

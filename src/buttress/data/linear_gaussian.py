@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from buttress.core import Data, Kind, Splits
+from buttress.core import Data, Splits
 from buttress.data.reading.arrays import Source, open_rows
 from buttress.data.reading.memory import Rows, row_name
 from buttress.data.reading.split import Division
@@ -44,8 +44,6 @@ class LinearGaussianData(Data):
         >>> data.open().spec.shape, data.weight.shape
         ((3,), torch.Size([3, 1]))
     """
-
-    kind: ClassVar[Kind] = "table"
 
     dim: int = 8
     latent_dim: int = 2

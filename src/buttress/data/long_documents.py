@@ -12,14 +12,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache, partial
-from typing import ClassVar
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from buttress.core import EOS, Data, DataSpec, Kind, Splits
+from buttress.core import EOS, Data, DataSpec, Layout, Splits
 from buttress.data.reading.memory import Array, Rows, row_name
 from buttress.data.reading.tokens import SPECIAL, TokenExamples, word_tokenizer
 
@@ -55,8 +54,6 @@ class LongDocuments(Data):
         >>> splits.spec.shape, splits.spec.vocabulary, splits.labels.shape
         ((10,), 34, torch.Size([10]))
     """
-
-    kind: ClassVar[Kind] = "text"
 
     topics: int = 20
     words: int = 300
@@ -103,9 +100,7 @@ class LongDocuments(Data):
             for part in (slice(self.train), slice(self.train, None))
         )
         spec = DataSpec(
-            "text",
-            (self.longest + 1,),
-            vocabulary=self.words + len(SPECIAL),
+            Layout.text(self.words + len(SPECIAL), longest=self.longest + 1),
             tokenizer=word_tokenizer(self._names()).to_str(),
         )
         note = f"{self.train} training and {self.held_out} held-out documents, independent, with seed {self.seed}"

@@ -9,14 +9,13 @@ import math
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from buttress.core import Data, DataSpec, Kind, Splits
+from buttress.core import Data, DataSpec, Layout, Splits
 from buttress.data.reading.memory import Rows, cached, row_name
 from buttress.data.reading.tokens import SPECIAL, TokenExamples, word_tokenizer
 from buttress.decoders.random_lstm import RandomLstm, RandomLstmNetwork
@@ -55,8 +54,6 @@ class LstmText(Data):
         torch.Size([3])
     """
 
-    kind: ClassVar[Kind] = "text"
-
     latent_dim: int = 2
     spread: float = 2.0
     direct: float = 3.0
@@ -85,9 +82,7 @@ class LstmText(Data):
         """See :class:`buttress.core.Data`. Draws are independent, so the split is by position."""
         total = self.train + self.held_out
         spec = DataSpec(
-            "text",
-            (self.length + 1,),
-            vocabulary=self.words + len(SPECIAL),
+            Layout.text(self.words + len(SPECIAL), longest=self.length + 1),
             tokenizer=word_tokenizer(f"w{i}" for i in range(self.words)).to_str(),
         )
         note = (

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from functools import partial
 from importlib import metadata
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Literal
 
 import numpy as np
 
-from buttress.core import Data, Kind, Splits
+from buttress.core import Data, Splits
 from buttress.data.reading.arrays import Source, open_rows
 from buttress.data.reading.memory import Rows, cached, row_name
 from buttress.data.reading.split import Division
@@ -37,8 +37,6 @@ class Mnist5k(Data):
 
             buttress train mnist5k --data.held_out 0.2
     """
-
-    kind: ClassVar[Kind] = "image"
 
     held_out: float = 0.1
     split: Literal["hash", "seed"] = "hash"

@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import numpy as np
 from tokenizers import Tokenizer
 from tokenizers import __version__ as tokenizers_version
 
-from buttress.core import UNK, Data, DataSpec, Kind, Splits
+from buttress.core import UNK, Data, DataSpec, Layout, Splits
 from buttress.data.reading import corpus, lines
 from buttress.data.reading.corpus import Corpus
 from buttress.data.reading.memory import Array, NpyWriter, Rows, cached, few, name_at, read_json, write_json
@@ -75,8 +75,6 @@ class Sentences(Data):
             buttress train DATA --data.vocabulary 5000 --data.lower true --data.max_length 40
     """
 
-    kind: ClassVar[Kind] = "text"
-
     path: str | tuple[str, ...]
     held_out_path: str | tuple[str, ...] | None = None
     column: str | None = None
@@ -116,7 +114,7 @@ class Sentences(Data):
         key = ("sentences", _VERSION, tokenizers_version, text.key, given and given.key, self._settings())
         folder = cached(key, lambda scratch: _prepare(self, text, given, scratch))
         meta = read_json(folder / "meta.json")
-        spec = DataSpec("text", (meta["longest"],), vocabulary=meta["vocabulary"], tokenizer=meta["tokenizer"])
+        spec = DataSpec(Layout.text(meta["vocabulary"], longest=meta["longest"]), tokenizer=meta["tokenizer"])
         train = _examples(folder, "train", text)
         return Splits(train, _examples(folder, "held_out", given or text), spec, tuple(meta["notes"]))
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Literal
 
 import numpy as np
 
-from buttress.core import Data, Kind, Splits
+from buttress.core import Data, Splits
 from buttress.data.reading import columnar, delimited, npz
 from buttress.data.reading.arrays import Source, open_rows
 from buttress.data.reading.delimited import Asked
@@ -54,8 +54,6 @@ class Table(Data):
 
             buttress train flowers.csv --data.label kind --data.missing set_aside
     """
-
-    kind: ClassVar[Kind] = "table"
 
     path: str
     columns: tuple[str, ...] = ()

@@ -100,10 +100,6 @@ class PixelsModule(AutoregressiveModule):
         with torch.no_grad():
             self.out.weight.mul_(0.1)  # start near the data's mean
 
-    def log_prob(self, z: Float[Tensor, "*rest"], x: Tensor) -> Float[Tensor, "*batch"]:
-        """See :class:`AutoregressiveModule`."""
-        return self.likelihood(self.parameters_of(z, x)).log_prob(x)
-
     def parameters_of(self, z: Float[Tensor, "*rest"], x: Tensor) -> Float[Tensor, "*rest2"]:
         """See :class:`AutoregressiveModule`. What does not depend on z is computed once for all samples of it."""
         lead = torch.broadcast_shapes(z.shape[:-1], x.shape[:-3])

@@ -10,14 +10,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import ClassVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from buttress.core import DataSpec, Decoder, DecoderModule, Kind, LikelihoodModule
+from buttress.core import EMPTY, DataSpec, Decoder, DecoderModule, Given, Layout, LikelihoodModule
 from buttress.encoders.conv import halved
 from buttress.nn.layers import Activation, Residual, activation, check_widths
 from buttress.nn.maps import Upsample, is_map
@@ -42,13 +41,11 @@ class ConvDecoder(Decoder):
 
     Example:
         >>> from buttress.likelihoods.bernoulli import Bernoulli
-        >>> spec = DataSpec("image", (1, 7, 5))
+        >>> spec = DataSpec(Layout.image(1, 7, 5))
         >>> p = ConvDecoder(widths=(6, 4)).build(spec, (3,), Bernoulli().build(spec))(torch.zeros(2, 3))
         >>> p.batch_shape, p.event_shape
         (torch.Size([2]), torch.Size([1, 7, 5]))
     """
-
-    kinds: ClassVar[tuple[Kind, ...]] = ("image",)
 
     widths: tuple[int, ...] = (64, 32)
     blocks: int = 1
@@ -64,6 +61,10 @@ class ConvDecoder(Decoder):
     def tiny(cls) -> tuple[ConvDecoder, ...]:
         """See :class:`buttress.core.Part`."""
         return (cls(widths=(4, 3)), cls(widths=(4,), blocks=0, activation="tanh"))
+
+    def misfit(self, layout: Layout) -> str:
+        """See :class:`buttress.core.part.DataPart`."""
+        return "" if layout.axes == 2 else "it needs two place axes, as images have"
 
     def build(self, spec: DataSpec, z_shape: tuple[int, ...], likelihood: LikelihoodModule) -> ConvDecoderModule:
         """See :class:`buttress.core.Decoder`."""
@@ -90,7 +91,7 @@ class ConvDecoderModule(DecoderModule):
         start = likelihood.start()
         self.bias = nn.Parameter(torch.zeros(*size, likelihood.channels) if start is None else start.clone())
 
-    def forward(self, z: Float[Tensor, "*rest"]) -> Distribution:
+    def forward(self, z: Float[Tensor, "*rest"], given: Given = EMPTY) -> Distribution:
         """See :class:`buttress.core.DecoderModule`."""
         flat = z.flatten(-self.z_dims)
         lifted = self.lift(flat.reshape(-1, flat.shape[-1]))
@@ -98,7 +99,7 @@ class ConvDecoderModule(DecoderModule):
         for stage, (height, width) in zip(self.stages, reversed(self.sizes), strict=True):
             maps = stage(maps)[..., :height, :width]
         parameters = self.out(maps).movedim(1, -1) + self.bias
-        return self.likelihood(parameters.reshape(*flat.shape[:-1], *parameters.shape[1:]))
+        return self.likelihood(parameters.reshape(*flat.shape[:-1], *parameters.shape[1:]), given)
 
 
 def _stage(part: ConvDecoder, before: int, after: int) -> nn.Sequential:

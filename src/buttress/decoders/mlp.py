@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
 
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from buttress.core import DataSpec, Decoder, DecoderModule, Kind, LikelihoodModule
+from buttress.core import EMPTY, DataSpec, Decoder, DecoderModule, Given, Layout, LikelihoodModule
 from buttress.nn.layers import Activation, check_widths, perceptron
 
 __all__ = ["MlpDecoder"]
@@ -35,13 +34,11 @@ class MlpDecoder(Decoder):
     Example:
         >>> import torch
         >>> from buttress.likelihoods.bernoulli import Bernoulli
-        >>> spec = DataSpec("image", (1, 3, 2))
+        >>> spec = DataSpec(Layout.image(1, 3, 2))
         >>> p = MlpDecoder(hidden=(5,)).build(spec, (4,), Bernoulli().build(spec))(torch.zeros(7, 4))
         >>> p.batch_shape, p.event_shape
         (torch.Size([7]), torch.Size([1, 3, 2]))
     """
-
-    kinds: ClassVar[tuple[Kind, ...]] = ("image", "table")
 
     hidden: tuple[int, ...] = (512,)
     activation: Activation = "relu"
@@ -54,6 +51,10 @@ class MlpDecoder(Decoder):
     def tiny(cls) -> tuple[MlpDecoder, ...]:
         """See :class:`buttress.core.Part`."""
         return (cls(hidden=(6,), activation="tanh"), cls(hidden=()))
+
+    def misfit(self, layout: Layout) -> str:
+        """See :class:`buttress.core.part.DataPart`."""
+        return "" if layout.axes != 1 else "it needs examples of one size, as images and tables have"
 
     def build(self, spec: DataSpec, z_shape: tuple[int, ...], likelihood: LikelihoodModule) -> MlpDecoderModule:
         """See :class:`buttress.core.Decoder`."""
@@ -69,7 +70,7 @@ class MlpDecoderModule(DecoderModule):
         super().__init__()
         self.likelihood = likelihood
         self.z_dims = len(z_shape)
-        places = spec.shape[1:] if spec.kind == "image" else spec.shape
+        places = spec.layout.places or spec.shape
         self.shape = (*places, likelihood.channels)
         sizes = (math.prod(z_shape), *part.hidden)
         self.net = perceptron(sizes, part.activation)
@@ -77,7 +78,7 @@ class MlpDecoderModule(DecoderModule):
         if (start := likelihood.start()) is not None:
             self.out.bias.data.copy_(start.flatten())
 
-    def forward(self, z: Float[Tensor, "*rest"]) -> Distribution:
+    def forward(self, z: Float[Tensor, "*rest"], given: Given = EMPTY) -> Distribution:
         """See :class:`buttress.core.DecoderModule`."""
         parameters = self.out(self.net(z.flatten(-self.z_dims)))
-        return self.likelihood(parameters.view(*parameters.shape[:-1], *self.shape))
+        return self.likelihood(parameters.view(*parameters.shape[:-1], *self.shape), given)

@@ -15,7 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from buttress.core import DataSpec, Decoder, Kind, LikelihoodModule
+from buttress.core import DataSpec, Decoder, Layout, LikelihoodModule
 from buttress.decoders._pixels import PixelsModule, Stack, check_sizes
 
 __all__ = ["PixelCNN"]
@@ -44,13 +44,12 @@ class PixelCNN(Decoder):
     Example:
         >>> import torch
         >>> from buttress.likelihoods.bernoulli import Bernoulli
-        >>> spec = DataSpec("image", (1, 7, 5))
+        >>> spec = DataSpec(Layout.image(1, 7, 5))
         >>> p = PixelCNN(field=3).build(spec, (3,), Bernoulli().build(spec))(torch.zeros(2, 3))
         >>> p.batch_shape, p.sample().shape, p.log_prob(torch.zeros(2, 1, 7, 5)).shape
         (torch.Size([2]), torch.Size([2, 1, 7, 5]), torch.Size([2]))
     """
 
-    kinds: ClassVar[tuple[Kind, ...]] = ("image",)
     autoregressive: ClassVar[bool] = True
 
     field: int | None = 13
@@ -70,6 +69,10 @@ class PixelCNN(Decoder):
         """See :class:`buttress.core.Part`."""
         small = cls(layers=2, channels=4, maps=2, hidden=3)
         return (*(small.replace(field=field) for field in (1, 3, None)), small.replace(spatial=True))
+
+    def misfit(self, layout: Layout) -> str:
+        """See :class:`buttress.core.part.DataPart`."""
+        return "" if layout.axes == 2 else "it needs two place axes, as images have"
 
     def build(self, spec: DataSpec, z_shape: tuple[int, ...], likelihood: LikelihoodModule) -> PixelsModule:
         """See :class:`buttress.core.Decoder`."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from buttress.core import DataSpec, Decoder, Kind, LikelihoodModule
+from buttress.core import DataSpec, Decoder, Layout, LikelihoodModule
 from buttress.decoders._pixels import PixelsModule, Stack, check_sizes
 
 __all__ = ["PixelSNAIL"]
@@ -45,13 +45,12 @@ class PixelSNAIL(Decoder):
     Example:
         >>> import torch
         >>> from buttress.likelihoods.bernoulli import Bernoulli
-        >>> spec = DataSpec("image", (1, 7, 5))
+        >>> spec = DataSpec(Layout.image(1, 7, 5))
         >>> p = PixelSNAIL(channels=8).build(spec, (3,), Bernoulli().build(spec))(torch.zeros(2, 3))
         >>> p.batch_shape, p.sample().shape, p.log_prob(torch.zeros(2, 1, 7, 5)).shape
         (torch.Size([2]), torch.Size([2, 1, 7, 5]), torch.Size([2]))
     """
 
-    kinds: ClassVar[tuple[Kind, ...]] = ("image",)
     autoregressive: ClassVar[bool] = True
 
     blocks: int = 2
@@ -78,6 +77,10 @@ class PixelSNAIL(Decoder):
         """See :class:`buttress.core.Part`."""
         small = cls(layers=2, channels=4, field=3, maps=2, hidden=3)
         return (small, small.replace(blocks=1, layers=1, heads=1, field=1, spatial=True))
+
+    def misfit(self, layout: Layout) -> str:
+        """See :class:`buttress.core.part.DataPart`."""
+        return "" if layout.axes == 2 else "it needs two place axes, as images have"
 
     def build(self, spec: DataSpec, z_shape: tuple[int, ...], likelihood: LikelihoodModule) -> PixelsModule:
         """See :class:`buttress.core.Decoder`."""

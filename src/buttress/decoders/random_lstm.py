@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from buttress.core import EOS, PAD, DataSpec, Decoder, Kind, LikelihoodModule
+from buttress.core import EMPTY, EOS, PAD, DataSpec, Decoder, Given, Layout, LikelihoodModule
 from buttress.core.autoregressive import AutoregressiveModule
 from buttress.nn.layers import run_lstm
 
@@ -47,13 +47,12 @@ class RandomLstm(Decoder):
 
     Example:
         >>> from buttress.likelihoods.categorical import Categorical
-        >>> spec = DataSpec("text", (3,), vocabulary=7)
+        >>> spec = DataSpec(Layout.text(7, longest=3))
         >>> p = RandomLstm(hidden=4).build(spec, (1,), Categorical().build(spec))(torch.zeros(5, 1))
         >>> p.log_prob(torch.tensor([[5, 6, EOS]])).shape
         torch.Size([5])
     """
 
-    kinds: ClassVar[tuple[Kind, ...]] = ("text",)
     autoregressive: ClassVar[bool] = True
 
     hidden: int = 100
@@ -69,6 +68,10 @@ class RandomLstm(Decoder):
     def tiny(cls) -> tuple[RandomLstm, ...]:
         """None: the laws are about decoders that learn, and read sentences of all lengths."""
         return ()
+
+    def misfit(self, layout: Layout) -> str:
+        """See :class:`buttress.core.part.DataPart`."""
+        return "" if layout.tokens else "it needs sentences: one place axis of tokens with true lengths"
 
     def build(self, spec: DataSpec, z_shape: tuple[int, ...], likelihood: LikelihoodModule) -> RandomLstmModule:
         """See :class:`buttress.core.Decoder`."""
@@ -159,7 +162,9 @@ class RandomLstmModule(AutoregressiveModule):
             )
         self.network = RandomLstmNetwork(size, part.hidden, words, length, part.direct, part.seed)
 
-    def log_prob(self, z: Float[Tensor, "*rest"], x: Int[Tensor, "*rest2"]) -> Float[Tensor, "*batch"]:
+    def log_prob(
+        self, z: Float[Tensor, "*rest"], x: Int[Tensor, "*rest2"], given: Given = EMPTY
+    ) -> Float[Tensor, "*batch"]:
         """See :class:`AutoregressiveModule`."""
         self._refuse_others(x)
         lead = torch.broadcast_shapes(z.shape[:-1], x.shape[:-1])

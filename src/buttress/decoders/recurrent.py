@@ -17,7 +17,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from buttress.core import BOS, EOS, PAD, UNK, DataSpec, Decoder, Kind, LikelihoodModule
+from buttress.core import BOS, EMPTY, EOS, PAD, UNK, DataSpec, Decoder, Given, Layout, LikelihoodModule
 from buttress.core.autoregressive import AutoregressiveModule
 from buttress.likelihoods.categorical import score_tokens
 from buttress.nn.layers import run_lstm
@@ -46,13 +46,12 @@ class RecurrentDecoder(Decoder):
 
     Example:
         >>> from buttress.likelihoods.categorical import Categorical
-        >>> spec = DataSpec("text", (9,), vocabulary=7)
+        >>> spec = DataSpec(Layout.text(7, longest=9))
         >>> p = RecurrentDecoder(embedding=3, hidden=4).build(spec, (2,), Categorical().build(spec))(torch.zeros(5, 2))
         >>> p.batch_shape, p.event_shape, p.log_prob(torch.tensor([[5, EOS, PAD]])).shape
         (torch.Size([5]), torch.Size([9]), torch.Size([5]))
     """
 
-    kinds: ClassVar[tuple[Kind, ...]] = ("text",)
     autoregressive: ClassVar[bool] = True
 
     embedding: int = 64
@@ -73,6 +72,10 @@ class RecurrentDecoder(Decoder):
     def tiny(cls) -> tuple[RecurrentDecoder, ...]:
         """See :class:`buttress.core.Part`."""
         return (cls(embedding=3, hidden=4), cls(embedding=3, hidden=4, word_dropout=1.0))
+
+    def misfit(self, layout: Layout) -> str:
+        """See :class:`buttress.core.part.DataPart`."""
+        return "" if layout.tokens else "it needs sentences: one place axis of tokens with true lengths"
 
     def build(self, spec: DataSpec, z_shape: tuple[int, ...], likelihood: LikelihoodModule) -> RecurrentDecoderModule:
         """See :class:`buttress.core.Decoder`."""
@@ -96,7 +99,9 @@ class RecurrentDecoderModule(AutoregressiveModule):
         self.lstm = nn.LSTM(part.embedding + size, part.hidden, batch_first=True)
         self.out = nn.Linear(part.hidden, likelihood.channels)
 
-    def log_prob(self, z: Float[Tensor, "*rest"], x: Int[Tensor, "*rest2"]) -> Float[Tensor, "*batch"]:
+    def log_prob(
+        self, z: Float[Tensor, "*rest"], x: Int[Tensor, "*rest2"], given: Given = EMPTY
+    ) -> Float[Tensor, "*batch"]:
         """See :class:`AutoregressiveModule`. Only words and EOS are projected to the vocabulary, never PAD."""
         return score_tokens(self.states(z, x), x, self.out)
 

@@ -1,7 +1,7 @@
 """What likelihoods share whose parameters say everything about a place: layout, sampling and refusals.
 
-Decoders speak channels last, (..., *places, channels). Images x are channels first, (..., C, H, W); text and tables
-have no axis of values at all. ``to_x`` and ``to_places`` go between the two.
+Decoders give channels last, (..., *places, channels). Images x are channels first, (..., C, H, W), frames channels
+last, (..., T, C); symbols in a row and tables have no axis of values. ``to_x`` and ``to_places`` go between the two.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from abc import abstractmethod
 from typing import Any, ClassVar
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.distributions import Distribution
 
-from buttress.core import DataSpec, Kind, LikelihoodModule
+from buttress.core import EMPTY, DataSpec, Given, LikelihoodModule
 
 __all__ = ["SiteLikelihood", "Sites", "refuse", "refuse_not_finite", "refuse_not_levels"]
 
@@ -28,23 +28,30 @@ class SiteLikelihood(LikelihoodModule):
     ``symbols`` says whether x names things that have no order, so that a mean means nothing.
 
     Args:
-        spec: Kind and shape of the data.
+        spec: What the data are made of.
     """
 
     def __init__(self, spec: DataSpec) -> None:
         super().__init__()
-        self.kind: Kind = spec.kind
-        self.values = spec.shape[0] if spec.kind == "image" else 1
+        self.layout = spec.layout
+        self.values = spec.layout.channels if spec.layout.axes else 1
         self.draws = self.values
-        self.symbols = spec.kind == "text"
+        self.symbols = spec.layout.tokens
 
-    def forward(self, parameters: Float[Tensor, "*rest"]) -> Sites:
+    def forward(self, parameters: Float[Tensor, "*rest"], given: Given = EMPTY) -> Sites:
         """See :class:`buttress.core.LikelihoodModule`."""
-        return Sites(self, parameters)
+        masked = self.layout.lengths and not self.layout.tokens  # sentences mark their own end
+        return Sites(self, parameters, given.get("lengths") if masked else None)
 
     @abstractmethod
     def log_prob(self, parameters: Float[Tensor, "*rest"], x: Tensor) -> Float[Tensor, "*batch"]:
         """log p(x) in nats, summed over all sites; the batch of x broadcasts to that of the parameters."""
+
+    def masked_log_prob(
+        self, parameters: Float[Tensor, "*rest"], x: Tensor, valid: Bool[Tensor, "*rest2"]
+    ) -> Float[Tensor, "*batch"]:
+        """The same over the places (*batch, T) where ``valid``; only for sequences."""
+        raise ValueError(f"{type(self).__name__} has no density for sequences with true lengths; try gaussian")
 
     @abstractmethod
     def center(self, parameters: Float[Tensor, "*rest"]) -> Tensor:
@@ -52,15 +59,24 @@ class SiteLikelihood(LikelihoodModule):
 
     def to_x(self, values: Tensor) -> Tensor:
         """(..., *places, values) -> (..., *sites)."""
-        return values.movedim(-1, -3) if self.kind == "image" else values.squeeze(-1)
+        if self.layout.axes == 2:
+            return values.movedim(-1, -3)
+        return values if self._vectors else values.squeeze(-1)
 
     def to_places(self, x: Tensor) -> Tensor:
         """(..., *sites) -> (..., *places, values)."""
-        return x.movedim(-3, -1) if self.kind == "image" else x.unsqueeze(-1)
+        if self.layout.axes == 2:
+            return x.movedim(-3, -1)
+        return x if self._vectors else x.unsqueeze(-1)
 
     def total(self, per_site: Float[Tensor, "*rest"]) -> Float[Tensor, "*batch"]:
         """Sum over the sites, from (..., *sites)."""
-        return per_site.flatten(-3).sum(-1) if self.kind == "image" else per_site.sum(-1)
+        return per_site.flatten(-len(self.layout.shape)).sum(-1)
+
+    @property
+    def _vectors(self) -> bool:
+        """Whether x is a sequence of vectors (..., T, C)."""
+        return self.layout.axes == 1 and self.layout.numeric
 
 
 class Sites(Distribution):
@@ -69,26 +85,34 @@ class Sites(Distribution):
     Args:
         likelihood: What the parameters mean.
         parameters: A decoder's output.
+        lengths: True lengths of the examples, (B,), where places beyond them add nothing; None for none.
     """
 
     arg_constraints: ClassVar[dict[str, Any]] = {}
 
-    def __init__(self, likelihood: SiteLikelihood, parameters: Float[Tensor, "*rest"]) -> None:
-        self.likelihood, self.parameters = likelihood, parameters
-        shape = parameters.shape
-        if likelihood.kind == "image":
-            batch, event = shape[:-3], torch.Size((likelihood.values, *shape[-3:-1]))
-        else:
-            batch, event = shape[:-2], shape[-2:-1]
-        super().__init__(batch, event, validate_args=False)
+    def __init__(
+        self,
+        likelihood: SiteLikelihood,
+        parameters: Float[Tensor, "*rest"],
+        lengths: Int[Tensor, " B"] | None = None,
+    ) -> None:
+        self.likelihood, self.parameters, self.lengths = likelihood, parameters, lengths
+        axes = 1 + max(1, likelihood.layout.axes)
+        event = likelihood.to_x(parameters[..., : likelihood.values]).shape[parameters.dim() - axes :]
+        super().__init__(parameters.shape[:-axes], event, validate_args=False)
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> Sites:
         """The same distribution for a larger batch, without copying."""
-        return Sites(self.likelihood, self.parameters.expand(*batch_shape, *self.parameters.shape[self._lead :]))
+        expanded = self.parameters.expand(*batch_shape, *self.parameters.shape[self._lead :])
+        return Sites(self.likelihood, expanded, self.lengths)
 
     def log_prob(self, value: Tensor) -> Float[Tensor, "*batch"]:
         """log p(x) in nats. The batch of ``value`` broadcasts to that of the distribution."""
-        return self.likelihood.log_prob(self.parameters, value)
+        if self.lengths is None:
+            return self.likelihood.log_prob(self.parameters, value)
+        parameters = self.parameters[..., : value.shape[-2], :]  # decoders may write up to the longest of all data
+        inside = torch.arange(value.shape[-2], device=value.device) < self.lengths[:, None]
+        return self.likelihood.masked_log_prob(parameters, value, inside)
 
     @torch.no_grad()
     def sample(self, sample_shape: Any = ()) -> Tensor:
@@ -115,7 +139,7 @@ class Sites(Distribution):
     def mode(self) -> Tensor:
         """The likeliest symbol of every place; for tokens and codes only."""
         if not self.likelihood.symbols:
-            raise ValueError(f"{self.likelihood.kind} distributions offer their mean; ask for that instead of the mode")
+            raise ValueError("distributions over numbers have a mean and no mode here; use .mean")
         return self.likelihood.to_x(self.likelihood.center(self.parameters))
 
     @property

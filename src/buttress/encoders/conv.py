@@ -9,12 +9,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import ClassVar
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from buttress.core import DataSpec, Encoder, EncoderModule, Kind
+from buttress.core import EMPTY, DataSpec, Encoder, EncoderModule, Given, Layout
 from buttress.nn.layers import Activation, Residual, activation, check_widths
 
 __all__ = ["ConvEncoder", "halved"]
@@ -38,11 +37,9 @@ class ConvEncoder(Encoder):
 
     Example:
         >>> import torch
-        >>> ConvEncoder(widths=(4, 6)).build(DataSpec("image", (3, 5, 7)))(torch.zeros(2, 3, 5, 7)).shape
+        >>> ConvEncoder(widths=(4, 6)).build(DataSpec(Layout.image(3, 5, 7)))(torch.zeros(2, 3, 5, 7)).shape
         torch.Size([2, 24])
     """
-
-    kinds: ClassVar[tuple[Kind, ...]] = ("image",)
 
     widths: tuple[int, ...] = (32, 64)
     blocks: int = 1
@@ -60,6 +57,10 @@ class ConvEncoder(Encoder):
     def tiny(cls) -> tuple[ConvEncoder, ...]:
         """See :class:`buttress.core.Part`."""
         return (cls(widths=(3, 4)), cls(widths=(4,), blocks=0, activation="tanh"), cls(widths=(2,), spatial=True))
+
+    def misfit(self, layout: Layout) -> str:
+        """See :class:`buttress.core.part.DataPart`."""
+        return "" if layout.axes == 2 else "it needs two place axes, as images have"
 
     def build(self, spec: DataSpec) -> ConvEncoderModule:
         """See :class:`buttress.core.Encoder`."""
@@ -81,7 +82,7 @@ class ConvEncoderModule(EncoderModule):
             stages += [nn.Conv2d(before, after, 3, stride=2, padding=1), *blocks, activation(part.activation)]
         self.net = nn.Sequential(*stages)
 
-    def forward(self, x: Tensor) -> Float[Tensor, "B *places F"]:
+    def forward(self, x: Tensor, given: Given = EMPTY) -> Float[Tensor, "B *places F"]:
         """See :class:`buttress.core.EncoderModule`."""
         maps = self.net(x)
         return maps.movedim(1, -1) if self.places else maps.flatten(1)

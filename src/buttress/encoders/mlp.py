@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
 
 from jaxtyping import Float
 from torch import Tensor
 
-from buttress.core import DataSpec, Encoder, EncoderModule, Kind
+from buttress.core import EMPTY, DataSpec, Encoder, EncoderModule, Given, Layout
 from buttress.nn.layers import Activation, check_widths, perceptron
 
 __all__ = ["MlpEncoder"]
@@ -30,11 +29,9 @@ class MlpEncoder(Encoder):
 
     Example:
         >>> import torch
-        >>> MlpEncoder(hidden=(8, 5)).build(DataSpec("image", (1, 4, 4)))(torch.zeros(3, 1, 4, 4)).shape
+        >>> MlpEncoder(hidden=(8, 5)).build(DataSpec(Layout.image(1, 4, 4)))(torch.zeros(3, 1, 4, 4)).shape
         torch.Size([3, 5])
     """
-
-    kinds: ClassVar[tuple[Kind, ...]] = ("image", "table")
 
     hidden: tuple[int, ...] = (512,)
     activation: Activation = "relu"
@@ -48,6 +45,10 @@ class MlpEncoder(Encoder):
     def tiny(cls) -> tuple[MlpEncoder, ...]:
         """See :class:`buttress.core.Part`."""
         return (cls(hidden=(6,), activation="tanh"), cls(hidden=()))
+
+    def misfit(self, layout: Layout) -> str:
+        """See :class:`buttress.core.part.DataPart`."""
+        return "" if layout.axes != 1 else "it needs examples of one size, as images and tables have"
 
     def build(self, spec: DataSpec) -> MlpEncoderModule:
         """See :class:`buttress.core.Encoder`."""
@@ -63,6 +64,6 @@ class MlpEncoderModule(EncoderModule):
         self.features = sizes[-1]
         self.net = perceptron(sizes, part.activation)
 
-    def forward(self, x: Tensor) -> Float[Tensor, "B F"]:
+    def forward(self, x: Tensor, given: Given = EMPTY) -> Float[Tensor, "B F"]:
         """See :class:`buttress.core.EncoderModule`."""
         return self.net(x.flatten(1))

@@ -7,14 +7,14 @@ $$ \text{last: } s_T \qquad \text{mean: } \tfrac1T \sum_t s_t \qquad \text{max: 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from buttress.core import PAD, DataSpec, Encoder, EncoderModule, Kind
+from buttress.core import EMPTY, PAD, DataSpec, Encoder, EncoderModule, Given, Layout
 from buttress.nn.layers import run_lstm
 
 __all__ = ["Pooling", "RecurrentEncoder"]
@@ -43,12 +43,10 @@ class RecurrentEncoder(Encoder):
         ValueError: A size below 1.
 
     Example:
-        >>> encoder = RecurrentEncoder(embedding=3, hidden=5).build(DataSpec("text", (4,), vocabulary=9))
+        >>> encoder = RecurrentEncoder(embedding=3, hidden=5).build(DataSpec(Layout.text(9, longest=4)))
         >>> encoder(torch.tensor([[4, 5, 2, 0], [6, 7, 8, 2]])).shape
         torch.Size([2, 5])
     """
-
-    kinds: ClassVar[tuple[Kind, ...]] = ("text",)
 
     embedding: int = 128
     hidden: int = 256
@@ -67,6 +65,10 @@ class RecurrentEncoder(Encoder):
         """See :class:`buttress.core.Part`."""
         return (cls(3, 4), cls(3, 4, "mean", bidirectional=True), cls(3, 4, "max", cosine=0.5), cls(3, 4, "abs"))
 
+    def misfit(self, layout: Layout) -> str:
+        """See :class:`buttress.core.part.DataPart`."""
+        return "" if layout.tokens else "it needs sentences: one place axis of tokens with true lengths"
+
     def build(self, spec: DataSpec) -> RecurrentEncoderModule:
         """See :class:`buttress.core.Encoder`."""
         return RecurrentEncoderModule(self, spec)
@@ -82,7 +84,7 @@ class RecurrentEncoderModule(EncoderModule):
         self.embedding = nn.Embedding(spec.vocabulary, part.embedding)
         self.lstm = nn.LSTM(part.embedding, part.hidden, batch_first=True, bidirectional=part.bidirectional)
 
-    def forward(self, x: Tensor) -> Float[Tensor, "B F"]:
+    def forward(self, x: Tensor, given: Given = EMPTY) -> Float[Tensor, "B F"]:
         """See :class:`buttress.core.EncoderModule`."""
         true = x != PAD
         lengths = true.sum(1).clamp(min=1)

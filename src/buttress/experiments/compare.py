@@ -48,8 +48,8 @@ class Arm:
     Example:
         >>> from buttress.baseline import baseline
         >>> from buttress.data.mnist5k import Mnist5k
-        >>> from buttress.core import DataSpec
-        >>> Arm("kl_annealing+free_bits", baseline(Mnist5k(), DataSpec("image", (1, 28, 28)))).folder(seed=2)
+        >>> from buttress.core import DataSpec, Layout
+        >>> Arm("kl_annealing+free_bits", baseline(Mnist5k(), DataSpec(Layout.image(1, 28, 28)))).folder(seed=2)
         'kl_annealing+free_bits/seed-2'
     """
 
@@ -87,8 +87,8 @@ def arms(recipe: Recipe, names: Iterable[str]) -> tuple[list[Arm], dict[str, str
     Example:
         >>> from buttress.baseline import baseline
         >>> from buttress.data.mnist5k import Mnist5k
-        >>> from buttress.core import DataSpec
-        >>> fitting, left_out = arms(baseline(Mnist5k(), DataSpec("image", (1, 28, 28))), ["none", "word_dropout"])
+        >>> from buttress.core import DataSpec, Layout
+        >>> fitting, left_out = arms(baseline(Mnist5k(), DataSpec(Layout.image(1, 28, 28))), ["none", "word_dropout"])
         >>> [arm.name for arm in fitting], left_out
         (['none'], {'word_dropout': 'word_dropout is for text data, and this is image'})
     """

@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from buttress.core import DataSpec, Kind, Likelihood
+from buttress.core import DataSpec, Layout, Likelihood
 from buttress.distributions.sites import SiteLikelihood, refuse, refuse_not_finite
 from buttress.nn.layers import full
 from buttress.runtime.randomness import draw
@@ -40,12 +40,11 @@ class Bernoulli(Likelihood):
             the stored values must be 0 or 1 already.
 
     Example:
-        >>> p = Bernoulli().build(DataSpec("image", (1, 2, 2)))(torch.zeros(5, 2, 2, 1))
+        >>> p = Bernoulli().build(DataSpec(Layout.image(1, 2, 2)))(torch.zeros(5, 2, 2, 1))
         >>> p.batch_shape, p.event_shape, p.log_prob(torch.ones(5, 1, 2, 2))[0].item()
         (torch.Size([5]), torch.Size([1, 2, 2]), -2.7725...)
     """
 
-    kinds: ClassVar[tuple[Kind, ...]] = ("image", "table")
     discrete: ClassVar[bool] = True
 
     binarize: Literal["stochastic", "threshold", "none"] = "stochastic"
@@ -54,6 +53,10 @@ class Bernoulli(Likelihood):
     def tiny(cls) -> tuple[Bernoulli, ...]:
         """See :class:`buttress.core.Part`."""
         return (cls(), cls(binarize="threshold"))
+
+    def misfit(self, layout: Layout) -> str:
+        """See :class:`buttress.core.part.DataPart`."""
+        return "" if layout.numeric and layout.axes != 1 else "it needs images or tables of 0 and 1"
 
     def build(self, spec: DataSpec) -> BernoulliModule:
         """See :class:`buttress.core.Likelihood`."""

@@ -16,7 +16,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
-from buttress.core import EOS, PAD, DataSpec, Kind, Likelihood
+from buttress.core import EOS, PAD, DataSpec, Layout, Likelihood
 from buttress.distributions.sites import SiteLikelihood, refuse, refuse_not_levels
 from buttress.nn.layers import full
 
@@ -45,12 +45,11 @@ class Categorical(Likelihood):
         ValueError: ``levels`` lies outside its range.
 
     Example:
-        >>> p = Categorical().build(DataSpec("text", (3,), vocabulary=7))(torch.zeros(1, 3, 5))
+        >>> p = Categorical().build(DataSpec(Layout.text(7, longest=3)))(torch.zeros(1, 3, 5))
         >>> p.log_prob(torch.tensor([[4, 2, 0]])).item() / torch.tensor(0.2).log().item()
         2.0
     """
 
-    kinds: ClassVar[tuple[Kind, ...]] = ("image", "text")
     discrete: ClassVar[bool] = True
 
     levels: int = 256
@@ -69,9 +68,13 @@ class Categorical(Likelihood):
         """See :class:`buttress.core.Part`."""
         return (cls(levels=3), cls(levels=3, ordinal=False))
 
+    def misfit(self, layout: Layout) -> str:
+        """See :class:`buttress.core.part.DataPart`."""
+        return "" if layout.axes else "it needs symbols or grey levels at places, and a table has none"
+
     def build(self, spec: DataSpec) -> TokensModule | LevelsModule:
         """See :class:`buttress.core.Likelihood`."""
-        return TokensModule(spec) if spec.kind == "text" else LevelsModule(self, spec)
+        return TokensModule(spec) if spec.layout.tokens else LevelsModule(self, spec)
 
 
 class TokensModule(SiteLikelihood):
@@ -121,7 +124,7 @@ class TokensModule(SiteLikelihood):
 
 
 class LevelsModule(SiteLikelihood):
-    """The module of :class:`Categorical` for images."""
+    """The module of :class:`Categorical` for images and sound."""
 
     def __init__(self, part: Categorical, spec: DataSpec) -> None:
         super().__init__(spec)
@@ -146,7 +149,10 @@ class LevelsModule(SiteLikelihood):
 
     def features(self, x: Tensor) -> Tensor:
         """See :class:`buttress.core.LikelihoodModule`. A symbol becomes ``levels`` channels of which one is 1."""
-        return one_hot(x, self.levels) if self.symbols else x / (self.levels - 1)
+        if self.symbols:
+            return one_hot(x, self.levels)
+        scaled = x / (self.levels - 1)
+        return scaled if self.layout.axes == 2 else 2 * scaled[..., None] - 1  # sound is centred, channels last
 
     def log_prob(self, parameters: Float[Tensor, "*rest"], x: Tensor) -> Float[Tensor, "*batch"]:
         """See :class:`SiteLikelihood`."""

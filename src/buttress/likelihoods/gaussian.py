@@ -15,13 +15,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from buttress.core import DataSpec, Kind, Likelihood
+from buttress.core import DataSpec, Layout, Likelihood
 from buttress.distributions.sites import SiteLikelihood, refuse_not_finite, refuse_not_levels
 from buttress.nn.layers import bounded, full
 from buttress.runtime.randomness import draw
@@ -52,12 +52,11 @@ class GaussianLikelihood(Likelihood):
         ValueError: A variance outside its bounds; a constant column in a table.
 
     Example:
-        >>> p = GaussianLikelihood(variance=1.0, learned="fixed", dequantize=False).build(DataSpec("image", (1, 1, 2)))
+        >>> likelihood = GaussianLikelihood(variance=1.0, learned="fixed", dequantize=False)
+        >>> p = likelihood.build(DataSpec(Layout.image(1, 1, 2)))
         >>> round(p(torch.zeros(1, 2, 1)).log_prob(torch.zeros(1, 1, 2)).item(), 4)
         -1.8379
     """
-
-    kinds: ClassVar[tuple[Kind, ...]] = ("image", "table")
 
     variance: float = 0.1
     learned: Literal["fixed", "scalar", "per_site"] = "scalar"
@@ -81,14 +80,19 @@ class GaussianLikelihood(Likelihood):
         """See :class:`buttress.core.Part`."""
         return (cls(), cls(learned="fixed", variance=0.5), cls(learned="per_site"))
 
-    def counts_bits(self, kind: Kind) -> bool:
+    def counts_bits(self, layout: Layout) -> bool:
         """See :class:`buttress.core.Likelihood`.
 
         Example:
-            >>> GaussianLikelihood().counts_bits("image"), GaussianLikelihood(dequantize=False).counts_bits("image")
+            >>> image = Layout.image(1, 28, 28)
+            >>> GaussianLikelihood().counts_bits(image), GaussianLikelihood(dequantize=False).counts_bits(image)
             (True, False)
         """
-        return kind == "image" and self.dequantize
+        return layout.axes == 2 and self.dequantize
+
+    def misfit(self, layout: Layout) -> str:
+        """See :class:`buttress.core.part.DataPart`."""
+        return "" if layout.numeric else "it needs numbers, and these are symbols"
 
     def build(self, spec: DataSpec) -> GaussianLikelihoodModule:
         """See :class:`buttress.core.Likelihood`."""
@@ -120,7 +124,7 @@ class GaussianLikelihoodModule(SiteLikelihood):
 
     def check(self, raw: Tensor) -> None:
         """See :class:`buttress.core.LikelihoodModule`."""
-        if self.kind == "table":
+        if self.layout.axes != 2:
             refuse_not_finite(raw)
         elif self.part.dequantize:
             refuse_not_levels(raw, "dequantize: false for images of floats")
@@ -133,7 +137,7 @@ class GaussianLikelihoodModule(SiteLikelihood):
 
     def observe(self, raw: Tensor) -> Tensor:
         """See :class:`buttress.core.LikelihoodModule`."""
-        if self.kind == "table" or not self.part.dequantize:
+        if self.layout.axes != 2 or not self.part.dequantize:
             return raw.float()
         return draw(torch.rand, raw.shape).to(raw.device) + raw
 
@@ -145,7 +149,7 @@ class GaussianLikelihoodModule(SiteLikelihood):
         """See :class:`SiteLikelihood`."""
         mean, log_variance = self.split(parameters)
         error = (self.features(x) - self.to_x(mean)).square()
-        sites = math.prod(x.shape[-len(self.spec.shape) :])
+        sites = math.prod(x.shape[-len(self.layout.shape) :])
         if log_variance.dim() == 0:  # one number: keep it out of the loop over sites
             scaled = self.total(error) * (-log_variance).exp() + sites * log_variance
         else:
@@ -153,9 +157,18 @@ class GaussianLikelihoodModule(SiteLikelihood):
             scaled = self.total(error * (-log_variance).exp() + log_variance)
         return -0.5 * (scaled + sites * math.log(2 * math.pi)) - self.log_units(sites)
 
+    def masked_log_prob(
+        self, parameters: Float[Tensor, "*rest"], x: Tensor, valid: Bool[Tensor, "*rest2"]
+    ) -> Float[Tensor, "*batch"]:
+        """See :class:`SiteLikelihood`."""
+        mean, log_variance = self.split(parameters)
+        error = (self.features(x) - mean).square()
+        nats = -0.5 * (error * (-log_variance).exp() + log_variance + math.log(2 * math.pi)) - self.unit.log()
+        return torch.where(valid[..., None], nats, 0).flatten(-2).sum(-1)
+
     def log_units(self, sites: int) -> Float[Tensor, ""]:
         """log |dx / dy|: the sum of log units over the sites."""
-        return self.unit.log().sum() * (1 if self.kind == "table" else sites)
+        return self.unit.log().sum() * (sites // self.unit.numel())
 
     def pick(self, parameters: Float[Tensor, "*rest"], uniforms: Float[Tensor, "*rest2"]) -> Tensor:
         """See :class:`buttress.core.LikelihoodModule`. A table's places must come all at once: each has its unit."""
@@ -171,11 +184,10 @@ class GaussianLikelihoodModule(SiteLikelihood):
         """The mean of the data, and the variance of the description."""
         x = self.spec.mean
         if x is None:
-            x = self.offset + 0.5 * self.unit if self.kind == "image" else self.offset
-            x = x.expand(self.spec.shape)
-        elif self.kind == "image" and self.part.dequantize:
+            x = self.offset + 0.5 * self.unit if self.layout.axes == 2 else self.offset
+        elif self.layout.axes == 2 and self.part.dequantize:
             x = x + 0.5
-        mean = self.to_places(self.features(x.to(self.unit)))
+        mean = self.to_places(self.features(x.to(self.unit)).expand(self.layout.shape))
         if self.part.learned != "per_site":
             return mean
         low, high = self.part.min_log_variance, self.part.max_log_variance
@@ -191,17 +203,17 @@ class GaussianLikelihoodModule(SiteLikelihood):
 
     def to_data(self, y: Tensor) -> Tensor:
         """From the scaled variable, channels last, to the units of the data."""
-        if self.kind == "table":
+        if self.layout.axes == 0:
             return y * self.unit[:, None] + self.offset[:, None]
         return y * self.unit + self.offset
 
 
 def _scaling(part: GaussianLikelihood, spec: DataSpec) -> tuple[Tensor, Tensor]:
     """Offset and unit: one number each for images, one a column for tables."""
-    if spec.kind == "image":
+    if spec.layout.axes == 2:
         return torch.zeros(()), torch.tensor(256.0 if part.dequantize else 1.0)
     if spec.mean is None or spec.std is None:
-        return torch.zeros(spec.shape), torch.ones(spec.shape)
+        return torch.zeros(spec.layout.channels), torch.ones(spec.layout.channels)
     mean, std = spec.mean.float(), spec.std.float()
     for column in (~(std > 1e-6 * mean.abs())).nonzero().flatten().tolist():
         name = spec.columns[column] if spec.columns else column

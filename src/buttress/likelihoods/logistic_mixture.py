@@ -19,7 +19,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from buttress.core import DataSpec, Kind, Likelihood
+from buttress.core import DataSpec, Layout, Likelihood
 from buttress.distributions.sites import SiteLikelihood, refuse_not_levels
 from buttress.likelihoods.categorical import choose
 from buttress.nn.layers import bounded, full
@@ -46,13 +46,12 @@ class LogisticMixture(Likelihood):
         ValueError: No component, or bounds that do not enclose 0.
 
     Example:
-        >>> p = LogisticMixture(mixtures=2).build(DataSpec("image", (1, 1, 1)))
+        >>> p = LogisticMixture(mixtures=2).build(DataSpec(Layout.image(1, 1, 1)))
         >>> levels = torch.arange(256, dtype=torch.uint8).view(256, 1, 1, 1)
         >>> round(p(torch.randn(1, 1, p.channels)).log_prob(levels).exp().sum().item(), 4)
         1.0
     """
 
-    kinds: ClassVar[tuple[Kind, ...]] = ("image",)
     discrete: ClassVar[bool] = True
 
     mixtures: int = 5
@@ -73,6 +72,10 @@ class LogisticMixture(Likelihood):
     def tiny(cls) -> tuple[LogisticMixture, ...]:
         """See :class:`buttress.core.Part`."""
         return (cls(mixtures=2),)
+
+    def misfit(self, layout: Layout) -> str:
+        """See :class:`buttress.core.part.DataPart`."""
+        return "" if layout.axes == 2 and layout.numeric else "it needs images of grey levels"
 
     def build(self, spec: DataSpec) -> LogisticMixtureModule:
         """See :class:`buttress.core.Likelihood`."""

@@ -10,7 +10,7 @@ import itertools
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, Normal
 
@@ -19,12 +19,12 @@ from buttress.core.records import Latent
 from buttress.nn.layers import bounded, full
 from buttress.runtime.randomness import draw
 
-__all__ = ["GaussianPosterior", "GaussianPosteriorModule", "latent_at"]
+__all__ = ["GaussianPosterior", "GaussianPosteriorModule", "latent_at", "within"]
 
 
 @dataclass(frozen=True)
 class GaussianPosterior(Posterior):
-    """Diagonal GaussianPosterior with a bounded log-variance.
+    """Diagonal Gaussian with a bounded log-variance.
 
     Source: Kingma and Welling, Auto-Encoding Variational Bayes, 2014. The bounds are ours: an unbounded log-variance
     becomes NaN after hours.
@@ -93,14 +93,34 @@ class GaussianPosteriorModule(PosteriorModule):
         mean, raw = full(self.linear(h)).chunk(2, -1)
         return Normal(mean, (0.5 * bounded(raw, *self.bounds)).exp(), validate_args=check)
 
-    def forward(self, h: Float[Tensor, "B *places F"]) -> Distribution:
+    def forward(self, h: Float[Tensor, "B *places F"], valid: Bool[Tensor, "B *places"] | None = None) -> Distribution:
         """See :class:`buttress.core.PosteriorModule`."""
-        return Independent(self.normal(h), len(self.z_shape))
+        return Independent(within(self.normal(h), valid), len(self.z_shape))
 
-    def latent(self, h: Float[Tensor, "B *places F"], prior: Distribution, samples: int = 1) -> Latent:
+    def latent(
+        self,
+        h: Float[Tensor, "B *places F"],
+        prior: Distribution,
+        samples: int = 1,
+        valid: Bool[Tensor, "B *places"] | None = None,
+    ) -> Latent:
         """See :class:`buttress.core.PosteriorModule`."""
-        q = self.normal(h, check=False)  # who trains looks at the loss, and once is enough
+        q = within(self.normal(h, check=False), valid)  # the loss is checked in training, once is enough
         return latent_at(q, prior, draw(torch.randn, (samples, *q.loc.shape), batch_dim=1))
+
+
+def within(q: Normal, valid: Bool[Tensor, "B *places"] | None) -> Normal:
+    """q where ``valid``, and N(0, 1) at places beyond an example's true length.
+
+    Example:
+        >>> q = within(Normal(torch.ones(1, 2, 1), 0.5), torch.tensor([[True, False]]))
+        >>> q.loc.flatten().tolist(), q.scale.flatten().tolist()
+        ([1.0, 0.0], [0.5, 1.0])
+    """
+    if valid is None:
+        return q
+    mask = valid[..., None]
+    return Normal(torch.where(mask, q.loc, 0.0), torch.where(mask, q.scale, 1.0), validate_args=False)
 
 
 def latent_at(q: Normal, prior: Distribution, noise: Float[Tensor, "S B *event"]) -> Latent:

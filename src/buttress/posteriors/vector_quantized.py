@@ -22,7 +22,7 @@ from typing import Any, ClassVar, Literal
 
 import torch
 import torch.distributed as dist
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent
 
@@ -150,11 +150,17 @@ class VectorQuantizedModule(PosteriorModule):
             return nn.functional.embedding(value, self.codebook[0]).flatten(-2)
         return self.codebook[torch.arange(self.part.slots, device=value.device), value].flatten(-2)
 
-    def forward(self, h: Float[Tensor, "B *places F"]) -> Distribution:
+    def forward(self, h: Float[Tensor, "B *places F"], valid: Bool[Tensor, "B *places"] | None = None) -> Distribution:
         """See :class:`buttress.core.PosteriorModule`."""
         return Independent(Point(self.choose(self.vectors(h))), len(self.codes_shape))
 
-    def latent(self, h: Float[Tensor, "B *places F"], prior: Distribution, samples: int = 1) -> Latent:
+    def latent(
+        self,
+        h: Float[Tensor, "B *places F"],
+        prior: Distribution,
+        samples: int = 1,
+        valid: Bool[Tensor, "B *places"] | None = None,
+    ) -> Latent:
         """See :class:`buttress.core.PosteriorModule`. The samples, being of a point, are copies."""
         z = self.vectors(h)
         codes = self.choose(z)

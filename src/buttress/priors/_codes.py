@@ -18,7 +18,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.distributions import Distribution, constraints
 
-from buttress.core import DataSpec, Decoder, PriorModule, Space
+from buttress.core import EMPTY, DataSpec, Decoder, Given, Layout, PriorModule, Space
 from buttress.core.autoregressive import AutoregressiveModule
 from buttress.likelihoods.categorical import Categorical, choose
 from buttress.nn.layers import full
@@ -50,7 +50,7 @@ class CodesModule(PriorModule):
         super().__init__()
         self.space, self.classes = space, classes_of(space, prior)
 
-    def forward(self) -> CodeDistribution:
+    def forward(self, given: Given = EMPTY) -> CodeDistribution:
         """See :class:`buttress.core.PriorModule`."""
         return CodeDistribution(self)
 
@@ -107,7 +107,7 @@ class MapCodesModule(CodesModule):
                 "an encoder with spatial features"
             )
         height, width, slots = space.shape
-        spec = DataSpec("image", (slots, height, width))
+        spec = DataSpec(Layout.image(slots, height, width, symbols=self.classes))
         likelihood = Categorical(levels=self.classes, ordinal=False).build(spec)
         module = decoder.build(spec, (1,), likelihood)
         assert isinstance(module, AutoregressiveModule)

@@ -21,7 +21,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.distributions import Distribution, constraints
 
-from buttress.core import Prior, PriorModule, Space
+from buttress.core import EMPTY, Given, Prior, PriorModule, Space
 from buttress.nn.layers import check_widths
 from buttress.priors._zuko import MAF, AdditiveTransform, MonotonicAffineTransform
 
@@ -89,7 +89,7 @@ class AutoregressiveFlowModule(PriorModule):
             for parameter in last.parameters():
                 nn.init.zeros_(parameter)
 
-    def forward(self) -> FlowDistribution:
+    def forward(self, given: Given = EMPTY) -> FlowDistribution:
         """See :class:`buttress.core.PriorModule`."""
         origin = self.flow.base().base_dist.loc
         return FlowDistribution(self.flow.transform(), origin.reshape(self.z_shape))

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.distributions import Categorical, Distribution, Independent, MixtureSameFamily, Normal
 
-from buttress.core import Prior, PriorModule, Space
+from buttress.core import EMPTY, Given, Prior, PriorModule, Space
 from buttress.nn.layers import bounded
 
 __all__ = ["Mixture"]
@@ -69,7 +69,7 @@ class MixtureModule(PriorModule):
         self.mean = nn.Parameter(part.spread * torch.randn(k, *z_shape))
         self.log_scale = nn.Parameter(torch.full((k, *z_shape), 0.5 * math.log(1 - part.spread**2)))
 
-    def forward(self) -> Distribution:
+    def forward(self, given: Given = EMPTY) -> Distribution:
         """See :class:`buttress.core.PriorModule`."""
         scale = bounded(self.log_scale, -6.0, 4.0).exp()
         return MixtureSameFamily(

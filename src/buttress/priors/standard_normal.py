@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, Independent, Normal
 
-from buttress.core import Prior, PriorModule, Space
+from buttress.core import EMPTY, Given, Prior, PriorModule, Space
 
 __all__ = ["StandardNormal"]
 
@@ -40,7 +40,7 @@ class StandardNormalModule(PriorModule):
         self.register_buffer("zero", torch.zeros(z_shape), persistent=False)
         self.made = self._make()
 
-    def forward(self) -> Distribution:
+    def forward(self, given: Given = EMPTY) -> Distribution:
         """See :class:`buttress.core.PriorModule`."""
         if self.made[0] is not self.zero:  # moved to another device or precision
             self.made = self._make()

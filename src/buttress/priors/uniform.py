@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Categorical, Distribution, Independent
 
-from buttress.core import Prior, PriorModule, Space
+from buttress.core import EMPTY, Given, Prior, PriorModule, Space
 
 __all__ = ["Uniform"]
 
@@ -49,6 +49,6 @@ class UniformModule(PriorModule):
             raise ValueError("uniform prior: z is made of real numbers, wanted codes; try the standard_normal prior")
         self.register_buffer("logits", torch.zeros(*space.shape, space.classes), persistent=False)
 
-    def forward(self) -> Distribution:
+    def forward(self, given: Given = EMPTY) -> Distribution:
         """See :class:`buttress.core.PriorModule`."""
         return Independent(Categorical(logits=self.logits), self.logits.dim() - 1)

@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.distributions import Categorical, Distribution, MixtureSameFamily
 
-from buttress.core import DataSpec, Kind, LikelihoodModule, Prior, PriorModule, Space
+from buttress.core import EMPTY, DataSpec, Given, Layout, LikelihoodModule, Prior, PriorModule, Space
 
 __all__ = ["Vamp"]
 
@@ -40,7 +40,6 @@ class Vamp(Prior):
     """
 
     factorised: ClassVar[bool] = False
-    kinds: ClassVar[tuple[Kind, ...]] = ("image", "table")
     components: int = 64
 
     def __post_init__(self) -> None:
@@ -52,6 +51,10 @@ class Vamp(Prior):
     def tiny(cls) -> tuple[Vamp, ...]:
         """See :class:`buttress.core.Part`."""
         return (cls(components=3),)
+
+    def misfit(self, layout: Layout) -> str:
+        """See :class:`buttress.core.part.DataPart`."""
+        return "" if layout.axes != 1 else "its pseudo-inputs need examples of one size, as images and tables have"
 
     def build(self, space: Space) -> VampModule:
         """See :class:`buttress.core.Prior`."""
@@ -70,7 +73,7 @@ class VampModule(PriorModule):
 
     def bind(self, posterior: Callable[[Tensor], Distribution], likelihood: LikelihoodModule, spec: DataSpec) -> None:
         """See :class:`buttress.core.PriorModule`."""
-        self.posterior, self.image = posterior, spec.kind == "image"
+        self.posterior, self.image = posterior, spec.layout.axes == 2
         mean, std = _features(likelihood, spec)
         start = mean + std * torch.randn(self.components, *spec.shape)
         self.raw = nn.Parameter(start.clamp(0.02, 0.98).logit() if self.image else start)
@@ -80,10 +83,10 @@ class VampModule(PriorModule):
         """u, in the space of ``LikelihoodModule.features``."""
         return self.raw.sigmoid() if self.image else self.raw
 
-    def forward(self) -> Distribution:
+    def forward(self, given: Given = EMPTY) -> Distribution:
         """See :class:`buttress.core.PriorModule`."""
         if self.posterior is None:
-            raise ValueError("vamp prior: it has no encoder to ask; a LatentVariableModel binds its own to it")
+            raise ValueError("vamp prior: it has no encoder yet; a LatentVariableModel binds its own")
         q = self.posterior(self.pseudo_inputs)
         return MixtureSameFamily(Categorical(logits=self.raw.new_zeros(self.components)), q)
 
@@ -91,10 +94,10 @@ class VampModule(PriorModule):
 def _features(likelihood: LikelihoodModule, spec: DataSpec) -> tuple[Float[Tensor, "*shape"], Float[Tensor, "*shape"]]:
     """Mean and standard deviation of the data as the encoder sees them."""
     if spec.mean is None or spec.std is None:
-        middle, width = (0.5, 0.25) if spec.kind == "image" else (0.0, 1.0)
+        middle, width = (0.5, 0.25) if spec.layout.axes == 2 else (0.0, 1.0)
         return torch.full(spec.shape, middle), torch.full(spec.shape, width)
     mean, std = spec.mean.float(), spec.std.float()
-    if spec.kind == "image":
+    if spec.layout.axes == 2:
         white = 255 if mean.max() > 1 else 1
         return mean / white, std / white
     low, high = likelihood.features(torch.stack([mean, mean + std]))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from buttress.algorithms.aggressive import Aggressive
 from buttress.core.recipe import Recipe
-from buttress.core.remedy import remedy, with_algorithm
+from buttress.core.remedy import remedy
 
 
-@remedy(family="tweak the learning", source="He et al. 2019")
+@remedy(family="tweak the learning", source="He et al. 2019", takes={"algorithm": "joint"}, cures=("inference lags",))
 def aggressive(recipe: Recipe, max_inner: int = 100) -> Recipe:
     """Train the encoder to convergence between steps of the decoder, until mutual information stops rising.
 
@@ -18,10 +20,10 @@ def aggressive(recipe: Recipe, max_inner: int = 100) -> Recipe:
     Example:
         >>> from buttress.data.lstm_text import LstmText
         >>> from buttress.baseline import baseline
-        >>> from buttress.core import DataSpec
-        >>> recipe = baseline(LstmText(), DataSpec("text", (11,), 1004))
+        >>> from buttress.core import DataSpec, Layout
+        >>> recipe = baseline(LstmText(), DataSpec(Layout.text(1004, longest=11)))
         >>> aggressive(recipe, max_inner=5).algorithm
         Aggressive(max_inner=5, window=15, patience=1)
     """
-    paper = {"window": 15, "patience": 1} if recipe.data.kind == "text" else {"window": 10, "patience": 5}
-    return with_algorithm(recipe, Aggressive(max_inner=max_inner, **paper))
+    paper = {"window": 15, "patience": 1} if recipe.decoder.name() == "recurrent" else {"window": 10, "patience": 5}
+    return replace(recipe, algorithm=Aggressive(max_inner=max_inner, **paper))

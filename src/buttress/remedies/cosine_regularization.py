@@ -8,7 +8,7 @@ from buttress.core.recipe import Recipe
 from buttress.core.remedy import DoesNotFit, remedy
 
 
-@remedy(family="enhance dispersion of features", source="Long et al. 2020")
+@remedy(family="enhance dispersion of features", source="Long et al. 2020", takes={"encoder.cosine": 0.0})
 def cosine_regularization(recipe: Recipe, weight: float = 1.0) -> Recipe:
     """Punish the mean cosine similarity of the encoder's features over a batch.
 
@@ -20,8 +20,8 @@ def cosine_regularization(recipe: Recipe, weight: float = 1.0) -> Recipe:
     Example:
         >>> from buttress.data.lstm_text import LstmText
         >>> from buttress.baseline import baseline
-        >>> from buttress.core import DataSpec
-        >>> recipe = baseline(LstmText(), DataSpec("text", (11,), 1004))
+        >>> from buttress.core import DataSpec, Layout
+        >>> recipe = baseline(LstmText(), DataSpec(Layout.text(1004, longest=11)))
         >>> recipe.encoder.cosine, cosine_regularization(recipe, weight=10.0).encoder.cosine
         (0.0, 10.0)
     """

@@ -8,10 +8,13 @@ from buttress.core.recipe import Recipe
 from buttress.core.remedy import DoesNotFit, remedy
 from buttress.objectives.free_bits import FreeBits
 from buttress.priors.autoregressive_flow import AutoregressiveFlow
-from buttress.priors.standard_normal import StandardNormal
 
 
-@remedy(family="informative prior", source="Chen et al. 2016 (variational lossy autoencoder)")
+@remedy(
+    family="informative prior",
+    source="Chen et al. 2016 (variational lossy autoencoder)",
+    takes={"prior": "standard_normal"},
+)
 def flow_prior(recipe: Recipe, transforms: int = 4, hidden: int = 64, mean_only: bool = False) -> Recipe:
     """Learn p(z) as an autoregressive flow; ``local_decoder+flow_prior`` is the variational lossy autoencoder.
 
@@ -24,13 +27,11 @@ def flow_prior(recipe: Recipe, transforms: int = 4, hidden: int = 64, mean_only:
     Example:
         >>> from buttress.baseline import baseline
         >>> from buttress.data.mnist5k import Mnist5k
-        >>> from buttress.core import DataSpec
-        >>> recipe = baseline(Mnist5k(), DataSpec("image", (1, 28, 28)))
+        >>> from buttress.core import DataSpec, Layout
+        >>> recipe = baseline(Mnist5k(), DataSpec(Layout.image(1, 28, 28)))
         >>> recipe.prior, flow_prior(recipe, hidden=32).prior
         (StandardNormal(), AutoregressiveFlow(transforms=4, hidden=(32, 32), mean_only=False))
     """
-    if not isinstance(recipe.prior, StandardNormal):
-        raise DoesNotFit(f"flow_prior stands instead of a standard normal prior, and this one is {recipe.prior.name()}")
     if isinstance(recipe.objective, FreeBits) and recipe.objective.per_group > 0:
         raise DoesNotFit(
             "under flow_prior z is one group, because its dimensions depend on each other, and a floor for each "

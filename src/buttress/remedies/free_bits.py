@@ -5,12 +5,19 @@ from __future__ import annotations
 from dataclasses import replace
 
 from buttress.core.recipe import Recipe
-from buttress.core.remedy import DoesNotFit, remedy
+from buttress.core.remedy import ANYTHING, DoesNotFit, remedy
 from buttress.objectives.elbo import ELBO
 from buttress.objectives.free_bits import FreeBits
+from buttress.remedies._codes import refuse_codes
 
 
-@remedy(family="tweak the ELBO", source="Kingma et al. 2016")
+@remedy(
+    family="tweak the ELBO",
+    source="Kingma et al. 2016",
+    takes={"objective.per_group": ANYTHING, "objective.total": ANYTHING},
+    needs={"objective": ("elbo", "free_bits")},
+    cures=("the model ignores z",),
+)
 def free_bits(recipe: Recipe, per_group: float = 0.25, total: float = 0.0) -> Recipe:
     """Do not punish the rate below a floor, in nats, taken after the mean over the batch.
 
@@ -22,21 +29,17 @@ def free_bits(recipe: Recipe, per_group: float = 0.25, total: float = 0.0) -> Re
     Example:
         >>> from buttress.baseline import baseline
         >>> from buttress.data.mnist5k import Mnist5k
-        >>> from buttress.core import DataSpec
-        >>> recipe = baseline(Mnist5k(), DataSpec("image", (1, 28, 28)))
+        >>> from buttress.core import DataSpec, Layout
+        >>> recipe = baseline(Mnist5k(), DataSpec(Layout.image(1, 28, 28)))
         >>> recipe.objective.name(), free_bits(recipe, per_group=0.5).objective.per_group
         ('elbo', 0.5)
     """
-    if not isinstance(recipe.objective, ELBO | FreeBits):
-        raise DoesNotFit(
-            f"free_bits puts a floor under the rate of the ELBO, and the objective is {recipe.objective.name()}"
-        )
+    assert isinstance(recipe.objective, ELBO | FreeBits)  # see needs
     if not recipe.prior.factorised and total == 0:
         raise DoesNotFit(
             f"under the {recipe.prior.name()} prior z is one group, because its dimensions depend on each other, and "
             "a floor for each group means little: try free_bits:total=4"
         )
-    if recipe.posterior.discrete:
-        raise DoesNotFit("free_bits puts a floor under the rate, and that of codes cannot fall, whatever they say")
+    refuse_codes(recipe, "free_bits")
     floor = {"total": total} if total != 0 else {"per_group": per_group}
     return replace(recipe, objective=FreeBits(**floor, beta=recipe.objective.beta, samples=recipe.objective.samples))

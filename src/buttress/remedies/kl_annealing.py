@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from buttress.core.recipe import Recipe
-from buttress.core.remedy import remedy, with_beta
+from buttress.core.remedy import remedy
+from buttress.remedies._codes import refuse_codes
 from buttress.schedules.linear import Linear
 
 
-@remedy(family="tweak the ELBO", source="Bowman et al. 2016")
+@remedy(
+    family="tweak the ELBO",
+    source="Bowman et al. 2016",
+    takes={"objective.beta": 1.0},
+    needs={"objective": ("elbo", "free_bits")},
+    cures=("the model ignores z",),
+)
 def kl_annealing(recipe: Recipe, fraction: float = 0.3, start: float = 0.0, hold: float = 0.0) -> Recipe:
     """Let the weight of the rate rise linearly over the first part of training.
 
@@ -25,8 +33,8 @@ def kl_annealing(recipe: Recipe, fraction: float = 0.3, start: float = 0.0, hold
     Example:
         >>> from buttress.baseline import baseline
         >>> from buttress.data.mnist5k import Mnist5k
-        >>> from buttress.core import DataSpec
-        >>> recipe = baseline(Mnist5k(), DataSpec("image", (1, 28, 28)))  # 2,000 steps
+        >>> from buttress.core import DataSpec, Layout
+        >>> recipe = baseline(Mnist5k(), DataSpec(Layout.image(1, 28, 28)))  # 2,000 steps
         >>> kl_annealing(recipe, fraction=0.2, hold=0.5).objective.beta
         Linear(steps=400, start=0.0, end=1.0, hold=1000)
     """
@@ -37,4 +45,5 @@ def kl_annealing(recipe: Recipe, fraction: float = 0.3, start: float = 0.0, hold
         )
     total = recipe.training.steps
     ramp = Linear(steps=max(1, round(fraction * total)), start=start, hold=round(hold * total))
-    return with_beta(recipe, "kl_annealing", ramp)
+    refuse_codes(recipe, "kl_annealing")
+    return replace(recipe, objective=recipe.objective.replace(beta=ramp))

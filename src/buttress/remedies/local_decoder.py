@@ -5,11 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 
 from buttress.core.recipe import Recipe
-from buttress.core.remedy import DoesNotFit, remedy
-from buttress.decoders.pixelcnn import PixelCNN
+from buttress.core.remedy import ANYTHING, remedy
 
 
-@remedy(family="weaken the decoder", source="Chen et al. 2016 (variational lossy autoencoder)", kinds=("image",))
+@remedy(
+    family="weaken the decoder",
+    source="Chen et al. 2016 (variational lossy autoencoder)",
+    takes={"decoder.field": ANYTHING},
+    needs={"decoder": ("pixelcnn",)},
+    cures=("the model ignores z",),
+)
 def local_decoder(recipe: Recipe, field: int = 5) -> Recipe:
     """Let an autoregressive image decoder see only a small window of earlier pixels.
 
@@ -20,11 +25,9 @@ def local_decoder(recipe: Recipe, field: int = 5) -> Recipe:
     Example:
         >>> from buttress.baseline import baseline
         >>> from buttress.data.mnist5k import Mnist5k
-        >>> from buttress.core import DataSpec
-        >>> recipe = baseline(Mnist5k(), DataSpec("image", (1, 28, 28)))
+        >>> from buttress.core import DataSpec, Layout
+        >>> recipe = baseline(Mnist5k(), DataSpec(Layout.image(1, 28, 28)))
         >>> recipe.decoder.field, local_decoder(recipe).decoder.field
         (13, 5)
     """
-    if not isinstance(recipe.decoder, PixelCNN):
-        raise DoesNotFit(f"local_decoder narrows the view of a pixelcnn, and this decoder is {recipe.decoder.name()}")
-    return replace(recipe, decoder=replace(recipe.decoder, field=field))
+    return replace(recipe, decoder=recipe.decoder.replace(field=field))

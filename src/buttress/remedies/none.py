@@ -13,8 +13,8 @@ def none(recipe: Recipe) -> Recipe:
     Example:
         >>> from buttress.baseline import baseline
         >>> from buttress.data.mnist5k import Mnist5k
-        >>> from buttress.core import DataSpec
-        >>> recipe = baseline(Mnist5k(), DataSpec("image", (1, 28, 28)))
+        >>> from buttress.core import DataSpec, Layout
+        >>> recipe = baseline(Mnist5k(), DataSpec(Layout.image(1, 28, 28)))
         >>> none(recipe) == recipe
         True
     """

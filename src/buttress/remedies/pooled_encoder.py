@@ -5,11 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 
 from buttress.core.recipe import Recipe
-from buttress.core.remedy import DoesNotFit, remedy
-from buttress.encoders.recurrent import Pooling, RecurrentEncoder
+from buttress.core.remedy import remedy
+from buttress.encoders.recurrent import Pooling
 
 
-@remedy(family="enhance dispersion of features", source="Long et al. 2020", kinds=("text",))
+@remedy(
+    family="enhance dispersion of features",
+    source="Long et al. 2020",
+    takes={"encoder.pooling": "last"},
+    needs={"encoder": ("recurrent",)},
+)
 def pooled_encoder(recipe: Recipe, pooling: Pooling = "max") -> Recipe:
     """Let every token speak in the encoder's features: pool its states instead of taking the last.
 
@@ -20,13 +25,9 @@ def pooled_encoder(recipe: Recipe, pooling: Pooling = "max") -> Recipe:
     Example:
         >>> from buttress.data.lstm_text import LstmText
         >>> from buttress.baseline import baseline
-        >>> from buttress.core import DataSpec
-        >>> recipe = baseline(LstmText(), DataSpec("text", (11,), 1004))
+        >>> from buttress.core import DataSpec, Layout
+        >>> recipe = baseline(LstmText(), DataSpec(Layout.text(1004, longest=11)))
         >>> recipe.encoder.pooling, pooled_encoder(recipe).encoder.pooling
         ('last', 'max')
     """
-    if not isinstance(recipe.encoder, RecurrentEncoder):
-        raise DoesNotFit(f"pooled_encoder pools the states of a recurrent encoder, and this is {recipe.encoder.name()}")
-    if recipe.encoder.pooling == pooling:
-        raise DoesNotFit(f"pooled_encoder: the encoder's pooling is {pooling!r} already")
-    return replace(recipe, encoder=replace(recipe.encoder, pooling=pooling))
+    return replace(recipe, encoder=recipe.encoder.replace(pooling=pooling))

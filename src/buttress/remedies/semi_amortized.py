@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from buttress.algorithms.semi_amortized import SemiAmortized, Variant
 from buttress.core.recipe import Recipe
-from buttress.core.remedy import DoesNotFit, remedy, with_algorithm
-from buttress.posteriors.gaussian import GaussianPosterior
+from buttress.core.remedy import remedy
 
 
-@remedy(family="reduce the amortisation gap", source="Kim et al. 2018")
+@remedy(
+    family="reduce the amortisation gap",
+    source="Kim et al. 2018",
+    takes={"algorithm": "joint"},
+    needs={"posterior": ("gaussian",)},
+    cures=("inference lags",),
+)
 def semi_amortized(recipe: Recipe, steps: int = 10, variant: Variant = "sa", antithetic: bool = True) -> Recipe:
     """Refine q for each example by gradient steps and train through them; goes well after kl_annealing.
 
@@ -22,11 +29,9 @@ def semi_amortized(recipe: Recipe, steps: int = 10, variant: Variant = "sa", ant
     Example:
         >>> from buttress.baseline import baseline
         >>> from buttress.data.mnist5k import Mnist5k
-        >>> from buttress.core import DataSpec
-        >>> recipe = baseline(Mnist5k(), DataSpec("image", (1, 28, 28)))
+        >>> from buttress.core import DataSpec, Layout
+        >>> recipe = baseline(Mnist5k(), DataSpec(Layout.image(1, 28, 28)))
         >>> semi_amortized(recipe, steps=2).algorithm.refinement
         Refinement(steps=2, rate=0.03125, momentum=0.5, clip=5.0, antithetic=True)
     """
-    if not isinstance(recipe.posterior, GaussianPosterior):
-        raise DoesNotFit(f"semi_amortized refines a gaussian posterior, and this one is {recipe.posterior.name()}")
-    return with_algorithm(recipe, SemiAmortized(refine_steps=steps, variant=variant, antithetic=antithetic))
+    return replace(recipe, algorithm=SemiAmortized(refine_steps=steps, variant=variant, antithetic=antithetic))

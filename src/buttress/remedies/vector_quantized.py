@@ -7,16 +7,20 @@ from dataclasses import replace
 from buttress.algorithms.two_stage import TwoStage
 from buttress.core import Prior
 from buttress.core.recipe import Recipe
-from buttress.core.remedy import DoesNotFit, remedy, with_algorithm
+from buttress.core.remedy import ANYTHING, DoesNotFit, remedy
 from buttress.encoders.conv import ConvEncoder
-from buttress.objectives.free_bits import FreeBits
 from buttress.posteriors.vector_quantized import VectorQuantized
 from buttress.priors.pixelcnn import PixelCNNPrior
 from buttress.priors.recurrent import RecurrentPrior
-from buttress.priors.standard_normal import StandardNormal
 
 
-@remedy(family="discrete latents", source="van den Oord et al. 2017 (VQ-VAE)", kinds=("image", "text"))
+@remedy(
+    family="discrete latents",
+    source="van den Oord et al. 2017 (VQ-VAE)",
+    takes={"algorithm": "joint", "posterior": "gaussian", "prior": "standard_normal", "encoder.spatial": ANYTHING},
+    needs={"objective": ("elbo",)},
+    cures=("the model ignores z",),
+)
 def vector_quantized(
     recipe: Recipe, codes: int = 64, slots: int = 0, dim: int = 16, spatial: bool | None = None, first: float = 0.75
 ) -> Recipe:
@@ -37,13 +41,12 @@ def vector_quantized(
     Example:
         >>> from buttress.baseline import baseline
         >>> from buttress.data.mnist5k import Mnist5k
-        >>> from buttress.core import DataSpec
-        >>> recipe = vector_quantized(baseline(Mnist5k(), DataSpec("image", (1, 28, 28))), slots=2)
+        >>> from buttress.core import DataSpec, Layout
+        >>> recipe = vector_quantized(baseline(Mnist5k(), DataSpec(Layout.image(1, 28, 28))), slots=2)
         >>> recipe.posterior.codes, recipe.posterior.slots, recipe.prior.name(), recipe.algorithm.name()
         (64, 2, 'recurrent', 'two_stage')
     """
     _check(recipe)
-    recipe = with_algorithm(recipe, TwoStage(first=first))
     can = isinstance(recipe.encoder, ConvEncoder)
     if spatial and not can:
         raise DoesNotFit(f"codes at every place need a conv encoder, and this is {recipe.encoder.name()}")
@@ -54,17 +57,14 @@ def vector_quantized(
         encoder=recipe.encoder.replace(spatial=mapped) if can else recipe.encoder,
         posterior=VectorQuantized(codes=codes, dim=dim, slots=slots or (1 if mapped else 8)),
         prior=prior,
+        algorithm=TwoStage(first=first),
     )
 
 
 def _check(recipe: Recipe) -> None:
-    """Refuse what codes would undo, or what would undo them."""
-    if isinstance(recipe.objective, FreeBits):
-        raise DoesNotFit("vector_quantized has a rate that nothing can lower, so that free_bits has nothing to hold up")
+    """Refuse a weight of the rate that changes: the rate of codes is a constant."""
     if not recipe.objective.settled(0):
         raise DoesNotFit(
-            "vector_quantized has a rate that nothing can lower, so that a weight of the rate that rises "
-            "(kl_annealing, cyclical_annealing) has nothing to spare"
+            "vector_quantized has a constant rate, on which a changing weight (kl_annealing, cyclical_annealing) has "
+            "no effect; leave the schedule out"
         )
-    if not isinstance(recipe.prior, StandardNormal):
-        raise DoesNotFit(f"vector_quantized brings a prior of its own, and there is {recipe.prior.name()} already")

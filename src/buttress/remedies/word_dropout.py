@@ -5,11 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 
 from buttress.core.recipe import Recipe
-from buttress.core.remedy import DoesNotFit, remedy
-from buttress.decoders.recurrent import RecurrentDecoder
+from buttress.core.remedy import remedy
 
 
-@remedy(family="weaken the decoder", source="Bowman et al. 2016", kinds=("text",))
+@remedy(
+    family="weaken the decoder",
+    source="Bowman et al. 2016",
+    takes={"decoder.word_dropout": 0.0},
+    needs={"decoder": ("recurrent",)},
+    cures=("the model ignores z",),
+)
 def word_dropout(recipe: Recipe, rate: float = 0.5) -> Recipe:
     """Hide a share of the words that the decoder reads, in training only.
 
@@ -20,11 +25,9 @@ def word_dropout(recipe: Recipe, rate: float = 0.5) -> Recipe:
     Example:
         >>> from buttress.data.lstm_text import LstmText
         >>> from buttress.baseline import baseline
-        >>> from buttress.core import DataSpec
-        >>> recipe = baseline(LstmText(), DataSpec("text", (11,), 1004))
+        >>> from buttress.core import DataSpec, Layout
+        >>> recipe = baseline(LstmText(), DataSpec(Layout.text(1004, longest=11)))
         >>> recipe.decoder.word_dropout, word_dropout(recipe, rate=0.25).decoder.word_dropout
         (0.0, 0.25)
     """
-    if not isinstance(recipe.decoder, RecurrentDecoder):
-        raise DoesNotFit(f"word_dropout hides words from a recurrent decoder, and this one is {recipe.decoder.name()}")
-    return replace(recipe, decoder=replace(recipe.decoder, word_dropout=rate))
+    return replace(recipe, decoder=recipe.decoder.replace(word_dropout=rate))

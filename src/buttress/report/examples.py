@@ -26,7 +26,7 @@ from buttress.runtime.atomic_write import replace_file, write_text
 
 __all__ = ["Kind", "ReportExamples", "load_examples", "pixels", "save_examples"]
 
-Kind = Literal["image", "text", "table"]
+Kind = Literal["image", "text", "table", "wave", "frames"]
 PARTS = ("samples", "originals", "reconstructions", "interpolations", "uniform_samples", "draws")
 ROWS = ("interpolations", "draws")
 """Parts of which each entry is several examples."""

@@ -28,7 +28,7 @@ from typing import Any, Self
 import yaml
 from torch import Tensor
 
-from buttress.core import DataSpec, Kind, Splits
+from buttress.core import Column, DataSpec, Kind, Layout, Splits
 from buttress.core.recipe import Recipe
 from buttress.core.registry import from_plain, load, to_plain
 from buttress.runtime.atomic_write import sweep, write_text
@@ -177,7 +177,7 @@ def claim(folder: Path, recipe: Recipe, resume: bool) -> bool:
         >>> import tempfile
         >>> from buttress.baseline import baseline
         >>> from buttress.data.mnist5k import Mnist5k
-        >>> recipe = baseline(Mnist5k(), DataSpec("image", (1, 28, 28)))
+        >>> recipe = baseline(Mnist5k(), DataSpec(Layout.image(1, 28, 28)))
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     claim(Path(folder), recipe, resume=False), claim(Path(folder), recipe, resume=True)
         (True, False)
@@ -199,7 +199,7 @@ def claimed(folder: Path, recipe: Recipe, resume: bool) -> bool:
         >>> import tempfile
         >>> from buttress.baseline import baseline
         >>> from buttress.data.mnist5k import Mnist5k
-        >>> recipe = baseline(Mnist5k(), DataSpec("image", (1, 28, 28)))
+        >>> recipe = baseline(Mnist5k(), DataSpec(Layout.image(1, 28, 28)))
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     recipe.save(f"{folder}/recipe.yaml")
         ...     claimed(Path(folder), replace(recipe, training=replace(recipe.training, steps=9)), resume=True)
@@ -238,7 +238,7 @@ def give_up(folder: Path) -> None:
         >>> import tempfile
         >>> from buttress.baseline import baseline
         >>> from buttress.data.mnist5k import Mnist5k
-        >>> recipe = baseline(Mnist5k(), DataSpec("image", (1, 28, 28)))
+        >>> recipe = baseline(Mnist5k(), DataSpec(Layout.image(1, 28, 28)))
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     _ = claim(Path(folder), recipe, resume=False)
         ...     give_up(Path(folder))
@@ -275,6 +275,7 @@ class Spec:
         train: Number of training examples.
         held_out: Number of held-out examples.
         files: What else belongs to it; None where the folder was written before this was recorded.
+        given: The conditions of every example.
     """
 
     kind: Kind
@@ -284,19 +285,34 @@ class Spec:
     train: int = 0
     held_out: int = 0
     files: tuple[str, ...] | None = None
+    given: tuple[Column, ...] = ()
+
+    @property
+    def layout(self) -> Layout:
+        """What one example is made of."""
+        if self.kind == "image":
+            channels, height, width = self.shape
+            return Layout.image(channels, height, width, self.vocabulary)
+        if self.kind == "frames":
+            return Layout.frames(self.shape[1], self.shape[0])
+        if self.kind == "table":
+            return Layout.table(self.shape[0])
+        make = Layout.text if self.kind == "text" else lambda levels, longest: Layout.wave(longest, levels)
+        return make(self.vocabulary, self.shape[0])
 
     @classmethod
     def of(cls, splits: Splits) -> Self:
         """What is written of data."""
         spec = splits.spec
         files = tuple(name for name, held in ((SITES, _sites(spec)), (TOKENIZER, spec.tokenizer)) if held)
-        return cls(spec.kind, spec.shape, spec.vocabulary, spec.columns, len(splits.train), len(splits.held_out), files)
+        sizes = len(splits.train), len(splits.held_out)
+        return cls(spec.kind, spec.shape, spec.vocabulary, spec.columns, *sizes, files, spec.given)
 
     @property
     def needed(self) -> tuple[str, ...]:
         """The files without which it is not whole. All numbers but symbols had mean and std before it was recorded."""
         if self.files is None:
-            return () if self.kind == "text" or self.vocabulary else (SITES,)
+            return () if self.vocabulary else (SITES,)
         return self.files
 
 
@@ -357,9 +373,7 @@ def load_spec(folder: Path) -> DataSpec:
             )
     sites = _load_sites(folder / SITES, spec.shape) if (folder / SITES).exists() else {}
     text = (folder / TOKENIZER).read_text(encoding="utf-8") if (folder / TOKENIZER).exists() else None
-    return DataSpec(
-        spec.kind, spec.shape, spec.vocabulary, sites.get("mean"), sites.get("std"), spec.columns, tokenizer=text
-    )
+    return DataSpec(spec.layout, sites.get("mean"), sites.get("std"), spec.columns, text, spec.given)
 
 
 def _load_sites(path: Path, shape: tuple[int, ...]) -> dict[str, Tensor]:

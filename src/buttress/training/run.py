@@ -286,7 +286,7 @@ class Run:
             labels = labels[torch.cat(batches.index)]
         offered = {"kind": self.spec.kind, "encode": self.model.encode, "labels": labels, **settings}
         if self.spec.kind != "text":
-            bits = self.recipe.likelihood.counts_bits(self.spec.kind)
+            bits = self.recipe.likelihood.counts_bits(self.spec.layout)
             offered.setdefault("dims", math.prod(self.spec.shape) if bits else 0)
         evidence = with_inference(diagnose(asked, batches, seed=seed, **offered), self.model, asked, batches)
         evidence = replace(evidence, settings={**evidence.settings, "step": self.step})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 __all__ = ["remedies"]
 
 
@@ -25,9 +27,16 @@ def remedies() -> None:
             console.print(Text(family, style="bold underline"), end="\n\n")
         settings = ":".join(f"{k}={v}" for k, v in entry.settings.items())
         head = Text.assemble((entry.name, "bold"), (f":{settings}" if settings else "", "dim"))
-        told = f"{entry.summary.replace('``', '')}\n{entry.source}; {', '.join(entry.kinds)}"
+        told = f"{entry.summary.replace('``', '')}\n{entry.source}; {_changes(entry)}"
         for text, indent in ((head, 2), (Text(told), 6)):
             for line in text.wrap(console, console.width - 2 * indent):
                 line.rstrip()
                 console.print(Text(" " * indent) + line)
         console.print()
+
+
+def _changes(entry: Any) -> str:
+    """What it sets, and what it needs."""
+    sets = f"sets {', '.join(entry.takes)}" if entry.takes else "sets nothing"
+    needs = "; ".join(f"{role} {' or '.join(names)}" for role, names in entry.needs.items())
+    return f"{sets}; needs {needs}" if needs else sets

@@ -15,13 +15,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from buttress.core import DataSpec, Examples, Splits
+from buttress.core import DataSpec, Examples, Layout, Splits
 from buttress.data.reading.memory import Array, Rows
 from buttress.data.reading.split import Division
 
 __all__ = ["ArrayExamples", "Source", "open_rows"]
 
-Layout = Literal["NHW", "NHWC", "NCHW", "ND"]
+Axes = Literal["NHW", "NHWC", "NCHW", "ND"]
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Source:
     """
 
     rows: Rows
-    layout: Layout
+    layout: Axes
     where: str
     row_name: Callable[[int], str]
     columns: tuple[str, ...] = ()
@@ -203,8 +203,8 @@ def open_rows(source: Source, division: Division, held_out: Source | None = None
 
 def _spec(source: Source, moments: RunningMoments) -> DataSpec:
     mean, std = (_tensor(source.arrange(m[None])[0]) for m in (moments.mean, moments.std))
-    kind: Literal["table", "image"] = "table" if source.layout == "ND" else "image"
-    return DataSpec(kind, tuple(mean.shape), mean=mean, std=std, columns=source.columns)
+    layout = Layout.table(len(mean)) if source.layout == "ND" else Layout.image(*mean.shape)
+    return DataSpec(layout, mean=mean, std=std, columns=source.columns)
 
 
 def _tensor(values: Array) -> Tensor:

@@ -154,7 +154,7 @@ def decode(spec: DataSpec, ids: Int[Tensor, "N T"]) -> list[str]:
         ValueError: The data is not text.
 
     Example:
-        >>> spec = DataSpec("text", (3,), vocabulary=6, tokenizer=word_tokenizer(["so", "it"]).to_str())
+        >>> spec = DataSpec(Layout.text(6, longest=3), tokenizer=word_tokenizer(["so", "it"]).to_str())
         >>> decode(spec, torch.tensor([[5, 4, 2], [4, 2, 0]]))
         ['it so', 'so']
     """

@@ -1,0 +1,1 @@
+"""What a model is conditioned on: one way a file."""
