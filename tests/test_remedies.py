@@ -125,7 +125,7 @@ def test_a_schedule_longer_than_the_run_is_refused(image):
 def test_the_dispersion_remedies_compose(text):
     both = remedy.apply("pooled_encoder:pooling=abs+cosine_regularization:weight=0.5", text)
     assert (both.encoder.pooling, both.encoder.cosine) == ("abs", 0.5)
-    with pytest.raises(remedy.DoesNotFit, match="encoder.pooling = abs already"):
+    with pytest.raises(remedy.DoesNotFit, match=r"encoder.pooling = abs already"):
         remedy.apply("pooled_encoder:pooling=abs", replace(both, remedies=()))
     with pytest.raises(remedy.DoesNotFit, match="needs the recurrent encoder, and this recipe has the mlp encoder"):
         remedy.apply("pooled_encoder", replace(text, encoder=MlpEncoder()))
@@ -171,7 +171,7 @@ def test_a_setting_is_given_once(image):
 
 def test_a_weight_chosen_by_hand_is_not_overwritten(text):
     weighted = replace(text, objective=text.objective.replace(beta=Constant(0.5)))
-    with pytest.raises(remedy.DoesNotFit, match="objective.beta = constant already; leave out one"):
+    with pytest.raises(remedy.DoesNotFit, match=r"objective.beta = constant already; leave out one"):
         remedy.apply("kl_annealing", weighted)
     assert remedy.apply("vector_quantized", weighted).objective.beta == Constant(0.5)
 
@@ -179,12 +179,10 @@ def test_a_weight_chosen_by_hand_is_not_overwritten(text):
 def test_a_remedy_with_nothing_to_change_says_why(image, text):
     with pytest.raises(
         remedy.DoesNotFit,
-        match="needs the pixelcnn decoder, and this recipe has the mlp decoder; try --decoder pixelcnn",
+        match="has the mlp decoder; try --decoder pixelcnn",
     ):
         remedy.apply("local_decoder", replace(image, decoder=MlpDecoder()))
-    with pytest.raises(
-        remedy.DoesNotFit, match="needs the elbo or free_bits objective, and this recipe has the importance_weighted"
-    ):
+    with pytest.raises(remedy.DoesNotFit, match="needs the elbo or free_bits objective"):
         remedy.apply("kl_annealing", replace(text, objective=ImportanceWeighted()))
 
 
@@ -199,7 +197,7 @@ def test_the_eighth_remedy_is_one_file(tmp_path):
         "from buttress.cli import main as cli\nfrom buttress.core import remedy\n"
         "from buttress.baseline import baseline\n"
         "from buttress.data.mnist5k import Mnist5k\n"
-        "from buttress.core import DataSpec\n"
+        "from buttress.core import DataSpec, Layout\n"
         "start = baseline(Mnist5k(), DataSpec(Layout.image(1, 28, 28)))\n"
         "recipe = remedy.apply('narrow_latent:dim=4+kl_annealing', start)\n"
         "assert recipe.posterior.dim == 4 and recipe.remedies[0] == 'narrow_latent:dim=4'\n"

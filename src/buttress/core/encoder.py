@@ -45,7 +45,7 @@ class EncoderModule(nn.Module, ABC):
     def forward(self, x: Tensor, given: Given = EMPTY) -> Float[Tensor, "B *places F"]:
         """Read ``x`` as ``LikelihoodModule.features`` gives it."""
 
-    def valid(self, given: Given) -> Bool[Tensor, "B *places"] | None:
+    def valid(self, x: Tensor, given: Given = EMPTY) -> Bool[Tensor, "B *places"] | None:
         """Which places of h lie within the true length of their example; None where all do."""
         if len(self.places) != 1 or "lengths" not in given:
             return None

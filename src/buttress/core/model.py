@@ -121,7 +121,7 @@ class LatentVariableModel(nn.Module):
     def posterior_of_features(self, features: Tensor, given: Given = EMPTY) -> Distribution:
         """The same, of x as the likelihood's ``features`` gives it."""
         h = self._beside(self.encoder(features, given), given, first=1)
-        return self.inference(h, self.encoder.valid(given))
+        return self.inference(h, self.encoder.valid(features, given))
 
     def log_likelihood(self, x: Tensor, z: Shaped[Tensor, "S B *event"], given: Given = EMPTY) -> Float[Tensor, "S B"]:
         """log p(x|z) in nats for S latents of each of B examples."""
@@ -145,9 +145,10 @@ class LatentVariableModel(nn.Module):
 
     def forward(self, x: Tensor, samples: int = 1, prior: Distribution | None = None, given: Given = EMPTY) -> Terms:
         """The terms of a batch, with ``samples`` samples of z per example; under another ``prior`` if one is given."""
-        h = self.encode(x, given)
+        features = self.likelihood.features(x)
+        h, valid = self.encoder(features, given), self.encoder.valid(features, given)
         p = self.prior(given) if prior is None else prior
-        latent = self.inference.latent(self._beside(h, given, 1), p, samples, self.encoder.valid(given))
+        latent = self.inference.latent(self._beside(h, given, 1), p, samples, valid)
         distortion = -full(self._decode(latent.z, given).log_prob(x))
         return Terms(distortion, with_penalty(latent, self.encoder.penalty(h)))  # last: processes may wait in it
 

@@ -1,7 +1,9 @@
-r"""p(x|z) = prod_t p(x_t | x_<t, z) over words, by an LSTM that hears z at the start and at every step.
+r"""p(x|z) = prod_t p(x_t | x_<t, z) over words, by an LSTM that reads z at the start and at every step.
 
 $$ c_0 = W z, \quad h_0 = \tanh(W z), \qquad (h_t, c_t) = \mathrm{LSTM}([e(x_{t-1}), z], h_{t-1}, c_{t-1}), \qquad
    p(x_t | x_{<t}, z) = \mathrm{softmax}(U h_t)[x_t], \quad x_0 = \mathrm{BOS} $$
+
+Where z has a value for every position, step t reads z_t and the first state is made from z_1.
 
 The mass is over sentences ended by EOS: those of at most T tokens, and, for the rest, the mass of every beginning of
 T words, which is what log p of a sentence without EOS means. Together they sum to one.
@@ -92,7 +94,9 @@ class RecurrentDecoderModule(AutoregressiveModule):
         self.part, self.likelihood = part, likelihood
         self.z_dims, self.event, self.places = len(z_shape), spec.shape, spec.shape
         self.radius = 0 if part.word_dropout == 1 else None
-        size = torch.Size(z_shape).numel()
+        self.by_position = len(z_shape) == 2 and z_shape[:1] == spec.shape
+        size = z_shape[1] if self.by_position else torch.Size(z_shape).numel()
+        self.size = size
         self.embed = nn.Embedding(spec.vocabulary, part.embedding)
         nn.init.uniform_(self.embed.weight, -0.1, 0.1)
         self.first = nn.Linear(size, part.hidden)
@@ -138,12 +142,17 @@ class RecurrentDecoderModule(AutoregressiveModule):
 
     def begin(self, z: Float[Tensor, "N D"]) -> tuple[Tensor, Tensor]:
         """(h_0, c_0), with the dimension of layers that an LSTM wants in front."""
-        c = self.first(z)[None]
+        c = self.first(z[:, : self.size])[None]
         return c.tanh(), c
 
-    def inputs(self, words: Float[Tensor, "N T E"], z: Float[Tensor, "N D"]) -> Float[Tensor, "N T F"]:
-        """Embeddings with z beside each."""
-        return torch.cat([words, z[:, None].expand(-1, words.shape[1], -1).to(words)], -1)
+    def inputs(self, words: Float[Tensor, "N T E"], z: Float[Tensor, "N D"], first: int = 0) -> Float[Tensor, "N T F"]:
+        """Embeddings with z beside each, or with the z of the position that each predicts, from ``first`` on."""
+        steps = words.shape[1]
+        if self.by_position:
+            beside = z.unflatten(1, (-1, self.size))[:, first : first + steps]
+        else:
+            beside = z[:, None].expand(-1, steps, -1)
+        return torch.cat([words, beside.to(words)], -1)
 
     def blank(self, count: int) -> Int[Tensor, "N T"]:
         """See :class:`AutoregressiveModule`."""
@@ -171,7 +180,7 @@ class RecurrentDecoderModule(AutoregressiveModule):
         open_ = torch.ones(len(z), dtype=torch.bool, device=z.device)
         word = x.new_full((len(z),), BOS)
         for t in range(self.event[0]):
-            h, state = run_lstm(self.lstm, self.inputs(self.embed(word)[:, None], z), state)
+            h, state = run_lstm(self.lstm, self.inputs(self.embed(word)[:, None], z, t), state)
             logits = self.out(h[:, 0])
             x[:, t] = torch.where(open_, self.choose(logits, None if uniforms is None else uniforms[:, t]), PAD)
             open_ = open_ & (x[:, t] != EOS)

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from buttress.core import EMPTY, PAD, DataSpec, Encoder, EncoderModule, Given, Layout
@@ -35,6 +36,8 @@ class RecurrentEncoder(Encoder):
         hidden: Size of the LSTM's state.
         pooling: "last", "mean" or "max" of the states at true tokens, EOS included; or "abs", in every feature the
             state that is largest without its sign.
+        positions: Features at every token in place of one vector: then z has a value for every position, and
+            ``pooling`` is not used.
         bidirectional: Add an LSTM that reads backwards; h is twice as wide, and its "last" state is that at the first
             token.
         cosine: Weight of a penalty on features of a batch that point the same way; 0 for none.
@@ -52,6 +55,7 @@ class RecurrentEncoder(Encoder):
     hidden: int = 256
     pooling: Pooling = "last"
     bidirectional: bool = False
+    positions: bool = False
 
     def __post_init__(self) -> None:
         """Refuse contradictions."""
@@ -63,7 +67,13 @@ class RecurrentEncoder(Encoder):
     @classmethod
     def tiny(cls) -> tuple[RecurrentEncoder, ...]:
         """See :class:`buttress.core.Part`."""
-        return (cls(3, 4), cls(3, 4, "mean", bidirectional=True), cls(3, 4, "max", cosine=0.5), cls(3, 4, "abs"))
+        return (
+            cls(3, 4),
+            cls(3, 4, "mean", bidirectional=True),
+            cls(3, 4, "max", cosine=0.5),
+            cls(3, 4, "abs"),
+            cls(3, 4, positions=True),
+        )
 
     def misfit(self, layout: Layout) -> str:
         """See :class:`buttress.core.part.DataPart`."""
@@ -80,15 +90,18 @@ class RecurrentEncoderModule(EncoderModule):
     def __init__(self, part: RecurrentEncoder, spec: DataSpec) -> None:
         super().__init__()
         self.pooling = part.pooling
+        self.places = spec.layout.places if part.positions else ()
         self.features = part.hidden * (2 if part.bidirectional else 1)
         self.embedding = nn.Embedding(spec.vocabulary, part.embedding)
         self.lstm = nn.LSTM(part.embedding, part.hidden, batch_first=True, bidirectional=part.bidirectional)
 
-    def forward(self, x: Tensor, given: Given = EMPTY) -> Float[Tensor, "B F"]:
+    def forward(self, x: Tensor, given: Given = EMPTY) -> Float[Tensor, "B *places F"]:
         """See :class:`buttress.core.EncoderModule`."""
         true = x != PAD
         lengths = true.sum(1).clamp(min=1)
         states = self.states(x, lengths)
+        if self.places:
+            return F.pad(states * true[..., None], (0, 0, 0, self.places[0] - x.shape[1]))
         if self.pooling == "last":
             return self.last(states, lengths)
         if self.pooling == "mean":
@@ -97,6 +110,10 @@ class RecurrentEncoderModule(EncoderModule):
             largest = states.abs().masked_fill(~true[..., None], -1.0).argmax(1, keepdim=True)
             return states.gather(1, largest).squeeze(1)
         return states.masked_fill(~true[..., None], -torch.inf).amax(1)
+
+    def valid(self, x: Tensor, given: Given = EMPTY) -> Bool[Tensor, "B *places"] | None:
+        """See :class:`buttress.core.EncoderModule`. Sentences mark their own length."""
+        return F.pad(x != PAD, (0, self.places[0] - x.shape[1])) if self.places else None
 
     def states(self, x: Int[Tensor, "B T"], lengths: Int[Tensor, " B"]) -> Float[Tensor, "B T F"]:
         """The states at all tokens; what stands at padding means nothing."""

@@ -17,6 +17,7 @@ stays exactly where it is, and needs no smoothed counts to divide by.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -33,7 +34,7 @@ from buttress.nn.layers import full
 from buttress.nn.quantize import nearest, straight_through, tally
 from buttress.runtime import distributed
 
-__all__ = ["VectorQuantized"]
+__all__ = ["VectorQuantized", "latent_of"]
 
 
 @dataclass(frozen=True)
@@ -161,7 +162,14 @@ class VectorQuantizedModule(PosteriorModule):
         samples: int = 1,
         valid: Bool[Tensor, "B *places"] | None = None,
     ) -> Latent:
-        """See :class:`buttress.core.PosteriorModule`. The samples, being of a point, are copies."""
+        """See :class:`buttress.core.PosteriorModule`."""
+        read, codes, penalty = self.quantize(h)
+        return latent_of(read, codes, penalty, prior, samples)
+
+    def quantize(
+        self, h: Float[Tensor, "B *places F"]
+    ) -> tuple[Float[Tensor, "B *places D"], Int[Tensor, "B *places slots"], dict[str, Float[Tensor, " B"]]]:
+        """What the decoder reads, straight through to h; the codes; and the penalties that hold both together."""
         z = self.vectors(h)
         codes = self.choose(z)
         if self.training and z.requires_grad:
@@ -171,14 +179,7 @@ class VectorQuantizedModule(PosteriorModule):
         penalty = {"commitment": self.part.commitment * distance}
         if self.part.learning == "gradient":
             penalty["codebook"] = (z.detach() - q).square().flatten(1).sum(1)
-        rate = cost(prior, codes)
-        return Latent(
-            read.expand(samples, *z.shape),
-            rate.expand(samples, *rate.shape),
-            rate,
-            codes.flatten(1).expand(samples, len(codes), -1),
-            {name: value.expand(samples, -1) for name, value in penalty.items()},
-        )
+        return read, codes, penalty
 
     def vectors(self, h: Float[Tensor, "B *places F"]) -> Float[Tensor, "B *places slots D"]:
         """z_e, in float32 at least, whatever the precision around it: codes that flicker with rounding are no codes."""
@@ -227,6 +228,31 @@ class VectorQuantizedModule(PosteriorModule):
             self.codebook[at, dead] = _random_rows(rows, len(dead))
             self.counts[at, dead] = everywhere / self.part.codes
             idle[dead] = 0
+
+
+def latent_of(
+    read: Float[Tensor, "B *z_shape"],
+    codes: Int[Tensor, "B *event"],
+    penalty: Mapping[str, Float[Tensor, " B"]],
+    prior: Distribution,
+    samples: int,
+) -> Latent:
+    """The record of codes, whose samples, being of a point, are copies.
+
+    Example:
+        >>> from torch.distributions import Categorical
+        >>> prior = Independent(Categorical(torch.ones(2, 4)), 1)
+        >>> latent_of(torch.zeros(1, 3), torch.tensor([[0, 3]]), {}, prior, samples=5).z.shape
+        torch.Size([5, 1, 3])
+    """
+    rate = cost(prior, codes)
+    return Latent(
+        read.expand(samples, *read.shape),
+        rate.expand(samples, *rate.shape),
+        rate,
+        codes.flatten(1).expand(samples, len(codes), -1),
+        {name: value.expand(samples, -1) for name, value in penalty.items()},
+    )
 
 
 def cost(prior: Distribution, codes: Int[Tensor, "B *event"]) -> Float[Tensor, "B G"]:
