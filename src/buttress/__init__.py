@@ -1,8 +1,43 @@
-"""buttress: variational auto-encoders whose latent variables stay in use, with the proof in nats.
+"""Train variational auto-encoders whose latent variables stay in use, and find out why where they do not.
 
-Rooms: encoders, posteriors, priors, likelihoods, decoders (the parts of a model); objectives, schedules, algorithms
-(how it learns); remedies (what to do about collapse); diagnostics (whether it happened, and why); data, training,
-report (running it, and telling people).
+>>> import buttress as bt
+>>> sorted(bt.__all__)
+['Adapter', 'Point', 'Recipe', 'Run', 'compare', 'diagnose', 'load', 'register', 'remedy', 'train']
+
+The rest is for people who write parts: see docs/guide.md and docs/architecture.md.
 """
 
-__version__ = "0.1.0"
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from buttress.api import compare, diagnose, load, register, train
+    from buttress.core.recipe import Recipe
+    from buttress.core.remedy import remedy
+    from buttress.diagnostics.protocol import Adapter
+    from buttress.distributions.point import Point
+    from buttress.training.run import Run
+
+__version__ = "0.2.0"
+__all__ = ["Adapter", "Point", "Recipe", "Run", "compare", "diagnose", "load", "register", "remedy", "train"]
+
+_HOMES = {
+    "Adapter": "diagnostics.protocol",
+    "Point": "distributions.point",
+    "Recipe": "core.recipe",
+    "Run": "training.run",
+    "remedy": "core.remedy",
+}
+"""Where each name lives; the others are in ``api``. They load when used: a diagnosis needs torch and little else."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module 'buttress' has no attribute {name!r}; it has {', '.join(__all__)}")
+    return getattr(importlib.import_module(f"buttress.{_HOMES.get(name, 'api')}"), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

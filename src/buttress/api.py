@@ -1,0 +1,266 @@
+"""The public functions: train, diagnose, compare, load, register.
+
+>>> import tempfile
+>>> import buttress as bt
+>>> with tempfile.TemporaryDirectory() as folder:
+...     run = bt.train("linear_gaussian", out=f"{folder}/first", steps=50, progress=False)
+...     evidence = bt.diagnose(run, nll_samples=0, gap_steps=0)
+...     bt.load(f"{folder}/first").progress.step
+50
+>>> evidence.verdict.state
+'...used...'
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from buttress.core.recipe import Recipe
+    from buttress.core.remedy import Remedy
+    from buttress.diagnostics.evidence import Evidence
+    from buttress.experiments.compare import Comparison
+    from buttress.training.run import Run
+
+__all__ = ["compare", "diagnose", "load", "recipe_for", "register", "train"]
+
+
+def train(
+    data: Any,
+    out: str | Path | None = None,
+    *,
+    remedies: str | Remedy | Iterable[str | Remedy] = "none",
+    recipe: Recipe | None = None,
+    resume: bool = False,
+    devices: int = 1,
+    progress: bool = True,
+    **parts: Any,
+) -> Run:
+    """Train a model on your data.
+
+    Args:
+        data: A path, the name of a data set, a tensor or NumPy array of examples, a list of sentences, a torch
+            ``Dataset``, a ``DataLoader`` of x, (x, y) or dicts, or a data part. y becomes a label.
+        out: Folder of the run; by default the next free one under ``runs``.
+        remedies: What to apply, as text (``"kl_annealing+free_bits:per_group=0.5"``) or as objects.
+        recipe: What to start from; by default the baseline for such data.
+        resume: Go on with the run in ``out``.
+        devices: Processes (GPUs where there are some) that share each batch.
+        progress: Show a progress bar and notes about the data.
+        parts: Parts of the recipe and settings of training by name: ``decoder="pixelcnn"``, ``posterior=...``,
+            ``steps=500``, ``batch_size=64``. ``encoder`` and ``decoder`` may be a ``torch.nn.Module`` of yours.
+
+    Returns:
+        The run: ``run.sample(16)``, ``run.diagnose()``, ``run.folder`` ...
+
+    Errors:
+        ValueError: Data, recipe or folder are not fit for it; found before the first step.
+
+    Example:
+        >>> import tempfile, torch
+        >>> x = torch.randn(200, 1) @ torch.randn(1, 5) + 0.1 * torch.randn(200, 5)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     run = train(x, f"{folder}/mine", encoder=torch.nn.Linear(5, 8), steps=20, progress=False)
+        ...     run.sample(3).shape
+        torch.Size([3, 5])
+    """
+    from buttress.core import remedy
+    from buttress.training.run import train as run
+    from buttress.training.run_names import next_free, point_latest
+
+    changed = remedy.apply(remedies, recipe_for(data, recipe, **parts))
+    folder = Path(out) if out is not None else next_free(changed.data)
+    trained = run(changed, folder, resume=resume, devices=devices, progress=progress)
+    if out is None:
+        point_latest(folder)
+    return trained
+
+
+def recipe_for(data: Any, recipe: Recipe | None = None, **parts: Any) -> Recipe:
+    """The recipe that :func:`train` starts from: that of the data, with the parts and settings you name.
+
+    Args:
+        data: As for :func:`train`.
+        recipe: What to start from; None for the baseline.
+        parts: As for :func:`train`.
+
+    Errors:
+        ValueError: There is no such part or setting.
+
+    Example:
+        >>> recipe = recipe_for("linear_gaussian", posterior="gaussian", steps=100)
+        >>> recipe.posterior.dim, recipe.training.steps
+        (16, 100)
+    """
+    from buttress.baseline import baseline
+    from buttress.core.recipe import Training
+    from buttress.data.in_memory import as_data
+    from buttress.data.opened import opened
+
+    source = as_data(data)
+    start = baseline(source, opened(source).spec) if recipe is None else replace(recipe, data=source)
+    settings = {f.name for f in fields(Training)}
+    training = replace(start.training, **{k: v for k, v in parts.items() if k in settings})
+    chosen = {role: _part(role, value) for role, value in parts.items() if role not in settings}
+    return replace(start, training=training, **chosen)
+
+
+def _part(role: str, value: Any) -> Any:
+    """A part by name, as a part, or from a module of the user's own."""
+    from buttress.core import Part, own, registry
+
+    folders = {base.__name__.lower(): folder for folder, base in registry.ROOMS.items()}
+    if role not in folders:
+        raise ValueError(
+            f"there is no part or setting {role!r}; {registry.suggest(role, folders)}parts: {', '.join(folders)}"
+        )
+    if isinstance(value, Part):
+        return value
+    if isinstance(value, str):
+        return registry.part(folders[role], value)()
+    if role in ("encoder", "decoder"):
+        kind: Any = registry.part(folders[role], "own")
+        return kind(module=own.keep(value))
+    raise ValueError(f"{role} is a {type(value).__name__}, wanted the name of a part, or a part")
+
+
+def diagnose(model: Any, data: Any = None, **settings: Any) -> Evidence:
+    """Measure whether z is used, and why not.
+
+    Args:
+        model: A run; or your own model: an :class:`buttress.Adapter` of three callables, or a ``torch.nn.Module`` that
+            returns (reconstruction, mu, logvar) or a dict of these, with ``likelihood="bernoulli"``, ``"gaussian"`` or
+            ``"mse"``.
+        data: Held-out data for a model of your own: batches, a ``DataLoader``, a tensor. A run has its own.
+        settings: See :func:`buttress.diagnostics.diagnose.diagnose`.
+
+    Returns:
+        The evidence; print it for a table, ``.verdict`` is the conclusion.
+
+    Example:
+        >>> from buttress.diagnostics.reference import LinearGaussian
+        >>> model = LinearGaussian.random(dims=4, latents=1)
+        >>> diagnose(model.vae(), [model.sample(200)[0]], nll_samples=0, gap_steps=0).verdict.state
+        'used'
+    """
+    if hasattr(model, "diagnose") and hasattr(model, "folder"):
+        if data is not None:
+            raise ValueError("a run is measured on its own held-out data; leave the data out")
+        return model.diagnose(**settings)
+    from buttress.diagnostics.diagnose import diagnose as measure
+
+    if data is None:
+        raise ValueError("got no data to measure your model on; give held-out batches, as in diagnose(model, loader)")
+    return measure(model, data, **settings)
+
+
+def compare(
+    data: Any,
+    remedies: str | Iterable[str | Remedy] = ("none", "kl_annealing", "free_bits"),
+    *,
+    out: str | Path = "runs/comparison",
+    seeds: int = 3,
+    jobs: int = 1,
+    recipe: Recipe | None = None,
+    evidence: Mapping[str, Any] | None = None,
+    **parts: Any,
+) -> Comparison:
+    """Train and diagnose the same model under several remedies, with several seeds.
+
+    Args:
+        data: As for :func:`train`.
+        remedies: The arms: texts such as ``"free_bits+word_dropout"``, or remedies as objects; ``"none"`` is the
+            baseline.
+        out: Folder of the comparison; an interrupted one goes on.
+        seeds: Runs of each arm.
+        jobs: Runs at a time.
+        recipe: What to start from; None for the baseline of the data.
+        evidence: Settings of the diagnosis, such as ``{"nll_samples": 50}``.
+        parts: Parts and settings of training by name, as for :func:`train`.
+
+    Returns:
+        The comparison; print it for the table.
+
+    Example:
+        From Python::
+
+            print(bt.compare("mnist5k", ["none", "free_bits"], seeds=3, steps=500))
+    """
+    from buttress.experiments.compare import compare as run
+
+    arms = [_named(arm) for arm in ([remedies] if isinstance(remedies, str) else remedies)]
+    return run(recipe_for(data, recipe, **parts), arms, out, seeds=seeds, jobs=jobs, settings=evidence)
+
+
+def load(folder: str | Path, *, encoder: nn.Module | Callable[[], nn.Module] | None = None, decoder: Any = None) -> Run:
+    """Open a run, finished or not. Nothing in the folder is executed.
+
+    Args:
+        folder: Where it lives.
+        encoder: The module of your own that it was trained with, if any.
+        decoder: The same for the decoder.
+
+    Errors:
+        FileNotFoundError: There is no run.
+        ValueError: A file is damaged, or a part of the run is not known here.
+    """
+    from buttress.core import own
+    from buttress.training.run import Run
+
+    for module in (encoder, decoder):
+        if module is not None:
+            own.keep(module)
+    return Run.load(folder)
+
+
+def register(thing: Any, name: str = "") -> Any:
+    """Make a part or a remedy of your own known by a name, so that recipes, ``compare`` and the command line take it.
+
+    Call it where your script or package is imported, before anything is trained or opened. Installed packages can do
+    the same by entry points ``buttress.parts`` and ``buttress.remedies``.
+
+    Args:
+        thing: A part (a frozen dataclass derived from a class of :mod:`buttress.core`), or a remedy (a function under
+            :func:`buttress.remedy`).
+        name: What to call a part; by default its class name in lower case with underscores.
+
+    Returns:
+        The same, so that it can be used as a decorator.
+
+    Errors:
+        ValueError: It is neither, or the name is that of a built-in.
+
+    Example:
+        >>> from dataclasses import dataclass, replace
+        >>> import buttress as bt
+        >>> @bt.register
+        ... @bt.remedy(family="tweak the ELBO", source="you", takes={"training.learning_rate": ...})
+        ... def slower(recipe, factor: float = 0.5):
+        ...     '''Train with a smaller learning rate.'''
+        ...     rate = factor * recipe.training.learning_rate
+        ...     return replace(recipe, training=replace(recipe.training, learning_rate=rate))
+        >>> recipe_for("linear_gaussian").training.learning_rate, slower.name
+        (0.001, 'slower')
+    """
+    from buttress.core import Part, registry, remedy
+
+    if isinstance(thing, remedy.Remedy):
+        remedy.add(thing)
+    elif isinstance(thing, type) and issubclass(thing, Part):
+        registry.add(thing, name or _snake(thing.__name__))
+    else:
+        raise ValueError(
+            f"register: got {thing!r}, wanted a part (a class derived from one in buttress.core) or a remedy (a "
+            "function under buttress.remedy)"
+        )
+    return thing
+
+
+def _snake(name: str) -> str:
+    """``MyEncoder`` -> ``my_encoder``."""
+    return "".join(f"_{c.lower()}" if c.isupper() and i else c.lower() for i, c in enumerate(name))
