@@ -197,6 +197,17 @@ def compare(
     return run(recipe_for(data, recipe, **parts), arms, out, seeds=seeds, jobs=jobs, settings=evidence)
 
 
+def _named(arm: str | Remedy) -> str:
+    """The name of an arm; a remedy given as an object is registered."""
+    if isinstance(arm, str):
+        return arm
+    from buttress.core import remedy
+
+    if remedy.catalogue().get(arm.name) is not arm:
+        remedy.add(arm)
+    return arm.name
+
+
 def load(folder: str | Path, *, encoder: nn.Module | Callable[[], nn.Module] | None = None, decoder: Any = None) -> Run:
     """Open a run, finished or not. Nothing in the folder is executed.
 
