@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import torch
 
-from buttress.core import EOS, PAD, DataSpec, Layout, registry
+from buttress.core import EOS, PAD, Column, DataSpec, Layout, registry
 
 SPECS = {
     "image": DataSpec(Layout.image(1, 4, 5), mean=torch.full((1, 4, 5), 90.0), std=torch.full((1, 4, 5), 50.0)),
     "colour": DataSpec(Layout.image(3, 4, 4), mean=torch.full((3, 4, 4), 90.0), std=torch.full((3, 4, 4), 50.0)),
     "text": DataSpec(Layout.text(7, longest=5)),
     "table": DataSpec(Layout.table(3), mean=torch.zeros(3), std=torch.ones(3), columns=("a", "b", "c")),
+    "wave": DataSpec(Layout.wave(8, levels=4)),
+    "frames": DataSpec(Layout.frames(2, longest=6), mean=torch.zeros(2), std=torch.ones(2)),
 }
+SPECS["labelled"] = replace(SPECS["table"], given=(Column("label", classes=3), Column("age")))
+"""Real and discrete conditions beside x."""
 
 
 def tiny(room):
@@ -32,6 +37,16 @@ def decoders():
         yield from ((name, decoder, likelihood) for decoder, likelihood in itertools.product(*parts))
 
 
+def given_for(spec, raw):
+    """What is given beside stored data: conditions of every kind that the spec names, and true lengths."""
+    given = {
+        c.name: torch.arange(len(raw)) % c.classes if c.classes else torch.rand(len(raw), c.size) for c in spec.given
+    }
+    if spec.layout.lengths and spec.layout.numeric:
+        given["lengths"] = 1 + torch.arange(n) % spec.layout.places[0]
+    return given
+
+
 def raw_data(spec, likelihood, n=6):
     """Stored data inside the support of a likelihood."""
     generator = torch.Generator().manual_seed(3)
@@ -41,6 +56,8 @@ def raw_data(spec, likelihood, n=6):
         place = torch.arange(spec.shape[0])
         x = torch.where(place == lengths[:, None], EOS, x)
         return torch.where(place > lengths[:, None], PAD, x)
+    if spec.layout.axes == 1 and spec.layout.symbols:
+        return torch.randint(0, spec.layout.symbols, (n, *spec.shape), generator=generator)
     if not getattr(likelihood, "ordinal", True):
         return torch.randint(0, likelihood.levels, (n, *spec.shape), generator=generator, dtype=torch.int32)
     if getattr(likelihood, "binarize", None) == "none" or (not spec.layout.axes and likelihood.name() == "bernoulli"):

@@ -18,7 +18,7 @@ from buttress.core.model import LatentVariableModel
 from buttress.core.records import Latent, Terms
 from buttress.objectives.elbo import ELBO
 from buttress.objectives.importance_weighted import importance_weighted_bound
-from cells import SPECS, fits, raw_data, tiny
+from cells import SPECS, fits, given_for, raw_data, tiny
 
 
 def cells():
@@ -27,6 +27,8 @@ def cells():
     """
     pairs = [pair for pair in itertools.product(tiny("posteriors"), tiny("priors")) if alike(*pair)]
     for name, spec in SPECS.items():
+        if not all(any(fits(p, spec) for p in tiny(room)) for room in ("encoders", "decoders", "likelihoods")):
+            continue
         rooms = {room: [p for p in tiny(room) if fits(p, spec)] for room in ("encoders", "decoders", "likelihoods")}
         encoder, decoder, likelihood = (rooms[room][0] for room in ("encoders", "decoders", "likelihoods"))
         for posterior, prior in (pair for pair in pairs if fits(pair[1], spec)):
@@ -55,10 +57,11 @@ def cell(request):
     name, parts = request.param
     spec = SPECS[name]
     torch.manual_seed(0)
+    conditions = [c for c in tiny("conditions") if c.name() != "none"] if spec.given else [None]
     try:
-        model = LatentVariableModel(spec, *parts)
+        model = LatentVariableModel(spec, *parts, conditions[0])
     except ValueError as refusal:
-        if not any(part.name() in str(refusal) for part in parts[2:]):
+        if not any(part.name() in str(refusal) for part in parts[1:]):
             raise
         pytest.skip(f"does not fit, and says so: {refusal}")
     with torch.no_grad():
@@ -66,12 +69,12 @@ def cell(request):
             parameter.add_(0.1 * torch.randn_like(parameter))
     raw = raw_data(spec, parts[4])
     model.decoder.likelihood.check(raw)
-    return model.eval(), model.observe(raw)
+    return model.eval(), model.observe(raw), given_for(spec, raw)
 
 
 def test_terms_have_their_shapes_and_are_finite(cell):
-    model, x = cell
-    terms = model(x, samples=2)
+    model, x, given = cell
+    terms = model(x, samples=2, given=given)
     groups = len(model.groups)
     assert terms.distortion.shape == (2, len(x))
     assert terms.latent.log_ratio.shape[1:] == (len(x), groups)
@@ -81,27 +84,32 @@ def test_terms_have_their_shapes_and_are_finite(cell):
 
 def test_no_example_hears_of_its_neighbours(cell):
     """Which makes loss([x, x]) = loss(x), whatever is summed or averaged inside."""
-    model, x = cell
-    z = model.posterior(x).sample((2,))
-    alone = torch.cat([model.log_likelihood(x[i : i + 1], z[:, i : i + 1]) for i in range(len(x))], 1)
-    twice = model.log_likelihood(torch.cat([x, x]), torch.cat([z, z], 1))
+    model, x, given = cell
+    z = model.posterior(x, given).sample((2,))
+    alone = torch.cat(
+        [model.log_likelihood(x[i : i + 1], z[:, i : i + 1], rows_of(given, slice(i, i + 1))) for i in range(len(x))], 1
+    )
+    twice = model.log_likelihood(torch.cat([x, x]), torch.cat([z, z], 1), twice(given))
     torch.testing.assert_close(twice, torch.cat([alone, alone], 1), rtol=1e-4, atol=1e-4)
-    pair, single = model.posterior(torch.cat([x, x])).log_prob(torch.cat([z, z], 1)), model.posterior(x).log_prob(z)
+    pair, single = (
+        model.posterior(torch.cat([x, x]), twice(given)).log_prob(torch.cat([z, z], 1)),
+        model.posterior(x, given).log_prob(z),
+    )
     torch.testing.assert_close(pair, torch.cat([single, single], 1), rtol=1e-4, atol=1e-4)
-    assert ELBO()(model(x), 0).shape == ()
+    assert ELBO()(model(x, given=given), 0).shape == ()
 
 
 def test_every_parameter_learns(cell):
-    model, x = cell
+    model, x, given = cell
     model.train()
-    terms = model(x)
+    terms = model(x, given=given)
     (ELBO()(terms, 0) + sum(p.mean() for p in terms.latent.penalty.values())).backward()
     assert [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()] == []
 
 
 def test_every_penalty_has_a_gradient_and_is_the_same_for_a_batch_given_twice(cell):
-    model, x = cell
-    one, two = model(x).latent.penalty, model(torch.cat([x, x])).latent.penalty
+    model, x, given = cell
+    one, two = model(x, given=given).latent.penalty, model(torch.cat([x, x]), given=twice(given)).latent.penalty
     if not one:
         pytest.skip("nothing here has a penalty")
     for name, value in one.items():
@@ -112,22 +120,29 @@ def test_every_penalty_has_a_gradient_and_is_the_same_for_a_batch_given_twice(ce
 
 
 def test_evaluation_changes_nothing(cell):
-    model, x = cell
+    model, x, given = cell
     before = {name: value.clone() for name, value in model.state_dict().items()}
     with torch.no_grad():
-        model(x)
-        model.reconstruct(x)
-        model.sample(2)
+        model(x, given=given)
+        model.reconstruct(x, given)
+        model.sample(2, given=rows_of(given, slice(0, 2)))
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
 def test_samples_are_data_that_the_model_could_read(cell):
-    model, x = cell
-    drawn = model.sample(3)
+    model, x, given = cell
+    few = rows_of(given, slice(0, 3))
+    drawn = model.sample(3, given=few)
     assert drawn.dtype == x.dtype
     assert drawn.shape[0] == 3
-    assert drawn.shape[1:] == x.shape[1:] or model.spec.kind == "text"
-    assert torch.isfinite(model.decoder(torch.zeros(3, *model.inference.z_shape)).log_prob(drawn)).all()
+    assert drawn.shape[1:] == x.shape[1:] or model.spec.layout.lengths
+    values = model.sample_z(3, given=few)
+    assert torch.isfinite(model.decode(values, few).log_prob(drawn)).all()
+
+
+def twice(given):
+    """The conditions of a batch that is there twice."""
+    return {name: torch.cat([value, value]) for name, value in given.items()}
 
 
 MOST = 1000
@@ -151,19 +166,22 @@ def test_the_bound_stays_below_the_exact_log_marginal(cell):
     """log p(x) is a sum over all codes or a fine grid; L_1 and L_50 must not pass it by four errors. Where z is made of
     codes, L_1 is also the sum that defines it.
     """
-    model, x = cell
+    model, x, given = cell
     values, volume = every_z(model.inference.space)
-    x = x if model.inference.space.classes else x[:2]
+    if not model.inference.space.classes:
+        x, given = x[:2], rows_of(given, slice(0, 2))
     with torch.no_grad():
         chunks = [z.unsqueeze(1).expand(-1, len(x), *z.shape[1:]).contiguous() for z in values.split(400)]
-        joint = torch.cat([model.log_likelihood(x, z) + model.prior().log_prob(z) for z in chunks])
+        joint = torch.cat([model.log_likelihood(x, z, given) + model.prior(given).log_prob(z) for z in chunks])
         exact = joint.logsumexp(0) + volume
         for k in (1, 50):
-            bounds = torch.stack([importance_weighted_bound(model(x, samples=k).log_weight) for _ in range(60)])
+            bounds = torch.stack(
+                [importance_weighted_bound(model(x, samples=k, given=given).log_weight) for _ in range(60)]
+            )
             mean, error = bounds.mean(0), bounds.std(0) / len(bounds) ** 0.5
             assert (mean <= exact + 4 * error + 1e-3).all(), k
             if k == 1 and model.inference.space.classes:
-                log_q = torch.cat([model.posterior(x).log_prob(z) for z in chunks])
+                log_q = torch.cat([model.posterior(x, given).log_prob(z) for z in chunks])
                 wanted = torch.where(log_q.isfinite(), log_q.exp() * (joint - log_q), 0).sum(0)
                 assert ((mean - wanted).abs() <= 4 * error + 1e-3).all()
 
@@ -213,14 +231,14 @@ def test_a_schedule_remembers_nothing_and_is_refused_just_where_it_would_not_be_
 
 @pytest.mark.parametrize("prior", [p for p in tiny("priors") if not p.discrete], ids=lambda p: p.name())
 def test_a_prior_integrates_to_one(prior):
-    module = prior.build(Space((2,)))
+    module, spec = prior.build(Space((2,))), SPECS["labelled"]
     net = torch.nn.Linear(3, 2)
-    likelihood = registry.part("likelihoods", "gaussian")().build(SPECS["table"])
-    module.bind(lambda u: Independent(Normal(net(u), 0.5), 1), likelihood, SPECS["table"])
+    likelihood = registry.part("likelihoods", "gaussian")().build(spec)
+    module.bind(lambda u, given=None: Independent(Normal(net(u), 0.5), 1), likelihood, spec)
     with torch.no_grad():
         for parameter in module.parameters():
             parameter.add_(0.3 * torch.randn_like(parameter))
-        p: Distribution = module()
+        p: Distribution = module({"label": torch.tensor([1])})
     axis = torch.linspace(-8, 8, 401)
     mass = p.log_prob(torch.cartesian_prod(axis, axis)).exp().sum() * (axis[1] - axis[0]) ** 2
     assert mass.item() == pytest.approx(1, abs=1e-3)

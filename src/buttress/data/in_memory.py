@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from buttress.core import Data
-from buttress.data.reading.memory import cache_dir
+from buttress.data.reading.memory import Array, cache_dir
 from buttress.data.source import detect
 from buttress.runtime.atomic_write import replace_file, write_text
 
@@ -70,8 +70,8 @@ def _texts(lines: list[str]) -> Data:
 
 
 def _collected(data: Any) -> Data:
-    xs: list[np.ndarray[Any, Any]] = []
-    ys: list[np.ndarray[Any, Any]] = []
+    xs: list[Array] = []
+    ys: list[Array] = []
     for x, y in pairs(data):
         xs.append(x)
         if y is not None:
@@ -84,7 +84,7 @@ def _collected(data: Any) -> Data:
     return _stored(np.concatenate(xs), labels)
 
 
-def pairs(data: Any) -> Iterator[tuple[np.ndarray[Any, Any], np.ndarray[Any, Any] | None]]:
+def pairs(data: Any) -> Iterator[tuple[Array, Array | None]]:
     """(x, y) of every batch of a loader, or of every example of a dataset as a batch of one; y may be None.
 
     Errors:
@@ -101,7 +101,7 @@ def pairs(data: Any) -> Iterator[tuple[np.ndarray[Any, Any], np.ndarray[Any, Any
         yield (x[None], None if y is None else np.asarray(y).reshape(1)) if single else (x, y)
 
 
-def _split(item: Any) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any] | None]:
+def _split(item: Any) -> tuple[Array, Array | None]:
     if isinstance(item, Mapping):
         x = _first(item, X_NAMES)
         if x is None:
@@ -118,11 +118,11 @@ def _first(item: Mapping[Any, Any], names: Iterable[str]) -> Any:
     return next((item[name] for name in names if name in item), None)
 
 
-def _optional(value: Any) -> np.ndarray[Any, Any] | None:
+def _optional(value: Any) -> Array | None:
     return None if value is None else _array(value)
 
 
-def _array(value: Any) -> np.ndarray[Any, Any]:
+def _array(value: Any) -> Array:
     if isinstance(value, Tensor):
         return value.detach().cpu().numpy()
     try:
@@ -137,7 +137,7 @@ def _folder() -> Path:
     return folder
 
 
-def _stored(x: np.ndarray[Any, Any], labels: np.ndarray[Any, Any] | None) -> Data:
+def _stored(x: Array, labels: Array | None) -> Data:
     """A data part over arrays, which are written where no equal ones lie yet."""
     digest = hashlib.blake2b(
         repr((x.shape, x.dtype, None if labels is None else labels.dtype)).encode(), digest_size=12
@@ -150,7 +150,7 @@ def _stored(x: np.ndarray[Any, Any], labels: np.ndarray[Any, Any] | None) -> Dat
     return detect(str(path), **({} if labels is None else _label_setting(x)))
 
 
-def _save(path: Path, x: np.ndarray[Any, Any], labels: np.ndarray[Any, Any] | None) -> None:
+def _save(path: Path, x: Array, labels: Array | None) -> None:
     with path.open("wb") as file:  # a file, not a path, to which NumPy would add an ending
         if labels is None:
             np.save(file, x)
@@ -158,5 +158,5 @@ def _save(path: Path, x: np.ndarray[Any, Any], labels: np.ndarray[Any, Any] | No
             np.savez(file, x=x, label=labels)
 
 
-def _label_setting(x: np.ndarray[Any, Any]) -> dict[str, str]:
+def _label_setting(x: Array) -> dict[str, str]:
     return {"labels_key": "label"} if x.ndim > 2 else {"label": "label"}

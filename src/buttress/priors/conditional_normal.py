@@ -71,7 +71,10 @@ class ConditionalNormalModule(PriorModule):
 
     def bind(self, posterior: Callable[[Tensor], Distribution], likelihood: LikelihoodModule, spec: DataSpec) -> None:
         """See :class:`buttress.core.PriorModule`."""
-        self.condition = self.part.build(spec)
+        try:
+            self.condition = self.part.build(spec)
+        except ValueError as error:
+            raise ValueError(f"conditional_normal prior: {error}") from error
         self.names = self.condition.names
         self.linear = nn.Linear(self.condition.features, 2 * torch.Size(self.shape).numel())
         nn.init.zeros_(self.linear.weight)
