@@ -76,7 +76,7 @@ def test_data_without_conditions_are_refused_before_anything_is_built():
     parts = (MlpEncoder(), GaussianPosterior(2), StandardNormal(), MlpDecoder(), GaussianLikelihood())
     with pytest.raises(ValueError, match="the data offer nothing to condition on"):
         LatentVariableModel(DataSpec(Layout.table(3)), *parts, Embedding())
-    with pytest.raises(ValueError, match="conditional_normal prior: .* nothing to condition on"):
+    with pytest.raises(ValueError, match=r"conditional_normal prior: .* nothing to condition on"):
         LatentVariableModel(DataSpec(Layout.table(3)), *parts[:2], ConditionalNormal(), *parts[3:])
     assert Column("label", classes=2, values=("cat", "dog")).number("dog") == 1
     with pytest.raises(ValueError, match="got 'cow', wanted cat, dog"):

@@ -86,16 +86,14 @@ def test_no_example_hears_of_its_neighbours(cell):
     """Which makes loss([x, x]) = loss(x), whatever is summed or averaged inside."""
     model, x, given = cell
     z = model.posterior(x, given).sample((2,))
-    alone = torch.cat(
-        [model.log_likelihood(x[i : i + 1], z[:, i : i + 1], rows_of(given, slice(i, i + 1))) for i in range(len(x))], 1
-    )
-    twice = model.log_likelihood(torch.cat([x, x]), torch.cat([z, z], 1), twice(given))
-    torch.testing.assert_close(twice, torch.cat([alone, alone], 1), rtol=1e-4, atol=1e-4)
-    pair, single = (
-        model.posterior(torch.cat([x, x]), twice(given)).log_prob(torch.cat([z, z], 1)),
-        model.posterior(x, given).log_prob(z),
-    )
-    torch.testing.assert_close(pair, torch.cat([single, single], 1), rtol=1e-4, atol=1e-4)
+    rows = [slice(i, i + 1) for i in range(len(x))]
+    alone = torch.cat([model.log_likelihood(x[i], z[:, i], rows_of(given, i)) for i in rows], 1)
+    pair = torch.cat([x, x]), torch.cat([z, z], 1)
+    both = model.log_likelihood(*pair, twice(given))
+    torch.testing.assert_close(both, torch.cat([alone, alone], 1), rtol=1e-4, atol=1e-4)
+    single = model.posterior(x, given).log_prob(z)
+    both = model.posterior(pair[0], twice(given)).log_prob(pair[1])
+    torch.testing.assert_close(both, torch.cat([single, single], 1), rtol=1e-4, atol=1e-4)
     assert ELBO()(model(x, given=given), 0).shape == ()
 
 
