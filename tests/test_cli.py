@@ -15,7 +15,7 @@ from buttress.cli.flags import Command
 from buttress.cli.recipes import recipe_of
 from buttress.core import DataSpec, Layout
 from buttress.core.recipe import Recipe
-from buttress.experiments.showcase import present, shown
+from buttress.experiments.present import present, shown
 from buttress.report.examples import pixels
 from buttress.training.run import Run
 
@@ -44,7 +44,7 @@ WRONG = {
     "paper vqvae": "no command 'vqvae'; did you mean 'vq_vae'.*buttress paper --help",
     "train": "train expects DATA, and it is missing; try buttress train --help",
     "train ok.npy and.npy": "'and.npy' is one word too many: buttress train takes DATA; try --help",
-    "train ok.npy --trainin.steps 3": "no flag --trainin.steps; did you mean --training.steps.* try buttress train --help",
+    "train ok.npy --trainin.steps 3": "no flag --trainin.steps; did you mean --training.steps.*train --help",
     "train ok.npy --steps 3": "no flag --steps; did you mean --training.steps ",
     "train ok.npy --batch-size 3": "no flag --batch_size; did you mean --training.batch_size",
     "train ok.npy --lr 3": "no flag --lr; did you mean --training.learning_rate",
@@ -57,9 +57,9 @@ WRONG = {
     "train ok.npy --training.optimizer sdg": "--training.optimizer: expected adam or .* or sgd, got 'sdg'",
     "train ok.npy --encoder.hidden 8,x": "--encoder.hidden: expected .*, got '8,x'",
     "train ok.npy --decoder cov": "decoders has no 'cov'; did you mean 'conv'",
-    "train ok.npy --decoder.layers 3": "the mlp decoder has no layers .*; try --decoder pixelcnn or pixelsnail, which have",
-    "train ok.npy --objective.beta.steps 3": "the constant beta has no steps .*; try --objective.beta cyclical or linear or",
-    "train ok.npy --objective.per_group 1 --remedies free_bits": "setting of the remedy: --remedies free_bits:per_group=1",
+    "train ok.npy --decoder.layers 3": "mlp decoder has no layers .*; try --decoder pixelcnn or pixelsnail, which",
+    "train ok.npy --objective.beta.steps 3": "constant beta has no steps .*; try --objective.beta cyclical or linear",
+    "train ok.npy --objective.per_group 1 --remedies free_bits": "of the remedy: --remedies free_bits:per_group=1",
     "train ok.npy --remedies vector_quantized --posterior.codes 64": "--remedies vector_quantized:codes=64$",
     "train ok.npy --encoder.dim.help": "no part",
     "train ok.npy --training.steps 0": "--training.steps is 0, wanted more than 0",

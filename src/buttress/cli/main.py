@@ -18,7 +18,7 @@ from typing import Any
 
 from buttress import __version__
 from buttress.cli import commands
-from buttress.cli.flags import Command, UnknownFlag
+from buttress.cli.flags import Command, Line, UnknownFlag
 from buttress.cli.help import command_help, list_help, part_help
 from buttress.cli.recipes import experiment_of, recipe_of
 from buttress.cli.values import Misread

@@ -58,7 +58,7 @@ def conclude(run: Any, **settings: Any) -> None:
 
             conclude(train(recipe, "runs/first"), nll_samples=50)
     """
-    from buttress.experiments.showcase import save_run_examples
+    from buttress.experiments.report_examples import save_run_examples
     from buttress.report.run import write_report
     from buttress.report.terminal import verdict_table
 

@@ -3,27 +3,38 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import small
 import torch
 from PIL import Image
 
 from buttress.cli import main as cli
+from buttress.core import DataSpec
 from buttress.data.images import Images
 from buttress.decoders.conv import ConvDecoder
 from buttress.encoders.conv import ConvEncoder
-from buttress.experiments.showcase import (
+from buttress.experiments.examples import (
     as_observed,
+    decoded,
     drawn_again,
+    interpolations,
     reconstructed,
-    save_run_examples,
+    sampled,
+    seeded,
     some_held_out,
-    walks,
+    tempered,
 )
+from buttress.experiments.inputs import typed as typed_input
+from buttress.experiments.report_examples import save_run_examples
+from buttress.likelihoods.bernoulli import Bernoulli
+from buttress.likelihoods.categorical import Categorical
+from buttress.likelihoods.gaussian import GaussianLikelihood
 from buttress.likelihoods.logistic_mixture import LogisticMixture
 from buttress.report.examples import load_examples
 from buttress.report.run import write_report
@@ -126,7 +137,7 @@ def test_means_are_no_draws(kind, request, capsys):
     one, other = (reconstructed(run, raw, seed, mean=True) for seed in (1, 2))
     assert torch.equal(one, other) and not torch.equal(reconstructed(run, raw, 1), reconstructed(run, raw, 2))
     assert torch.equal(one, run.model.decode(run.model.posterior(run.model.observe(raw)).mean).mean)
-    way = walks(run, raw[:1], raw[1:], 3, mean=True)[0]
+    way = interpolations(run, raw[:1], raw[1:], 3, mean=True)[0]
     assert torch.allclose(way[[0, 2]], one, rtol=1e-5)
     typed("reconstruct", run.folder, "--count", 2, "--mean", "true")
     typed("interpolate", run.folder, "--count", 1, "--mean", "true")
@@ -136,7 +147,7 @@ def test_a_decoder_without_a_mean_still_draws_x_from_the_mean_of_z(text):
     raw = some_held_out(text, 40)
     one, same, other = (reconstructed(text, raw, seed, mean=True) for seed in (1, 1, 2))
     assert torch.equal(one, same) and not (one.shape == other.shape and torch.equal(one, other))
-    assert walks(text, raw[:2], raw[2:4], 3, mean=True).shape[:2] == (2, 3)
+    assert interpolations(text, raw[:2], raw[2:4], 3, mean=True).shape[:2] == (2, 3)
 
 
 @pytest.mark.parametrize("kind", ["pictures", "table", "text"])
@@ -190,9 +201,9 @@ def test_several_draws_stand_beside_each_original(pictures, table, capsys, tmp_p
 def test_walks_that_cannot_be_walked_are_refused(table):
     raw = some_held_out(table, 3)
     with pytest.raises(ValueError, match="wanted as many ends"):
-        walks(table, raw[:2], raw[2:], 3)
+        interpolations(table, raw[:2], raw[2:], 3)
     with pytest.raises(ValueError, match="at least 2 steps"):
-        walks(table, raw[:1], raw[1:2], 1)
+        interpolations(table, raw[:1], raw[1:2], 1)
 
 
 def test_a_diagnosis_tells_what_it_does_and_gives_its_verdict_first(table, capsys):
@@ -200,3 +211,144 @@ def test_a_diagnosis_tells_what_it_does_and_gives_its_verdict_first(table, capsy
     said = capsys.readouterr().out.splitlines()
     assert said[0] == "diagnosing: bound (1/7)" and said[7] == "drawing examples for the report"
     assert said[8].startswith("verdict: ") and said[9].startswith("  because mutual information")
+
+
+def test_samples_are_those_of_the_run_and_means_are_no_draws(pictures, table, text):
+    for run in (pictures, table, text):
+        assert torch.equal(sampled(run, 3, seed=4), run.sample(3, seed=4))
+    for run in (pictures, table):
+        assert torch.equal(sampled(run, 3, seed=4, mean=True), center_of_prior(run, 3, 4))
+    assert torch.equal(sampled(text, 3, seed=4, mean=True), text.sample(3, seed=4)), "an LSTM has no mean"
+
+
+def center_of_prior(run: Run, count: int, seed: int) -> torch.Tensor:
+    with seeded(seed):
+        return run.model.decode(run.model.prior().sample((count,))).mean
+
+
+def test_a_temperature_of_0_is_greedy_and_repeats_itself(text):
+    with seeded(0):
+        z = torch.randn(5, *text.model.space.shape)
+        cold = [decoded(text, z, temperature=0) for _ in range(2)]
+        assert torch.equal(cold[0], cold[1])
+        assert torch.equal(cold[0], text.model.decoder.likeliest(z))
+        assert not torch.equal(decoded(text, z), decoded(text, z))
+
+
+LIKELIHOODS = {
+    "table": (GaussianLikelihood(),),
+    "image": (GaussianLikelihood(), Bernoulli(), LogisticMixture(3), Categorical(levels=5)),
+}
+
+
+@pytest.mark.parametrize(("kind", "part"), [(k, part) for k, parts in LIKELIHOODS.items() for part in parts])
+def test_a_temperature_narrows_every_likelihood(kind, part):
+    """At 0 all draws are one; at 1 nothing changes; between, draws lie closer together than at 1."""
+    spec = DataSpec(kind, (1, 2, 3) if kind == "image" else (6,))
+    likelihood = part.build(spec)
+    torch.manual_seed(0)
+    places = (2, 3) if kind == "image" else (6,)
+    p = likelihood(torch.randn(*places, likelihood.channels))
+    spread = {}
+    for temperature in (0.0, 0.3, 1.0):
+        torch.manual_seed(1)
+        with tempered(likelihood, temperature):
+            spread[temperature] = p.sample((400,)).float().std(0)
+    torch.manual_seed(1)
+    assert torch.equal(spread[1.0], p.sample((400,)).float().std(0))
+    assert (spread[0.0] <= 1e-4).all() and (spread[0.3] < spread[1.0] + 1e-6).all() and spread[0.3].sum() > 0
+
+
+@pytest.mark.parametrize("temperature", ["-1", "nan", "inf"])
+def test_a_temperature_that_is_none_is_refused(text, temperature, capsys):
+    assert cli.main(["sample", str(text.folder), "--temperature", temperature]) == 2
+    assert f"--temperature is {float(temperature)}, wanted at least 0" in capsys.readouterr().err
+
+
+def test_a_walk_goes_between_what_a_person_gives(pictures, table, text, tmp_path, capsys):
+    typed("interpolate", text.folder, "--from", "the cat saw", "--to", "a dog ate", "--steps", 3, "--temperature", 0)
+    assert [line.partition(" ")[0] for line in capsys.readouterr().out.splitlines()] == ["0.00", "0.50", "1.00"]
+    np.savetxt(tmp_path / "rows.csv", np.random.default_rng(1).normal(size=(40, 4)), delimiter=",")
+    assert typed_input(table, "1,2,3,4.5").tolist() == [[1, 2, 3, 4.5]]
+    Image.fromarray(np.full((16, 16), 77, np.uint8)).save(tmp_path / "grey.png")
+    assert typed_input(pictures, str(tmp_path / "grey.png")).unique().tolist() == [77]
+    stored = np.load(pictures.recipe.data.path)
+    assert torch.equal(typed_input(pictures, f"{pictures.recipe.data.path}:7"), torch.from_numpy(stored[7:8])[:, None])
+    typed("interpolate", pictures.folder, "--from", tmp_path / "grey.png", "--to", f"{pictures.recipe.data.path}:7")
+    ids = typed_input(text, "the  cat saw")[0].tolist()
+    assert (
+        typed_input(text, f"{text.recipe.data.path}:1")[0].tolist()
+        == typed_input(text, "the the the")[0].tolist()
+        != ids
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "written", "complaint"),
+    [
+        ("table", "1,2", "expected 4 numbers with commas between"),
+        ("table", "1,2,3,x", "expected 4 numbers"),
+        ("table", "1,2,3,inf", "expected 4 numbers"),
+        ("pictures", "nothing.png", "expected a picture's file"),
+        ("pictures", "SELF:999", "there is no row or line 999"),
+    ],
+)
+def test_an_end_that_does_not_fit_is_refused(kind, written, complaint, request):
+    run = request.getfixturevalue(kind)
+    with pytest.raises(ValueError, match=complaint):
+        typed_input(run, written.replace("SELF", str(getattr(run.recipe.data, "path", ""))))
+
+
+def test_one_end_alone_is_refused(text, capsys):
+    assert cli.main(["interpolate", str(text.folder), "--to", "so"]) == 2
+    assert "expected --from and --to together, found only --to" in capsys.readouterr().err
+
+
+def test_all_latents_are_written_with_the_rows_they_come_from(pictures, table, text, tmp_path, capsys):
+    for name, run in (("pictures", pictures), ("table", table), ("text", text)):
+        typed("encode", run.folder, "--out", tmp_path / f"{name}.parquet")
+        rows = pq.read_table(tmp_path / f"{name}.parquet").to_pylist()
+        splits = run.splits()
+        assert [row["split"] for row in rows] == ["train"] * len(splits.train) + ["held_out"] * len(splits.held_out)
+        assert rows[3]["row"] == splits.train.where(3)
+        assert f"{len(rows)} examples, {run.model.space.shape[0]} numbers each" in capsys.readouterr().out
+    with seeded(0, 0):
+        x = table.model.observe(table.splits().train.batch(torch.arange(5)))
+        mean = table.model.posterior(x).mean
+    rows = pq.read_table(tmp_path / "table.parquet").to_pylist()
+    assert torch.allclose(torch.tensor([[row[f"z{i}"] for i in range(mean.shape[1])] for row in rows[:5]]), mean)
+
+
+def test_latents_of_other_data_are_written_too(pictures, text, tmp_path, capsys):
+    np.save(tmp_path / "other.npy", np.random.default_rng(5).integers(0, 256, (30, 8, 8), np.uint8))
+    typed("encode", pictures.folder, tmp_path / "other.npy", "--out", tmp_path / "z.npy")
+    z, rows = np.load(tmp_path / "z.npy"), list(csv.DictReader((tmp_path / "z.csv").read_text().splitlines()))
+    assert z.shape == (30, *pictures.model.space.shape) and z.dtype == np.float32
+    assert [(row["split"], row["row"].partition(", ")[2]) for row in rows] == [
+        ("data", f"row {i} (from 0)") for i in range(30)
+    ]
+    (tmp_path / "two.txt").write_text("the cat\nzebras saw zebras\n")
+    typed("encode", text.folder, tmp_path / "two.txt", "--out", tmp_path / "w.npy")
+    assert len(np.load(tmp_path / "w.npy")) == 2
+    np.save(tmp_path / "wide.npy", np.zeros((30, 8, 9), np.uint8) + np.arange(9, dtype=np.uint8) * 20)
+    assert cli.main(["encode", str(pictures.folder), str(tmp_path / "wide.npy")]) == 2
+    assert "expected examples of shape (1, 8, 8)" in capsys.readouterr().err
+    assert cli.main(["encode", str(pictures.folder), "--out", str(tmp_path / "z.txt")]) == 2
+    assert "expected a file ending in .npy or .parquet" in capsys.readouterr().err
+
+
+def test_data_that_moved_are_found_where_they_are_now(pictures, tmp_path, capsys):
+    folder = tmp_path / "there"
+    folder.mkdir()
+    old = Path(pictures.recipe.data.path)
+    np.save(tmp_path / "more.npy", np.random.default_rng(5).integers(0, 256, (70, 8, 8), np.uint8))
+    shutil.move(old, folder / "moved.npy")
+    try:
+        again = Run.load(pictures.folder).folder
+        assert cli.main(["reconstruct", str(again), "--count", "2"]) == 2
+        assert f"its data were at {old} and are not there now; give their new place" in capsys.readouterr().err
+        typed("reconstruct", again, "--count", 2, "--data", folder / "moved.npy", "--out", tmp_path / "a.png")
+        assert cli.main(["reconstruct", str(again), "--data", str(tmp_path / "more.npy")]) == 2
+        assert "the data changed" in capsys.readouterr().err
+    finally:
+        shutil.move(folder / "moved.npy", old)
