@@ -146,9 +146,8 @@ def _write_npy(batches: Iterable[Encoded], out: Path) -> None:
         writer = csv.writer(file)
         writer.writerow(["split", "row", "label"])
         for one in found:
-            writer.writerows(
-                zip([one.split] * len(one.rows), one.rows, one.labels or [None] * len(one.rows), strict=True)
-            )
+            labels: Sequence[object] = one.labels or [""] * len(one.rows)
+            writer.writerows(zip([one.split] * len(one.rows), one.rows, labels, strict=True))
 
     def write(scratch: Path) -> None:
         with scratch.open("wb") as file:
