@@ -84,12 +84,12 @@ def test_a_seed_that_is_none_is_refused(finished, seed):
     for ask in (
         lambda: finished.diagnose(seed=seed),
         lambda: finished.sample(2, seed),
-        lambda: finished.reconstruct(raw, seed),
-        lambda: finished.interpolate(raw[:2], raw[2:], 3, seed),
+        lambda: finished.reconstruct(raw.x, seed),
+        lambda: finished.interpolate(raw.x[:2], raw.x[2:], 3, seed),
         lambda: some_held_out(finished, 4, seed),
-        lambda: as_observed(finished, raw, seed),
+        lambda: as_observed(finished, raw.x, seed),
         lambda: reconstructed(finished, raw, seed, mean=True),
-        lambda: interpolations(finished, raw[:2], raw[2:], 3, seed),
+        lambda: interpolations(finished, raw.take(slice(2)), raw.take(slice(2, None)), 3, seed),
     ):
         with pytest.raises(ValueError, match=rf"seed is {seed}, wanted 0 or more and below 2\*\*62"):
             ask()

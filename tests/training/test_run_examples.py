@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 from buttress.cli import main as cli
-from buttress.core import DataSpec
+from buttress.core import DataSpec, Layout
 from buttress.data.images import Images
 from buttress.decoders.conv import ConvDecoder
 from buttress.encoders.conv import ConvEncoder
@@ -32,6 +32,7 @@ from buttress.experiments.examples import (
 )
 from buttress.experiments.inputs import typed as typed_input
 from buttress.experiments.report_examples import save_run_examples
+from buttress.experiments.traversal import traversal
 from buttress.likelihoods.bernoulli import Bernoulli
 from buttress.likelihoods.categorical import Categorical
 from buttress.likelihoods.gaussian import GaussianLikelihood
@@ -103,7 +104,7 @@ def test_rows_say_what_they_are_in_the_fewest_digits(table, capsys):
     head, *rows = csv.reader(capsys.readouterr().out.splitlines())
     assert head == ["which", "example", "x0", "x1", "x2", "x3"]
     assert [row[:2] for row in rows] == [[w, n] for n in "12" for w in ("original", "reconstruction")]
-    stored = some_held_out(table, 2)[0].float().tolist()
+    stored = some_held_out(table, 2).x[0].float().tolist()
     assert rows[0][2:] == [str(np.float32(v)) for v in stored] and max(map(len, rows[0])) < 13
     typed("interpolate", table.folder, "--count", 2, "--steps", 3)
     head, *rows = csv.reader(capsys.readouterr().out.splitlines())
@@ -136,8 +137,8 @@ def test_means_are_no_draws(kind, request, capsys):
     raw = some_held_out(run, 2)
     one, other = (reconstructed(run, raw, seed, mean=True) for seed in (1, 2))
     assert torch.equal(one, other) and not torch.equal(reconstructed(run, raw, 1), reconstructed(run, raw, 2))
-    assert torch.equal(one, run.model.decode(run.model.posterior(run.model.observe(raw)).mean).mean)
-    way = interpolations(run, raw[:1], raw[1:], 3, mean=True)[0]
+    assert torch.equal(one, run.model.decode(run.model.posterior(run.model.observe(raw.x)).mean).mean)
+    way = interpolations(run, raw.take(slice(1)), raw.take(slice(1, None)), 3, mean=True)[0]
     assert torch.allclose(way[[0, 2]], one, rtol=1e-5)
     typed("reconstruct", run.folder, "--count", 2, "--mean", "true")
     typed("interpolate", run.folder, "--count", 1, "--mean", "true")
@@ -147,17 +148,17 @@ def test_a_decoder_without_a_mean_still_draws_x_from_the_mean_of_z(text):
     raw = some_held_out(text, 40)
     one, same, other = (reconstructed(text, raw, seed, mean=True) for seed in (1, 1, 2))
     assert torch.equal(one, same) and not (one.shape == other.shape and torch.equal(one, other))
-    assert interpolations(text, raw[:2], raw[2:4], 3, mean=True).shape[:2] == (2, 3)
+    assert interpolations(text, raw.take(slice(2)), raw.take(slice(2, 4)), 3, mean=True).shape[:2] == (2, 3)
 
 
 @pytest.mark.parametrize("kind", ["pictures", "table", "text"])
 def test_draws_of_a_row_share_one_z(kind, request, monkeypatch: pytest.MonkeyPatch):
     run = request.getfixturevalue(kind)
     raw, decode, read = some_held_out(run, 3), run.model.decode, []
-    monkeypatch.setattr(run.model, "decode", lambda z: read.append(z) or decode(z))
+    monkeypatch.setattr(run.model, "decode", lambda z, given: read.append(z) or decode(z, given))
     rows = drawn_again(run, raw, times=4, seed=1)
     assert [len(z) for z in read] == [3] and rows.shape[:2] == (3, 5)
-    observed = as_observed(run, raw)
+    observed = as_observed(run, raw.x)
     padded = torch.nn.functional.pad(observed, (0, rows.shape[-1] - observed.shape[-1]))
     assert torch.equal(rows[:, 0], padded)
     assert not any(torch.equal(rows[:, 1], rows[:, i]) for i in (2, 3, 4))
@@ -201,9 +202,9 @@ def test_several_draws_stand_beside_each_original(pictures, table, capsys, tmp_p
 def test_walks_that_cannot_be_walked_are_refused(table):
     raw = some_held_out(table, 3)
     with pytest.raises(ValueError, match="wanted as many ends"):
-        interpolations(table, raw[:2], raw[2:], 3)
+        interpolations(table, raw.take(slice(2)), raw.take(slice(2, None)), 3)
     with pytest.raises(ValueError, match="at least 2 steps"):
-        interpolations(table, raw[:1], raw[1:2], 1)
+        interpolations(table, raw.take(slice(1)), raw.take(slice(1, 2)), 1)
 
 
 def test_a_diagnosis_tells_what_it_does_and_gives_its_verdict_first(table, capsys):
@@ -244,7 +245,7 @@ LIKELIHOODS = {
 @pytest.mark.parametrize(("kind", "part"), [(k, part) for k, parts in LIKELIHOODS.items() for part in parts])
 def test_a_temperature_narrows_every_likelihood(kind, part):
     """At 0 all draws are one; at 1 nothing changes; between, draws lie closer together than at 1."""
-    spec = DataSpec(kind, (1, 2, 3) if kind == "image" else (6,))
+    spec = DataSpec(Layout.image(1, 2, 3) if kind == "image" else Layout.table(6))
     likelihood = part.build(spec)
     torch.manual_seed(0)
     places = (2, 3) if kind == "image" else (6,)
@@ -269,18 +270,16 @@ def test_a_walk_goes_between_what_a_person_gives(pictures, table, text, tmp_path
     typed("interpolate", text.folder, "--from", "the cat saw", "--to", "a dog ate", "--steps", 3, "--temperature", 0)
     assert [line.partition(" ")[0] for line in capsys.readouterr().out.splitlines()] == ["0.00", "0.50", "1.00"]
     np.savetxt(tmp_path / "rows.csv", np.random.default_rng(1).normal(size=(40, 4)), delimiter=",")
-    assert typed_input(table, "1,2,3,4.5").tolist() == [[1, 2, 3, 4.5]]
+    assert typed_input(table, "1,2,3,4.5").x.tolist() == [[1, 2, 3, 4.5]]
     Image.fromarray(np.full((16, 16), 77, np.uint8)).save(tmp_path / "grey.png")
-    assert typed_input(pictures, str(tmp_path / "grey.png")).unique().tolist() == [77]
+    assert typed_input(pictures, str(tmp_path / "grey.png")).x.unique().tolist() == [77]
     stored = np.load(pictures.recipe.data.path)
-    assert torch.equal(typed_input(pictures, f"{pictures.recipe.data.path}:7"), torch.from_numpy(stored[7:8])[:, None])
-    typed("interpolate", pictures.folder, "--from", tmp_path / "grey.png", "--to", f"{pictures.recipe.data.path}:7")
-    ids = typed_input(text, "the  cat saw")[0].tolist()
-    assert (
-        typed_input(text, f"{text.recipe.data.path}:1")[0].tolist()
-        == typed_input(text, "the the the")[0].tolist()
-        != ids
+    assert torch.equal(
+        typed_input(pictures, f"{pictures.recipe.data.path}:7").x, torch.from_numpy(stored[7:8])[:, None]
     )
+    typed("interpolate", pictures.folder, "--from", tmp_path / "grey.png", "--to", f"{pictures.recipe.data.path}:7")
+    ids = typed_input(text, "the  cat saw").x[0].tolist()
+    assert typed_input(text, f"{text.recipe.data.path}:1").x[0].tolist() == 3 * ids[:1] + ids[-1:]
 
 
 @pytest.mark.parametrize(
@@ -352,3 +351,32 @@ def test_data_that_moved_are_found_where_they_are_now(pictures, tmp_path, capsys
         assert "the data changed" in capsys.readouterr().err
     finally:
         shutil.move(folder / "moved.npy", old)
+
+
+def test_a_traversal_moves_one_dimension_of_z_at_a_time(pictures, table, text, tmp_path, capsys):
+    found = traversal(table, [0, 2], steps=3, width=2.0)
+    z = torch.zeros(2, 3, *table.model.space.shape)
+    z[0, :, 0] = z[1, :, 2] = torch.tensor([-2.0, 0.0, 2.0])
+    with torch.no_grad():
+        assert torch.allclose(found.x, table.model.decode(z).mean, atol=1e-6)
+    assert (found.rows, found.columns) == (["z0", "z2"], ["-2", "0", "+2"])
+    assert torch.equal(found.x[0, 1], found.x[1, 1]), "the middle is the prior's mean in every row"
+    typed("traverse", pictures.folder, "--steps", 3, "--out", tmp_path / "moved.png")
+    shape = np.asarray(Image.open(tmp_path / "moved.png")).shape
+    assert shape[0] > shape[1] * 0.9 and shape[1] > 600, "three rows of three tiles, and labels"
+    typed("traverse", text.folder, "--dims", "1", "--steps", 2, "--temperature", 0, "--example", 3)
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()[1:]] == ["z1", "z1"]
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        ("--dims 99", "dims has 99, but z has dimensions 0 to"),
+        ("--steps 1", "--steps is 1"),
+        ("--width 0", "--width is 0.0"),
+        ("--example 9999", "--example is 9999"),
+    ],
+)
+def test_a_traversal_that_cannot_be_is_refused(table, words, complaint, capsys):
+    assert cli.main(["traverse", str(table.folder), *words.split()]) == 2
+    assert complaint in capsys.readouterr().err

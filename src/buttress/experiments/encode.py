@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from buttress.core import PAD, Splits
-from buttress.experiments.examples import latent_of, seeded
+from buttress.core import PAD, Batch, Splits
+from buttress.experiments.examples import latent_of, posterior_of, seeded
 from buttress.experiments.inputs import Row, named, other_rows
 from buttress.runtime.atomic_write import replace_file
 from buttress.training.run import Run
@@ -65,13 +65,18 @@ def encoded(run: Run, path: str | None = None, drawn: bool = False, seed: int = 
 
 
 def _batches(run: Run, split: str, rows: Iterator[Row], drawn: bool, seed: int) -> Iterator[Encoded]:
-    model, number = run.asked(seed), 0
+    number = 0
     while block := list(islice(rows, BATCH)):
         with seeded(seed, number):
-            x = pad_sequence([x for _, x in block], batch_first=True, padding_value=PAD)
-            z = latent_of(model, run.model.observe(x), mean=not drawn)
+            z = latent_of(posterior_of(run, _together([one for _, one in block]), seed), mean=not drawn)
         yield Encoded(z, split, [name for name, _ in block])
         number += 1
+
+
+def _together(ones: Sequence[Batch]) -> Batch:
+    """Batches of one as one batch; sentences are padded to the longest."""
+    x = pad_sequence([one.x[0] for one in ones], batch_first=True, padding_value=PAD)
+    return Batch(x, {name: torch.cat([one.given[name] for one in ones]) for name in ones[0].given})
 
 
 def _with_labels(batches: Iterator[Encoded], splits: Splits) -> Iterator[Encoded]:

@@ -1,4 +1,7 @@
-"""Examples that a run makes: held-out ones as the model sees them, reconstructions, and interpolations between them."""
+"""Examples that a run makes: held-out ones as the model sees them, samples, reconstructions, and interpolations.
+
+What is given beside x, such as a label, goes with its example everywhere.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from buttress.core import DataSpec
+from buttress.core import EMPTY, Batch, DataSpec, Given
 from buttress.distributions.inspect import mean_of
 from buttress.distributions.sites import Sites
 from buttress.priors.uniform import Uniform
@@ -22,8 +25,11 @@ __all__ = [
     "center",
     "decoded",
     "drawn_again",
+    "evaluation_model",
     "interpolations",
     "latent_of",
+    "one_held_out",
+    "posterior_of",
     "reconstructed",
     "sampled",
     "seeded",
@@ -33,18 +39,31 @@ __all__ = [
 ]
 
 
-def some_held_out(run: Run, count: int, seed: int = 0) -> Tensor:
+def evaluation_model(run: Run, seed: int) -> Any:
+    """The model with the q(z|x) that its algorithm trains it for."""
+    return run.asked(seed)
+
+
+def some_held_out(run: Run, count: int, seed: int = 0) -> Batch:
     """``count`` stored held-out examples, drawn without replacement."""
     if count < 1:
-        raise ValueError(f"got a count of {count}, wanted at least 1")
+        raise ValueError(f"count is {count}, wanted at least 1")
     check_seed(seed)
     examples = run.splits().held_out
     order = torch.randperm(len(examples), generator=torch.Generator().manual_seed(seed))
-    return examples.batch(order[:count].sort().values)
+    return examples.read(order[:count].sort().values)
+
+
+def one_held_out(run: Run, number: int) -> Batch:
+    """The held-out example of that number, counted from 0."""
+    examples = run.splits().held_out
+    if not 0 <= number < len(examples):
+        raise ValueError(f"example is {number}, wanted the number of a held-out example, 0 to {len(examples) - 1}")
+    return examples.read(torch.tensor([number]))
 
 
 def as_observed(run: Run, raw: Tensor, seed: int = 0) -> Tensor:
-    """Stored examples as the model sees them, binarised with the noise of ``seed``."""
+    """Stored x as the model sees it, binarised with the noise of ``seed``."""
     check_seed(seed)
     with torch.random.fork_rng([]):
         torch.manual_seed(seed)
@@ -52,7 +71,13 @@ def as_observed(run: Run, raw: Tensor, seed: int = 0) -> Tensor:
 
 
 def sampled(
-    run: Run, count: int, seed: int = 0, mean: bool = False, temperature: float = 1.0, uniform: bool = False
+    run: Run,
+    count: int,
+    seed: int = 0,
+    mean: bool = False,
+    temperature: float = 1.0,
+    uniform: bool = False,
+    given: Given = EMPTY,
 ) -> Tensor:
     """New examples: z from the prior, x from the decoder.
 
@@ -63,6 +88,7 @@ def sampled(
         mean: Take the mean of p(x|z) where the decoder has one.
         temperature: Of p(x|z): 1 draws from it, 0 takes the likeliest values, place by place where it is a sequence.
         uniform: Draw every code uniformly instead of from p(z).
+        given: The conditions of each, ``count`` rows.
 
     Errors:
         ValueError: A count below 1, a negative temperature, or uniform codes where z is made of real numbers.
@@ -70,21 +96,24 @@ def sampled(
     if count < 1:
         raise ValueError(f"count is {count}, wanted at least 1")
     with seeded(seed):
-        prior = Uniform().build(run.model.space)() if uniform else run.model.prior()
-        return decoded(run, prior.sample((count,)), mean, temperature)
+        z = run.model.sample_z(count, Uniform().build(run.model.space)() if uniform else None, given)
+        return decoded(run, z, given, mean, temperature)
 
 
-def decoded(run: Run, z: Tensor, mean: bool = False, temperature: float = 1.0, along: bool = False) -> Tensor:
+def decoded(
+    run: Run, z: Tensor, given: Given = EMPTY, mean: bool = False, temperature: float = 1.0, along: bool = False
+) -> Tensor:
     """x of each z (*batch, *z_shape).
 
     Args:
         run: The run.
         z: Latents.
+        given: What is known of the examples along the last dimension of the batch.
         mean: As in :func:`sampled`.
         temperature: As in :func:`sampled`.
         along: Draw with the same random numbers along the first dimension of the batch.
     """
-    p: Any = run.model.decode(z)
+    p: Any = run.model.decode(z, given)
     if mean and (middle := center(p)) is not None:
         return middle
     with tempered(run.model.likelihood, temperature):
@@ -112,7 +141,7 @@ def tempered(likelihood: Any, temperature: float) -> Iterator[None]:
         del likelihood.pick  # the class's own shows again
 
 
-def reconstructed(run: Run, raw: Tensor, seed: int = 0, mean: bool = False, temperature: float = 1.0) -> Tensor:
+def reconstructed(run: Run, raw: Batch, seed: int = 0, mean: bool = False, temperature: float = 1.0) -> Tensor:
     """Stored examples -> z -> x: drawn, or with means where there are such.
 
     Args:
@@ -123,14 +152,14 @@ def reconstructed(run: Run, raw: Tensor, seed: int = 0, mean: bool = False, temp
         temperature: As in :func:`sampled`.
     """
     with seeded(seed):
-        z = latent_of(run.asked(seed), run.model.observe(raw), mean)
-        return decoded(run, z, mean, temperature)
+        z = latent_of(posterior_of(run, raw, seed), mean)
+        return decoded(run, z, raw.given, mean, temperature)
 
 
-def drawn_again(run: Run, raw: Tensor, times: int = 4, seed: int = 0, temperature: float = 1.0) -> Tensor:
+def drawn_again(run: Run, raw: Batch, times: int = 4, seed: int = 0, temperature: float = 1.0) -> Tensor:
     """Each of B examples, and then ``times`` draws of x from one and the same z, shape (B, 1 + times, *x).
 
-    What all draws of a row share, z has told the decoder; what differs between them is the decoder's own.
+    What all draws of a row share is what z encodes; what differs between them the decoder makes up.
 
     Args:
         run: The run.
@@ -145,8 +174,9 @@ def drawn_again(run: Run, raw: Tensor, times: int = 4, seed: int = 0, temperatur
     if times < 1:
         raise ValueError(f"got {times} draws of each z, wanted at least 1")
     with seeded(seed):
-        x = run.model.observe(raw)
-        p: Any = run.model.decode(latent_of(run.asked(seed), x, mean=False))
+        x = run.model.observe(raw.x)
+        z = evaluation_model(run, seed).posterior(x, raw.given).sample()
+        p: Any = run.model.decode(z, raw.given)
         with tempered(run.model.likelihood, temperature):
             return side_by_side(run.spec, [x, *p.sample((times,))])
 
@@ -160,12 +190,12 @@ def side_by_side(spec: DataSpec, ways: Sequence[Tensor]) -> Tensor:
 
 
 def interpolations(
-    run: Run, raw_a: Tensor, raw_b: Tensor, steps: int, seed: int = 0, mean: bool = False, temperature: float = 1.0
+    run: Run, raw_a: Batch, raw_b: Batch, steps: int, seed: int = 0, mean: bool = False, temperature: float = 1.0
 ) -> Tensor:
     """Examples on the way from each of B examples to another, shape (B, steps, ...).
 
     As :meth:`buttress.training.run.Run.interpolate`, but all x of a walk are drawn with the same random numbers, so
-    that neighbours differ by z alone.
+    that neighbours differ by z alone. What is given beside the first example is given all along the walk.
 
     Args:
         run: The run.
@@ -185,10 +215,15 @@ def interpolations(
             "least 2 steps"
         )
     with seeded(seed):
-        model = run.asked(seed)
-        a, b = (latent_of(model, run.model.observe(raw), mean) for raw in (raw_a, raw_b))
+        a, b = (latent_of(posterior_of(run, raw, seed), mean) for raw in (raw_a, raw_b))
         points = between(a, b, torch.linspace(0, 1, steps))
-        return decoded(run, points, mean, temperature, along=True).transpose(0, 1)
+        return decoded(run, points, raw_a.given, mean, temperature, along=True).transpose(0, 1)
+
+
+def posterior_of(run: Run, raw: Batch, seed: int = 0) -> Distribution:
+    """q(z|x) of stored examples, observed with the random state there is."""
+    q: Distribution = evaluation_model(run, seed).posterior(run.model.observe(raw.x), raw.given)
+    return q
 
 
 @contextmanager
@@ -200,9 +235,8 @@ def seeded(seed: int, number: int = 0) -> Iterator[None]:
         yield
 
 
-def latent_of(model: Any, x: Tensor, mean: bool) -> Tensor:
+def latent_of(q: Distribution, mean: bool) -> Tensor:
     """z of each x: drawn from q(z|x), or its mean where that is wanted and there is one."""
-    q = model.posterior(x)
     middle = mean_of(q) if mean else None
     drawn: Tensor = q.sample() if middle is None else middle
     return drawn

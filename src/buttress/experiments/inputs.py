@@ -17,7 +17,7 @@ from PIL import Image
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from buttress.core import Data, Examples
+from buttress.core import Batch, Data, Examples
 from buttress.data.opened import opened
 from buttress.data.reading import corpus
 from buttress.data.reading.pictures import ENDINGS, Pictures, decode_all
@@ -27,8 +27,8 @@ from buttress.training.run import Run
 __all__ = ["Row", "moved", "named", "other_rows", "typed"]
 
 BATCH = 256
-Row = tuple[str, Tensor]
-"""The name of a row (its file, and its line or number there), and the stored example, without a batch dimension."""
+Row = tuple[str, Batch]
+"""The name of a row (its file, and its line or number there), and the stored example, a batch of one."""
 
 
 def moved(data: Data, path: str) -> Data:
@@ -51,8 +51,8 @@ def moved(data: Data, path: str) -> Data:
     return there
 
 
-def typed(run: Run, written: str) -> Tensor:
-    """One stored example, (1, ...), from what a person wrote.
+def typed(run: Run, written: str) -> Batch:
+    """One stored example from what a person wrote.
 
     Args:
         run: The run that is to read it.
@@ -64,15 +64,14 @@ def typed(run: Run, written: str) -> Tensor:
     """
     path, _, number = written.rpartition(":")
     if number.isdecimal() and Path(path).expanduser().is_file():
-        return _row(run, path, int(number))[None]
+        return _row(run, path, int(number))
     if run.spec.kind == "text":
-        return _tokens(run, [written])[0][None]
-    if run.spec.kind == "image":
-        return _picture(run, Path(written).expanduser())[None]
-    return _numbers(run, written)[None]
+        return _tokens(run, [written])[0]
+    x = _picture(run, Path(written).expanduser()) if run.spec.kind == "image" else _numbers(run, written)
+    return Batch(x[None])
 
 
-def _row(run: Run, path: str, number: int) -> Tensor:
+def _row(run: Run, path: str, number: int) -> Batch:
     wanted = re.compile(rf"(?:row|line) {number}\b")
     for name, x in other_rows(run, path):
         if wanted.search(name.rpartition(", ")[2]):
@@ -110,17 +109,14 @@ def _numbers(run: Run, written: str) -> Tensor:
     return torch.tensor(values)
 
 
-def _tokens(run: Run, texts: list[str]) -> list[Tensor]:
+def _tokens(run: Run, texts: list[str]) -> list[Batch]:
     """Sentences in the words of the run, whatever words another text has."""
     data: Any = run.recipe.data
     if run.spec.tokenizer is None:
         raise ValueError("the run has no tokenizer for typed sentences; its data were made and not read")
     texts = [" ".join(text.lower().split() if getattr(data, "lower", False) else text.split()) for text in texts]
-    return [torch.tensor(ids) for ids in encode(_tokenizer(run.spec.tokenizer), texts)]
-
-
-def _tokenizer(text: str) -> Tokenizer:
-    return Tokenizer.from_str(text)
+    found = encode(Tokenizer.from_str(run.spec.tokenizer), texts)
+    return [Batch(torch.tensor([ids]), {"lengths": torch.tensor([len(ids)])}) for ids in found]
 
 
 def other_rows(run: Run, path: str) -> Iterator[Row]:
@@ -164,14 +160,15 @@ def named(examples: Examples) -> Iterator[Row]:
 
     Example:
         >>> from buttress.data.linear_gaussian import LinearGaussianData
-        >>> name, x = next(named(LinearGaussianData(dim=3, n=50).open().held_out))
-        >>> name.partition(", ")[2].startswith("row "), x.shape
-        (True, torch.Size([3]))
+        >>> name, one = next(named(LinearGaussianData(dim=3, n=50).open().held_out))
+        >>> name.partition(", ")[2].startswith("row "), one.x.shape
+        (True, torch.Size([1, 3]))
     """
     where = getattr(examples, "where", "row {}".format)
     for index in torch.arange(len(examples)).split(BATCH):
-        for position, x in zip(index.tolist(), examples.batch(index), strict=True):
-            yield where(position), x
+        batch = examples.read(index)
+        for row, position in enumerate(index.tolist()):
+            yield where(position), batch.take(slice(row, row + 1))
 
 
 def _lines(run: Run, path: str) -> Iterator[Row]:

@@ -13,16 +13,17 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from buttress.core import DataSpec
 from buttress.data.reading.tokens import decode
+from buttress.experiments.traversal import Traversal
 from buttress.report.examples import pixels
 from buttress.report.pictures import tiles
 from buttress.training.run import Run
 
-__all__ = ["Marks", "magnified", "present", "shortest", "shown"]
+__all__ = ["Marks", "labelled", "magnified", "present", "present_traversal", "save_picture", "shortest", "shown"]
 
 WIDE = 600
 """Pixels across a picture, at least: what one sees without a magnifying glass."""
@@ -75,21 +76,63 @@ def present(run: Run, rows: Tensor, out: Path | None, name: str, across: int, ma
     if out is not None and out.is_dir():
         raise ValueError(f"{out} is a folder, wanted a file to write; try {out / 'samples.png'}")
     if run.spec.kind == "image":
-        out = out or run.folder / f"{name}.png"
         canvas = tiles(pixels(shown(run.spec, rows).float().numpy()), across)
-        try:
-            Image.fromarray(magnified(canvas), "RGBA").save(out)
-        except (ValueError, KeyError, OSError) as error:
-            if isinstance(error, OSError) and error.errno is not None:
-                raise
-            png = out.with_suffix(".png")
-            raise ValueError(f"{out}: no such picture can be written ({error}); try {png}") from error
+        save_picture(magnified(canvas), out or run.folder / f"{name}.png")
     elif out is None:
         sys.stdout.write(_written(run.spec, rows, marks))
     else:
         out.write_text(_written(run.spec, rows, marks), encoding="utf-8", newline="")
-    if out is not None:
         print(out)
+
+
+def present_traversal(run: Run, found: Traversal, out: Path | None) -> None:
+    """Show a traversal: images as a picture whose rows and columns are labelled, the rest as :func:`present` does.
+
+    Args:
+        run: Whose it is.
+        found: What to show.
+        out: As in :func:`present`.
+    """
+    flat, across = found.x.flatten(0, 1), len(found.columns)
+    if run.spec.kind != "image" or (out is not None and out.is_dir()):
+        rows = [(f"{name} {at}", i) for i, name in enumerate(found.rows) for at in found.columns]
+        present(run, flat, out, "traversal", across, Marks(("moved", "dimension"), rows))
+        return
+    canvas = magnified(tiles(pixels(shown(run.spec, flat).float().numpy()), across))
+    save_picture(labelled(canvas, found.rows, found.columns), out or run.folder / "traversal.png")
+
+
+def save_picture(canvas: UInt8[np.ndarray, "Y X 4"], out: Path) -> None:
+    """Write a picture and print where it is.
+
+    Errors:
+        ValueError: The ending is of no picture that can be written.
+    """
+    try:
+        Image.fromarray(canvas, "RGBA").save(out)
+    except (ValueError, KeyError, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        png = out.with_suffix(".png")
+        raise ValueError(f"{out}: no such picture can be written ({error}); try {png}") from error
+    print(out)
+
+
+def labelled(
+    canvas: UInt8[np.ndarray, "Y X 4"], rows: Sequence[str], columns: Sequence[str]
+) -> UInt8[np.ndarray, "Y2 X2 4"]:
+    """A sheet of tiles on white, with a name to the left of each row and above each column."""
+    font = ImageFont.load_default(14)
+    left, top = 12 + max(round(font.getlength(name)) for name in rows), 24
+    height, width = canvas.shape[:2]
+    picture = Image.new("RGBA", (left + width, top + height), "white")
+    picture.paste(Image.fromarray(canvas, "RGBA"), (left, top), Image.fromarray(canvas, "RGBA"))
+    pen = ImageDraw.Draw(picture)
+    for i, name in enumerate(rows):
+        pen.text((left - 6, top + (i + 0.5) * height / len(rows)), name, "black", font, anchor="rm")
+    for i, name in enumerate(columns):
+        pen.text((left + (i + 0.5) * width / len(columns), top - 6), name, "black", font, anchor="ms")
+    return np.asarray(picture)
 
 
 def magnified(canvas: UInt8[np.ndarray, "Y X 4"]) -> UInt8[np.ndarray, "Y2 X2 4"]:

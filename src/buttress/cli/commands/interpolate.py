@@ -17,6 +17,7 @@ def interpolate(
     seed: int = 0,
     mean: bool = False,
     temperature: float = 1.0,
+    given: str = "",
     data: str | None = None,
 ) -> None:
     """Walk in z from held-out examples to others, or between two of your own, and decode on the way.
@@ -36,6 +37,7 @@ def interpolate(
             (recurrent, pixelcnn, pixelsnail) has no such mean: its x is drawn, with the same random numbers all along
             a walk.
         temperature: Of p(x|z): 1 draws from it, 0 takes the likeliest values.
+        given: Of a conditional model, what to give all along every walk, such as label=3; else what its beginning has.
         data: Where the run's data are now, if they were moved.
 
     Errors:
@@ -48,6 +50,7 @@ def interpolate(
             buttress interpolate runs/latest --from "the food was good" --to "i will never come back" --temperature 0
     """
     from buttress.cli.opening import open_run
+    from buttress.experiments.conditions import override
     from buttress.experiments.examples import interpolations, some_held_out
     from buttress.experiments.inputs import typed
     from buttress.experiments.present import Marks, present
@@ -59,7 +62,9 @@ def interpolate(
         begin, end = typed(opened, from_), typed(opened, to)
     else:
         raw = some_held_out(opened, 2 * count, seed)
-        begin, end = raw[: len(raw) // 2], raw[len(raw) // 2 : len(raw) // 2 * 2]
+        half = len(raw) // 2
+        begin, end = raw.take(slice(half)), raw.take(slice(half, 2 * half))
+    begin, end = override(opened, begin, given), override(opened, end, given)
     found = interpolations(opened, begin, end, steps, seed, mean, temperature)
     ways = range(1, len(begin) + 1)
     marks = Marks(("position", "walk"), [(f"{i / (steps - 1):.2f}", way) for way in ways for i in range(steps)])

@@ -15,6 +15,7 @@ def reconstruct(
     mean: bool = False,
     temperature: float = 1.0,
     draws: int = 1,
+    given: str = "",
     data: str | None = None,
 ) -> None:
     """Show held-out examples, each followed by its reconstruction x -> z -> x.
@@ -30,6 +31,7 @@ def reconstruct(
             pixelsnail) has no such mean: its x is drawn.
         temperature: Of p(x|z): 1 draws from it, 0 takes the likeliest values.
         draws: Times x is drawn from the one z of each example.
+        given: Of a conditional model, what to give in place of what the examples have, such as label=3.
         data: Where the run's data are now, if they were moved.
 
     Example:
@@ -42,17 +44,18 @@ def reconstruct(
         ValueError: Several draws of what is not drawn, or less than one.
     """
     from buttress.cli.opening import open_run
+    from buttress.experiments.conditions import override
     from buttress.experiments.examples import as_observed, drawn_again, reconstructed, side_by_side, some_held_out
     from buttress.experiments.present import Marks, present
 
     if draws < 1 or (mean and draws > 1):
         raise ValueError(f"got {draws} draws{' of means' * mean}, wanted at least 1, and several only without --mean")
     opened = open_run(run, data)
-    raw = some_held_out(opened, count, seed)
+    raw = override(opened, some_held_out(opened, count, seed), given)
     if draws > 1:
         shown, labels = drawn_again(opened, raw, draws, seed, temperature), [f"draw {i + 1}" for i in range(draws)]
     else:
-        ways = [as_observed(opened, raw, seed), reconstructed(opened, raw, seed, mean, temperature)]
+        ways = [as_observed(opened, raw.x, seed), reconstructed(opened, raw, seed, mean, temperature)]
         shown, labels = side_by_side(opened.spec, ways), ["reconstruction"]
     rows = [(which, i) for i in range(1, len(raw) + 1) for which in ("original", *labels)]
     across = 8 if draws == 1 else 1 + draws
