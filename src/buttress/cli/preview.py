@@ -28,7 +28,7 @@ def preview(recipe: Recipe, folder: Path) -> list[str]:
         ...     print(line)
         model: mlp encoder, gaussian posterior, standard_normal prior, mlp decoder, gaussian likelihood; ... parameters
         latent: 7 real numbers
-        training: 2,000 steps of 64 examples (711 passes over 180), joint, elbo; the run is in runs/first
+        training: 2,000 steps of 64 examples (711 passes over 180), joint, elbo; run in runs/first
     """
     import torch
 
@@ -50,7 +50,7 @@ def preview(recipe: Recipe, folder: Path) -> list[str]:
         f"model: {parts}{reads}; {size:,} parameters",
         f"latent: {z}{shape}",
         f"training: {training.steps:,} steps of {training.batch_size} examples ({passes:.3g} passes over "
-        f"{len(splits.train):,}), {recipe.algorithm.name()}, {recipe.objective.name()}{remedies}; the run is in {folder}",
+        f"{len(splits.train):,}), {recipe.algorithm.name()}, {recipe.objective.name()}{remedies}; run in {folder}",
     ]
 
 
