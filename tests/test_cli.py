@@ -1,14 +1,21 @@
 """What a user gets wrong ends in one line that says what came, what was wanted and what to try, and in code 2."""
 
 import re
+import subprocess
+import sys
+from types import ModuleType
 
 import numpy as np
 import pytest
 import torch
 
 from buttress.cli import main as cli
+from buttress.cli.docs import arguments, summary
+from buttress.cli.flags import Command
+from buttress.cli.recipes import recipe_of
 from buttress.core import DataSpec, Layout
-from buttress.experiments.showcase import present, shown
+from buttress.core.recipe import Recipe
+from buttress.experiments.present import present, shown
 from buttress.report.examples import pixels
 from buttress.training.run import Run
 
@@ -30,20 +37,40 @@ def here(tmp_path, monkeypatch):
 
 
 WRONG = {
-    "": "command.* not provided; try buttress --help",
-    "traim ok.npy": "invalid choice: 'traim'.*did you mean 'train'.*buttress --help",
-    "paper vqvae": "invalid choice: 'vqvae'.*did you mean 'vq_vae'.*buttress paper --help",
-    "train": "required: train.DATA; try buttress train --help",
-    "train ok.npy --trainin.steps 3": "unrecognized arguments: --trainin.steps=3; try buttress train --help",
-    "train ok.npy --training.steps abc": "training.steps.*Got value: abc; try buttress train --help",
-    "train ok.npy --training.steps 0": "steps is 0, wanted more than 0",
-    "train --training.steps 0 ok.npy": "steps is 0, wanted more than 0",
+    "": "expected a command, one of demo, train.*; try buttress --help",
+    "traim ok.npy": "no command 'traim'; did you mean 'train'.*buttress --help",
+    "--out x train ok.npy": "a command comes before its flags, and --out is a flag; try buttress --help",
+    "paper": "expected a command, one of lagging_inference.*; try buttress paper --help",
+    "paper vqvae": "no command 'vqvae'; did you mean 'vq_vae'.*buttress paper --help",
+    "train": "train expects DATA, and it is missing; try buttress train --help",
+    "train ok.npy and.npy": "'and.npy' is one word too many: buttress train takes DATA; try --help",
+    "train ok.npy --trainin.steps 3": "no flag --trainin.steps; did you mean --training.steps.*train --help",
+    "train ok.npy --steps 3": "no flag --steps; did you mean --training.steps ",
+    "train ok.npy --batch-size 3": "no flag --batch_size; did you mean --training.batch_size",
+    "train ok.npy --lr 3": "no flag --lr; did you mean --training.learning_rate",
+    "sample nope --draws 3": "no flag --draws.*reconstruct has it",
+    "train ok.npy --training.steps": "--training.steps expects INT behind it",
+    "train ok.npy --training.steps --resume": "--training.steps expects INT behind it",
+    "train ok.npy --training 3": "there is no flag --training;",
+    "train ok.npy --training.steps abc": "--training.steps: expected a whole number, got 'abc'",
+    "train ok.npy --training.clip abc": "--training.clip: expected a number, or none, got 'abc'",
+    "train ok.npy --training.optimizer sdg": "--training.optimizer: expected adam or .* or sgd, got 'sdg'",
+    "train ok.npy --encoder.hidden 8,x": "--encoder.hidden: expected .*, got '8,x'",
+    "train ok.npy --decoder cov": "decoders has no 'cov'; did you mean 'conv'",
+    "train ok.npy --decoder.layers 3": "mlp decoder has no layers .*; try --decoder pixelcnn or pixelsnail, which",
+    "train ok.npy --objective.beta.steps 3": "constant beta has no steps .*; try --objective.beta cyclical or linear",
+    "train ok.npy --objective.per_group 1 --remedies free_bits": "of the remedy: --remedies free_bits:per_group=1",
+    "train ok.npy --remedies vector_quantized --posterior.codes 64": "--remedies vector_quantized:codes=64$",
+    "train ok.npy --encoder.dim.help": "no part",
+    "train ok.npy --training.steps 0": "--training.steps is 0, wanted more than 0",
+    "train --training.steps 0 ok.npy": "--training.steps is 0, wanted more than 0",
     "train --training.steps 2 okk.npy": "did you mean 'ok.npy'",
     "train ok.npy --objective.beta constant --objective.beta.value -1": "value is -1.0, wanted a finite weight of at",
     "train ok.npy --remedies kl_annealing:start=nan": "kl_annealing: fraction is 0.3, start nan .*wanted",
     "train --resume okk.npy": "did you mean 'ok.npy'",
+    "train --resume": "runs/latest holds no run to resume",
     "train --training.compile okk.npy": "did you mean 'ok.npy'",
-    "train --resume maybe ok.npy": "there is no data 'maybe'",
+    "train --resume maybe ok.npy": "'ok.npy' is one word too many",
     "reconstruct --mean nope": "nope is no folder, wanted that of a trained run",
     "train okk.npy": "did you mean 'ok.npy'",
     "train nan.npy": "the value is nan; wanted finite numbers",
@@ -51,11 +78,12 @@ WRONG = {
     "train broken": "10 of 10 images cannot be read.*try repairing",
     "train flat.npy": r"rows of shape \(0, 8\) hold no values",
     f"train ok.npy --training.seed {2**80}": "seed is 1208925819614629174706176, wanted 0 or more and below",
-    "train ok.npy --devices 0": "devices is 0, wanted at least 1",
-    "train ok.npy --gap_steps -1": "gap_steps is -1, wanted at least 0",
+    "train ok.npy --devices 0": "--devices is 0, wanted at least 1",
+    "train ok.npy --gap_steps -1": "--gap_steps is -1, wanted at least 0",
     "train ok.npy --out file": "file is a file, wanted a folder",
     "train ok.npy --out file/run": "file is a file, wanted a folder",
     "train ok.npy --from nope.yaml": "nope.yaml: No such file or directory; try another path",
+    "train ok.npy --from folder": "folder/recipe.yaml: No such file or directory; try another path",
     "diagnose folder": "folder holds no trained run",
     "diagnose nope": "nope is no folder, wanted that of a trained run",
     "report folder": "folder holds neither a run nor a finished comparison",
@@ -69,7 +97,7 @@ WRONG = {
     "compare ok.npy --remedies word_dropout": "no remedy fits: word_dropout is for text data",
     "compare ok.npy --remedies nonee": "did you mean 'none'",
     "paper vq_vae --jobs 0": "jobs is 0, wanted at least 1",
-    "paper lagging_inference --steps x": "steps.*Got value: x; try buttress paper lagging_inference --help",
+    "paper lagging_inference --steps x": "--steps: expected a whole number, got 'x'",
 }
 
 
@@ -83,14 +111,73 @@ def test_one_line_says_what_is_wrong_and_nothing_is_left(words, here, capsys):
 
 
 def test_a_switch_takes_no_word_but_yes_or_no():
-    spelled = cli._spelled_out(["--resume", "ok.npy", "--training.compile", "False", "--seed", "3", "--mean"])
-    assert spelled == ["--resume=true", "ok.npy", "--training.compile=False", "--seed=3", "--mean=true"]
+    def typed(recipe: Recipe, resume: bool = False, seed: int = 0, mean: bool = True) -> None: ...
+
+    line = Command(typed, "typed").read(
+        ["--resume", "ok.npy", "--training.compile", "False", "--seed", "3", "--no_mean", "--training.batch-size=4"]
+    )
+    assert line.words == ["ok.npy"]
+    assert line.given == {
+        **{"resume": "true", "training.compile": "False", "seed": "3", "mean": "false", "training.batch_size": "4"}
+    }
 
 
-def test_help_is_no_mistake(capsys):
-    with pytest.raises(SystemExit) as ended:
-        cli.main(["compare", "--help"])
-    assert ended.value.code == 0 and "--remedies" in capsys.readouterr().out
+@pytest.mark.parametrize(
+    "words", [name.split() for name in ("--help", "-h", "compare --help", "paper -h", "--version")]
+)
+def test_help_is_no_mistake(words, capsys):
+    assert cli.main(words) == 0
+    out = capsys.readouterr().out
+    assert ("--remedies TEXT" in out) == (words[0] == "compare") and "class" not in out and "buttress" in out
+
+
+def test_help_of_a_part_tells_its_settings_with_types_and_defaults(capsys):
+    assert cli.main(["train", "DATA", "--decoder.help", "pixelcnn"]) == 0
+    assert "--decoder.field INT or none" in (out := capsys.readouterr().out) and "[13]" in out
+    assert cli.main(["train", "DATA", "--objective.beta.help=linear"]) == 0
+    assert "--objective.beta.hold INT" in capsys.readouterr().out
+    assert cli.main(["train", "--decoder.help"]) == 0
+    assert "pixelsnail" in capsys.readouterr().out
+
+
+def test_help_beside_data_tells_the_defaults_for_it(here, capsys):
+    assert cli.main(["train", "ok.npy", "--help"]) == 0
+    assert "table [table]" in " ".join(capsys.readouterr().out.split())
+
+
+def test_every_command_and_argument_has_its_line_of_help():
+    def each(package=None):
+        for name, found in (cli.functions() if package is None else cli.functions(package)).items():
+            yield from each(found) if isinstance(found, ModuleType) else [(name, found)]
+
+    for name, function in each():
+        command = Command(function, name)
+        missing = {*command.places, *command.own} - {key.rstrip("_") for key in arguments(function)}
+        assert summary(function) and not missing, (name, missing)
+
+
+def test_a_part_that_stays_keeps_its_settings_and_another_has_its_own(here):
+    def build(recipe: Recipe) -> None: ...
+
+    def built(*words: str) -> Recipe:
+        command = Command(build, "build")
+        return recipe_of(command, command.read(["ok.npy", *words]))
+
+    plain = built()
+    assert built("--posterior", "gaussian").posterior == plain.posterior
+    assert built("--encoder.hidden", "5").encoder.hidden == (5,)
+    assert built("--encoder.hidden", "[5, 6]").encoder.hidden == built("--encoder.hidden=5,6").encoder.hidden == (5, 6)
+    first, second = ("--objective.beta.steps", "7"), ("--objective.beta", "linear")
+    assert built(*first, *second) == built(*second, *first)
+    assert built("--data", "table").data == plain.data
+    assert built("--training.clip", "none").training.clip is None
+
+
+def test_a_reader_that_closes_the_pipe_ends_it_quietly(here):
+    program = "from buttress.cli.main import main; raise SystemExit(main(['remedies']))"
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as writer:
+        writer.stdout.close()
+        assert writer.wait(60) == 141 and writer.stderr.read() == b""
 
 
 def test_where_no_picture_can_be_written_is_said_with_what_could(tmp_path):

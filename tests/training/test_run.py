@@ -32,7 +32,7 @@ from buttress.data.table import Table
 from buttress.diagnostics.codebook import HEALTH, codebook
 from buttress.diagnostics.evidence import Evidence
 from buttress.encoders.recurrent import RecurrentEncoder
-from buttress.experiments.showcase import as_observed, reconstructed, some_held_out, walks
+from buttress.experiments.examples import as_observed, interpolations, reconstructed, some_held_out
 from buttress.likelihoods.bernoulli import Bernoulli
 from buttress.likelihoods.gaussian import GaussianLikelihood
 from buttress.objectives.elbo import ELBO
@@ -84,12 +84,12 @@ def test_a_seed_that_is_none_is_refused(finished, seed):
     for ask in (
         lambda: finished.diagnose(seed=seed),
         lambda: finished.sample(2, seed),
-        lambda: finished.reconstruct(raw, seed),
-        lambda: finished.interpolate(raw[:2], raw[2:], 3, seed),
+        lambda: finished.reconstruct(raw.x, seed),
+        lambda: finished.interpolate(raw.x[:2], raw.x[2:], 3, seed),
         lambda: some_held_out(finished, 4, seed),
-        lambda: as_observed(finished, raw, seed),
+        lambda: as_observed(finished, raw.x, seed),
         lambda: reconstructed(finished, raw, seed, mean=True),
-        lambda: walks(finished, raw[:2], raw[2:], 3, seed),
+        lambda: interpolations(finished, raw.take(slice(2)), raw.take(slice(2, None)), 3, seed),
     ):
         with pytest.raises(ValueError, match=rf"seed is {seed}, wanted 0 or more and below 2\*\*62"):
             ask()

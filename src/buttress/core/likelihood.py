@@ -15,7 +15,10 @@ from buttress.core.layout import Layout
 from buttress.core.part import DataPart
 from buttress.core.spec import DataSpec
 
-__all__ = ["Likelihood", "LikelihoodModule"]
+__all__ = ["COLDEST", "Likelihood", "LikelihoodModule"]
+
+COLDEST = 1e-6
+"""The temperature by which logits are divided where 0 is wanted."""
 
 
 class LikelihoodModule(nn.Module, ABC):
@@ -83,6 +86,15 @@ class LikelihoodModule(nn.Module, ABC):
         A deterministic map of ``uniforms`` (..., draws) in [0, 1): one place at a time or all at once, equal parameters
         and uniforms give equal values, and uniform numbers give values of the right distribution.
         """
+
+    def temper(
+        self, parameters: Float[Tensor, "*rest"], uniforms: Float[Tensor, "*rest2"], temperature: float
+    ) -> tuple[Tensor, Tensor]:
+        """What :meth:`pick` must be given to draw at a temperature: 1 draws from p(x|z), 0 takes its likeliest values.
+
+        Logits are divided by the temperature, the noise of numbers is multiplied by it.
+        """
+        raise ValueError(f"the likelihood {type(self).__name__} has no temperature; leave it at 1")
 
     @abstractmethod
     def start(self) -> Tensor | None:

@@ -22,7 +22,7 @@ from buttress.core.part import Part
 from buttress.core.recipe import Recipe
 from buttress.core.registry import from_plain, suggest
 
-__all__ = ["ANYTHING", "DoesNotFit", "Remedy", "add", "apply", "catalogue", "cures", "remedy"]
+__all__ = ["ANYTHING", "DoesNotFit", "Remedy", "add", "apply", "catalogue", "cures", "fitting", "remedy"]
 
 ANYTHING: Any = ...
 """In ``takes``: the field may have any value before; only another remedy that sets it is a conflict."""
@@ -257,6 +257,27 @@ def apply(written: str | Remedy | Iterable[str | Remedy], recipe: Recipe) -> Rec
         chosen = _find(name)
         recipe = chosen(recipe, **_settings(chosen, settings))
     return recipe
+
+
+def fitting(names: Iterable[str], recipe: Recipe) -> tuple[str, ...]:
+    """Those of some remedies that have something to change in a recipe.
+
+    Example:
+        >>> from buttress.baseline import baseline
+        >>> from buttress.core import DataSpec, Layout
+        >>> from buttress.data.mnist5k import Mnist5k
+        >>> fitting(["kl_annealing", "word_dropout"], baseline(Mnist5k(), DataSpec(Layout.image(1, 28, 28))))
+        ('kl_annealing',)
+    """
+
+    def fits(name: str) -> bool:
+        try:
+            apply(name, recipe).check()
+        except ValueError:
+            return False
+        return True
+
+    return tuple(name for name in names if fits(name))
 
 
 def _find(name: str) -> Remedy:

@@ -48,5 +48,6 @@ class Schedule(Part):
         if not self.settled(total - 1):
             raise ValueError(
                 f"{self.name()} schedule: it reaches its final value after {self.settles} steps, but the run has "
-                f"{total}, so training would end short of it; take steps below {total}, or a longer run"
+                f"{total}, so training would end short of it; try a longer run (training.steps above {self.settles})"
+                + (f", or a schedule shorter than {total} steps" if total > 1 else ", or no schedule")
             )

@@ -15,24 +15,15 @@ from __future__ import annotations
 
 import inspect
 import json
-import multiprocessing
-import os
-import signal
-import threading
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field, replace
-from multiprocessing.managers import SyncManager
-from multiprocessing.queues import Queue
 from pathlib import Path
 from typing import Any
 
 from buttress.core import remedy
 from buttress.core.recipe import Recipe
+from buttress.experiments.pool import News, run_all
 from buttress.runtime.atomic_write import write_text
-from buttress.runtime.denormals import flushed
 
 __all__ = ["Arm", "Comparison", "arms", "compare"]
 
@@ -167,7 +158,8 @@ def compare(
     begin(len(todo))
     settings = dict(settings or {})
     other = {run: why for run, _ in todo if (why := _otherwise(folder / run, settings))}
-    seconds, failed = _run_all(todo, folder, jobs, settings, watch, ended)
+    tasks = {name: (changed.to_yaml(), str(folder), name, settings) for name, changed in todo}
+    seconds, failed = run_all(_run_one, tasks, jobs, watch, ended)
     if not seconds:
         raise ValueError("every run failed: " + "; ".join(f"{run}: {reason}" for run, reason in failed.items()))
     wanted = {arm.name: [arm.folder(seed) for seed in every] for arm in fitting}
@@ -277,131 +269,18 @@ def _refuse_another(todo: list[tuple[str, Recipe]], folder: Path) -> None:
             claimed(folder / run, recipe, resume=True)
 
 
-def _run_all(
-    todo: list[tuple[str, Recipe]],
-    folder: Path,
-    jobs: int,
-    settings: dict[str, Any],
-    watch: Callable[[str, int, int], None],
-    ended: Callable[[str, str], None],
-) -> tuple[dict[str, float], dict[str, str]]:
-    """Do all runs, ``jobs`` at a time, in processes of their own; by run, seconds of training or why it failed."""
-    context = multiprocessing.get_context("spawn")
-    threads = max(1, (os.cpu_count() or 1) // jobs)
-    seconds: dict[str, float] = {}
-    failed: dict[str, str] = {}
-    manager = SyncManager(ctx=context)
-    manager.start(_end_with_parent)
-    with manager, ProcessPoolExecutor(jobs, mp_context=context, initializer=_end_with_parent) as pool:
-        news: Queue[tuple[str, int, int]] = manager.Queue()  # type: ignore[assignment]
-        pending = {
-            pool.submit(_run_or_end, recipe.to_yaml(), str(folder), name, threads, settings, news): name
-            for name, recipe in todo
-        }
-        begun: set[str] = set()
-
-        def hear(run: str, step: int, total: int) -> None:
-            begun.add(run)
-            watch(run, step, total)
-
-        try:
-            for done in _while_watching(pending, news, hear):
-                name = pending[done]
-                if isinstance(outcome := done.result(), str):
-                    failed[name] = outcome
-                    ended(name, f"failed: {outcome}")
-                else:
-                    seconds[name] = outcome
-                    ended(name, f"finished after {outcome:.0f} s of training")
-        except BrokenProcessPool as error:
-            _pass_on(news, hear)
-            lost = [name for future, name in pending.items() if name in begun and _lost(future)]
-            raise ChildProcessError(_killed(lost)) from error
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-    return seconds, {name: failed[name] for name, _ in todo if name in failed}
-
-
-def _lost(future: Future[float | str]) -> bool:
-    """Whether the breaking of the pool took this run's result."""
-    return not future.done() or isinstance(future.exception(), BrokenProcessPool)
-
-
-def _killed(lost: list[str]) -> str:
-    was = "was" if len(lost) == 1 else "were"
-    return (
-        f"a process was killed while {' and '.join(lost) or 'no run'} {was} under way, perhaps because memory ran out. "
-        "What is finished is kept, and the same comparison asked for again goes on with the rest; try fewer jobs, or a "
-        "smaller batch_size"
-    )
-
-
-def _end_with_parent() -> None:
-    """Let this process save and end when the one that started it dies, whatever killed that."""
-    parent = multiprocessing.parent_process()
-
-    def wait() -> None:
-        if parent is not None:
-            parent.join()
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    threading.Thread(target=wait, daemon=True).start()
-
-
-def _while_watching(
-    pending: Iterable[Future[float | str]], news: Queue[tuple[str, int, int]], watch: Callable[[str, int, int], None]
-) -> Iterable[Future[float | str]]:
-    """Yield futures as they finish, passing on news of progress in between."""
-    waiting = set(pending)
-    while waiting:
-        _pass_on(news, watch)
-        finished = {future for future in waiting if future.done()}
-        yield from finished
-        waiting -= finished
-        if not finished:
-            time.sleep(0.1)
-
-
-def _pass_on(news: Queue[tuple[str, int, int]], watch: Callable[[str, int, int], None]) -> None:
-    while not news.empty():
-        watch(*news.get())
-
-
-@flushed()
-def _run_or_end(*task: Any) -> float | str:
-    """Do one run; the seconds of training, or why it failed, in words because not every exception can travel.
-
-    This process ends with it where nobody is left to give the next, for which the pool would wait.
-    """
-    try:
-        return _run_one(*task)
-    except ValueError as reason:  # ours, and written for people
-        return str(reason)
-    except Exception as reason:
-        return f"{type(reason).__name__}: {reason}".removesuffix(": ")
-    finally:
-        parent = multiprocessing.parent_process()
-        if parent is not None and not parent.is_alive():
-            os._exit(128 + signal.SIGTERM)
-
-
 def _run_one(
     recipe_yaml: str,
     folder: str,
     name: str,
-    threads: int,
     settings: dict[str, Any],
-    news: Queue[tuple[str, int, int]],
+    news: News,
 ) -> float:
     """Train and diagnose one run in this process, or take up what is there; seconds of training."""
-    import torch
-
-    from buttress.experiments.showcase import save_run_examples
+    from buttress.experiments.report_examples import save_run_examples
     from buttress.training.progress import Watch
     from buttress.training.run import Run, train
 
-    torch.set_num_threads(threads)
     recipe, path = Recipe.from_yaml(recipe_yaml, name), Path(folder) / name
     news.put((name, 0, recipe.training.steps))
     outdated = _otherwise(path, settings)

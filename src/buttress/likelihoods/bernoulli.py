@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from buttress.core import DataSpec, Layout, Likelihood
+from buttress.core.likelihood import COLDEST
 from buttress.distributions.sites import SiteLikelihood, refuse, refuse_not_finite
 from buttress.nn.layers import full
 from buttress.runtime.randomness import draw
@@ -104,6 +105,12 @@ class BernoulliModule(SiteLikelihood):
     def pick(self, parameters: Float[Tensor, "*rest"], uniforms: Float[Tensor, "*rest2"]) -> Tensor:
         """See :class:`buttress.core.LikelihoodModule`."""
         return (uniforms < self.center(parameters)).float()
+
+    def temper(
+        self, parameters: Float[Tensor, "*rest"], uniforms: Float[Tensor, "*rest2"], temperature: float
+    ) -> tuple[Tensor, Tensor]:
+        """See :class:`buttress.core.LikelihoodModule`."""
+        return full(parameters) / max(temperature, COLDEST), uniforms
 
     def center(self, parameters: Float[Tensor, "*rest"]) -> Tensor:
         """See :class:`SiteLikelihood`."""

@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from buttress.core import EOS, PAD, DataSpec, Layout, Likelihood
+from buttress.core.likelihood import COLDEST
 from buttress.distributions.sites import SiteLikelihood, refuse, refuse_not_levels
 from buttress.nn.layers import full
 
@@ -115,6 +116,12 @@ class TokensModule(SiteLikelihood):
         """See :class:`buttress.core.LikelihoodModule`."""
         return choose(parameters, uniforms) + FIRST
 
+    def temper(
+        self, parameters: Float[Tensor, "*rest"], uniforms: Float[Tensor, "*rest2"], temperature: float
+    ) -> tuple[Tensor, Tensor]:
+        """See :class:`buttress.core.LikelihoodModule`."""
+        return full(parameters) / max(temperature, COLDEST), uniforms
+
     def center(self, parameters: Float[Tensor, "*rest"]) -> Tensor:
         """See :class:`SiteLikelihood`."""
         return parameters.argmax(-1, keepdim=True) + FIRST
@@ -166,6 +173,12 @@ class LevelsModule(SiteLikelihood):
     def pick(self, parameters: Float[Tensor, "*rest"], uniforms: Float[Tensor, "*rest2"]) -> Tensor:
         """See :class:`buttress.core.LikelihoodModule`."""
         return choose(self.logits(parameters), uniforms[..., None]).squeeze(-1)
+
+    def temper(
+        self, parameters: Float[Tensor, "*rest"], uniforms: Float[Tensor, "*rest2"], temperature: float
+    ) -> tuple[Tensor, Tensor]:
+        """See :class:`buttress.core.LikelihoodModule`."""
+        return full(parameters) / max(temperature, COLDEST), uniforms
 
     def center(self, parameters: Float[Tensor, "*rest"]) -> Tensor:
         """See :class:`SiteLikelihood`."""

@@ -176,6 +176,12 @@ class GaussianLikelihoodModule(SiteLikelihood):
         noise = torch.special.ndtri(uniforms.clamp(2**-25, 1 - 2**-24))
         return self.to_data(mean + (0.5 * log_variance).exp() * noise)
 
+    def temper(
+        self, parameters: Float[Tensor, "*rest"], uniforms: Float[Tensor, "*rest2"], temperature: float
+    ) -> tuple[Tensor, Tensor]:
+        """See :class:`buttress.core.LikelihoodModule`."""
+        return parameters, torch.special.ndtr(temperature * torch.special.ndtri(uniforms.clamp(2**-25, 1 - 2**-24)))
+
     def center(self, parameters: Float[Tensor, "*rest"]) -> Tensor:
         """See :class:`SiteLikelihood`."""
         return self.to_data(self.split(parameters)[0])

@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from buttress.core import DataSpec, Layout, Likelihood
+from buttress.core.likelihood import COLDEST
 from buttress.distributions.sites import SiteLikelihood, refuse_not_levels
 from buttress.likelihoods.categorical import choose
 from buttress.nn.layers import bounded, full
@@ -136,6 +137,14 @@ class LogisticMixtureModule(SiteLikelihood):
             v = self._mean(mean, coupling, seen, c) + log_scale[..., c, :].exp() * uniforms[..., c + 1 : c + 2].logit()
             levels.append(((v + 1) * 127.5).round().clamp(0, 255))
         return torch.cat(levels, -1).to(torch.uint8)
+
+    def temper(
+        self, parameters: Float[Tensor, "*rest"], uniforms: Float[Tensor, "*rest2"], temperature: float
+    ) -> tuple[Tensor, Tensor]:
+        """See :class:`buttress.core.LikelihoodModule`: the choice of the component, and the noise of its logistics."""
+        logits, rest = full(parameters).split([self.mixtures, self.channels - self.mixtures], -1)
+        choice, noise = uniforms[..., :1], (temperature * uniforms[..., 1:].logit(2**-25)).sigmoid()
+        return torch.cat([logits / max(temperature, COLDEST), rest], -1), torch.cat([choice, noise], -1)
 
     def center(self, parameters: Float[Tensor, "*rest"]) -> Tensor:
         """The mean of the logistics' locations, each kept within the grey levels: near the mean, and cheap."""

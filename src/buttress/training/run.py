@@ -28,7 +28,7 @@ from lightning.pytorch import Callback
 from torch import Tensor
 
 from buttress.algorithms.descent import NonFinite, first_non_finite, first_non_finite_output
-from buttress.core import DataSpec, Splits
+from buttress.core import DataSpec, Splits, remedy
 from buttress.core.model import LatentVariableModel
 from buttress.core.recipe import Recipe
 from buttress.data.opened import opened, tell
@@ -289,7 +289,9 @@ class Run:
             bits = self.recipe.likelihood.counts_bits(self.spec.layout)
             offered.setdefault("dims", math.prod(self.spec.shape) if bits else 0)
         evidence = with_inference(diagnose(asked, batches, seed=seed, **offered), self.model, asked, batches)
-        evidence = replace(evidence, settings={**evidence.settings, "step": self.step})
+        advice = remedy.fitting(evidence.verdict.advice, self.recipe)
+        verdict = replace(evidence.verdict, advice=advice)
+        evidence = replace(evidence, settings={**evidence.settings, "step": self.step}, verdict=verdict)
         write_text(self.folder / files.EVIDENCE, evidence.to_json() + "\n")
         return evidence
 

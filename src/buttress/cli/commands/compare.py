@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -11,6 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from buttress.cli.preview import duration
 from buttress.core import Data
 from buttress.core.recipe import Recipe
 
@@ -18,6 +20,8 @@ __all__ = ["compare", "show"]
 
 PLAIN: dict[str, Any] = {"soft_wrap": True, "markup": False, "highlight": False}
 """How rich prints a line as it is."""
+LINE_EVERY = 30.0
+"""Seconds between lines about a run where output goes to a file."""
 
 
 def compare(
@@ -120,6 +124,7 @@ def bars(console: Console, data: Data) -> Iterator[Callable[[str, int, int], Non
     from buttress.data.opened import opened, tell
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    now_and_then = _lines(console)
     with Progress(*columns, console=console) as progress:
         tasks: dict[str, TaskID] = {}
 
@@ -129,5 +134,23 @@ def bars(console: Console, data: Data) -> Iterator[Callable[[str, int, int], Non
             if run not in tasks:
                 tasks[run] = progress.add_task(run, total=total)
             progress.update(tasks[run], completed=step)
+            now_and_then(run, step, total)
 
         yield watch
+
+
+def _lines(console: Console) -> Callable[[str, int, int], None]:
+    """What writes a line about a run now and then where nobody sees a bar: at first, then every :data:`LINE_EVERY`."""
+    told: dict[str, float] = {}
+    began: dict[str, tuple[int, float]] = {}
+
+    def tell_line(run: str, step: int, total: int) -> None:
+        now = time.monotonic()
+        first, since = began.setdefault(run, (step, now))
+        if console.is_terminal or now - told.setdefault(run, now) < LINE_EVERY or not first < step < total:
+            return
+        told[run] = now
+        left = duration((now - since) / (step - first) * (total - step))
+        console.print(f"{run}: step {step} of {total}, about {left} left", **PLAIN)
+
+    return tell_line

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,27 +21,32 @@ def diagnose(
     gap_examples: int | None = 200,
     mi_examples: int | None = 5000,
     seed: int = 0,
+    keep: bool = True,
+    data: str | None = None,
 ) -> None:
-    """Say whether a run's z is used, why not, and what to try.
+    """Measure whether a run's z is used, why not, and what to try.
 
     Args:
         run: Folder of the run.
         nll_samples: Importance samples of each example for the NLL; 0 leaves it out.
-        nll_examples: Held-out examples on which the NLL is measured, at most; null for all.
+        nll_examples: Held-out examples on which the NLL is measured, at most; none for all.
         gap_steps: Steps of refining each example's q for the amortisation gap; 0 leaves it out, and with it the cause.
-        gap_examples: Held-out examples on which the gap is measured, at most; null for all.
-        mi_examples: Held-out examples among which mutual information is measured, at most; null for all.
+        gap_examples: Held-out examples on which the gap is measured, at most; none for all.
+        mi_examples: Held-out examples among which mutual information is measured, at most; none for all.
         seed: Of all draws.
+        keep: Keep numbers of an earlier diagnosis of the same model that were measured with more effort than these.
+        data: Where the run's data are now, if they were moved.
 
     Example:
         On the command line::
 
             buttress diagnose runs/latest --nll_samples 1000 --gap_steps 200
     """
-    from buttress.training.run import Run
+    from buttress.cli.opening import open_run
 
     conclude(
-        Run.load(run),
+        open_run(run, data),
+        keep=keep,
         seed=seed,
         nll_samples=nll_samples,
         nll_examples=nll_examples,
@@ -50,26 +56,50 @@ def diagnose(
     )
 
 
-def conclude(run: Any, **settings: Any) -> None:
+def conclude(run: Any, keep: bool = True, **settings: Any) -> None:
     """Diagnose a run, write its report, and print the verdict; what is going on is told meanwhile.
+
+    Numbers of an earlier diagnosis that were measured with more effort stay, and it is said which.
 
     Example:
         For a run that was trained in Python::
 
             conclude(train(recipe, "runs/first"), nll_samples=50)
     """
-    from buttress.experiments.showcase import save_run_examples
+    from buttress.core.remedy import fitting
+    from buttress.diagnostics.merge import merge
+    from buttress.experiments.report_examples import save_run_examples
     from buttress.report.run import write_report
     from buttress.report.terminal import verdict_table
+    from buttress.runtime.atomic_write import write_text
+    from buttress.training.folder import EVIDENCE
 
-    console = Console()
+    console, before = Console(), _evidence(run.folder) if keep else None
     with telling(console) as tell:
-        run.diagnose(progress=lambda stage, done, total: tell(f"diagnosing: {stage} ({done + 1}/{total})"), **settings)
+        evidence = run.diagnose(
+            progress=lambda stage, done, total: tell(f"diagnosing: {stage} ({done + 1}/{total})"), **settings
+        )
+        merged, kept = (evidence, ()) if before is None else merge(before, evidence)
+        if kept:
+            advice = fitting(merged.verdict.advice, run.recipe)
+            merged = replace(merged, verdict=replace(merged.verdict, advice=advice))
+            write_text(run.folder / EVIDENCE, merged.to_json() + "\n")
         tell("drawing examples for the report")
         save_run_examples(run)
         page = write_report(run.folder)
     console.print(verdict_table(run.folder))
+    if kept:
+        print(f"kept from an earlier diagnosis with more effort: {'; '.join(kept)} (--keep false measures all anew)")
     print(f"report: {page}")
+
+
+def _evidence(folder: Path) -> Any:
+    """What an earlier diagnosis found; None where there is none that can be read."""
+    from buttress.diagnostics.evidence import Evidence
+
+    with suppress(OSError, ValueError):
+        return Evidence.load(folder / "evidence.json")
+    return None
 
 
 @contextmanager

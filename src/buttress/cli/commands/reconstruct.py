@@ -8,20 +8,31 @@ __all__ = ["reconstruct"]
 
 
 def reconstruct(
-    run: Path, count: int = 16, out: Path | None = None, seed: int = 0, mean: bool = False, draws: int = 1
+    run: Path,
+    count: int = 16,
+    out: Path | None = None,
+    seed: int = 0,
+    mean: bool = False,
+    temperature: float = 1.0,
+    draws: int = 1,
+    given: str = "",
+    data: str | None = None,
 ) -> None:
     """Show held-out examples, each followed by its reconstruction x -> z -> x.
 
-    Several draws of x from one z show what z tells: what they have in common. The rest the decoder makes up.
+    Several draws of x from one z show what z encodes: what they have in common. The rest the decoder makes up.
 
     Args:
         run: Folder of the run.
         count: How many.
         out: File to write; without it images go to reconstructions.png in the run's folder, and the rest is printed.
         seed: Of all draws, and of which examples.
-        mean: Draw no z and no x: take the means of q(z|x) and p(x|z). A decoder that goes from place to place
-            (recurrent, pixelcnn, pixelsnail) has no such mean: its x is drawn.
+        mean: Draw no z and no x: take the means of q(z|x) and p(x|z). An autoregressive decoder (recurrent, pixelcnn,
+            pixelsnail) has no such mean: its x is drawn.
+        temperature: Of p(x|z): 1 draws from it, 0 takes the likeliest values.
         draws: Times x is drawn from the one z of each example.
+        given: Of a conditional model, what to give in place of what the examples have, such as label=3.
+        data: Where the run's data are now, if they were moved.
 
     Example:
         On the command line::
@@ -32,25 +43,19 @@ def reconstruct(
     Errors:
         ValueError: Several draws of what is not drawn, or less than one.
     """
-    from buttress.experiments.showcase import (
-        Marks,
-        as_observed,
-        drawn_again,
-        present,
-        reconstructed,
-        side_by_side,
-        some_held_out,
-    )
-    from buttress.training.run import Run
+    from buttress.cli.opening import open_run
+    from buttress.experiments.conditions import override
+    from buttress.experiments.examples import as_observed, drawn_again, reconstructed, side_by_side, some_held_out
+    from buttress.experiments.present import Marks, present
 
     if draws < 1 or (mean and draws > 1):
         raise ValueError(f"got {draws} draws{' of means' * mean}, wanted at least 1, and several only without --mean")
-    opened = Run.load(run)
-    raw = some_held_out(opened, count, seed)
+    opened = open_run(run, data)
+    raw = override(opened, some_held_out(opened, count, seed), given)
     if draws > 1:
-        shown, labels = drawn_again(opened, raw, draws, seed), [f"draw {i}" for i in range(1, draws + 1)]
+        shown, labels = drawn_again(opened, raw, draws, seed, temperature), [f"draw {i + 1}" for i in range(draws)]
     else:
-        ways = [as_observed(opened, raw, seed), reconstructed(opened, raw, seed, mean)]
+        ways = [as_observed(opened, raw.x, seed), reconstructed(opened, raw, seed, mean, temperature)]
         shown, labels = side_by_side(opened.spec, ways), ["reconstruction"]
     rows = [(which, i) for i in range(1, len(raw) + 1) for which in ("original", *labels)]
     across = 8 if draws == 1 else 1 + draws

@@ -9,7 +9,15 @@ __all__ = ["sample"]
 
 
 def sample(
-    run: Path, count: int = 64, out: Path | None = None, seed: int = 0, codes: Literal["prior", "uniform"] = "prior"
+    run: Path,
+    count: int = 64,
+    out: Path | None = None,
+    seed: int = 0,
+    mean: bool = False,
+    temperature: float = 1.0,
+    codes: Literal["prior", "uniform"] = "prior",
+    given: str = "",
+    data: str | None = None,
 ) -> None:
     """Draw new examples: z from the prior, x from the decoder.
 
@@ -18,16 +26,28 @@ def sample(
         count: How many.
         out: File to write; without it images go to samples.png in the run's folder, and the rest is printed.
         seed: Of all draws.
+        mean: Show means of p(x|z) instead of draws. An autoregressive decoder (recurrent, pixelcnn, pixelsnail) has no
+            such mean: its x is drawn, and temperature 0 is what comes closest.
+        temperature: Of p(x|z): 1 draws from it, below 1 more likely values, 0 the likeliest (of a sentence, the
+            likeliest word at each step).
         codes: Where a z made of codes comes from: the model's prior, or chance, to see what the prior has learned.
+        given: Of a conditional model, what new examples are given, such as label=3 or speaker=anna,label=2; what is not
+            named is that of held-out examples at random.
+        data: Where the run's data are now, if they were moved.
 
     Example:
         On the command line::
 
             buttress sample runs/latest --count 100 --out samples.png
+            buttress sample runs/latest --temperature 0
+            buttress sample runs/latest --given label=3
     """
-    from buttress.experiments.showcase import present
-    from buttress.training.run import Run
+    from buttress.cli.opening import open_run
+    from buttress.experiments.conditions import given_for
+    from buttress.experiments.examples import sampled
+    from buttress.experiments.present import present
 
-    opened = Run.load(run)
-    rows = opened.sample(count, seed, uniform=codes == "uniform")
+    opened = open_run(run, data, needs_data=False)
+    known = given_for(opened, given, count, seed)
+    rows = sampled(opened, count, seed, mean, temperature, uniform=codes == "uniform", given=known)
     present(opened, rows, out, "samples", across=max(1, round(count**0.5)))

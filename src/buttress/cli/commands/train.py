@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from buttress.core import remedy
 from buttress.core.recipe import Recipe
@@ -13,10 +16,12 @@ __all__ = ["say_if_binarised", "train"]
 
 def train(
     recipe: Recipe,
-    out: Path = Path("runs/latest"),
+    out: Path | None = None,
     remedies: str = "none",
     resume: bool = False,
+    init: Path | None = None,
     devices: int = 1,
+    diagnose: bool = True,
     nll_samples: int = 100,
     nll_examples: int | None = 1000,
     gap_steps: int = 100,
@@ -25,19 +30,23 @@ def train(
 ) -> None:
     """Train a model, diagnose it, and write a report.
 
-    The diagnosis takes long where decoding does; --nll_samples 0 --gap_steps 0 leaves out its longest parts.
+    The diagnosis takes long where decoding does; --nll_samples 0 --gap_steps 0 leaves out its longest parts, and
+    --diagnose false all of it.
 
     Args:
         recipe: The recipe, made from DATA and the flags.
-        out: Folder of the run.
+        out: Folder of the run; none for the next free one, such as runs/photos-1, to which runs/latest then leads.
         remedies: Remedies to apply, joined by +, such as kl_annealing+word_dropout.
-        resume: Go on with the run in that folder.
+        resume: Continue the run in that folder (without --out, the newest). DATA may then be left out, and the run
+            keeps its recipe; a finished run is trained further with --training.steps MORE.
+        init: A run whose weights to begin with, where names and shapes agree.
         devices: Processes that share each batch.
+        diagnose: Whether to diagnose the run once it is trained.
         nll_samples: Importance samples of each example for the NLL; 0 leaves it out.
-        nll_examples: Held-out examples on which the NLL is measured, at most; null for all.
+        nll_examples: Held-out examples on which the NLL is measured, at most; none for all.
         gap_steps: Steps of refining each example's q for the amortisation gap; 0 leaves it out, and with it the cause.
-        gap_examples: Held-out examples on which the gap is measured, at most; null for all.
-        mi_examples: Held-out examples among which mutual information is measured, at most; null for all.
+        gap_examples: Held-out examples on which the gap is measured, at most; none for all.
+        mi_examples: Held-out examples among which mutual information is measured, at most; none for all.
 
     Example:
         On the command line::
@@ -45,10 +54,12 @@ def train(
             buttress train DATA --remedies kl_annealing+free_bits:per_group=0.5 --training.steps 5000 --out runs/first
     """
     from buttress.cli.commands.diagnose import conclude
+    from buttress.cli.preview import preview
     from buttress.diagnostics.diagnose import check_effort
     from buttress.training.run import train as run
+    from buttress.training.run_names import point_latest
 
-    effort = {
+    effort: dict[str, Any] = {
         "nll_samples": nll_samples,
         "nll_examples": nll_examples,
         "gap_steps": gap_steps,
@@ -57,8 +68,49 @@ def train(
     }
     check_effort(effort)
     changed = remedy.apply(remedies, recipe)
+    changed.check()
     say_if_binarised(changed)
-    conclude(run(changed, out, resume=resume, devices=devices), **effort)
+    folder = out or _folder(changed, resume)
+    for line in preview(changed, folder):
+        print(line, file=sys.stderr)
+    callbacks = [_first_steps(folder)] if devices == 1 else []
+    more: dict[str, Any] = {} if init is None else {"init": init}
+    trained = run(changed, folder, resume=resume, devices=devices, callbacks=callbacks, **more)
+    point_latest(folder)
+    if diagnose:
+        conclude(trained, **effort)
+    else:
+        print(f"trained: {folder}; buttress diagnose {folder} measures whether z is used")
+
+
+def _folder(recipe: Recipe, resume: bool) -> Path:
+    """The newest run where it is to be resumed, else the next free folder."""
+    from buttress.cli.recipes import NEWEST
+    from buttress.training.run_names import next_free
+
+    newest = Path(NEWEST)
+    if resume and newest.exists():
+        return newest.parent / os.readlink(newest) if newest.is_symlink() else newest
+    return next_free(recipe.data)
+
+
+def _first_steps(folder: Path) -> Any:
+    """What is done at the first steps: the run becomes the newest, and the time it will take is told."""
+    from buttress.cli.preview import estimate, say_on_stderr
+    from buttress.training.progress import Watch
+    from buttress.training.run_names import point_latest
+
+    timed, linked = estimate(say_on_stderr), False
+
+    def hear(step: int, total: int) -> None:
+        nonlocal linked
+        if not linked:
+            point_latest(folder)
+            linked = True
+        timed(step, total)
+
+    heard: Callable[[int, int], None] = hear
+    return Watch(heard, 1)
 
 
 def say_if_binarised(recipe: Recipe) -> None:

@@ -148,7 +148,7 @@ class VqVae:
 
 def _train_first(recipe: Recipe, folder: Path, watch: Callable[[str, int, int], None]) -> None:
     """Train and measure the first model, once."""
-    from buttress.experiments.showcase import save_run_examples
+    from buttress.experiments.report_examples import save_run_examples
     from buttress.training.progress import Watch
     from buttress.training.run import Run, train
 

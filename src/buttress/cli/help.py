@@ -1,0 +1,172 @@
+"""What ``--help`` prints: headings, then one flag a paragraph with its type, what it is for and its default."""
+
+from __future__ import annotations
+
+import shutil
+import textwrap
+import typing
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import MISSING, fields
+from typing import Any
+
+from buttress.cli.docs import arguments, summary
+from buttress.cli.flags import DATA, START, Command, Line, hints_at
+from buttress.cli.recipes import starting_recipe
+from buttress.cli.values import Misread, kind_of
+from buttress.core import Part, registry
+from buttress.core.recipe import Recipe
+
+__all__ = ["command_help", "list_help", "part_help"]
+
+LEFT = 30
+"""Columns before the text that explains a flag."""
+Row = tuple[str, str]
+"""A flag with its type, and what is said of it."""
+
+
+def _page(usage: str, about: str, sections: Mapping[str, Iterable[Row]], last: str = "") -> str:
+    """A page of help."""
+    width = min(shutil.get_terminal_size((100, 24)).columns, 110)
+    parts = [f"usage: buttress {usage}", textwrap.fill(about, width)]
+    for heading, rows in sections.items():
+        if lines := [_row(left, text, width) for left, text in rows]:
+            parts.append("\n".join([heading, *lines]))
+    return "\n\n".join([*parts, *([textwrap.fill(last, width)] if last else [])])
+
+
+def _row(left: str, text: str, width: int) -> str:
+    indent = " " * LEFT
+    told = textwrap.fill(text, width, initial_indent=indent, subsequent_indent=indent)
+    head = f"  {left}"
+    return head.ljust(LEFT) + told[LEFT:] if len(head) < LEFT - 1 else f"{head}\n{told}"
+
+
+def list_help(name: Sequence[str], package: Any, known: Mapping[str, Any]) -> str:
+    """The commands there are."""
+    rows = [(command, summary(function)) for command, function in known.items()]
+    usage = " ".join([*name, "COMMAND ..."])
+    about = (
+        summary(package) if name else "Trains variational auto-encoders whose latents stay in use, and measures how."
+    )
+    return _page(usage, about, {"Commands": rows}, f"buttress {' '.join([*name, 'COMMAND'])} --help explains one.")
+
+
+def command_help(command: Command, line: Line) -> str:
+    """What a command takes; the defaults are those for DATA where it is given.
+
+    Example:
+        >>> def repeat(word: str, times: int = 1) -> None:
+        ...     '''Repeat a word.
+        ...
+        ...     Args:
+        ...         word: Which.
+        ...         times: How often.
+        ...     '''
+        >>> print(command_help(Command(repeat, "repeat"), Line()))
+        usage: buttress repeat WORD [--FLAG VALUE ...]
+        <BLANKLINE>
+        Repeat a word.
+        <BLANKLINE>
+        Words
+          WORD                        Which.
+        <BLANKLINE>
+        Flags
+          --times INT                 How often. [1]
+    """
+    said = arguments(command.function)
+    words = [*[("DATA", DATA)] * command.takes_recipe, *((name.upper(), said.get(name, "")) for name in command.places)]
+    own = [
+        (f"--{name} {kind_of(hint)}", _with_default(said.get(name, said.get(f"{name}_", "")), command.defaults[name]))
+        for name, hint in command.own.items()
+    ]
+    if command.takes_recipe:
+        own.append(("--from PATH", START))
+    places = [
+        name if i < command.needed + command.takes_recipe else f"[{name}]" for i, name in enumerate(command.place_names)
+    ]
+    usage = " ".join([command.name, *places, "[--FLAG VALUE ...]"])
+    return _page(
+        usage, summary(command.function), {"Words": words, "Flags": own, **_root(command, line)}, _last(command)
+    )
+
+
+def _last(command: Command) -> str:
+    if not command.takes_recipe:
+        return ""
+    return (
+        "A part has settings, which --PART.help lists: buttress train DATA --decoder.help pixelcnn; one is changed by "
+        "--decoder.layers 8. Defaults are those for DATA, where it is given beside --help."
+    )
+
+
+def _root(command: Command, line: Line) -> dict[str, list[Row]]:
+    """The sections of a recipe or an experiment."""
+    if command.root is None:
+        return {}
+    start = starting_recipe(command, line) if command.takes_recipe and line.words else None
+    if not command.takes_recipe:
+        return {"The experiment": _settings(command.root, "", command.root())}
+    hints = typing.get_type_hints(Recipe)
+    parts = [(name, room) for name, hint in hints.items() if (room := registry.room_of(hint))]
+    said = arguments(Recipe)
+    rows = [
+        (f"--{name} NAME", f"{said[name]} {', '.join(registry.names(room))}{_now(start, name)}") for name, room in parts
+    ]
+    training = hints["training"]
+    return {
+        "Training": _settings(training, "training.", training() if start is None else start.training),
+        "Parts of the model": rows,
+    }
+
+
+def _now(start: Recipe | None, name: str) -> str:
+    return "" if start is None else f" [{getattr(start, name).name()}]"
+
+
+def _with_default(text: str, value: Any) -> str:
+    return f"{text} [{_written(value)}]"
+
+
+def _written(value: Any) -> str:
+    if isinstance(value, Part):
+        return value.name()
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, tuple):
+        return ",".join(map(str, value)) or "none"
+    return "none" if value is None else str(value)
+
+
+def _settings(kind: Any, before: str, values: Any) -> list[Row]:
+    """The fields of a dataclass as flags; without values they show the defaults of the class."""
+    hints, said = typing.get_type_hints(kind), arguments(kind)
+    rows = []
+    for f in fields(kind):
+        value = f.default if values is None else getattr(values, f.name)
+        text = said.get(f.name, "")
+        told = f"{text} (needed)" if value is MISSING and f.default_factory is MISSING else _with_default(text, value)
+        rows.append((f"--{before}{f.name} {kind_of(hints[f.name])}", told))
+    return rows
+
+
+def part_help(command: Command, words: Sequence[str]) -> str:
+    """What a part is and what settings it has, or which parts there are.
+
+    Args:
+        command: That is asked about.
+        words: ``--decoder.help``, and perhaps a name.
+
+    Errors:
+        Misread: There is no such place for a part.
+    """
+    way = words[0].removeprefix("--").removesuffix(".help")
+    room = next(filter(None, map(registry.room_of, hints_at(command.root, way.split(".")))), None)
+    if room is None:
+        raise Misread(f"--{way} is no part, so it has no settings to list; try buttress {command.name} --help")
+    if len(words) < 2 or words[1].startswith("-"):
+        rows = [(name, summary(part)) for name, part in registry.parts(room).items()]
+        return _page(f"{command.name} ... --{way} NAME", summary(registry.ROOMS[room]), {"Names": rows})
+    part = registry.part(room, words[1])
+    return _page(
+        f"{command.name} ... --{way} {words[1]}", summary(part), {"Settings": _settings(part, f"{way}.", None)}
+    )

@@ -1,0 +1,41 @@
+"""A run, opened with its data where they are now."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+__all__ = ["open_run"]
+
+
+def open_run(folder: Path, data: str | None = None, needs_data: bool = True) -> Any:
+    """The run in a folder.
+
+    Args:
+        folder: Where it lies.
+        data: Where its data are now; None where they were.
+        needs_data: Whether the data will be read; it is then said at once where they are missing.
+
+    Errors:
+        FileNotFoundError: There is no run.
+        ValueError: Other data than it was trained on, or none where they were.
+
+    Example:
+        For a run whose photographs were moved to another disk::
+
+            open_run(Path("runs/photos-1"), "/mnt/photos").held_out()
+    """
+    from buttress.data.opened import opened
+    from buttress.experiments.inputs import moved
+    from buttress.training.folder import same_data
+    from buttress.training.run import Run
+
+    run = Run.load(folder)
+    if data is not None:
+        splits = opened(moved(run.recipe.data, data))
+        same_data(folder, splits)
+        return Run.load(folder, splits)
+    path = getattr(run.recipe.data, "path", None)
+    if needs_data and isinstance(path, str) and Path(path).is_absolute() and not Path(path).exists():
+        raise ValueError(f"{folder}: its data were at {path} and are not there now; give their new place with --data")
+    return run

@@ -1,0 +1,161 @@
+"""The latents of examples, with where each comes from, as files that other programs read."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from buttress.core import PAD, Batch, Splits
+from buttress.experiments.examples import latent_of, posterior_of, seeded
+from buttress.experiments.inputs import Row, named, other_rows
+from buttress.runtime.atomic_write import replace_file
+from buttress.training.run import Run
+
+__all__ = ["Encoded", "encoded", "write_latents"]
+
+BATCH = 256
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """The latents of a few examples.
+
+    Args:
+        z: Latents (N, ...), real numbers or codes.
+        split: "train" or "held_out"; "data" for other data.
+        rows: Names of the rows they come from.
+        labels: Their class labels; None where there are none.
+    """
+
+    z: Tensor
+    split: str
+    rows: list[str]
+    labels: list[int] | None = None
+
+
+def encoded(run: Run, path: str | None = None, drawn: bool = False, seed: int = 0) -> Iterator[Encoded]:
+    """The latents of all of a run's data, or of other data, a batch at a time.
+
+    Args:
+        run: The run; q(z|x) is the one that its algorithm trains the model for.
+        path: A file or folder with other data of the same kind.
+        drawn: Draw z ~ q(z|x); else its mean, where it has one.
+        seed: Of all draws, those of observing x among them.
+
+    Errors:
+        ValueError: The other data do not fit the run.
+    """
+    if path is not None:
+        yield from _batches(run, "data", other_rows(run, path), drawn, seed)
+        return
+    splits = run.splits()
+    for split in ("train", "held_out"):
+        yield from _with_labels(_batches(run, split, named(getattr(splits, split)), drawn, seed), splits)
+
+
+def _batches(run: Run, split: str, rows: Iterator[Row], drawn: bool, seed: int) -> Iterator[Encoded]:
+    number = 0
+    while block := list(islice(rows, BATCH)):
+        with seeded(seed, number):
+            z = latent_of(posterior_of(run, _together([one for _, one in block]), seed), mean=not drawn)
+        yield Encoded(z, split, [name for name, _ in block])
+        number += 1
+
+
+def _together(ones: Sequence[Batch]) -> Batch:
+    """Batches of one as one batch; sentences are padded to the longest."""
+    x = pad_sequence([one.x[0] for one in ones], batch_first=True, padding_value=PAD)
+    return Batch(x, {name: torch.cat([one.given[name] for one in ones]) for name in ones[0].given})
+
+
+def _with_labels(batches: Iterator[Encoded], splits: Splits) -> Iterator[Encoded]:
+    """With the labels of held-out examples, the only ones that data keep."""
+    start = 0
+    for found in batches:
+        if found.split == "held_out" and splits.labels is not None:
+            labels = splits.labels[start : start + len(found.rows)].tolist()
+            found = Encoded(found.z, found.split, found.rows, labels)
+            start += len(found.rows)
+        yield found
+
+
+def write_latents(batches: Iterable[Encoded], out: Path) -> tuple[int, int]:
+    """Write latents to a .parquet file, or to a .npy file and a .csv file beside it; how many, and their width.
+
+    Errors:
+        ValueError: Another ending, or nothing to write.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     batch = Encoded(torch.tensor([[0.5, 1.0]]), "held_out", ["a.csv, line 2"], [3])
+        ...     write_latents([batch], Path(folder, "z.parquet"))
+        ...     pq.read_table(f"{folder}/z.parquet").to_pylist()
+        (1, 2)
+        [{'split': 'held_out', 'row': 'a.csv, line 2', 'label': 3, 'z0': 0.5, 'z1': 1.0}]
+    """
+    write = {".npy": _write_npy, ".parquet": _write_parquet}.get(out.suffix.lower())
+    if write is None:
+        raise ValueError(f"{out}: expected a file ending in .npy or .parquet; try {out.with_suffix('.parquet')}")
+    if not out.parent.is_dir():
+        raise ValueError(f"{out.parent} is not a folder, so {out.name} cannot be written there; make it first")
+    size: tuple[int, int] = (0, 0)
+
+    def counted(found: Iterable[Encoded]) -> Iterator[Encoded]:
+        nonlocal size
+        for one in found:
+            size = (size[0] + len(one.rows), one.z[0].numel())
+            yield one
+
+    write(counted(batches), out)
+    return size
+
+
+def _write_parquet(batches: Iterable[Encoded], out: Path) -> None:
+    def write(scratch: Path) -> None:
+        writer: Any = None
+        for found in batches:
+            table = _table(found)
+            writer = writer or pq.ParquetWriter(scratch, table.schema)
+            writer.write_table(table)
+        writer.close()
+
+    replace_file(out, write)
+
+
+def _table(found: Encoded) -> Any:
+    flat = found.z.flatten(1).numpy()
+    flat = flat.astype(np.int32) if not found.z.is_floating_point() else flat.astype(np.float32)
+    labels = pa.array(found.labels if found.labels is not None else [None] * len(found.rows), pa.int64())
+    columns = {"split": [found.split] * len(found.rows), "row": found.rows, "label": labels}
+    return pa.table({**columns, **{f"z{i}": flat[:, i] for i in range(flat.shape[1])}})
+
+
+def _write_npy(batches: Iterable[Encoded], out: Path) -> None:
+    """The latents in their own shape; memory holds all of them."""
+    found = list(batches)
+    z = torch.cat([one.z for one in found]).numpy()
+    z = z.astype(np.float32 if z.dtype.kind == "f" else np.int32)
+    with out.with_suffix(".csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["split", "row", "label"])
+        for one in found:
+            labels: Sequence[object] = one.labels or [""] * len(one.rows)
+            writer.writerows(zip([one.split] * len(one.rows), one.rows, labels, strict=True))
+
+    def write(scratch: Path) -> None:
+        with scratch.open("wb") as file:
+            np.save(file, z)
+
+    replace_file(out, write)

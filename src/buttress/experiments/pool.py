@@ -1,0 +1,171 @@
+"""Several runs at a time, each in a process of its own, which ends when the one that started it dies.
+
+A run that raises an Exception is written down as failed, and the others go on; a process that is killed, or told to
+end, ends them all.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.managers import SyncManager
+from typing import Any, Protocol, runtime_checkable
+
+from buttress.runtime.denormals import flushed
+from buttress.runtime.threads import allowed_threads
+
+__all__ = ["News", "run_all"]
+
+
+@runtime_checkable
+class News(Protocol):
+    """The queue on which a run reports (run, step, total).
+
+    Example:
+        >>> from queue import Queue
+        >>> news: News = Queue()
+        >>> news.put(("none/seed-0", 5, 100))
+        >>> news.get(), news.empty()
+        (('none/seed-0', 5, 100), True)
+    """
+
+    def put(self, item: tuple[str, int, int]) -> None:
+        """Report."""
+
+    def get(self) -> tuple[str, int, int]:
+        """The oldest report."""
+        ...
+
+    def empty(self) -> bool:
+        """Whether all were taken."""
+        ...
+
+
+def run_all(
+    work: Callable[..., float],
+    tasks: Mapping[str, tuple[Any, ...]],
+    jobs: int,
+    watch: Callable[[str, int, int], None],
+    ended: Callable[[str, str], None],
+) -> tuple[dict[str, float], dict[str, str]]:
+    """Do all runs, ``jobs`` at a time; by run, seconds of training or why it failed.
+
+    Args:
+        work: Called as ``work(*task, news)`` in another process, with its share of the threads; gives seconds.
+        tasks: By run, what ``work`` is called with; all of it is pickled.
+        jobs: Runs at a time.
+        watch: Called with (run, step, total) as runs proceed.
+        ended: Called with (run, outcome in words) as each ends.
+
+    Errors:
+        ChildProcessError: A process was killed, by the system where memory ran out.
+
+    Example:
+        What :func:`buttress.experiments.compare.compare` does with a run each of two seeds::
+
+            run_all(train_one, {"none/seed-0": (recipe, folder), "none/seed-1": (other, folder)}, 2, watch, ended)
+    """
+    context = multiprocessing.get_context("spawn")
+    threads = allowed_threads(jobs)
+    seconds: dict[str, float] = {}
+    failed: dict[str, str] = {}
+    manager = SyncManager(ctx=context)
+    manager.start(_end_with_parent)
+    with manager, ProcessPoolExecutor(jobs, mp_context=context, initializer=_end_with_parent) as pool:
+        news: News = manager.Queue()
+        pending = {pool.submit(_run_or_end, work, threads, *task, news): name for name, task in tasks.items()}
+        begun: set[str] = set()
+
+        def hear(run: str, step: int, total: int) -> None:
+            begun.add(run)
+            watch(run, step, total)
+
+        try:
+            for done in _while_watching(pending, news, hear):
+                name = pending[done]
+                if isinstance(outcome := done.result(), str):
+                    failed[name] = outcome
+                    ended(name, f"failed: {outcome}")
+                else:
+                    seconds[name] = outcome
+                    ended(name, f"finished after {outcome:.0f} s of training")
+        except BrokenProcessPool as error:
+            _pass_on(news, hear)
+            lost = [name for future, name in pending.items() if name in begun and _lost(future)]
+            raise ChildProcessError(_killed(lost)) from error
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return seconds, {name: failed[name] for name in tasks if name in failed}
+
+
+def _lost(future: Future[float | str]) -> bool:
+    """Whether the breaking of the pool took this run's result."""
+    return not future.done() or isinstance(future.exception(), BrokenProcessPool)
+
+
+def _killed(lost: list[str]) -> str:
+    was = "was" if len(lost) == 1 else "were"
+    return (
+        f"a process was killed while {' and '.join(lost) or 'no run'} {was} under way, perhaps because memory ran out. "
+        "What is finished is kept, and the same comparison asked for again goes on with the rest; try fewer jobs, or a "
+        "smaller batch_size"
+    )
+
+
+def _end_with_parent() -> None:
+    """Let this process save and end when the one that started it dies, whatever killed that."""
+    parent = multiprocessing.parent_process()
+
+    def wait() -> None:
+        if parent is not None:
+            parent.join()
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+def _while_watching(
+    pending: Iterable[Future[float | str]], news: News, watch: Callable[[str, int, int], None]
+) -> Iterable[Future[float | str]]:
+    """Yield futures as they finish, passing on news of progress in between."""
+    waiting = set(pending)
+    while waiting:
+        _pass_on(news, watch)
+        finished = {future for future in waiting if future.done()}
+        yield from finished
+        waiting -= finished
+        if not finished:
+            time.sleep(0.1)
+
+
+def _pass_on(news: News, watch: Callable[[str, int, int], None]) -> None:
+    while not news.empty():
+        watch(*news.get())
+
+
+@flushed()
+def _run_or_end(work: Callable[..., float], threads: int, *task: Any) -> float | str:
+    """Do one run; the seconds of training, or why it failed, in words because not every exception can travel.
+
+    This process ends with it where nobody is left to give the next, for which the pool would wait.
+    """
+    import torch
+
+    torch.set_num_threads(threads)
+    try:
+        return work(*task)
+    except ValueError as reason:  # ours, and written for people
+        return str(reason)
+    except Exception as reason:
+        return f"{type(reason).__name__}: {reason}".removesuffix(": ")
+    finally:
+        parent = multiprocessing.parent_process()
+        if parent is not None and not parent.is_alive():
+            os._exit(128 + signal.SIGTERM)

@@ -1,0 +1,119 @@
+"""Each dimension of z moved by itself, or each code replaced by others: what the decoder makes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from buttress.core import EMPTY, Given
+from buttress.diagnostics.evidence import Evidence
+from buttress.distributions.inspect import normal
+from buttress.experiments.examples import decoded, seeded
+from buttress.training.folder import EVIDENCE
+from buttress.training.run import Run
+
+__all__ = ["Traversal", "by_rate", "traversal"]
+
+DRAWS = 4096
+"""Of a prior that does not say its mean and standard deviation."""
+
+
+@dataclass(frozen=True)
+class Traversal:
+    """Examples (rows, steps, *x) and what each row and column is.
+
+    Args:
+        x: The examples.
+        rows: The dimension, or the place of the code, that a row moves.
+        columns: Where it is moved to: prior standard deviations from the prior mean, or the code.
+    """
+
+    x: Tensor
+    rows: list[str]
+    columns: list[str]
+
+
+def traversal(
+    run: Run,
+    dims: Sequence[int] = (),
+    steps: int = 9,
+    width: float = 2.0,
+    start: Tensor | None = None,
+    seed: int = 0,
+    mean: bool = True,
+    temperature: float = 1.0,
+    given: Given = EMPTY,
+) -> Traversal:
+    """Move one dimension of z at a time, from -width to width standard deviations of the prior around its mean.
+
+    Where z is made of codes, a row takes one place through ``steps`` codes spread over the codebook.
+
+    Args:
+        run: The run.
+        dims: Which dimensions, of z as one flat row of numbers.
+        steps: Points of each.
+        width: In standard deviations of the prior.
+        start: The z (*event) that is moved; None for the mean of the prior, or for a draw from it where z is codes.
+        seed: Of all draws; all x of a traversal are drawn with the same random numbers.
+        mean: Take the mean of p(x|z) where the decoder has one.
+        temperature: Of p(x|z).
+        given: What is known beside the one example, one row each.
+
+    Errors:
+        ValueError: Less than two steps, a dimension that there is not, or a width that is not above 0.
+    """
+    space = run.model.space
+    size = torch.Size(space.shape).numel()
+    if steps < 2 or not 0 < width < float("inf"):
+        raise ValueError(
+            f"traverse: steps is {steps} and width is {width}, wanted at least 2 steps and a width above 0"
+        )
+    if wrong := [dim for dim in dims if not 0 <= dim < size]:
+        raise ValueError(f"traverse: dims has {wrong[0]}, but z has dimensions 0 to {size - 1}")
+    with seeded(seed):
+        middle, spread = _prior(run, given)
+        base = (middle if start is None else start.to(middle)).reshape(-1)
+        moves, columns = _moves(space.classes, middle.reshape(-1), spread.reshape(-1), steps, width)
+        z = base.repeat(steps, len(dims), 1)
+        for row, dim in enumerate(dims):
+            z[:, row, dim] = moves[:, dim]
+        rows = {name: value.expand(len(dims), *value.shape[1:]) for name, value in given.items()}
+        x = decoded(run, z.unflatten(-1, space.shape), rows, mean, temperature, along=True)
+    return Traversal(x.transpose(0, 1), [f"z{dim}" for dim in dims], columns)
+
+
+def by_rate(run: Run) -> list[int]:
+    """The dimensions of z, those of the largest rate first where a diagnosis has measured that, else in order."""
+    dims = list(range(torch.Size(run.model.space.shape).numel()))
+    path = run.folder / EVIDENCE
+    rates = Evidence.load(path).groups.rate if path.is_file() else ()
+    if len(rates) != len(dims):
+        return dims
+    return sorted(dims, key=lambda dim: -(rates[dim] or 0.0))
+
+
+def _prior(run: Run, given: Given) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of each coordinate of z under p(z); of codes a draw, and nothing."""
+    if run.model.space.classes is not None:
+        drawn = run.model.sample_z(1, given=given)[0]
+        return drawn, torch.zeros_like(drawn)
+    p = run.model.prior(given)
+    if (found := normal(p)) is not None:
+        loc, scale = found.loc, found.scale
+        return (loc[0], scale[0]) if p.batch_shape else (loc, scale)
+    draws = p.sample((DRAWS,))
+    draws = draws.flatten(0, 1) if p.batch_shape else draws
+    return draws.mean(0), draws.std(0)
+
+
+def _moves(classes: int | None, middle: Tensor, spread: Tensor, steps: int, width: float) -> tuple[Tensor, list[str]]:
+    """The values (steps, D) that each coordinate takes, and how they are called."""
+    if classes is not None:
+        codes = torch.linspace(0, classes - 1, min(steps, classes)).round().long()
+        codes = torch.cat([codes, codes[-1:].expand(steps - len(codes))])
+        return codes[:, None].expand(steps, len(middle)), [str(code) for code in codes.tolist()]
+    by = torch.linspace(-width, width, steps)
+    return middle + by[:, None] * spread, [f"{value:+.2g}" if value else "0" for value in by.tolist()]
