@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from buttress.core.registry import suggest
-from buttress.data.reading.memory import Rows, cached, file_key
+from buttress.data.reading.memory import Array, Rows, cached, file_key
 
-__all__ = ["member", "pick", "shapes", "unused"]
+__all__ = ["labels", "member", "pick", "shapes", "unused"]
 
 _USUAL = ("x_train", "train", "images", "x", "X", "data", "arr_0")
 
@@ -70,6 +70,29 @@ def pick(path: Path, key: str | None, ndim: tuple[int, ...]) -> str:
         return (usual or fitting)[0]
     axes = " or ".join(map(str, ndim))
     raise ValueError(f"{path}: wanted one array of {axes} axes, got {_listed(known) or 'no arrays'}; try key=...")
+
+
+def labels(path: Path, key: str, count: int) -> Array:
+    """The labels in an archive as they are stored, shape (count,).
+
+    Errors:
+        ValueError: There is no such array, or it does not hold ``count`` whole numbers or words.
+
+    Example:
+        >>> import os, tempfile
+        >>> from unittest.mock import patch
+        >>> with tempfile.TemporaryDirectory() as folder, patch.dict(os.environ, BUTTRESS_CACHE=folder):
+        ...     np.savez(f"{folder}/a.npz", x=np.zeros((3, 2)), y=np.array([1, 0, 1]))
+        ...     labels(Path(folder) / "a.npz", "y", 3).tolist()
+        [1, 0, 1]
+    """
+    found = member(path, pick(path, key, (1,)))
+    if found.dtype.kind not in "iubU" or found.shape != (count,):
+        raise ValueError(
+            f"{path}, array {key!r}: labels of type {found.dtype} and shape {found.shape}, wanted whole numbers or "
+            f"words of shape ({count},), one for each row"
+        )
+    return found.take(np.arange(count))
 
 
 def unused(path: Path, key: str) -> tuple[str, ...]:
