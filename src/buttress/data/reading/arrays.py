@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from buttress.core import DataSpec, Splits
+from buttress.core import Column, DataSpec, Layout, Splits
 from buttress.data.reading.checks import Checked
 from buttress.data.reading.memory import Array
 from buttress.data.reading.moments import RunningMoments
@@ -54,23 +55,21 @@ def open_rows(source: Source, division: Division, held_out: Source | None = None
     source, held_out = fitted(source, held_out)
     met, moments = Checked(source), RunningMoments()
     held = _divided(met, moments, division, apart=held_out is not None)
-    notes = (*source.notes, *(met.column_notes(moments) if source.is_table else ()))
-    if not source.is_table:
-        met.refuse_still_images()
+    notes = (*source.notes, *(met.column_notes(moments) if source.is_table else met.image_notes()))
+    if held_out is None:
+        division.both_sides(held, source.where)
     train = ArrayExamples(source, np.flatnonzero(~held))
     if held_out is not None:
         given, others = _given(held_out, source.arrange(moments.mean[None]).shape[1:])
         notes = (*notes, *held_out.notes, *_copied(_digests(source, division), _digests(held_out, division)))
-        return _splits(train, given, _spec(source, moments, [met, others]), notes)
+        return _splits(train, given, _spec(train, given, moments, [met, others]), notes)
     rest = ArrayExamples(source, np.flatnonzero(held))
     notes = (*notes, *_held_notes(source, division, held))
-    return _splits(train, rest, _spec(source, moments, [met]), notes)
+    return _splits(train, rest, _spec(train, rest, moments, [met]), notes)
 
 
 def _splits(train: ArrayExamples, held_out: ArrayExamples, spec: DataSpec, notes: tuple[str, ...]) -> Splits:
-    return Splits(
-        train, held_out, spec, notes, held_out.conditions.get("label"), held_out.source.label_names
-    )
+    return Splits(train, held_out, spec, notes, held_out.conditions.get("label"), held_out.source.label_names)
 
 
 def _divided(met: Checked, moments: RunningMoments, division: Division, apart: bool) -> Array:
@@ -86,8 +85,6 @@ def _divided(met: Checked, moments: RunningMoments, division: Division, apart: b
         if by_hash:
             held[part] = division.hashed_rows(values if source.offset is None else source.identity(chunk))
         moments.add(values[~held[part]])
-    if not apart:
-        division.both_sides(held, source.where)
     return held
 
 
@@ -98,29 +95,34 @@ def _held_notes(source: Source, division: Division, held: Array) -> tuple[str, .
     return _copied(*((None, None) if digests is None else (digests[~held], digests[held])))
 
 
-def _spec(source: Source, moments: RunningMoments, met: list[Checked]) -> DataSpec:
+def _spec(train: ArrayExamples, held_out: ArrayExamples, moments: RunningMoments, met: list[Checked]) -> DataSpec:
+    source = train.source
     mean, std = (_tensor(source.arrange(m[None])[0]) for m in (moments.mean, moments.std))
     offset = () if source.offset is None else tuple(np.atleast_1d(source.offset).tolist())
+    known = DataSpec(Layout.table(1), mean, std, offset=offset, given=_conditions(train, held_out))
     if source.is_table:
-        categories = tuple(len(words) for words in source.words) if any(source.words) else ()
-        words = source.words if categories else ()
-        missing = any(m.missing.any() for m in met)
-        return DataSpec(
-            "table",
-            tuple(mean.shape),
-            mean=mean,
-            std=std,
+        words = source.words if any(source.words) else ()
+        return replace(
+            known,
+            layout=Layout.table(len(mean)),
             columns=source.columns,
-            categories=categories,
+            categories=tuple(map(len, words)),
             words=words,
-            missing=missing,
-            offset=offset,
+            missing=any(bool(m.missing.any()) for m in met),
         )
     levels = all(m.eight_bits for m in met)
     span = (0.0, 255.0) if levels else (float(moments.low.min()), float(moments.high.max()))
-    return DataSpec(
-        "image", tuple(mean.shape), mean=mean, std=std, offset=offset, levels=256 if levels else 0, span=span
-    )
+    return replace(known, layout=Layout.image(*mean.shape), levels=256 if levels else 0, span=span)
+
+
+def _conditions(train: ArrayExamples, held_out: ArrayExamples) -> tuple[Column, ...]:
+    """The label of every example, where training and held-out examples have one."""
+    labels = [examples.conditions.get("label") for examples in (train, held_out)]
+    if any(label is None or not len(label) for label in labels):
+        return ()
+    names = train.source.label_names
+    classes = max(len(names), *(int(label.max()) + 1 for label in labels if label is not None))
+    return (Column("label", classes, values=names),)
 
 
 def _tensor(values: Array) -> Tensor:

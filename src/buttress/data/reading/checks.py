@@ -71,16 +71,19 @@ class Checked:
     @property
     def eight_bits(self) -> bool:
         """Whether all values met are grey levels: whole numbers from 0 to 255, and not only 0 and 1."""
-        return self.whole and self.low >= 0 and 1 < self.high <= 255
+        return self.whole and bool(self.low >= 0 and 1 < self.high <= 255)
 
-    def refuse_still_images(self) -> None:
-        """Refuse image sets without any variation, and masks of 0 and 1.
+    def image_notes(self) -> tuple[str, ...]:
+        """What to say of images.
 
-        As grey levels 0 and 1 are black, and were hardly meant to be.
+        Errors:
+            ValueError: They do not vary at all, or are masks of 0 and 1, which as grey levels are black.
         """
         if self.low == self.high:
-            raise ValueError(f"{self.source.where}: every value of every image is {self.low}; try other images")
+            told = f" ({'; '.join(self.source.notes)})" if self.source.notes else ""
+            raise ValueError(f"{self.source.where}: every value of every image is {self.low}{told}; try other images")
         self.refuse_nearly_black()
+        return ()
 
     def refuse_nearly_black(self) -> None:
         """Refuse whole numbers that are all 0 or 1."""

@@ -18,14 +18,21 @@ from buttress.data.reading.memory import Array, few
 __all__ = ["MISSING", "MOST", "Column", "is_missing", "is_number", "notes_on", "used"]
 
 MISSING = frozenset(("", "na", "n/a", "nan", "-nan", "null", "none", "?", "-", ".", "#n/a", "<na>", "missing"))
-"""What stands for a missing value, in small letters."""
+"""What represents a missing value, in small letters."""
 MOST = 5000
 """Categories of a column beyond which it is set aside."""
 _ODD = re.compile(r"[-+]?[$€£]?\s*[-+]?\d[\d.,'_  ]*\s*[%$€£]?$")
 """Numbers as people write them and programs do not read them: with separators, a decimal comma, a unit."""
-_ROW_NUMBER = re.compile(r"(^|.*[^a-z])(id|idx|index|row|no|nr|number|unnamed: \d+|level_0__)$|.*[a-z]Id$", re.IGNORECASE)
+_ROW_NUMBER = re.compile(
+    r"(^|.*[^a-z])(id|idx|index|row|no|nr|number|unnamed: \d+|level_0__)$|.*[a-z]Id$", re.IGNORECASE
+)
 _SENTENCE = 3
 """Words in a cell, on average, from which on cells are sentences."""
+
+
+def _apart(name: str) -> str:
+    """The parts of a name in camel case apart: PassengerId is Passenger Id."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)
 
 
 def is_missing(cell: str) -> bool:
@@ -66,12 +73,12 @@ class Column:
         ([0.0, 1.0, 2.0, 0.0], ('Rome', 'Oslo', ''))
         >>> Column(Path("t.csv"), "age").read(["31", "4_0"], [2, 3])
         Traceback (most recent call last):
-        ValueError: t.csv, line 3, column 'age': '4_0' is no plain number; try repairing it, ...
+        ValueError: t.csv, line 3, column 'age': '4_0' is no plain number; wanted digits and at most one point, ...
     """
 
     def __init__(self, path: Path, name: str, categories: bool | None = None) -> None:
         self.path, self.name = path, name
-        self.holds_words = categories or None
+        self.holds_words: bool | None = categories or None
         self.forced = bool(categories)
         self.codes: dict[str, int] = {}
         self.too_many = False
@@ -102,7 +109,6 @@ class Column:
         """
         if self.holds_words is None:
             self.holds_words = self._guess(cells, lines, place)
-        self.rows += len(cells)
         if self.holds_words:
             return self._words(cells)
         values = self._numbers(cells, lines, place)
@@ -111,6 +117,7 @@ class Column:
 
     def note(self, values: Array) -> None:
         """Take in numbers, to know later whether all are missing and whether they count the rows."""
+        self.rows += len(values)
         self.present += int((~np.isnan(values)).sum())
         if self.counts_up and len(values):
             first = values[0] if self._next is None else self._next
@@ -154,6 +161,7 @@ class Column:
 
     def _words(self, cells: Sequence[str]) -> Array:
         codes = self.codes
+        self.rows += len(cells)
         kept = ["" if is_missing(cell) else cell for cell in cells]
         for cell in kept:
             if cell not in codes:
@@ -180,9 +188,9 @@ class Column:
     def why_not(self) -> str:
         """Why it is set aside; empty where it is used."""
         if not self.present:
-            return "no values"
+            return "no values" if self.rows else ""
         if not self.holds_words:
-            return "row numbers" if self.counts_up and _ROW_NUMBER.match(self.name) else ""
+            return "row numbers" if self.counts_up and _ROW_NUMBER.match(_apart(self.name)) else ""
         if self.identifier and not self.forced:
             what = "sentences" if self.sentences else "identifiers"
             return f"{what}, {'over ' if self.too_many else ''}{MOST if self.too_many else len(self.codes)} different"
@@ -240,4 +248,3 @@ def _kinds(column: Column) -> str:
 
 def _listed(columns: Sequence[Column]) -> str:
     return few(lambda i: f"{columns[i].name!r} ({columns[i].why_not})", range(len(columns)), 3)
-

@@ -109,8 +109,8 @@ class Conversion:
         self.labels += labels
         kept = np.asarray(numbers)
         if self.asked.missing != "keep":
-            absent = np.stack([_absent(c, v) for c, v in zip(self.columns, values, strict=True)], 1)
-            lacking = absent.any(1)
+            absent: Array = np.stack([_absent(c, v) for c, v in zip(self.columns, values, strict=True)], 1)
+            lacking: Array = absent.any(axis=1)
             self._refuse(absent, kept)
             self.dropped.extend(kept[lacking].tolist())
             rows, kept = rows[~lacking], kept[~lacking]
@@ -161,12 +161,15 @@ def choose(path: Path, names: list[str], asked: Asked) -> list[int]:
     """
     twice = sorted({n for n in names if names.count(n) > 1})
     if twice:
-        raise ValueError(f"{path}: columns of the same name: {few(repr, twice)}; try renaming one")
+        raise ValueError(f"{path}: columns of the same name: {_some([repr(n) for n in twice])}; try renaming one")
     for name in (*asked.columns, *asked.categories, *([asked.label] if asked.label is not None else [])):
         if name not in names:
-            raise ValueError(f"{path}: no column {name!r}; {suggest(name, names)}It has {few(str, names, 10)}")
+            raise ValueError(f"{path}: no column {name!r}; {suggest(name, names)}It has {_some(names)}")
     used = [names.index(n) for n in asked.columns] or [i for i, n in enumerate(names) if n != asked.label]
     if not used:
         raise ValueError(f"{path}: no column is left beside the label {asked.label!r}")
     return used
 
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")

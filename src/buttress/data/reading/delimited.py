@@ -60,6 +60,7 @@ def convert(path: Path, asked: Asked, folder: Path) -> None:
 
     Example:
         >>> import tempfile
+        >>> import numpy as np
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     path = Path(folder) / "t.csv"
         ...     _ = path.write_text("a,kind\n1.5,x\n,y\n2.5,x\n")

@@ -28,7 +28,7 @@ def numbered(labels: Sequence[str]) -> tuple[Array, list[str]]:
 
 
 def classes(values: Array) -> tuple[Array, tuple[str, ...]]:
-    """Stored labels as numbers from 0, shape (N,), and their names; whole numbers from 0 without a gap need none.
+    """Stored labels as numbers from 0, shape (N,), and their names; small whole numbers stay as they are.
 
     Example:
         >>> classes(np.array([2, 0, 1, 0]))
@@ -39,6 +39,6 @@ def classes(values: Array) -> tuple[Array, tuple[str, ...]]:
         (array([0, 1, 0]), ('3', '7'))
     """
     found, numbers = np.unique(values, return_inverse=True)
-    if values.dtype.kind in "iub" and np.array_equal(found, np.arange(len(found))):
+    if values.dtype.kind in "iub" and len(found) and found[0] >= 0 and found[-1] < max(10, 2 * len(found)):
         return values.astype(np.int64), ()
     return numbers, tuple(str(value).removesuffix(".0") for value in found.tolist())

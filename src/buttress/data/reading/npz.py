@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import zipfile
 from pathlib import Path
@@ -11,8 +12,9 @@ import numpy as np
 from buttress.core.registry import suggest
 from buttress.data.reading.memory import Array, Rows, cached, file_key
 
-__all__ = ["labels", "member", "pick", "shapes", "unused"]
+__all__ = ["for_training", "labels", "member", "pick", "shapes", "unused"]
 
+_HELD_OUT = re.compile("test|validation|valid|val|held_out|heldout|dev|eval", re.IGNORECASE)
 _USUAL = ("x_train", "train", "images", "x", "X", "data", "arr_0")
 
 
@@ -93,6 +95,21 @@ def labels(path: Path, key: str, count: int) -> Array:
             f"words of shape ({count},), one for each row"
         )
     return found.take(np.arange(count))
+
+
+def for_training(path: Path, key: str, count: int) -> str | None:
+    """The array of ``count`` labels that is named as this one of held-out labels, with "train" in place of "test".
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     np.savez(f"{folder}/a.npz", y_train=np.zeros(5), y_test=np.zeros(2))
+        ...     for_training(Path(folder) / "a.npz", "y_test", 5)
+        'y_train'
+    """
+    known = {name.lower(): name for name, shape in shapes(path).items() if shape == (count,)}
+    found = [known.get(_HELD_OUT.sub(name, key).lower()) for name in ("train", "training", "")]
+    return next((name for name in found if name is not None), None)
 
 
 def unused(path: Path, key: str) -> tuple[str, ...]:

@@ -56,15 +56,15 @@ def _whole_range(source: Source) -> tuple[int, int]:
 
 def _wide_note(source: Source, low: int, high: int) -> tuple[str, ...]:
     return (
-        f"{source.where}: whole numbers from {low} to {high} ({source.rows.dtype}), more than the 256 levels of 8 bits; "
-        "all levels are kept, as real numbers",
+        f"{source.where}: whole numbers from {low} to {high} ({source.rows.dtype}), more than the 256 levels of 8 "
+        "bits; all levels are kept, as real numbers",
     )
 
 
 def _offset(source: Source) -> Array | None:
     """What to subtract; None where float32 holds all that matters."""
     kind, size = source.rows.dtype.kind, source.rows.dtype.itemsize
-    if source.as_bytes or not (kind == "f" and size > 4 or kind in "iu" and size > 2):
+    if source.as_bytes or not ((kind == "f" and size > 4) or (kind in "iu" and size > 2)):
         return None
     moments = RunningMoments()
     with np.errstate(invalid="ignore", over="ignore"):  # infinite values are refused by name later
