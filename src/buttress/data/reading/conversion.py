@@ -110,7 +110,7 @@ class Conversion:
         kept = np.asarray(numbers)
         if self.asked.missing != "keep":
             absent: Array = np.stack([_absent(c, v) for c, v in zip(self.columns, values, strict=True)], 1)
-            lacking: Array = absent.any(axis=1)
+            lacking = np.logical_or.reduce(absent, 1)
             self._refuse(absent, kept)
             self.dropped.extend(kept[lacking].tolist())
             rows, kept = rows[~lacking], kept[~lacking]
