@@ -13,6 +13,15 @@ SPECS = {
     "colour": DataSpec(Layout.image(3, 4, 4), mean=torch.full((3, 4, 4), 90.0), std=torch.full((3, 4, 4), 50.0)),
     "text": DataSpec(Layout.text(7, longest=5)),
     "table": DataSpec(Layout.table(3), mean=torch.zeros(3), std=torch.ones(3), columns=("a", "b", "c")),
+    "words": DataSpec(
+        Layout.table(3),
+        mean=torch.tensor([0.5, 0.0, 1.0]),
+        std=torch.tensor([0.5, 1.0, 0.8]),
+        columns=("a", "b", "c"),
+        categories=(2, 0, 3),
+        words=(("x", "y"), (), ("u", "v", "")),
+        missing=True,
+    ),
 }
 
 
@@ -45,6 +54,10 @@ def raw_data(spec, likelihood, n=6):
         return torch.randint(0, likelihood.levels, (n, *spec.shape), generator=generator, dtype=torch.int32)
     if getattr(likelihood, "binarize", None) == "none" or (not spec.layout.axes and likelihood.name() == "bernoulli"):
         return torch.randint(0, 2, (n, *spec.shape), generator=generator).float()
+    if any(spec.categories):
+        codes = torch.stack([torch.arange(n) % size for size in spec.categories if size], 1).float()
+        numbers = torch.where(torch.arange(n) == 2, torch.nan, torch.randn(n, generator=generator))
+        return torch.stack([codes[:, 0], numbers, codes[:, 1]], 1)
     if spec.layout.axes == 2:
         return torch.randint(0, 256, (n, *spec.shape), generator=generator, dtype=torch.uint8)
     return torch.randn(n, *spec.shape, generator=generator)
