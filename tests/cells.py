@@ -55,9 +55,9 @@ def raw_data(spec, likelihood, n=6):
     if getattr(likelihood, "binarize", None) == "none" or (not spec.layout.axes and likelihood.name() == "bernoulli"):
         return torch.randint(0, 2, (n, *spec.shape), generator=generator).float()
     if any(spec.categories):
-        codes = torch.stack([torch.arange(n) % size for size in spec.categories if size], 1).float()
-        numbers = torch.where(torch.arange(n) == 2, torch.nan, torch.randn(n, generator=generator))
-        return torch.stack([codes[:, 0], numbers, codes[:, 1]], 1)
+        row = torch.arange(n)
+        numbers = torch.where((row == 2) & spec.missing, torch.nan, torch.randn(n, generator=generator))
+        return torch.stack([(row % size).float() if size else numbers for size in spec.categories], 1)
     if spec.layout.axes == 2:
         return torch.randint(0, 256, (n, *spec.shape), generator=generator, dtype=torch.uint8)
     return torch.randn(n, *spec.shape, generator=generator)

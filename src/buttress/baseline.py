@@ -65,7 +65,7 @@ def _image(data: Data, spec: DataSpec) -> Recipe:
 
 
 def _of_pixels(spec: DataSpec) -> Likelihood:
-    """Grey levels or colours as such, real numbers as a density of no unit, and what is all but black and white as bits."""
+    """Grey levels or colours as such, real numbers as a density, and what is all but black and white as bits."""
     ink = spec.shape[0] == 1 and two_valued(spec) >= NEARLY_BINARY
     if spec.levels == 0:
         fractions = spec.span is not None and spec.span[0] >= 0 and spec.span[1] <= 1
@@ -78,6 +78,7 @@ def two_valued(spec: DataSpec) -> float:
 
     Example:
         >>> import torch
+        >>> from buttress.core import Layout
         >>> mean = torch.full((1, 2, 2), 127.5)
         >>> image = Layout.image(1, 2, 2)
         >>> two_valued(DataSpec(image, mean=mean, std=mean)), two_valued(DataSpec(image))
@@ -107,6 +108,7 @@ def binarised(recipe: Recipe, spec: DataSpec) -> str:
     Example:
         >>> from dataclasses import replace
         >>> import torch
+        >>> from buttress.core import Layout
         >>> from buttress.data.mnist5k import Mnist5k
         >>> grey = DataSpec(Layout.image(1, 1, 2), mean=torch.full((1, 1, 2), 127.5), std=torch.full((1, 1, 2), 60.0))
         >>> recipe = baseline(Mnist5k(), grey)

@@ -1,4 +1,4 @@
-r"""p(x) = prod over numbers N(y_i; m_i, sigma_i^2) / unit_i  *  prod over categories softmax(l_j)[x_j]: rows of a table.
+r"""p(x) = prod over numbers N(y_i; m_i, sigma_i^2) / unit_i, times prod over categories softmax(l_j)[x_j]: tables.
 
 $$ y_i = \frac{x_i - \mathrm{offset}_i}{\mathrm{unit}_i}, \qquad
    \log p(x) = -\tfrac12 \sum_{i \text{ there}} \left[ \frac{(y_i - m_i)^2}{\sigma_i^2} + \log 2\pi\sigma_i^2 \right]
@@ -52,7 +52,7 @@ class Mixed(Likelihood):
         >>> p = Mixed(variance=1.0, learned="fixed").build(spec)(torch.zeros(1, 1, 4))
         >>> nan = float("nan")
         >>> [round(value, 4) for value in p.log_prob(torch.tensor([[0.0, 2.0], [nan, 2.0]])).tolist()]
-        [-2.0175, -1.0986]
+        [-2.0176, -1.0986]
     """
 
     variance: float = 0.1
