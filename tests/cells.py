@@ -16,6 +16,15 @@ SPECS = {
     "table": DataSpec(Layout.table(3), mean=torch.zeros(3), std=torch.ones(3), columns=("a", "b", "c")),
     "wave": DataSpec(Layout.wave(8, levels=4)),
     "frames": DataSpec(Layout.frames(2, longest=6), mean=torch.zeros(2), std=torch.ones(2)),
+    "words": DataSpec(
+        Layout.table(3),
+        mean=torch.tensor([0.5, 0.0, 1.0]),
+        std=torch.tensor([0.5, 1.0, 0.8]),
+        columns=("a", "b", "c"),
+        categories=(2, 0, 3),
+        words=(("x", "y"), (), ("u", "v", "")),
+        missing=True,
+    ),
 }
 SPECS["labelled"] = replace(SPECS["table"], given=(Column("label", classes=3), Column("age")))
 """Real and discrete conditions beside x."""
@@ -62,6 +71,10 @@ def raw_data(spec, likelihood, n=6):
         return torch.randint(0, likelihood.levels, (n, *spec.shape), generator=generator, dtype=torch.int32)
     if getattr(likelihood, "binarize", None) == "none" or (not spec.layout.axes and likelihood.name() == "bernoulli"):
         return torch.randint(0, 2, (n, *spec.shape), generator=generator).float()
+    if any(spec.categories):
+        row = torch.arange(n)
+        numbers = torch.where((row == 2) & spec.missing, torch.nan, torch.randn(n, generator=generator))
+        return torch.stack([(row % size).float() if size else numbers for size in spec.categories], 1)
     if spec.layout.axes == 2:
         return torch.randint(0, 256, (n, *spec.shape), generator=generator, dtype=torch.uint8)
     return torch.randn(n, *spec.shape, generator=generator)

@@ -117,6 +117,7 @@ SMALL = {
     "colour": DataSpec(Layout.image(2, 1, 2)),
     "text": DataSpec(Layout.text(6, longest=3)),
     "table": DataSpec(Layout.table(3), mean=torch.full((3,), 0.4)),
+    "words": DataSpec(Layout.table(2), categories=(3, 3)),
 }
 
 
@@ -124,7 +125,10 @@ SMALL = {
 def test_the_mass_of_all_small_x_is_one(name, part, likelihood):
     """Of images and tables, all; of sentences all that end, and the beginnings of those that do not."""
     spec = SMALL[name]
-    values = likelihood.build(spec).observe(raw_data(spec, likelihood, 200)).unique()
+    try:
+        values = likelihood.build(spec).observe(raw_data(spec, likelihood, 200)).unique()
+    except ValueError as refusal:
+        pytest.skip(f"does not fit, and says so: {refusal}")
     if len(values) > 3 and name != "text":
         pytest.skip("x takes too many values to list; that the likelihood alone has mass one is in test_likelihoods.py")
     p = built(part, spec, likelihood)(latents(1))

@@ -273,10 +273,32 @@ def test_gaussian_starts_at_the_mean_and_variance():
     torch.testing.assert_close(unknown(unknown.start()).mean, torch.full((2, 3, 4), 128.0))
 
 
-def test_gaussian_refuses_a_constant_column_by_name():
-    spec = DataSpec(Layout.table(2), mean=torch.tensor([1.0, 3]), std=torch.tensor([1.0, 0]), columns=("a", "age"))
-    with pytest.raises(ValueError, match=r"column 'age' is constant \(3\).*drop"):
-        GaussianLikelihood().build(spec)
+@pytest.mark.parametrize("learned", ["fixed", "scalar", "per_site"])
+def test_gaussian_leaves_out_a_constant_column(learned):
+    part = GaussianLikelihood(0.6, learned)
+    one = DataSpec(Layout.table(1), mean=torch.tensor([1.0]), std=torch.tensor([4.0]))
+    two = DataSpec(Layout.table(2), mean=torch.tensor([1.0, 3]), std=torch.tensor([4.0, 0]))
+    without, p = part.build(one), part.build(two)
+    output, x = parameters(p, 5, 2), torch.tensor([[2.0, 3.0]])
+    torch.testing.assert_close(p(output).log_prob(x), without(output[:, :1]).log_prob(x[:, :1]))
+    assert (p(output).sample((9,))[..., 1] == 3).all() and (p.features(torch.tensor([[2.0, 1e9]]))[:, 1] == 0).all()
+    with pytest.raises(ValueError, match="every column is constant"):
+        part.build(DataSpec(Layout.table(1), mean=torch.tensor([1.0]), std=torch.tensor([0.0])))
+
+
+@pytest.mark.parametrize("learned", ["fixed", "scalar", "per_site"])
+def test_gaussian_images_in_another_unit_differ_by_the_log_of_the_unit_alone(learned):
+    part, x = GaussianLikelihood(0.3, learned, dequantize=False), torch.rand(7, 1, 2, 3)
+    whole = {"mean": x.mean(0), "std": x.std(0, unbiased=False)}
+    p = part.build(DataSpec(Layout.image(1, 2, 3), **whole))
+    other = part.build(DataSpec(Layout.image(1, 2, 3), mean=1000 * whole["mean"] - 300, std=1000 * whole["std"]))
+    output = parameters(p, 7, 2, 3)
+    moved = 1000 * x - 300
+    torch.testing.assert_close(p.features(x), other.features(moved), atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(p.start(), other.start(), atol=1e-4, rtol=1e-4)
+    expected = p(output).log_prob(x) - 6 * math.log(1000)
+    torch.testing.assert_close(other(output).log_prob(moved), expected, atol=1e-3, rtol=1e-4)
+    assert p.features(x).mean().abs() < 1e-5 and p.features(x).std(unbiased=False) == pytest.approx(1, abs=1e-4)
 
 
 # Mixture of logistics

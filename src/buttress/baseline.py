@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from buttress.algorithms.joint import Joint
-from buttress.core import Data, DataSpec
+from buttress.core import Data, DataSpec, Likelihood
 from buttress.core.recipe import Recipe, Training
 from buttress.decoders.mlp import MlpDecoder
 from buttress.decoders.pixelcnn import PixelCNN
@@ -15,6 +15,7 @@ from buttress.likelihoods.bernoulli import Bernoulli
 from buttress.likelihoods.categorical import Categorical
 from buttress.likelihoods.gaussian import GaussianLikelihood
 from buttress.likelihoods.logistic_mixture import LogisticMixture
+from buttress.likelihoods.mixed import Mixed
 from buttress.objectives.elbo import ELBO
 from buttress.posteriors.gaussian import GaussianPosterior
 from buttress.priors.standard_normal import StandardNormal
@@ -34,7 +35,8 @@ def baseline(data: Data, spec: DataSpec) -> Recipe:
 
     Images are decoded by a PixelCNN. Those of one channel that are nearly black and white, such as digits, are read as
     Bernoulli pixels, binarised afresh at every presentation; photographs, grey or in colour, as a mixture of logistics;
-    maps of codes as symbols. Sentences go through LSTMs; tables through MLPs with one learned variance.
+    real numbers, such as those of 16 bits, as Gaussian; maps of codes as symbols. Sentences go through LSTMs; tables
+    through MLPs with one learned variance, and with categories where columns hold words or values are missing.
 
     Args:
         data: Where the examples come from.
@@ -55,12 +57,20 @@ def baseline(data: Data, spec: DataSpec) -> Recipe:
 def _image(data: Data, spec: DataSpec) -> Recipe:
     if spec.vocabulary:
         return _symbols(data, spec)
-    photographs = spec.shape[0] > 1 or (_eight_bits(spec) and two_valued(spec) < NEARLY_BINARY)
-    likelihood = LogisticMixture() if photographs else Bernoulli()
+    likelihood = _of_pixels(spec)
     training = Training(batch_size=50)
     return Recipe(
         data, ConvEncoder(), GaussianPosterior(16), StandardNormal(), PixelCNN(), likelihood, ELBO(), Joint(), training
     )
+
+
+def _of_pixels(spec: DataSpec) -> Likelihood:
+    """Grey levels or colours as such, real numbers as a density, and what is all but black and white as bits."""
+    ink = spec.shape[0] == 1 and two_valued(spec) >= NEARLY_BINARY
+    if spec.levels == 0:
+        fractions = spec.span is not None and spec.span[0] >= 0 and spec.span[1] <= 1
+        return Bernoulli() if ink and fractions else GaussianLikelihood(dequantize=False)
+    return Bernoulli() if spec.shape[0] == 1 and (ink or not _eight_bits(spec)) else LogisticMixture()
 
 
 def two_valued(spec: DataSpec) -> float:
@@ -68,6 +78,7 @@ def two_valued(spec: DataSpec) -> float:
 
     Example:
         >>> import torch
+        >>> from buttress.core import Layout
         >>> mean = torch.full((1, 2, 2), 127.5)
         >>> image = Layout.image(1, 2, 2)
         >>> two_valued(DataSpec(image, mean=mean, std=mean)), two_valued(DataSpec(image))
@@ -82,6 +93,8 @@ def two_valued(spec: DataSpec) -> float:
 
 
 def _eight_bits(spec: DataSpec) -> bool:
+    if spec.levels is not None:
+        return spec.levels == 256
     return spec.mean is not None and bool(spec.mean.max() > 1)
 
 
@@ -95,6 +108,7 @@ def binarised(recipe: Recipe, spec: DataSpec) -> str:
     Example:
         >>> from dataclasses import replace
         >>> import torch
+        >>> from buttress.core import Layout
         >>> from buttress.data.mnist5k import Mnist5k
         >>> grey = DataSpec(Layout.image(1, 1, 2), mean=torch.full((1, 1, 2), 127.5), std=torch.full((1, 1, 2), 60.0))
         >>> recipe = baseline(Mnist5k(), grey)
@@ -147,5 +161,7 @@ def _text(data: Data, spec: DataSpec) -> Recipe:
 
 def _table(data: Data, spec: DataSpec) -> Recipe:
     latent = GaussianPosterior(max(1, min(8, spec.shape[0] - 1)))
-    likelihood = GaussianLikelihood(learned="scalar")
+    likelihood: Likelihood = GaussianLikelihood(learned="scalar")
+    if any(spec.categories) or spec.missing:
+        likelihood = Mixed()
     return Recipe(data, MlpEncoder(), latent, StandardNormal(), MlpDecoder(), likelihood, ELBO(), Joint(), Training())

@@ -95,19 +95,13 @@ def test_photos_stand_upright(tmp_path):
     assert Images(str(tmp_path)).open().spec.shape == (1, 12, 8)
 
 
-def test_sixteen_bits_are_refused_by_name(folder):
-    Image.fromarray(np.full((8, 9), 40_000, np.uint16)).save(folder / "cats" / "deep.png")
-    with pytest.raises(ValueError, match=r"deep\.png: pixels of mode 'I;16', wanted 8 bits"):
-        Images(str(folder)).open()
-
-
 def test_a_folder_without_images_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"there are no images; wanted files ending in \.png"):
         Images(str(tmp_path)).open()
 
 
 def test_images_all_alike_are_refused(tmp_path):
-    np.save(tmp_path / "a.npy", np.full((50, 4, 4), 7, "u1"))
+    np.save(tmp_path / "a.npy", np.full((50, 5, 5), 7, "u1"))
     with pytest.raises(ValueError, match=r"a\.npy: every value of every image is 7"):
         Images(str(tmp_path / "a.npy")).open()
 
@@ -132,8 +126,6 @@ def put(value, at=(17, 1, 2)):
         (put(np.nan), "f4", r"a\.npy, row 17 \(from 0\), pixel row 1, column 2: the value is nan; wanted finite"),
         (put(-np.inf), "f8", r"row 17 .* the value is -inf"),
         (put(1e300), "f8", r"row 17 .* the value is inf; wanted finite numbers within float32"),
-        (put(256), "i4", r"row 17 .* pixel row 1, column 2: the value is 256; wanted image values from 0 to 255"),
-        (put(-1), "i2", r"the value is -1; wanted image values from 0 to 255"),
         (
             lambda a: a,
             "u1",
@@ -145,7 +137,7 @@ def put(value, at=(17, 1, 2)):
         (lambda a: a.reshape(50, 20), "f4", r"shape \(50, 20\), wanted \(N, H, W\).*try as a table"),
         (lambda a: np.zeros((50, 5, 5, 7)), "f4", r"no axis of 1, 3 or 4 channels; try layout="),
         (lambda a: a.astype(object), "f4", r"a\.npy: holds Python objects.*try saving plain numbers"),
-        (lambda a: a[:3], "f4", r"a\.npy: 3 examples, too few"),
+        (lambda a: a[:5], "f4", r"a\.npy: 5 examples, too few"),
         (lambda a: a[:0], "f4", r"a\.npy: 0 examples, too few"),
     ],
 )
@@ -155,7 +147,7 @@ def test_bad_arrays_are_refused_by_row(tmp_path, change, dtype, message):
 
 
 def test_masks_of_0_and_1_are_refused_wherever_they_are_stored_as_whole_numbers(tmp_path, own_cache):
-    mask = np.random.default_rng(0).integers(0, 2, (20, 4, 4))
+    mask = np.random.default_rng(0).integers(0, 2, (20, 5, 5))
     np.savez(tmp_path / "a.npz", train=(mask * 255).astype(np.uint8), test=mask)
     with pytest.raises(ValueError, match="array 'test': the largest value is 1, but"):
         Images(str(tmp_path / "a.npz"), key="train", held_out_key="test").open()
@@ -214,7 +206,7 @@ def test_what_is_not_there_is_said_to_be_looked_for(tmp_path, monkeypatch, path)
 @pytest.fixture
 def archive(tmp_path):
     random = np.random.default_rng(0)
-    arrays = {f"x_{s}": random.integers(0, 256, (n, 4, 4), dtype="u1") for s, n in (("train", 40), ("test", 20))}
+    arrays = {f"x_{s}": random.integers(0, 256, (n, 5, 5), dtype="u1") for s, n in (("train", 40), ("test", 20))}
     arrays |= {f"y_{s}": np.arange(n) for s, n in (("train", 40), ("test", 20))}
     np.savez_compressed(tmp_path / "a.npz", **arrays)
     return str(tmp_path / "a.npz"), arrays
@@ -234,8 +226,8 @@ def test_an_archive_is_split_or_brings_its_held_out_array(archive):
 
 
 def test_held_out_rows_that_are_copies_of_training_rows_are_counted(tmp_path, own_cache, monkeypatch):
-    path, rows = tmp_path / "a.npz", np.random.default_rng(0).integers(0, 256, (40, 3, 5, 3), np.uint8)
-    other = np.random.default_rng(1).integers(0, 256, (5, 3, 5, 3), np.uint8)
+    path, rows = tmp_path / "a.npz", np.random.default_rng(0).integers(0, 256, (40, 5, 5, 3), np.uint8)
+    other = np.random.default_rng(1).integers(0, 256, (5, 5, 5, 3), np.uint8)
     np.savez(path, train=rows, same=rows[:20], some=np.concatenate([other, rows[[7, 7, 9]]]), other=other)
 
     def notes(key):
@@ -252,7 +244,7 @@ def test_held_out_rows_that_are_copies_of_training_rows_are_counted(tmp_path, ow
     ("settings", "message"),
     [
         ({"key": "x_trian"}, "no array 'x_trian'; did you mean 'x_train'"),
-        ({"labels_key": "y_test"}, r"labels of type int64 and shape \(20,\), wanted whole numbers of shape \(40,\)"),
+        ({"labels_key": "y_test"}, r"labels of type int64 and shape \(20,\), wanted whole numbers or words of shape"),
         ({"resize": (2, 2)}, "resize does not apply"),
         ({"key": "y_train"}, r"shape \(40,\), wanted \(N, H, W\)"),
     ],

@@ -11,6 +11,7 @@ import torch
 from buttress.data.table import Table
 
 pytestmark = pytest.mark.usefixtures("own_cache")
+REFUSE = {"missing": "refuse"}
 ROWS = [[f"{i}", f"{i * i % 7 / 2}", f"{'ab'[i % 2]}"] for i in range(60)]
 
 
@@ -66,20 +67,18 @@ def test_gzip_tabs_quotes_and_line_breaks_in_cells(tmp_path):
 @pytest.mark.parametrize(
     ("rows", "settings", "message"),
     [
-        (changed(17, 1, ""), {}, r"a\.csv, line 17, column 'income': a missing value \(''\); try filling it"),
-        (changed(17, 0, "NA"), {}, r"line 17, column 'age': a missing value \('NA'\)"),
-        (changed(17, 1, "abc"), {}, r"line 17, column 'income': 'abc' is no number; the rows before have numbers"),
+        (changed(17, 1, ""), {"missing": "refuse"}, r"a\.csv, line 17, column 'income': a missing value; try"),
+        (changed(17, 0, "NA"), {"missing": "refuse"}, r"line 17, column 'age': a missing value"),
+        (changed(17, 1, "abc"), {}, r"line 17, column 'income': 'abc' is no plain number; try repairing it, columns="),
         (changed(17, 1, "inf"), {}, r"line 17, column 'income': the value is inf; wanted finite"),
         (changed(17, 1, "1e99"), {}, r"line 17, column 'income': the value is inf; wanted finite numbers within"),
         (changed(17, 1, "1,2"), {}, r"line 17: 4 cells, wanted 3 as in the first line"),
         ([[a, b] for a, b, _ in ROWS[:9]], {}, r"line 2: 2 cells, wanted 3"),
-        ([[a, "5", c] for a, _, c in ROWS], {}, r"constant in all training rows: column 'income'; .*try leaving"),
-        ([[a, "0.1", c] for a, _, c in ROWS], {}, r"constant in all training rows: column 'income'"),
+        ([["1", "0.1", c] for _, _, c in ROWS], {"split": "seed"}, r"a\.csv: all columns are constant in all"),
         (ROWS[:3], {}, r"a\.csv: 3 examples, too few"),
         ([], {}, r"a\.csv: 0 examples, too few"),
         (ROWS, {"columns": ("aeg",)}, r"no column 'aeg'; did you mean 'age'\? It has age, income, city"),
         (ROWS, {"label": "town"}, r"no column 'town'"),
-        (ROWS, {"columns": ("age", "city")}, r"line 2, column 'city': 'a' is no number; a column of words; try"),
         (ROWS, {"delimiter": ";"}, r"one column 'age,income,city' with the delimiter ';'; try delimiter=','"),
     ],
 )  # fmt: skip
@@ -102,7 +101,7 @@ def test_two_columns_of_one_name_are_refused(tmp_path):
 def test_rows_that_lack_a_value_can_be_set_aside(tmp_path):
     splits = Table(written(tmp_path, changed(17, 1, "?")), label="city", missing="set_aside").open()
     assert len(whole(splits)) == 59
-    assert any("set aside 1 rows that lack a value: lines 17" in note for note in splits.notes)
+    assert any("set aside 1 rows that lack a value: line 17;" in note for note in splits.notes)
 
 
 @pytest.mark.parametrize(
@@ -143,11 +142,10 @@ def test_parquet_says_the_same_as_text(tmp_path):
 @pytest.mark.parametrize(
     ("columns", "settings", "message"),
     [
-        ({}, {"columns": ()}, r"a\.parquet, column 'city': of type string, wanted numbers; try columns="),
-        ({"income": [1.5] * 17 + [None] + [2.5] * 42}, {}, r"row 17 \(from 0\), column 'income': a missing value; try"),
-        ({"income": [1.5] * 17 + [np.nan] + [2.5] * 42}, {}, r"row 17 \(from 0\), column 'income': a missing value"),
+        ({"income": [[1.5]] * 60}, {}, r"a\.parquet, column 'income': of type list<.*>, wanted numbers or words; try"),
+        ({"income": [1.5] * 17 + [None] + [2.5] * 42}, REFUSE, r"row 17 .*, column 'income': a missing value; try"),
+        ({"income": [1.5] * 17 + [np.nan] + [2.5] * 42}, REFUSE, r"row 17 .*, column 'income': a missing value"),
         ({"income": [1.5] * 17 + [np.inf] + [2.5] * 42}, {}, r"row 17 \(from 0\), column 'income': the value is inf"),
-        ({"income": [1.5] * 60}, {}, r"constant in all training rows: column 'income'"),
     ],
 )  # fmt: skip
 def test_bad_parquet_is_refused_by_row_and_column(tmp_path, columns, settings, message):
@@ -159,7 +157,7 @@ def test_rows_of_parquet_that_lack_a_value_can_be_set_aside(tmp_path):
     path = parquet(tmp_path, income=[None] + [i / 2 for i in range(59)])
     splits = Table(path, label="city", missing="set_aside").open()
     assert len(whole(splits)) == 59
-    assert any("rows 0 (from 0)" in note for note in splits.notes)
+    assert any("lack a value: row 0 (from 0);" in note for note in splits.notes)
 
 
 @pytest.mark.parametrize(("content", "message"), [(b"", "the file is empty"), (b"PAR1 no more", "not readable")])
@@ -174,7 +172,7 @@ def test_broken_parquet_is_refused(tmp_path, content, message):
     [
         (np.zeros((50, 4, 4)), r"shape \(50, 4, 4\), wanted \(rows, columns\); try as images"),
         (np.zeros(50), r"shape \(50,\), wanted \(rows, columns\); try np\.reshape"),
-        (np.where(np.arange(100).reshape(50, 2) == 35, np.nan, 1), r"row 17 \(from 0\), column 'column1': the value"),
+        (np.where(np.arange(100).reshape(50, 2) == 35, np.inf, 1), r"row 17 \(from 0\), column 'column1': the value"),
         (np.array([["a", "b"]] * 50), r"values of type <U1, wanted real numbers"),
     ],
 )  # fmt: skip

@@ -70,6 +70,7 @@ class Splits:
         spec: What the parts must know, measured on ``train``.
         notes: What a person should know: files or rows set aside and why, how the split was made.
         labels: Class labels of the held-out examples where the source has some, shape (N,).
+        label_names: Names of the classes, in the order of their numbers, where they have some.
 
     Example:
         >>> import torch
@@ -87,6 +88,7 @@ class Splits:
     spec: DataSpec
     notes: tuple[str, ...] = ()
     labels: Tensor | None = None
+    label_names: tuple[str, ...] = ()
 
 
 class Data(Part):

@@ -44,11 +44,17 @@ class LikelihoodModule(nn.Module, ABC):
     channels: int
     values: int
     draws: int
+    fractions: bool = True
+    """Whether :meth:`features` of images lie in [0, 1], black to white."""
 
     @property
     def feature_channels(self) -> int:
         """Channels of :meth:`features` of an image: ``values``, where a number of x stays one number."""
         return self.values
+
+    def places(self, layout: Layout) -> tuple[int, ...]:
+        """Sizes of the place axes that a decoder's output has."""
+        return layout.places or layout.shape
 
     def feature_layout(self, layout: Layout) -> Layout:
         """What :meth:`features` of such data are made of."""
@@ -68,8 +74,8 @@ class LikelihoodModule(nn.Module, ABC):
     def features(self, x: Tensor) -> Tensor:
         """x as a network should see it: floats of about unit scale; token ids stay token ids.
 
-        For images they lie in [0, 1], black to white, so that they are also what to draw on a screen; symbols without
-        order become one-hot channels instead, see :attr:`feature_channels`.
+        Grey levels lie in [0, 1], black to white (see :attr:`fractions`); symbols without order become one-hot channels
+        (see :attr:`feature_channels`).
         """
 
     @abstractmethod

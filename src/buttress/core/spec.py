@@ -65,6 +65,15 @@ class DataSpec:
         columns: Names of a table's columns.
         tokenizer: JSON of the ``tokenizers.Tokenizer`` that made the ids, text only.
         given: The conditions that come with every example.
+        categories: For each column of a table the number K of its categories, whose codes 0 to K - 1 are stored, or 0
+            where it holds numbers; () where all do.
+        words: For each column the names of its categories, in the order of their codes; "" names a missing value.
+        missing: Whether numbers of a table may be missing; they are stored as NaN.
+        offset: What was subtracted from the stored values, in float64, before they were rounded to 32 bits: a number
+            for each column of a table, one for images; () for nothing.
+        levels: 256 where every value of an image is a whole number from 0 to 255, 0 where values are other numbers,
+            None where unknown.
+        span: Smallest and largest value of the training images: what is drawn as black and as white.
 
     Example:
         >>> spec = DataSpec(Layout.text(1000, longest=20), given=(Column("label", classes=5),))
@@ -78,6 +87,12 @@ class DataSpec:
     columns: tuple[str, ...] = ()
     tokenizer: str | None = None
     given: tuple[Column, ...] = ()
+    categories: tuple[int, ...] = ()
+    words: tuple[tuple[str, ...], ...] = ()
+    missing: bool = False
+    offset: tuple[float, ...] = ()
+    levels: int | None = None
+    span: tuple[float, float] | None = None
 
     @property
     def kind(self) -> Kind:

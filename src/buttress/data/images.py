@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
-from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -15,40 +13,51 @@ from PIL.Image import Image
 from PIL.Image import open as open_image
 
 from buttress.core import Data, Splits
-from buttress.data.reading import hub, npz
-from buttress.data.reading.arrays import Axes, Source, open_rows
-from buttress.data.reading.memory import Array, Rows, cached, file_key, name_at, read_json, row_name
+from buttress.data.reading import folders, hub, npz
+from buttress.data.reading.arrays import Source, open_rows
+from buttress.data.reading.labels import classes
+from buttress.data.reading.memory import Array, Rows, cached, file_key, read_json, row_name
+from buttress.data.reading.packed import arrays_of
 from buttress.data.reading.pictures import ENDINGS, Pictures, decode_all
 from buttress.data.reading.split import Division
+from buttress.data.reading.stored import Axes
 
 __all__ = ["Images"]
 
-_VERSION = 2  # of what is in the cache
+_VERSION = 3  # of what is in the cache
+_Sources = tuple[Source, Source | None]
 
 
 @dataclass(frozen=True)
 class Images(Data):
-    """Images, whole numbers read as uint8 from 0 to 255, floats as they are stored, booleans as 0.0 and 1.0.
+    """Images: grey levels of 8 bits as uint8, everything else as float32 in its own range, booleans as 0.0 and 1.0.
 
-    Whole numbers of any type are grey levels. Where none of them is above 1, as in many masks, they are refused: read
-    as grey levels such images would be black without a word, and read as 0.0 and 1.0 the same file would mean another
-    thing once a brighter image was added.
+    Whole numbers of any type from 0 to 255 are grey levels; where some lie outside, such as those of 16 bits, all are
+    kept as real numbers. Where none is above 1, as in many masks, they are refused: read as grey levels such images
+    would be black without a word, and read as 0.0 and 1.0 the same file would mean another thing once a brighter image
+    was added. Transparent image files are laid on a background; every page or frame of a file is an image.
+
+    A folder with sub-folders ``train`` and ``test`` (or ``val``) holds out the second. Sub-folders below give labels.
 
     A folder or a dataset is decoded once, into the cache (see :func:`buttress.data.reading.memory.cache_dir`); arrays
     are read from where they are, so that memory does not grow with the data.
 
     Args:
-        path: A folder (searched through all its sub-folders), a .npy or .npz file, a folder that
-            ``datasets.save_to_disk`` or parquet files made, or the name of a dataset on the Hugging Face hub.
+        path: A folder (searched through all its sub-folders), an image file of several pages, a .npy, .npz or IDX file
+            (also gzipped), a folder that ``datasets.save_to_disk`` or parquet files made, or the name of a dataset on
+            the Hugging Face hub.
         key: The array of a .npz file, or the image column of a dataset; None for the only or usual one.
-        held_out_key: The array of a .npz file, or the split of a dataset, that is held out; None to split some off.
-        labels_key: The array of a .npz file, or the column of a dataset, with class labels of the held-out examples;
-            None for none. Sub-folders give labels by themselves.
-        subset: The split of a dataset to learn from.
-        layout: Where the channels of an array stand; "auto" takes an axis of 1, 3 or 4, the last one first.
+        held_out_key: The array of a .npz file, the split of a dataset, or the sub-folder of a folder, that is held out;
+            None for a sub-folder ``test`` or ``val`` where there is one, or to split some off.
+        labels_key: The array of a .npz file, or the column of a dataset, with class labels; None for none. Where
+            examples are held out by ``held_out_key``, it names their array, and that of the training examples is the
+            one of the same name with "train". Sub-folders give labels by themselves.
+        subset: The split of a dataset, or the sub-folder of a folder that has such, to learn from.
+        layout: Where the channels of an array stand: "NHW" for none; "auto" takes the axis of 1, 3 or 4.
         resize: (height, width) to bring image files to; needed where they differ.
         fit: "stretch" to that size, or "crop" the middle of its aspect first.
         color: Three channels (true) or one (false) from image files; None for three if any has colour.
+        background: What shows through transparent image files.
         tolerate: Share of unreadable image files that is set aside with a note; more are refused.
         held_out: Share of images held out.
         split: By content ("hash") or by position ("seed").
@@ -76,10 +85,11 @@ class Images(Data):
     held_out_key: str | None = None
     labels_key: str | None = None
     subset: str = "train"
-    layout: Literal["auto", "NCHW", "NHWC"] = "auto"
+    layout: Literal["auto", "NHW", "NCHW", "NHWC"] = "auto"
     resize: tuple[int, int] | None = None
     fit: Literal["stretch", "crop"] = "stretch"
     color: bool | None = None
+    background: Literal["white", "black"] = "white"
     tolerate: float = 0.01
     held_out: float = 0.1
     split: Literal["hash", "seed"] = "hash"
@@ -100,61 +110,69 @@ class Images(Data):
     def open(self) -> Splits:
         """See :class:`buttress.core.Data`."""
         path = Path(self.path).expanduser()
-        if path.suffix in (".npy", ".npz"):
-            train, held_out = self._file(path)
+        if path.suffix.lower() in ENDINGS and path.is_file():
+            sources: _Sources = (self._decoded_folder(path.parent, folders.Listing([path])), None)
+        elif (arrays := self._arrays(path)) is not None:
+            sources = self._file(path, arrays)
         elif path.is_dir() and not hub.is_dataset(path):
-            self._refuse("key", "held_out_key", "labels_key", why="a folder of images has no arrays or columns")
-            train, held_out = self._folder(path), None
+            self._refuse("key", "labels_key", why="a folder of images has no arrays or columns")
+            found = folders.listing(path, ENDINGS, self.subset, self.held_out_key)
+            sources = (self._decoded_folder(path, found), None)
         else:
-            train = self._dataset(self.subset)
             held_out = self._dataset(self.held_out_key) if self.held_out_key else None
-        return open_rows(train, Division(self.split, self.held_out, self.split_seed), held_out)
+            sources = _numbered(self._dataset(self.subset), held_out)
+        return open_rows(sources[0], Division(self.split, self.held_out, self.split_seed), sources[1])
+
+    def _arrays(self, path: Path) -> Path | None:
+        """The .npy or .npz file that is meant; None for folders and datasets."""
+        if path.suffix.lower() in (".npy", ".npz") and not path.is_file():
+            raise ValueError(f"{path}: there is no such file (looked in {Path.cwd()}); try an absolute path")
+        return None if path.is_dir() else arrays_of(path)
 
     def _refuse(self, *fields: str, why: str) -> None:
         for field in fields:
             if getattr(self, field) is not None:
                 raise ValueError(f"{self.path}: {field} does not apply: {why}; try leaving it out")
 
-    def _file(self, path: Path) -> tuple[Source, Source | None]:
-        if not path.is_file():
-            raise ValueError(f"{path}: there is no such file (looked in {Path.cwd()}); try an absolute path")
+    def _file(self, path: Path, arrays: Path) -> _Sources:
         self._refuse("resize", "color", why="they are for image files, an array has one shape")
-        if path.suffix == ".npy":
-            self._refuse("key", "held_out_key", "labels_key", why="a .npy file holds one array")
-            return self._array(Rows(path), str(path)), None
-        key = npz.pick(path, self.key, (3, 4))
-        where = f"{path}, array {key!r}"
+        if arrays.suffix.lower() != ".npz":
+            self._refuse("key", "held_out_key", "labels_key", why="such a file holds one array")
+            return self._array(Rows(arrays), str(path)), None
+        key = npz.pick(arrays, self.key, (3, 4))
+        train = self._array(npz.member(arrays, key), f"{path}, array {key!r}")
         if self.held_out_key is None:
-            return self._array(npz.member(path, key), where, self._labels(path, key), npz.unused(path, key)), None
-        train = self._array(npz.member(path, key), where)
-        given = npz.pick(path, self.held_out_key, (3, 4))
+            labels = None if self.labels_key is None else npz.labels(arrays, self.labels_key, len(train.rows))
+            return _numbered(replace(train, labels=labels, notes=(*train.notes, *npz.unused(arrays, key))), None)
+        given = npz.pick(arrays, self.held_out_key, (3, 4))
         where = f"{path}, array {given!r}"
-        return train, self._array(npz.member(path, given), where, self._labels(path, given), (f"held out: {where}",))
+        held_out = self._array(npz.member(arrays, given), where)
+        held_out = replace(held_out, notes=(f"held out: {where}", *held_out.notes))
+        return self._labelled(arrays, train, held_out)
 
-    def _labels(self, path: Path, key: str) -> Array | None:
+    def _labelled(self, arrays: Path, train: Source, held_out: Source) -> _Sources:
+        """Two arrays of an archive with their labels."""
         if self.labels_key is None:
-            return None
-        labels = npz.member(path, npz.pick(path, self.labels_key, (1,)))
-        count = npz.shapes(path)[key][0]
-        if labels.dtype.kind not in "iub" or labels.shape != (count,):
-            raise ValueError(
-                f"{path}, array {self.labels_key!r}: labels of type {labels.dtype} and shape {labels.shape}, wanted "
-                f"whole numbers of shape ({count},), one for each row of {key!r}"
-            )
-        return labels.take(np.arange(count)).astype(np.int64)
+            return train, held_out
+        held_out = replace(held_out, labels=npz.labels(arrays, self.labels_key, len(held_out.rows)))
+        if (key := npz.for_training(arrays, self.labels_key, len(train.rows))) is None:
+            note = f"no labels of training images: no array is named as {self.labels_key!r}, with 'train' in its place"
+            return _numbered(replace(train, notes=(*train.notes, note)), held_out)
+        return _numbered(replace(train, labels=npz.labels(arrays, key, len(train.rows))), held_out)
 
-    def _array(self, rows: Rows, where: str, labels: Array | None = None, notes: tuple[str, ...] = ()) -> Source:
-        layout = _layout(rows.shape, self.layout, where)
-        return Source(rows, layout, where, partial(row_name, where), labels=labels, notes=notes)
+    def _array(self, rows: Rows, where: str) -> Source:
+        axes, notes = _axes(rows.shape, self.layout, where)
+        return Source(rows, axes, where, partial(row_name, where), notes=notes)
 
     def _pictures(self, where: str, count: int, name: Callable[[int], str], read: Callable[[int], Image]) -> Pictures:
-        return Pictures(where, count, name, read, self.resize, self.fit, self.color, self.tolerate)
+        settings = (self.resize, self.fit, self.color, self.tolerate, self.background)
+        return Pictures(where, count, name, read, *settings)
 
-    def _folder(self, root: Path) -> Source:
-        files, notes = _listing(root)
+    def _decoded_folder(self, root: Path, found: folders.Listing) -> Source:
+        files = found.files
         pictures = self._pictures(str(root), len(files), partial(_file_name, files), lambda i: open_image(files[i]))
         key = (_VERSION, [(str(f.relative_to(root)), *file_key(f)[1:]) for f in files], str(root.resolve()))
-        return self._decoded(pictures, key, _folders_as_labels(root, files), notes)
+        return self._decoded(pictures, key, found)
 
     def _dataset(self, subset: str) -> Source:
         data = hub.load(self.path, subset)
@@ -162,61 +180,79 @@ class Images(Data):
         raw = data.select_columns([column]).cast_column(column, hub.undecoded())
         where = f"{self.path}, split {subset!r}"
         pictures = self._pictures(where, len(raw), partial(row_name, where), lambda i: hub.open_image(raw[i][column]))
-        labels = None if self.labels_key is None else hub.labels(data, self.path, self.labels_key)
-        return self._decoded(pictures, (_VERSION, hub.fingerprint(data), column), labels, ())
+        labels, names = hub.labels(data, self.path, self.labels_key) if self.labels_key else (None, ())
+        return self._decoded(
+            pictures, (_VERSION, hub.fingerprint(data), column), folders.Listing([], (), labels, names)
+        )
 
-    def _decoded(self, pictures: Pictures, key: object, labels: Array | None, notes: tuple[str, ...]) -> Source:
+    def _decoded(self, pictures: Pictures, key: object, found: folders.Listing) -> Source:
         if not pictures.count:
             raise ValueError(f"{pictures.where}: there are no images; wanted files ending in {', '.join(ENDINGS)}")
-        settings = (self.resize, self.fit, self.color, self.tolerate)
+        settings = (self.resize, self.fit, self.color, self.tolerate, self.background)
         folder = cached(("pictures", key, settings), partial(decode_all, pictures))
         kept = np.load(folder / "kept.npy")
+        of_file, page = kept.T
         return Source(
             Rows(folder / "images.npy"),
             "NCHW",
             pictures.where,
-            partial(name_at, pictures.name, kept),
-            labels=None if labels is None else labels[kept],
-            notes=(*notes, *read_json(folder / "notes.json")),
+            partial(_page_name, pictures.name, kept, np.isin(of_file, of_file[page > 0])),
+            labels=None if found.labels is None else found.labels[of_file],
+            notes=(*found.notes, *read_json(folder / "notes.json")),
+            label_names=found.label_names,
+            held=None if found.held is None else found.held[of_file],
         )
 
 
-def _layout(shape: tuple[int, ...], wanted: Literal["auto", "NCHW", "NHWC"], where: str) -> Axes:
-    if len(shape) == 3:
-        return "NHW"
-    if len(shape) != 4:
+def _axes(
+    shape: tuple[int, ...], wanted: Literal["auto", "NHW", "NCHW", "NHWC"], where: str
+) -> tuple[Axes, tuple[str, ...]]:
+    """What the axes of an array are, with a note where another reading is possible; refused where it is as likely."""
+    if len(shape) not in (3, 4):
         hint = "as a table (data name: table)" if len(shape) == 2 else "np.reshape"
         raise ValueError(f"{where}: shape {shape}, wanted (N, H, W), (N, H, W, C) or (N, C, H, W); try {hint}")
     if wanted != "auto":
-        return wanted
-    last, first = shape[3] in (1, 3, 4), shape[1] in (1, 3, 4)
-    if not last and not first:
-        raise ValueError(f"{where}: shape {shape}, no axis of 1, 3 or 4 channels; try layout='NCHW' or 'NHWC'")
-    return "NHWC" if last else "NCHW"
+        if len(wanted) != len(shape):
+            raise ValueError(f"{where}: shape {shape} has {len(shape)} axes, and layout is {wanted!r}; try another one")
+        return wanted, ()
+    last, first = shape[-1] in (1, 3, 4), shape[-3] in (1, 3, 4)
+    if len(shape) == 3 and any(c in (1, 3, 4) and min(rest) > 4 for c, *rest in (shape, shape[::-1])):
+        raise ValueError(
+            f"{where}: shape {shape} looks like one colour image, wanted (N, H, W), (N, H, W, C) or (N, C, H, W); try "
+            f"an array of many images, or layout='NHW' if these are {shape[0]} images of {shape[1]} x {shape[2]}"
+        )
+    if len(shape) == 3:
+        return "NHW", ()
+    if last and first and (shape[1] == 4) != (shape[3] == 4):  # four channels are rare, four pixels are not
+        taken: Axes = "NHWC" if shape[1] == 4 else "NCHW"
+        return taken, (f"{where}: shape {shape} was read as layout {taken}",)
+    if last == first:
+        found = "both ends could be channels" if last else "no axis of 1, 3 or 4 channels"
+        raise ValueError(f"{where}: shape {shape}, {found}; try layout='NCHW' or 'NHWC'")
+    return "NHWC" if last else "NCHW", ()
 
 
-def _listing(root: Path) -> tuple[list[Path], tuple[str, ...]]:
-    """The image files under a folder, sorted, and what else was there."""
-    files, others = [], Counter[str]()
-    for folder, _, names in os.walk(root):
-        for name in (n for n in names if not n.startswith(".")):
-            if (ending := Path(name).suffix.lower()) in ENDINGS:
-                files.append(Path(folder, name))
-            else:
-                others[ending or "no ending"] += 1
-    left = ", ".join(f"{n} of {ending}" for ending, n in others.most_common(5))
-    return sorted(files), (f"{root}: files that are no images were left alone: {left}",) if left else ()
+def _numbered(train: Source, held_out: Source | None) -> _Sources:
+    """Stored labels as class numbers, the same for training and held-out examples."""
+    parts = [part for part in (train, held_out) if part is not None]
+    known = [part.labels for part in parts if part.labels is not None]
+    if not known or train.label_names:
+        return train, held_out
+    numbers, names = classes(np.concatenate(known))
+    cut = len(known[0]) if len(known) == 2 else len(numbers) * (train.labels is not None)
+    sides = (numbers[:cut], numbers[cut:])
+    parts = [
+        replace(part, label_names=names, labels=None if part.labels is None else side)
+        for part, side in zip(parts, sides, strict=False)
+    ]
+    return parts[0], parts[1] if held_out is not None else None
 
 
 def _file_name(files: list[Path], i: int) -> str:
     return str(files[i])
 
 
-def _folders_as_labels(root: Path, files: list[Path]) -> Array | None:
-    """The number of each file's top sub-folder, where every file lies in one of several."""
-    parts = [f.relative_to(root).parts for f in files]
-    tops = sorted({p[0] for p in parts if len(p) > 1})
-    if len(tops) < 2 or any(len(p) == 1 for p in parts):
-        return None
-    number = {top: i for i, top in enumerate(tops)}
-    return np.array([number[p[0]] for p in parts], np.int64)
+def _page_name(name: Callable[[int], str], kept: Array, paged: Array, position: int) -> str:
+    """What errors call an image: its file, and its page where the file has several."""
+    file, page = kept[position].tolist()
+    return f"{name(file)}, page {page + 1}" if paged[position] else name(file)

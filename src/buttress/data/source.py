@@ -10,7 +10,8 @@ from typing import Any
 from buttress.core import Data, registry
 from buttress.data.reading import hub, npz
 from buttress.data.reading.memory import Rows
-from buttress.data.reading.pictures import ENDINGS
+from buttress.data.reading.packed import arrays_of
+from buttress.data.reading.pictures import ENDINGS, pages
 
 __all__ = ["detect"]
 
@@ -46,7 +47,7 @@ def detect(path_or_name: str, **options: Any) -> Data:
         return _made("sentences", {"path": tuple(str(p.resolve()) for p in several), **options})
     if path_or_name.startswith("hf:") or _like_hub(path_or_name):
         return _made(
-            _of_features(hub.load(path_or_name, options.get("subset", "train")), path_or_name),
+            _of_features(hub.load(path_or_name, options.get("subset")), path_or_name),
             {"path": path_or_name, **options},
         )
     raise ValueError(_nothing(path_or_name))
@@ -75,19 +76,25 @@ def _made(name: str, options: dict[str, Any]) -> Data:
 
 
 def _of_file(path: Path) -> str:
-    ending = path.suffix.lower()
-    if ending == ".npy":
-        return _of_axes(len(Rows(path).shape), path)
-    if ending == ".npz":
-        axes = {len(shape) for shape in npz.shapes(path).values()}
-        return "images" if axes & {3, 4} else _of_axes(2 if 2 in axes else 1, path)
-    if ending in _TABLES or path.name.lower().endswith((".csv.gz", ".tsv.gz")):
+    name = path.name.lower()
+    if name.endswith(_TABLES + tuple(f"{ending}.gz" for ending in _TABLES)):
         return "table"
-    if ending in _TEXTS:
-        return "sentences"
-    if ending in ENDINGS:
+    if path.suffix.lower() in ENDINGS:
+        if pages(path) > 1:
+            return "images"
         raise ValueError(f"{path}: one image; try the folder that holds all of them, {path.parent}")
+    if (arrays := arrays_of(path)) is not None:
+        return _of_arrays(arrays, path)
+    if path.suffix.lower() in _TEXTS:
+        return "sentences"
     raise ValueError(f"{path}: no telling what the file holds from its ending; wanted {_endings()}; try renaming it")
+
+
+def _of_arrays(arrays: Path, path: Path) -> str:
+    if arrays.suffix.lower() == ".npy":
+        return _of_axes(len(Rows(arrays).shape), path)
+    axes = {len(shape) for shape in npz.shapes(arrays).values()}
+    return "images" if axes & {3, 4} else _of_axes(2 if 2 in axes else 1, path)
 
 
 def _of_axes(axes: int, path: Path) -> str:
@@ -102,7 +109,7 @@ def _of_folder(path: Path) -> str:
     if (path / "recipe.yaml").is_file():
         return "codes"
     if hub.is_dataset(path):
-        return _of_features(hub.load(str(path), "train"), str(path))
+        return _of_features(hub.load(str(path), None), str(path))
     found = Counter[str]()
     for file in path.rglob("*"):
         if not file.name.startswith("."):

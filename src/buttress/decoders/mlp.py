@@ -70,8 +70,7 @@ class MlpDecoderModule(DecoderModule):
         super().__init__()
         self.likelihood = likelihood
         self.z_dims = len(z_shape)
-        places = spec.layout.places or spec.shape
-        self.shape = (*places, likelihood.channels)
+        self.shape = (*likelihood.places(spec.layout), likelihood.channels)
         sizes = (math.prod(z_shape), *part.hidden)
         self.net = perceptron(sizes, part.activation)
         self.out = nn.Linear(sizes[-1], math.prod(self.shape))

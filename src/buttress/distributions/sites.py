@@ -155,10 +155,10 @@ def refuse(raw: Tensor, bad: Bool[Tensor, "*rest"], wanted: str, advice: str) ->
     raise ValueError(f"got the value {raw[where].item()} at {where}, wanted {wanted}; try: {advice}")
 
 
-def refuse_not_finite(raw: Tensor) -> None:
+def refuse_not_finite(raw: Tensor, advice: str = "drop or fill in the examples concerned") -> None:
     """Raise a ValueError if a value is NaN or infinite."""
     if raw.is_floating_point():
-        refuse(raw, ~raw.isfinite(), "finite numbers", "drop or fill in the examples concerned")
+        refuse(raw, ~raw.isfinite(), "finite numbers", advice)
 
 
 def refuse_not_levels(raw: Tensor, advice: str, top: int = 255) -> None:

@@ -32,12 +32,15 @@ WIDE = 600
 def shown(spec: DataSpec, x: Tensor) -> Any:
     """Examples x of shape (..., *x) as what people read: strings for sentences, the numbers themselves otherwise.
 
-    Symbols without order, of which images of codes are made, become greys as far apart as there is room; fractions of
-    white become levels up to 255, whatever a density without bounds draws beyond 1.
+    Symbols without order, of which images of codes are made, become greys as far apart as there is room; real numbers
+    become levels from 0 to 255, the smallest of the training data black and the largest white.
     """
     if spec.kind == "image" and spec.vocabulary:
         return (x * 255 / (spec.vocabulary - 1)).round()
-    if spec.kind == "image" and spec.mean is not None and spec.mean.max() <= 1:
+    if spec.kind == "image" and spec.levels == 0 and spec.span is not None:
+        low, high = spec.span
+        return (x - low) * (255 / (high - low))
+    if spec.kind == "image" and spec.levels is None and spec.mean is not None and spec.mean.max() <= 1:
         return x * 255
     if spec.kind != "text":
         return x
@@ -145,7 +148,7 @@ def _written(spec: DataSpec, rows: Tensor, marks: Marks | None) -> str:
     if spec.kind == "text":
         return "".join(_lines(decode(spec, rows), marks))
     names = spec.columns or tuple(f"x{i}" for i in range(rows.shape[1]))  # arrays have none
-    cells = [[shortest(value) for value in row] for row in rows.tolist()]
+    cells = [[cell(spec, i, value) for i, value in enumerate(row)] for row in rows.tolist()]
     if marks is not None:
         names, cells = (*marks.heads, *names), [[*map(str, m), *c] for m, c in zip(marks.rows, cells, strict=True)]
     file = io.StringIO()
@@ -162,6 +165,24 @@ def _lines(sentences: Sequence[str], marks: Marks | None) -> Iterator[str]:
     for sentence, (label, group) in zip(sentences, marks.rows, strict=True):
         yield f"{'' if group == before else chr(10)}{label:<{width}}  {sentence}\n"
         before = group
+
+
+def cell(spec: DataSpec, column: int, value: float) -> str:
+    """A value of a table as its file has it: a word, a number, or nothing where it is missing.
+
+    Example:
+        >>> from buttress.core import Layout
+        >>> spec = DataSpec(Layout.table(2), words=((), ("Rome", "Oslo")), offset=(1.7e12, 0.0))
+        >>> cell(spec, 0, 10.5), cell(spec, 1, 1.0), cell(spec, 0, float("nan"))
+        ('1700000000010.5', 'Oslo', '')
+    """
+    if math.isnan(value):
+        return ""
+    if spec.words and spec.words[column]:
+        return spec.words[column][round(value)]
+    if spec.offset and spec.offset[column]:
+        return f"{value + spec.offset[column]:.15g}"
+    return shortest(value)
 
 
 def shortest(value: float) -> str:

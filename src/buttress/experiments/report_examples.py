@@ -49,6 +49,8 @@ def save_run_examples(run: Run, count: int = 32, ways: int = 6, seed: int = 0, r
         reconstructions=shown(spec, reconstructed(run, first, seed)),
         interpolations=shown(spec, interpolations(run, *ends, steps=8, seed=seed)),
         columns=spec.columns,
+        words=spec.words,
+        offset=spec.offset if spec.kind == "table" else (),
         uniform_samples=None if uniform is None else shown(spec, uniform),
         draws=shown(spec, drawn_again(run, spread, seed=other)),
     )

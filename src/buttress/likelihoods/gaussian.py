@@ -7,8 +7,9 @@ $$ y_i = \frac{x_i - \mathrm{offset}_i}{\mathrm{unit}_i}, \qquad
                - \sum_i \log \mathrm{unit}_i $$
 
 8-bit images: x = r + u with u uniform on [0, 1), y = x / 256. By Jensen E_u log p(r + u) is a lower bound on the log
-mass of the stored image r, so bits per dimension computed from it are honest. Tables: offset and unit are the mean and
-standard deviation of the training data.
+mass of the stored image r, so bits per dimension computed from it are honest. Images of real numbers: offset and unit
+are the mean and standard deviation of all pixels of the training data, so that no result depends on their unit. Tables:
+the same for each column; a column that is constant in the training data has no density and is left out of the sum.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from torch import Tensor, nn
 
 from buttress.core import DataSpec, Layout, Likelihood
 from buttress.distributions.sites import SiteLikelihood, refuse_not_finite, refuse_not_levels
-from buttress.nn.layers import bounded, full
+from buttress.nn.layers import bounded, full, unbounded
 from buttress.runtime.randomness import draw
 
 __all__ = ["GaussianLikelihood"]
@@ -41,15 +42,16 @@ class GaussianLikelihood(Likelihood):
     2019. Dequantisation: Theis, van den Oord and Bethge, A Note on the Evaluation of Generative Models, 2016.
 
     Args:
-        variance: sigma^2 of the scaled variable (images in [0, 1], standardised columns), or where learning starts.
+        variance: sigma^2 of the scaled variable (grey levels in [0, 1], real numbers standardised), or where learning
+            starts.
         learned: "fixed"; "scalar", one learned sigma^2; "per_site", a sigma^2 for every site from the decoder.
-        dequantize: Images are whole numbers 0 to 255 and get uniform noise. If False they are floats and stay as they
-            are, in their own units. Tables ignore it.
+        dequantize: Images are whole numbers 0 to 255 and get uniform noise. If False they are floats in any unit, and
+            densities are in that unit. Tables ignore it.
         min_log_variance: Lower bound of a learned log sigma^2.
         max_log_variance: Upper bound of the same.
 
     Errors:
-        ValueError: A variance outside its bounds; a constant column in a table.
+        ValueError: A variance outside its bounds; a table of constant columns, or one of categories.
 
     Example:
         >>> likelihood = GaussianLikelihood(variance=1.0, learned="fixed", dequantize=False)
@@ -104,15 +106,19 @@ class GaussianLikelihoodModule(SiteLikelihood):
 
     offset: Tensor
     unit: Tensor
+    varying: Tensor | None
 
     def __init__(self, part: GaussianLikelihood, spec: DataSpec) -> None:
         super().__init__(spec)
         self.part, self.spec = part, spec
         self.channels = self.values * (2 if part.learned == "per_site" else 1)
-        offset, unit = _scaling(part, spec)
+        offset, unit, varying = _scaling(part, spec)
         self.register_buffer("offset", offset, persistent=False)
         self.register_buffer("unit", unit, persistent=False)
-        raw = torch.tensor(_unbounded(math.log(part.variance), part.min_log_variance, part.max_log_variance))
+        self.register_buffer("varying", varying, persistent=False)
+        self.fractions = part.dequantize or spec.mean is None
+        self.still = 0 if varying is None else int((varying == 0).sum())
+        raw = torch.tensor(unbounded(math.log(part.variance), part.min_log_variance, part.max_log_variance))
         self.raw_log_variance = nn.Parameter(raw) if part.learned == "scalar" else None
 
     @property
@@ -125,7 +131,8 @@ class GaussianLikelihoodModule(SiteLikelihood):
     def check(self, raw: Tensor) -> None:
         """See :class:`buttress.core.LikelihoodModule`."""
         if self.layout.axes != 2:
-            refuse_not_finite(raw)
+            table = self.layout.axes == 0
+            refuse_not_finite(raw, *["the mixed likelihood, which takes missing values"] * table)
         elif self.part.dequantize:
             refuse_not_levels(raw, "dequantize: false for images of floats")
         elif not raw.is_floating_point():
@@ -143,19 +150,25 @@ class GaussianLikelihoodModule(SiteLikelihood):
 
     def features(self, x: Tensor) -> Tensor:
         """See :class:`buttress.core.LikelihoodModule`."""
-        return (x - self.offset) / self.unit
+        y = (x - self.offset) / self.unit
+        return y if self.varying is None else y * self.varying
 
     def log_prob(self, parameters: Float[Tensor, "*rest"], x: Tensor) -> Float[Tensor, "*batch"]:
         """See :class:`SiteLikelihood`."""
         mean, log_variance = self.split(parameters)
         error = (self.features(x) - self.to_x(mean)).square()
         sites = math.prod(x.shape[-len(self.layout.shape) :])
+        varying = sites - self.still
         if log_variance.dim() == 0:  # one number: keep it out of the loop over sites
-            scaled = self.total(error) * (-log_variance).exp() + sites * log_variance
+            scaled = self.total(self._weighed(error)) * (-log_variance).exp() + varying * log_variance
         else:
             log_variance = self.to_x(log_variance)
-            scaled = self.total(error * (-log_variance).exp() + log_variance)
-        return -0.5 * (scaled + sites * math.log(2 * math.pi)) - self.log_units(sites)
+            scaled = self.total(self._weighed(error * (-log_variance).exp() + log_variance))
+        return -0.5 * (scaled + varying * math.log(2 * math.pi)) - self.log_units(sites)
+
+    def _weighed(self, per_site: Float[Tensor, "*rest"]) -> Float[Tensor, "*rest"]:
+        """The same without columns that are constant."""
+        return per_site if self.varying is None else per_site * self.varying
 
     def masked_log_prob(
         self, parameters: Float[Tensor, "*rest"], x: Tensor, valid: Bool[Tensor, "*rest2"]
@@ -197,7 +210,7 @@ class GaussianLikelihoodModule(SiteLikelihood):
         if self.part.learned != "per_site":
             return mean
         low, high = self.part.min_log_variance, self.part.max_log_variance
-        return torch.cat([mean, torch.full_like(mean, _unbounded(math.log(self.part.variance), low, high))], -1)
+        return torch.cat([mean, torch.full_like(mean, unbounded(math.log(self.part.variance), low, high))], -1)
 
     def split(self, parameters: Float[Tensor, "*rest"]) -> tuple[Tensor, Tensor]:
         """Means (..., values) and log-variances, (..., values) or one number, of the scaled variable."""
@@ -210,27 +223,27 @@ class GaussianLikelihoodModule(SiteLikelihood):
     def to_data(self, y: Tensor) -> Tensor:
         """From the scaled variable, channels last, to the units of the data."""
         if self.layout.axes == 0:
+            y = y if self.varying is None else y * self.varying[:, None]
             return y * self.unit[:, None] + self.offset[:, None]
         return y * self.unit + self.offset
 
 
-def _scaling(part: GaussianLikelihood, spec: DataSpec) -> tuple[Tensor, Tensor]:
-    """Offset and unit: one number each for images, one a column for tables."""
-    if spec.layout.axes == 2:
-        return torch.zeros(()), torch.tensor(256.0 if part.dequantize else 1.0)
+def _scaling(part: GaussianLikelihood, spec: DataSpec) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Offset and unit, one number each for images and one a column for tables; 0 for columns that are constant."""
+    image, table = spec.layout.axes == 2, spec.layout.axes == 0
+    if any(spec.categories):
+        raise ValueError("gaussian likelihood: the table has columns of categories; try: the mixed likelihood")
+    if image and part.dequantize:
+        return torch.zeros(()), torch.tensor(256.0), None
     if spec.mean is None or spec.std is None:
-        return torch.zeros(spec.layout.channels), torch.ones(spec.layout.channels)
+        sites = () if image else (spec.layout.channels,)
+        return torch.zeros(sites), torch.ones(sites), None
     mean, std = spec.mean.float(), spec.std.float()
-    for column in (~(std > 1e-6 * mean.abs())).nonzero().flatten().tolist():
-        name = spec.columns[column] if spec.columns else column
-        raise ValueError(
-            f"gaussian likelihood: column {name!r} is constant ({mean[column].item():g}), which has no density; "
-            "try: drop the column"
-        )
-    return mean, std
-
-
-def _unbounded(value: float, low: float, high: float) -> float:
-    """The inverse of :func:`buttress.nn.layers.bounded`."""
-    bound = -low if value < 0 else high
-    return bound * math.atanh(value / bound)
+    if image:
+        middle = mean.double().mean()
+        spread = (std.double().square() + (mean.double() - middle).square()).mean().sqrt()
+        return middle.float(), spread.float(), None
+    varying = (std > 0).float()
+    if table and not varying.any():
+        raise ValueError("gaussian likelihood: every column is constant, which has no density; try: other data")
+    return mean, torch.where(std > 0, std, 1), varying if table and not varying.all() else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, Literal
@@ -11,7 +12,17 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
-__all__ = ["Activation", "Residual", "activation", "bounded", "check_widths", "full", "perceptron", "run_lstm"]
+__all__ = [
+    "Activation",
+    "Residual",
+    "activation",
+    "bounded",
+    "check_widths",
+    "full",
+    "perceptron",
+    "run_lstm",
+    "unbounded",
+]
 
 Activation = Literal["relu", "tanh", "gelu", "silu", "elu"]
 """Names of the nonlinearities one can choose."""
@@ -56,6 +67,17 @@ def bounded(raw: Tensor, low: float, high: float) -> Tensor:
     """
     limit = torch.where(raw < 0, -low, raw.new_full((), high))
     return limit * torch.tanh(raw / limit)
+
+
+def unbounded(value: float, low: float, high: float) -> float:
+    """The inverse of :func:`bounded` at one number.
+
+    Example:
+        >>> round(bounded(torch.tensor(unbounded(-2.0, -12.0, 8.0)), -12.0, 8.0).item(), 4)
+        -2.0
+    """
+    bound = -low if value < 0 else high
+    return bound * math.atanh(value / bound)
 
 
 class Residual(nn.Module):

@@ -73,7 +73,7 @@ class VampModule(PriorModule):
 
     def bind(self, posterior: Callable[[Tensor], Distribution], likelihood: LikelihoodModule, spec: DataSpec) -> None:
         """See :class:`buttress.core.PriorModule`."""
-        self.posterior, self.image = posterior, spec.layout.axes == 2
+        self.posterior, self.image = posterior, spec.layout.axes == 2 and likelihood.fractions
         mean, std = _features(likelihood, spec)
         start = mean + std * torch.randn(self.components, *spec.shape)
         self.raw = nn.Parameter(start.clamp(0.02, 0.98).logit() if self.image else start)
@@ -97,7 +97,7 @@ def _features(likelihood: LikelihoodModule, spec: DataSpec) -> tuple[Float[Tenso
         middle, width = (0.5, 0.25) if spec.layout.axes == 2 else (0.0, 1.0)
         return torch.full(spec.shape, middle), torch.full(spec.shape, width)
     mean, std = spec.mean.float(), spec.std.float()
-    if spec.layout.axes == 2:
+    if spec.layout.axes == 2 and likelihood.fractions:
         white = 255 if mean.max() > 1 else 1
         return mean / white, std / white
     low, high = likelihood.features(torch.stack([mean, mean + std]))

@@ -46,6 +46,8 @@ class ReportExamples:
         columns: Names of a table's columns.
         uniform_samples: As samples, but z of codes drawn uniformly, where the prior is a learned one over codes.
         draws: R rows, each a held-out example and then several x ~ p(x|z) of one and the same z ~ q(z|example).
+        words: For each column of a table the names of its categories, none where it holds numbers.
+        offset: For each column what is to be added to its numbers.
     """
 
     kind: str
@@ -56,6 +58,8 @@ class ReportExamples:
     columns: tuple[str, ...] = ()
     uniform_samples: Any = None
     draws: Any = None
+    words: tuple[tuple[str, ...], ...] = ()
+    offset: tuple[float, ...] = ()
 
 
 def save_examples(
@@ -68,6 +72,8 @@ def save_examples(
     columns: Sequence[str] = (),
     uniform_samples: Any = None,
     draws: Any = None,
+    words: Sequence[Sequence[str]] = (),
+    offset: Sequence[float] = (),
 ) -> Path:
     """Write examples into a run's folder; gives the file.
 
@@ -82,6 +88,8 @@ def save_examples(
         columns: Names of the D columns of a table.
         uniform_samples: As samples.
         draws: R rows, each an example and then draws of one z, in the form of interpolations.
+        words: Names of the categories of each column of a table.
+        offset: What is to be added to the numbers of each column.
 
     Errors:
         ValueError: An unknown kind, a wrong number of dimensions, or reconstructions that don't match the originals.
@@ -107,7 +115,8 @@ def save_examples(
         write_text(path, json.dumps({"format": 1, "kind": kind, **found}, ensure_ascii=False, indent=1))
         return path
     path = Path(folder) / "examples.safetensors"
-    metadata = {"format": "1", "kind": kind, "columns": json.dumps(list(columns))}
+    listed = {"columns": list(columns), "words": list(map(list, words)), "offset": list(offset)}
+    metadata = {"format": "1", "kind": kind, **{name: json.dumps(value) for name, value in listed.items()}}
     replace_file(path, lambda scratch: save_file(found, scratch, metadata))
     return path
 
@@ -132,9 +141,10 @@ def _load_arrays(path: Path) -> ReportExamples:
             found = {name: file.get_tensor(name) for name in file.keys() if name in PARTS}  # noqa: SIM118 - not a dict
     except Exception as error:  # safetensors raises its own, which is no ValueError
         raise ValueError(f"examples are not readable: {error}") from error
-    return ReportExamples(
-        metadata.get("kind", "image"), **found, columns=tuple(json.loads(metadata.get("columns", "[]")))
-    )
+    listed = {name: json.loads(metadata.get(name, "[]")) for name in ("columns", "words", "offset")}
+    words = tuple(map(tuple, listed["words"]))
+    kind, columns, offset = metadata.get("kind", "image"), tuple(listed["columns"]), tuple(listed["offset"])
+    return ReportExamples(kind, **found, columns=columns, words=words, offset=offset)
 
 
 def _prepare(kind: str, name: str, value: Any) -> Any:

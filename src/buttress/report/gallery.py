@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -65,7 +66,7 @@ def _samples(
         return GalleryPart(title, caption, [sheet(shown, 8, f"{len(shown)} samples")])
     if examples.kind == "text":
         return GalleryPart(title, caption, lines=[[s] for s in shown])
-    return GalleryPart(title, caption, tables=[_cells(shown)], columns=_titles(examples))
+    return GalleryPart(title, caption, tables=[_cells(shown, examples)], columns=_titles(examples))
 
 
 PAIRED = "Originals, and their reconstructions beneath"
@@ -107,7 +108,7 @@ def _draws(examples: ReportExamples, few: bool) -> GalleryPart | None:
     if examples.kind == "text":
         return GalleryPart(DRAWN, caption, lines=rows, wide=True)
     halves = [half for half in np.array_split(rows, 2) if len(half)]
-    tables = [_cells(half.reshape(-1, half.shape[-1])) for half in halves]
+    tables = [_cells(half.reshape(-1, half.shape[-1]), examples) for half in halves]
     return GalleryPart(DRAWN, caption, tables=tables, columns=_titles(examples), wide=True, together=rows.shape[1])
 
 
@@ -144,14 +145,14 @@ def _table_pairs(examples: ReportExamples, few: bool) -> GalleryPart | None:
     pairs = [x for pair in zip(examples.originals, examples.reconstructions, strict=True) for x in pair]
     caption = PAIRS + "Each original has its reconstruction beneath it, in colour."
     shown = np.stack(pairs[: 8 if few else 16])
-    tables, titles = [_cells(shown)], _titles(examples)
+    tables, titles = [_cells(shown, examples)], _titles(examples)
     return GalleryPart(PAIRED, caption, tables=tables, columns=titles, together=2)
 
 
 def _table_walks(examples: ReportExamples) -> GalleryPart | None:
     if examples.interpolations is None:
         return None
-    tables = [_cells(walk) for walk in examples.interpolations[:4]]
+    tables = [_cells(walk, examples) for walk in examples.interpolations[:4]]
     caption = "From the z of one held-out row to that of another."
     return GalleryPart("Interpolations", caption, tables=tables, columns=_titles(examples), wide=True)
 
@@ -164,5 +165,15 @@ def _titles(examples: ReportExamples) -> list[str]:
     return [*names, "…"] if len(examples.columns) > MOST_COLUMNS else names
 
 
-def _cells(rows: Any) -> list[list[str]]:
-    return [[nats(float(v)) for v in row[:MOST_COLUMNS]] + (["…"] if len(row) > MOST_COLUMNS else []) for row in rows]
+def _cells(rows: Any, examples: ReportExamples) -> list[list[str]]:
+    shown = [[_cell(examples, i, float(v)) for i, v in enumerate(row[:MOST_COLUMNS])] for row in rows]
+    return [cells + ["…"] * (rows.shape[-1] > MOST_COLUMNS) for cells in shown]
+
+
+def _cell(examples: ReportExamples, column: int, value: float) -> str:
+    """A value of a table: a word, a number, or nothing where it is missing."""
+    if math.isnan(value):
+        return ""
+    if examples.words and examples.words[column]:
+        return examples.words[column][round(value)]
+    return nats(value + (examples.offset[column] if examples.offset else 0.0))

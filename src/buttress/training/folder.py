@@ -58,6 +58,8 @@ with suppress(ImportError):  # not on Windows
 RECIPE, SPEC, SITES, TOKENIZER = "recipe.yaml", "spec.yaml", "spec.safetensors", "tokenizer.json"
 METRICS, STATE, WEIGHTS, PROGRESS = "metrics.csv", "state.safetensors", "weights.safetensors", "progress.json"
 EVIDENCE, NOTES, LOCK = "evidence.json", "notes.txt", ".lock"
+MEASURED = ("categories", "words", "missing", "offset", "levels", "span")
+"""Fields of :class:`buttress.core.DataSpec` that are written as they are."""
 UNDER_LOCK = (RECIPE, SPEC, SITES, TOKENIZER, NOTES, STATE, WEIGHTS, PROGRESS)
 """What only the process that trains writes, or replaces as a whole."""
 
@@ -276,6 +278,12 @@ class Spec:
         held_out: Number of held-out examples.
         files: What else belongs to it; None where the folder was written before this was recorded.
         given: The conditions of every example.
+        categories: See :class:`buttress.core.DataSpec`, as for the rest.
+        words: Names of the categories of each column.
+        missing: Whether numbers of a table may be missing.
+        offset: What was subtracted from the stored values.
+        levels: Number of grey levels.
+        span: Smallest and largest value of images.
     """
 
     kind: Kind
@@ -286,6 +294,12 @@ class Spec:
     held_out: int = 0
     files: tuple[str, ...] | None = None
     given: tuple[Column, ...] = ()
+    categories: tuple[int, ...] = ()
+    words: tuple[tuple[str, ...], ...] = ()
+    missing: bool = False
+    offset: tuple[float, ...] = ()
+    levels: int | None = None
+    span: tuple[float, float] | None = None
 
     @property
     def layout(self) -> Layout:
@@ -306,7 +320,8 @@ class Spec:
         spec = splits.spec
         files = tuple(name for name, held in ((SITES, _sites(spec)), (TOKENIZER, spec.tokenizer)) if held)
         sizes = len(splits.train), len(splits.held_out)
-        return cls(spec.kind, spec.shape, spec.vocabulary, spec.columns, *sizes, files, spec.given)
+        measured = {name: getattr(spec, name) for name in MEASURED}
+        return cls(spec.kind, spec.shape, spec.vocabulary, spec.columns, *sizes, files, spec.given, **measured)
 
     @property
     def needed(self) -> tuple[str, ...]:
@@ -373,7 +388,8 @@ def load_spec(folder: Path) -> DataSpec:
             )
     sites = _load_sites(folder / SITES, spec.shape) if (folder / SITES).exists() else {}
     text = (folder / TOKENIZER).read_text(encoding="utf-8") if (folder / TOKENIZER).exists() else None
-    return DataSpec(spec.layout, sites.get("mean"), sites.get("std"), spec.columns, text, spec.given)
+    measured = {name: getattr(spec, name) for name in MEASURED}
+    return DataSpec(spec.layout, sites.get("mean"), sites.get("std"), spec.columns, text, spec.given, **measured)
 
 
 def _load_sites(path: Path, shape: tuple[int, ...]) -> dict[str, Tensor]:
@@ -405,5 +421,7 @@ def same_data(folder: Path, splits: Splits) -> None:
     if not (folder / SPEC).is_file():
         return
     old, new = load(Spec, folder / SPEC), Spec.of(splits)
+    if old.levels is None:  # written before this was measured
+        old = replace(old, levels=new.levels, span=new.span, given=old.given or new.given)
     if different := differences(to_plain(replace(old, files=new.files)), to_plain(new)):
         raise ValueError(f"the data changed since the run in {folder} began: {'; '.join(different)}. Train a new one")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from array import array
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +10,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from buttress.data.reading.delimited import FILL, Asked, choose, save_labels
-from buttress.data.reading.memory import NpyWriter, few, write_json
+from buttress.data.reading.columns import Column
+from buttress.data.reading.conversion import Asked, Conversion
+from buttress.data.reading.memory import Array
 
 __all__ = ["convert", "schema"]
 
@@ -39,10 +39,10 @@ def schema(path: Path) -> Any:
 
 
 def convert(path: Path, asked: Asked, folder: Path) -> None:
-    """Write the same files as :func:`buttress.data.reading.delimited.convert`; rows are numbered from 0.
+    """Write the same files as :class:`buttress.data.reading.conversion.Conversion`; rows are numbered from 0.
 
     Errors:
-        ValueError: A value is missing, a column is unknown or not of numbers, or the file is broken.
+        ValueError: A column is unknown or neither of numbers nor of words, or the file is broken.
 
     Example:
         >>> import tempfile
@@ -54,25 +54,31 @@ def convert(path: Path, asked: Asked, folder: Path) -> None:
         ([[1.0, 0.5], [3.0, 2.5]], [0, 2])
     """
     names = schema(path).names
-    columns = [names[i] for i in choose(path, names, asked)]
-    _numeric(path, columns)
-    wanted = columns + [c for c in (asked.label,) if c is not None and c not in columns]
-    numbers, labels, dropped, start = array("q"), [], array("q"), 0
-    with NpyWriter(folder / "rows.npy", (len(columns),), np.float32) as writer, np.errstate(over="ignore"):
+    table = Conversion(path, names, asked, "row {} (from 0)")
+    readable = [_readable(path, column) for column in table.columns]
+    wanted = list(dict.fromkeys([c.name for c in table.columns] + [names[i] for i in [table.label] if i is not None]))
+    start = 0
+    with table.into(folder):
         for block in _blocks(path, wanted):
-            whole = _whole(path, block, columns, asked, start)
-            values = [np.asarray(pc.cast(block[c], pa.float64(), safe=False).fill_null(0)) for c in columns]
-            writer.append(np.stack(values, 1)[whole].astype(np.float32))
-            numbers.extend((start + np.flatnonzero(whole)).tolist())
-            dropped.extend((start + np.flatnonzero(~whole)).tolist())
-            if asked.label is not None:
-                labels += [str(v) for v, w in zip(block[asked.label].to_pylist(), whole, strict=True) if w]
+            numbers = range(start, start + block.num_rows)
+            values = [
+                _numbers(c, block[c.name]) if plain else c.read(_cells(block[c.name]), numbers, table.place)
+                for c, plain in zip(table.columns, readable, strict=True)
+            ]
+            labels = () if table.label is None else _cells(block[names[table.label]])
+            table.append(numbers, values, labels)
             start += block.num_rows
-    np.save(folder / "numbers.npy", np.array(numbers, np.int64))
-    save_labels(folder, labels if asked.label is not None else None)
-    rows = few(str, dropped)
-    notes = [f"{path}: set aside {len(dropped)} rows that lack a value: rows {rows} (from 0); {FILL}"]
-    write_json(folder / "meta.json", {"columns": columns, "notes": notes if dropped else []})
+
+
+def _numbers(column: Column, cells: Any) -> Array:
+    values = np.asarray(pc.cast(cells, pa.float64(), safe=False), np.float64)  # null becomes NaN
+    column.note(values)
+    return values
+
+
+def _cells(values: Any) -> list[str]:
+    """Values as a .csv file has them."""
+    return ["" if v is None else str(v).strip() for v in values.to_pylist()]
 
 
 def _blocks(path: Path, columns: list[str]) -> Any:
@@ -83,31 +89,14 @@ def _blocks(path: Path, columns: list[str]) -> Any:
         raise ValueError(f"{path}: not readable as parquet ({error}); try writing it again") from error
 
 
-def _numeric(path: Path, columns: list[str]) -> None:
-    types = schema(path)
-    for name in columns:
-        kind = types.field(name).type
-        if not (
-            pa.types.is_integer(kind)
-            or pa.types.is_floating(kind)
-            or pa.types.is_boolean(kind)
-            or pa.types.is_decimal(kind)
-        ):
-            raise ValueError(
-                f"{path}, column {name!r}: of type {kind}, wanted numbers; "
-                f"try columns=... without it, label={name!r}, or a column for each word"
-            )
-
-
-def _whole(path: Path, block: Any, columns: list[str], asked: Asked, start: int) -> Any:
-    """True for the rows without a missing value."""
-    absent = {c: np.asarray(pc.is_null(block[c], nan_is_null=True)) for c in columns}
-    whole = ~np.logical_or.reduce(list(absent.values()))
-    if asked.missing == "refuse" and not whole.all():
-        row = int(np.flatnonzero(~whole)[0])
-        name = next(c for c in columns if absent[c][row])
+def _readable(path: Path, column: Column) -> bool:
+    """Whether a column holds numbers rather than words; what is neither is refused."""
+    kind: Any = schema(path).field(column.name).type
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    number = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
+    if not (number or pa.types.is_boolean(kind) or pa.types.is_string(kind) or pa.types.is_large_string(kind)):
         raise ValueError(
-            f"{path}, row {start + row} (from 0), column {name!r}: a missing value; "
-            "try filling it, or missing='set_aside' to leave such rows out"
+            f"{path}, column {column.name!r}: of type {kind}, wanted numbers or words; "
+            f"try columns=... without it, or converting it"
         )
-    return whole
+    return number and not column.forced

@@ -33,12 +33,12 @@ def is_dataset(folder: Path) -> bool:
     return saved or any(folder.glob("*.parquet"))
 
 
-def load(path: str, subset: str) -> Any:
+def load(path: str, subset: str | None) -> Any:
     """The ``datasets.Dataset`` of one split.
 
     Args:
         path: A folder or a name on the hub ("owner/name", or "hf:name").
-        subset: The split.
+        subset: The split; None for any, to see what the dataset holds.
 
     Errors:
         ValueError: There is no such dataset or split, or the hub cannot be reached.
@@ -65,11 +65,11 @@ def load(path: str, subset: str) -> Any:
     return _split(found, path, subset) if isinstance(found, datasets.DatasetDict) else found
 
 
-def _from_parquet(folder: Path, subset: str) -> Any:
+def _from_parquet(folder: Path, subset: str | None) -> Any:
     import datasets
 
     files = sorted(folder.glob("*.parquet"))
-    named = [f for f in files if f.name.startswith(subset)]  # train-00000-of-00002.parquet
+    named = [f for f in files if f.name.startswith(subset or "")]  # train-00000-of-00002.parquet
     if not named and subset != "train":
         raise ValueError(f"{folder}: no parquet file is named {subset}*; it has {', '.join(f.name for f in files[:5])}")
     try:
@@ -78,7 +78,7 @@ def _from_parquet(folder: Path, subset: str) -> Any:
         raise ValueError(f"{folder}: parquet files not readable ({_brief(error)}); try writing them again") from error
 
 
-def _from_hub(path: str, subset: str) -> Any:
+def _from_hub(path: str, subset: str | None) -> Any:
     import datasets
 
     name = path.removeprefix(_PREFIX)
@@ -94,9 +94,11 @@ def _from_hub(path: str, subset: str) -> Any:
     return _split(found, path, subset)
 
 
-def _split(found: Any, path: str, subset: str) -> Any:
-    if subset not in found:
-        raise ValueError(f"{path}: no split {subset!r}; {suggest(subset, found)}It has {', '.join(found)}")
+def _split(found: Any, path: str, subset: str | None) -> Any:
+    if subset is None and len(found):
+        return next(iter(found.values()))
+    if subset is None or subset not in found:
+        raise ValueError(f"{path}: no split {subset!r}; {suggest(subset or '', found)}It has {', '.join(found)}")
     return found[subset]
 
 
@@ -154,21 +156,23 @@ def _column(data: Any, path: str, key: str | None, what: str, fits: Any) -> str:
     raise ValueError(f"{path}: {got}; it has {listed}; {choice}")
 
 
-def labels(data: Any, path: str, key: str) -> Array:
-    """A column of whole numbers, shape (N,).
+def labels(data: Any, path: str, key: str) -> tuple[Array, tuple[str, ...]]:
+    """A column of class labels as it is stored, shape (N,), and the names of the classes where the dataset has some.
 
     Errors:
-        ValueError: There is no such column of whole numbers.
+        ValueError: There is no such column of whole numbers or words.
 
     Example:
         >>> import datasets
-        >>> labels(datasets.Dataset.from_dict({"kind": [2, 0, 1]}), "my/photos", "kind").tolist()
-        [2, 0, 1]
+        >>> labels(datasets.Dataset.from_dict({"kind": [2, 0, 1]}), "my/photos", "kind")
+        (array([2, 0, 1]), ())
     """
     values = np.asarray(data[key]) if key in data.features else np.empty(0)
-    if values.dtype.kind not in "iu" or len(values) != len(data):
-        raise ValueError(f"{path}: column {key!r} does not hold whole numbers; it has {', '.join(data.features)}")
-    return values
+    if values.dtype.kind not in "iubU" or len(values) != len(data):
+        raise ValueError(
+            f"{path}: column {key!r} does not hold whole numbers or words; it has {', '.join(data.features)}"
+        )
+    return values, tuple(getattr(data.features[key], "names", None) or ())
 
 
 def undecoded() -> Any:

@@ -263,6 +263,10 @@ class Rows:
             self._give_back()
         return taken
 
+    def column(self, position: int) -> Array:
+        """One column of a table, shape (N,)."""
+        return np.concatenate([chunk[:, position] for _, chunk in self.chunks()])
+
     def chunks(self, size: int = CHUNK) -> Iterator[tuple[int, Array]]:
         """All rows in order, about ``size`` bytes at a time, each chunk with the number of its first row."""
         step = max(1, size // max(1, self.row_bytes))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import zipfile
 from pathlib import Path
@@ -9,10 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from buttress.core.registry import suggest
-from buttress.data.reading.memory import Rows, cached, file_key
+from buttress.data.reading.memory import Array, Rows, cached, file_key
 
-__all__ = ["member", "pick", "shapes", "unused"]
+__all__ = ["for_training", "labels", "member", "pick", "shapes", "unused"]
 
+_HELD_OUT = re.compile("test|validation|valid|val|held_out|heldout|dev|eval", re.IGNORECASE)
 _USUAL = ("x_train", "train", "images", "x", "X", "data", "arr_0")
 
 
@@ -70,6 +72,44 @@ def pick(path: Path, key: str | None, ndim: tuple[int, ...]) -> str:
         return (usual or fitting)[0]
     axes = " or ".join(map(str, ndim))
     raise ValueError(f"{path}: wanted one array of {axes} axes, got {_listed(known) or 'no arrays'}; try key=...")
+
+
+def labels(path: Path, key: str, count: int) -> Array:
+    """The labels in an archive as they are stored, shape (count,).
+
+    Errors:
+        ValueError: There is no such array, or it does not hold ``count`` whole numbers or words.
+
+    Example:
+        >>> import os, tempfile
+        >>> from unittest.mock import patch
+        >>> with tempfile.TemporaryDirectory() as folder, patch.dict(os.environ, BUTTRESS_CACHE=folder):
+        ...     np.savez(f"{folder}/a.npz", x=np.zeros((3, 2)), y=np.array([1, 0, 1]))
+        ...     labels(Path(folder) / "a.npz", "y", 3).tolist()
+        [1, 0, 1]
+    """
+    found = member(path, pick(path, key, (1,)))
+    if found.dtype.kind not in "iubU" or found.shape != (count,):
+        raise ValueError(
+            f"{path}, array {key!r}: labels of type {found.dtype} and shape {found.shape}, wanted whole numbers or "
+            f"words of shape ({count},), one for each row"
+        )
+    return found.take(np.arange(count))
+
+
+def for_training(path: Path, key: str, count: int) -> str | None:
+    """The array of ``count`` labels that is named as this one of held-out labels, with "train" in place of "test".
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     np.savez(f"{folder}/a.npz", y_train=np.zeros(5), y_test=np.zeros(2))
+        ...     for_training(Path(folder) / "a.npz", "y_test", 5)
+        'y_train'
+    """
+    known = {name.lower(): name for name, shape in shapes(path).items() if shape == (count,)}
+    found = [known.get(_HELD_OUT.sub(name, key).lower()) for name in ("train", "training", "")]
+    return next((name for name in found if name is not None), None)
 
 
 def unused(path: Path, key: str) -> tuple[str, ...]:

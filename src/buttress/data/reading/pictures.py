@@ -1,29 +1,28 @@
 """Image files decoded once into one array on disk: headers first, so that refusals come before the work.
 
-A file that cannot be read is set aside by name; more than a stated share of those is refused.
+A file that cannot be read is set aside by name; more than a stated share of those is refused. Every page of a TIFF and
+every frame of an animation is an image. What pixels mean is in :mod:`buttress.data.reading.pixels`.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeVar
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 from rich.console import Console
 from rich.progress import track
 
-from buttress.data.reading.memory import Array, NpyWriter, few, write_json
+from buttress.data.reading.memory import Array, NpyWriter, Rows, few, write_json
+from buttress.data.reading.pixels import Header, Unfit, decode, header_of, pages_of
 
-__all__ = ["ENDINGS", "Pictures", "decode_all"]
+__all__ = ["ENDINGS", "Pictures", "decode_all", "pages"]
 
 T = TypeVar("T")
 ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
-_GREY, _COLOUR = ("1", "L", "LA"), ("P", "PA", "RGB", "RGBA", "CMYK", "YCbCr", "LAB", "HSV")
-_SIDEWAYS, _ORIENTATION = (5, 6, 7, 8), 274  # values and number of the EXIF tag that says how a camera was held
 
 
 @dataclass(frozen=True)
@@ -39,6 +38,7 @@ class Pictures:
         fit: "stretch" to that size, or "crop" the middle of its aspect first.
         color: Whether to make three channels; None for three if any image has colour.
         tolerate: Share of unreadable images that are set aside.
+        background: What transparent images are laid on.
 
     Example:
         >>> shades = Pictures("shades", 2, "shade {}".format, lambda i: Image.new("L", (4, 2), color=100 * i))
@@ -54,10 +54,41 @@ class Pictures:
     fit: Literal["stretch", "crop"] = "stretch"
     color: bool | None = None
     tolerate: float = 0.01
+    background: Literal["white", "black"] = "white"
+
+
+def pages(path: Path) -> int:
+    """Number of images in a file; 1 where it cannot be read, which is then refused by name.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     two = [Image.new("L", (4, 2), color=shade) for shade in (0, 100)]
+        ...     two[0].save(f"{folder}/a.tif", save_all=True, append_images=two[1:])
+        ...     pages(Path(folder) / "a.tif")
+        2
+    """
+    try:
+        with Image.open(path) as image:
+            return sum(1 for _ in pages_of(image))
+    except Exception:  # see _try
+        return 1
+
+
+@dataclass
+class _Found:
+    """What the headers say: for each page of each file its size and depth, and what cannot be read."""
+
+    pages: list[tuple[int, int]] = field(default_factory=list)
+    headers: list[Header] = field(default_factory=list)
+    bad: dict[int, str] = field(default_factory=dict)
 
 
 def decode_all(pictures: Pictures, folder: Path) -> None:
-    """Write ``images.npy`` (N, C, H, W) uint8, ``kept.npy`` (their numbers) and ``notes.json`` into a folder.
+    """Write images and what belongs to them into a folder.
+
+    ``images.npy`` (N, C, H, W) is uint8, uint16 where any image has 16 bits a channel, or float32 where all are of
+    32 bits; ``kept.npy`` (N, 2) has the number of each image's file and of its page; there is ``notes.json``.
 
     Errors:
         ValueError: Too many images are unreadable, or they differ in shape and no size was asked for.
@@ -71,70 +102,95 @@ def decode_all(pictures: Pictures, folder: Path) -> None:
         >>> images.shape, images.max((1, 2, 3)).tolist()  # 4 wide and 2 high; black and grey
         ((2, 1, 2, 4), [0, 100])
     """
-    bad: dict[int, str] = {}
-    sizes: dict[tuple[int, int], list[int]] = {}
-    modes: Counter[bool] = Counter()
+    found = _Found()
     for i in _track(range(pictures.count), "reading image headers"):
-        if (header := _try(pictures, i, _header, bad)) is not None:
-            size, colour = header
-            sizes.setdefault(size, []).append(i)
-            modes[colour] += 1
-    _too_many(pictures, bad)
-    size = pictures.size or _one_size(pictures, sizes)
-    color = modes[True] > 0 if pictures.color is None else pictures.color
-    kept = _write(pictures, [i for i in range(pictures.count) if i not in bad], size, color, bad, folder)
-    _too_many(pictures, bad)
-    np.save(folder / "kept.npy", np.array(kept, np.int64))
-    write_json(folder / "notes.json", _notes(pictures, bad))
+        for page, header in enumerate(_try(pictures, i, _headers, found.bad) or ()):
+            found.pages.append((i, page))
+            found.headers.append(header)
+    _too_many(pictures, found.bad)
+    size = pictures.size or _one_size(pictures, found)
+    color = any(h.colour for h in found.headers) if pictures.color is None else pictures.color
+    kept, transparent, grey = _write(pictures, found, size, color, folder)
+    _too_many(pictures, found.bad)
+    if grey and pictures.color is None:
+        _one_channel(folder / "images.npy")
+    np.save(folder / "kept.npy", np.array(kept, np.int64).reshape(-1, 2))
+    write_json(folder / "notes.json", _notes(pictures, found, transparent))
+
+
+def _headers(image: Image.Image) -> list[Header]:
+    return [header_of(page) for page in pages_of(image)]
 
 
 def _write(
-    pictures: Pictures, numbers: Sequence[int], size: tuple[int, int], color: bool, bad: dict[int, str], folder: Path
-) -> list[int]:
-    kept = []
-    with NpyWriter(folder / "images.npy", (3 if color else 1, *size), np.uint8) as writer:
-        for i in _track(numbers, "decoding images"):
-            pixels = _try(pictures, i, lambda image: _decode(image, size, pictures.fit, color), bad)
-            if pixels is not None:
-                writer.append(pixels[None])
-                kept.append(i)
-    return kept
+    pictures: Pictures, found: _Found, size: tuple[int, int], color: bool, folder: Path
+) -> tuple[list[tuple[int, int]], int, bool]:
+    """The pages written, how many of them are transparent somewhere, and whether three channels are all grey."""
+    kept: list[tuple[int, int]] = []
+    transparent, grey = 0, color
+    depth = _depth(pictures, found)
+    with NpyWriter(folder / "images.npy", (3 if color else 1, *size), depth) as writer:
+        for i, pages in _track(_by_file(found.pages), "decoding images"):
+
+            def pixels(image: Image.Image, pages: list[int] = pages) -> list[tuple[Array, bool]]:
+                return [
+                    decode(page, size, pictures.fit, color, depth, pictures.background)
+                    for number, page in enumerate(pages_of(image))
+                    if number in pages
+                ]
+
+            for page, (values, clear) in zip(pages, _try(pictures, i, pixels, found.bad) or (), strict=False):
+                writer.append(values[None])
+                kept.append((i, page))
+                transparent += clear
+                grey = grey and bool((values == values[:1]).all())
+    return kept, transparent, grey
+
+
+def _by_file(pages: Iterable[tuple[int, int]]) -> list[tuple[int, list[int]]]:
+    files: dict[int, list[int]] = {}
+    for i, page in pages:
+        files.setdefault(i, []).append(page)
+    return list(files.items())
+
+
+def _depth(pictures: Pictures, found: _Found) -> np.dtype[np.generic]:
+    """The type that holds all images; 8 bits are brought to the range of 16 where both are there."""
+    kinds = {h.depth for h in found.headers}
+    if 32 in kinds and len(kinds) > 1:
+        which = next(page for page, h in zip(found.pages, found.headers, strict=True) if h.depth == 32)
+        raise ValueError(
+            f"{pictures.where}: pixels of 32 bits (such as {pictures.name(which[0])}) beside those of "
+            f"{min(kinds)} bits, whose ranges differ; try converting all to one kind"
+        )
+    return np.dtype({8: np.uint8, 16: np.uint16, 32: np.float32}[max(kinds, default=8)])
+
+
+def _one_channel(path: Path) -> None:
+    """Keep the first channel alone: all three are the same."""
+    rows = Rows(path)
+    with NpyWriter(path.with_suffix(".one"), (1, *rows.shape[2:]), rows.dtype) as writer:
+        for _, chunk in rows.chunks():
+            writer.append(chunk[:, :1])
+    del rows
+    path.with_suffix(".one").replace(path)
 
 
 def _try(pictures: Pictures, i: int, use: Callable[[Image.Image], T], bad: dict[int, str]) -> T | None:
     try:
         with pictures.open(i) as image:
             return use(image)
-    except _Unfit as error:
+    except Unfit as error:
         raise ValueError(f"{pictures.name(i)}: {error}") from error
     except Exception as error:  # Pillow's decoders raise whatever a broken byte leads them to
         bad[i] = str(error).partition("\n")[0] or type(error).__name__
         return None
 
 
-class _Unfit(Exception):
-    """An image that is whole, but of a kind that would lose its meaning."""
-
-
-def _header(image: Image.Image) -> tuple[tuple[int, int], bool]:
-    if image.mode not in _GREY + _COLOUR:
-        raise _Unfit(f"pixels of mode {image.mode!r}, wanted 8 bits a channel; try converting, or a .npy of floats")
-    width, height = image.size
-    turned = image.getexif().get(_ORIENTATION) in _SIDEWAYS
-    return (width, height) if turned else (height, width), image.mode in _COLOUR
-
-
-def _decode(image: Image.Image, size: tuple[int, int], fit: str, color: bool) -> Array:
-    upright = ImageOps.exif_transpose(image).convert("RGB" if color else "L")
-    if (upright.height, upright.width) != size:
-        target = (size[1], size[0])
-        method = Image.Resampling.LANCZOS
-        upright = ImageOps.fit(upright, target, method) if fit == "crop" else upright.resize(target, method)
-    pixels = np.asarray(upright)
-    return pixels.transpose(2, 0, 1) if color else pixels[None]
-
-
-def _one_size(pictures: Pictures, sizes: dict[tuple[int, int], list[int]]) -> tuple[int, int]:
+def _one_size(pictures: Pictures, found: _Found) -> tuple[int, int]:
+    sizes: dict[tuple[int, int], list[int]] = {}
+    for (i, _), header in zip(found.pages, found.headers, strict=True):
+        sizes.setdefault(header.size, []).append(i)
     if len(sizes) == 1:
         return next(iter(sizes))
     ranked = sorted(sizes.items(), key=lambda item: -len(item[1]))
@@ -155,19 +211,31 @@ def _too_many(pictures: Pictures, bad: dict[int, str]) -> None:
         )
 
 
-def _notes(pictures: Pictures, bad: dict[int, str]) -> list[str]:
-    if not bad:
-        return []
-    listed = _listed(pictures, bad)
-    return [
-        f"set aside {len(bad)} of {pictures.count} images that cannot be read: {listed}; try repairing or removing them"
-    ]
+def _notes(pictures: Pictures, found: _Found, transparent: int) -> list[str]:
+    """What a person should know of files set aside, pages, depth and transparency."""
+    notes, bad = [], found.bad
+    if bad:
+        notes.append(
+            f"set aside {len(bad)} of {pictures.count} images that cannot be read: {_listed(pictures, bad)}; try "
+            "repairing or removing them"
+        )
+    if several := [(i, len(pages)) for i, pages in _by_file(found.pages) if len(pages) > 1]:
+        named = few(lambda k: f"{pictures.name(several[k][0])} ({several[k][1]})", range(len(several)), 3)
+        notes.append(f"files of several pages or frames, each of which is an image: {named}")
+    depths = [h.depth for h in found.headers]
+    if shallow := (16 in depths and depths.count(8)):
+        notes.append(f"{depths.count(16)} images have 16 bits a channel; the {shallow} of 8 bits got the same range")
+    if transparent:
+        notes.append(
+            f"{transparent} images are transparent in places and were laid on {pictures.background} (background=...)"
+        )
+    return notes
 
 
 def _listed(pictures: Pictures, bad: dict[int, str]) -> str:
     return few(lambda i: f"{pictures.name(i)} ({bad[i]})", sorted(bad))
 
 
-def _track(numbers: Sequence[int], what: str) -> Iterable[int]:
+def _track(numbers: Sequence[T], what: str) -> Iterable[T]:
     """The same numbers, with a progress bar where they are many."""
     return track(numbers, what, console=Console(stderr=True), transient=True, disable=len(numbers) < 2000)
