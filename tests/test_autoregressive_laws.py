@@ -50,7 +50,12 @@ def pair(module, likelihood, spec, n=16):
 
 def places(spec):
     """The index of each place of x; the values of one place belong together."""
-    return list(itertools.product(*map(range, spec.shape[1:] if spec.kind == "image" else spec.shape)))
+    return list(itertools.product(*map(range, spec.layout.places or spec.shape)))
+
+
+def at_place(spec, place):
+    """The values of x at a place: channels are first in images and last in frames."""
+    return (..., *place, slice(None)) if spec.kind == "frames" else (..., *place)
 
 
 @pytest.fixture(params=CELLS, ids=lambda cell: "-".join(map(label, cell)))
@@ -72,7 +77,8 @@ def test_a_decoder_says_whether_it_is_autoregressive_and_no_other_lets_a_place_s
     (x, other), p = pair(module, likelihood, spec), module(latents(16))
     for place in [] if part.autoregressive else places(spec):
         one, rest = x.clone(), other.clone()
-        one[..., *place], rest[..., *place] = other[..., *place], x[..., *place]
+        here = at_place(spec, place)
+        one[here], rest[here] = other[here], x[here]
         torch.testing.assert_close(p.log_prob(one) - p.log_prob(x), p.log_prob(other) - p.log_prob(rest))
 
 
@@ -85,7 +91,7 @@ def test_a_place_sees_exactly_the_places_before_it_within_the_stated_radius(cell
     plain, at = module.parameters_of(z, x), torch.tensor(places(spec))
     for number, place in enumerate(places(spec)):
         changed = x.clone()
-        changed[..., *place] = other[..., *place]
+        changed[at_place(spec, place)] = other[at_place(spec, place)]
         moved = ((module.parameters_of(z, changed) - plain).abs() > 1e-10).any(-1).any(0).flatten()
         later = torch.arange(len(at)) > number
         near = (at - at[number]).abs().amax(-1) <= (max(spec.shape) if module.radius is None else module.radius)
@@ -118,6 +124,9 @@ SMALL = {
     "text": DataSpec(Layout.text(6, longest=3)),
     "table": DataSpec(Layout.table(3), mean=torch.full((3,), 0.4)),
     "words": DataSpec(Layout.table(2), categories=(3, 3)),
+    "wave": DataSpec(Layout.wave(4, levels=3)),
+    "frames": DataSpec(Layout.frames(1, longest=2)),
+    "labelled": DataSpec(Layout.table(3), mean=torch.full((3,), 0.4)),
 }
 
 

@@ -380,7 +380,7 @@ WITH_SPEC: list[tuple[Likelihood, DataSpec]] = [
 
 
 def places(spec: DataSpec) -> tuple[int, ...]:
-    return spec.shape[1:] if spec.kind == "image" else spec.shape
+    return spec.layout.places or spec.shape
 
 
 @pytest.mark.parametrize(("part", "spec"), WITH_SPEC, ids=label)

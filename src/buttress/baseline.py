@@ -5,10 +5,12 @@ from __future__ import annotations
 from buttress.algorithms.joint import Joint
 from buttress.core import Data, DataSpec, Likelihood
 from buttress.core.recipe import Recipe, Training
+from buttress.decoders.causal_conv import CausalConv
 from buttress.decoders.mlp import MlpDecoder
 from buttress.decoders.pixelcnn import PixelCNN
 from buttress.decoders.recurrent import RecurrentDecoder
 from buttress.encoders.conv import ConvEncoder
+from buttress.encoders.conv1d import Conv1dEncoder
 from buttress.encoders.mlp import MlpEncoder
 from buttress.encoders.recurrent import RecurrentEncoder
 from buttress.likelihoods.bernoulli import Bernoulli
@@ -49,8 +51,8 @@ def baseline(data: Data, spec: DataSpec) -> Recipe:
         'pixelcnn'
     """
     make = {"image": _image, "text": _text, "table": _table}
-    if spec.kind not in make:
-        raise ValueError(f"there is no baseline for {spec.kind} data yet; name every part of the recipe")
+    if spec.kind in ("wave", "frames"):
+        return _sound(data, spec)
     return make[spec.kind](data, spec)
 
 
@@ -165,3 +167,20 @@ def _table(data: Data, spec: DataSpec) -> Recipe:
     if any(spec.categories) or spec.missing:
         likelihood = Mixed()
     return Recipe(data, MlpEncoder(), latent, StandardNormal(), MlpDecoder(), likelihood, ELBO(), Joint(), Training())
+
+
+def _sound(data: Data, spec: DataSpec) -> Recipe:
+    """Strided convolutions, and a causal one that predicts the next sample or frame."""
+    likelihood = Categorical(levels=spec.vocabulary) if spec.vocabulary else GaussianLikelihood(learned="per_site")
+    decoder, training = CausalConv(), Training(batch_size=16)
+    return Recipe(
+        data,
+        Conv1dEncoder(),
+        GaussianPosterior(16),
+        StandardNormal(),
+        decoder,
+        likelihood,
+        ELBO(),
+        Joint(),
+        training,
+    )

@@ -55,7 +55,7 @@ class AutoregressiveModule(DecoderModule):
     def generate_naively(self, z: Float[Tensor, "N D"], uniforms: Float[Tensor, "N *rest"]) -> Tensor:
         """The same by a full pass for each place."""
         x = self.blank(len(z))
-        values = x.movedim(-3, -1) if len(self.event) == 3 else x[..., None]
+        values = x.movedim(-3, -1) if len(self.event) == 3 else x if len(self.event) == 2 else x[..., None]
         for place in itertools.product(*map(range, self.places)):
             here: Any = (slice(None), *place)
             values[here] = self.likelihood.pick(self.parameters_of(z, x)[here], uniforms[here])

@@ -12,6 +12,7 @@ from buttress.data.reading import hub, npz
 from buttress.data.reading.memory import Rows
 from buttress.data.reading.packed import arrays_of
 from buttress.data.reading.pictures import ENDINGS, pages
+from buttress.data.reading.sound import ENDINGS as SOUNDS
 
 __all__ = ["detect"]
 
@@ -113,13 +114,14 @@ def _of_folder(path: Path) -> str:
     found = Counter[str]()
     for file in path.rglob("*"):
         if not file.name.startswith("."):
+            found["sounds"] += file.suffix.lower() in SOUNDS
             found["images"] += file.suffix.lower() in ENDINGS
             found["sentences"] += file.suffix.lower() in _TEXTS
     name, count = found.most_common(1)[0] if found else ("", 0)
     if not count:
         raise ValueError(
-            f"{path}: no images ({', '.join(ENDINGS)}), no text ({', '.join(_TEXTS)}) and no saved dataset in this "
-            "folder; try naming a file in it"
+            f"{path}: no images ({', '.join(ENDINGS)}), no sound ({', '.join(SOUNDS)}), no text ({', '.join(_TEXTS)}) "
+            "and no saved dataset in this folder; try naming a file in it"
         )
     return name
 
