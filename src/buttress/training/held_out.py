@@ -1,7 +1,7 @@
-"""Held-out data as training looks at it: always the same examples, observed with always the same noise.
+"""Held-out data as training validates on them: always the same examples, observed with always the same noise.
 
-A look during training takes at most :data:`LOOK` examples, drawn once at random, so that it stays cheap; the evidence
-after training is measured on all of them.
+A validation reads at most :data:`VALIDATION_EXAMPLES` examples, drawn once at random, so that it stays cheap; the
+evidence after training is measured on all of them.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from buttress.diagnostics.evaluation import evaluating
 from buttress.diagnostics.mutual_information import mutual_information
 from buttress.runtime.randomness import seed_step
 
-__all__ = ["LOOK", "HeldOut", "look"]
+__all__ = ["VALIDATION_EXAMPLES", "HeldOut", "look"]
 
-LOOK = 1000
-"""Most held-out examples looked at during training."""
+VALIDATION_EXAMPLES = 1000
+"""Most held-out examples that a validation during training reads."""
 OBSERVED = -3
 """The number of the "step" whose noise held-out data is observed with; see :mod:`buttress.runtime.randomness`."""
 
@@ -83,9 +83,9 @@ def look(model: Any, batches: HeldOut, seed: int) -> dict[str, float]:
     """The true bound (whatever the objective's beta) and its parts, the mutual information and the active groups.
 
     Args:
-        model: A LatentVariableModel, or what its algorithm gives to be asked in its place, in any mode; it is looked at
-            in eval mode and left as it was.
-        batches: What to look at.
+        model: A LatentVariableModel, or the evaluation model of its algorithm, in any mode; it is evaluated in eval
+            mode and left as it was.
+        batches: What to measure on.
         seed: Of the noise.
 
     Returns:
