@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import importlib
 import logging
 import multiprocessing
 import os
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,7 +29,7 @@ from buttress.training.stop import Stop
 
 __all__ = ["fit", "fit_together"]
 
-TALKATIVE = ("lightning.fabric", "lightning.fabric.utilities.distributed", "torch.multiprocessing.spawn")
+TALKATIVE = ("lightning", "lightning.fabric", "torch.multiprocessing.spawn")
 """Loggers of messages about what no user asked for."""
 
 
@@ -70,19 +73,38 @@ def fit(
         bar = ProgressBar(engine.step_number, total) if progress and fabric.is_global_zero else None
         stop.install()
         try:
-            engine.run(bar)
+            _run(engine, bar)
         except KeyboardInterrupt:
             raise KeyboardInterrupt(f"stopped at once; {folder} keeps its last checkpoint") from None
+        except OSError as error:
+            if not _full(error):
+                raise
+            raise OSError(
+                f"{folder}: no space is left on the disk. The last checkpoint, of step {Progress.read(folder).step}, is "
+                "kept; make room and continue with --resume (resume=True)"
+            ) from error
         finally:
             stop.remove()
-            for logger in fabric.loggers:
-                logger.finalize("")
-            if bar is not None:
-                bar.close()
+
+
+def _run(engine: Engine, bar: ProgressBar | None) -> None:
+    """Make the steps that are left; whatever happens, close bar and loggers."""
+    try:
+        engine.run(bar)
+    finally:
+        if bar is not None:
+            bar.close()
+        for logger in engine.fabric.loggers:
+            logger.finalize("")
+
+
+def _full(error: BaseException | None) -> bool:
+    """Whether the disk is full: in the words of the system, or in those of safetensors."""
+    return isinstance(error, OSError) and (error.errno in (errno.ENOSPC, errno.EDQUOT) or "os error 28" in str(error))
 
 
 def _fabric(recipe: Recipe, folder: Path, world: int, loggers: Sequence[Any] | None) -> Any:
-    """Device, precision, processes and loggers; imported here, for it takes seconds."""
+    """Device, precision, processes and loggers."""
     from lightning.fabric import Fabric
     from lightning.fabric.loggers.tensorboard import TensorBoardLogger
     from lightning.fabric.plugins.environments.lightning import LightningEnvironment
@@ -105,13 +127,17 @@ def _fabric(recipe: Recipe, folder: Path, world: int, loggers: Sequence[Any] | N
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Without tips and advice that are not about what the user wrote."""
+    importlib.import_module("lightning.fabric")  # which sets levels of its own; here, for it takes seconds
     loggers = [logging.getLogger(name) for name in TALKATIVE]
-    levels = [logger.level for logger in loggers]
+    levels, hook = [logger.level for logger in loggers], threading.excepthook
     for logger in loggers:
         logger.setLevel(logging.ERROR)
+    # TensorBoard writes in a thread, which would print a traceback; its next flush raises the error here.
+    threading.excepthook = lambda args: None if _full(args.exc_value) else hook(args)
     try:
         yield
     finally:
+        threading.excepthook = hook
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
 
