@@ -58,6 +58,9 @@ class Model(nn.Module):
     def encode(self, x, given=EMPTY):
         return self.encoder(x)
 
+    def infer(self, x, given=EMPTY):
+        return self.encode(x), self.posterior(x)
+
     def posterior(self, x, given=EMPTY):
         return self.inference(self.encode(x))
 

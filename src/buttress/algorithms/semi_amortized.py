@@ -173,8 +173,8 @@ class SemiAmortizedModule(AlgorithmModule):
         """lambda_0, and what the encoder's features cost."""
         if self.part.variant == "svi":
             return standard(self.model.prior(batch.given), batch), {}
-        h = self.model.encode(batch.x, batch.given)
-        start = normal(self.model.posterior(batch.x, batch.given))
+        h, q = self.model.infer(batch.x, batch.given)
+        start = normal(q)
         assert start is not None  # build has checked
         return start, self.model.encoder.penalty(h)
 
