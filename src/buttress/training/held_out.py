@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from buttress.core import Examples
+from buttress.core import Batch, Examples
 from buttress.diagnostics.active_units import activity, count_active
 from buttress.diagnostics.codebook import health
 from buttress.diagnostics.evaluation import evaluating
@@ -71,12 +71,14 @@ class HeldOut:
         """Number of batches."""
         return len(self.index)
 
-    def __getitem__(self, number: int) -> Tensor:
-        """One batch."""
-        raw = self.examples.batch(self.index[number]).to(self.device)
+    def __getitem__(self, number: int) -> Tensor | Batch:
+        """One batch: x, and what is given with it where x alone does not say all that a model may read."""
+        raw = self.examples.read(self.index[number]).to(self.device)
         with torch.random.fork_rng([]), torch.no_grad():
             seed_step(self.seed, OBSERVED, number)
-            return self.observe(raw)
+            x = self.observe(raw.x)
+        padded_numbers = self.examples.lengths is not None and x.is_floating_point()
+        return raw.with_x(x) if self.examples.conditions or padded_numbers else x
 
 
 def look(model: Any, batches: HeldOut, seed: int) -> dict[str, float]:
@@ -124,7 +126,8 @@ def _terms(model: Any, batches: HeldOut) -> tuple[float, Float[Tensor, " G"]]:
     """Mean distortion and mean rate of each group."""
     count, distortion, rate = 0, 0.0, torch.zeros(len(model.groups), dtype=torch.float64)
     for number in range(len(batches)):
-        terms = model(batches[number])
+        batch = batches[number]
+        terms = model(batch.x, given=batch.given) if isinstance(batch, Batch) else model(batch)
         count += terms.distortion.shape[1]
         distortion += terms.distortion.double().mean(0).sum().item()
         rate += terms.latent.rate.double().sum(0).cpu()

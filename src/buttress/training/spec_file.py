@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import torch
 import yaml
@@ -19,6 +19,9 @@ from buttress.training.fingerprint import fingerprint
 from buttress.training.folder import NOTES, SITES, SPEC, TOKENIZER
 
 __all__ = ["OtherData", "SpecFile", "check_same_data", "data_differences", "load_spec", "save_spec"]
+
+MEASURED = ("categories", "words", "missing", "offset", "levels", "span")
+"""Fields of :class:`buttress.core.DataSpec` that are written as they are."""
 
 
 class OtherData(ValueError):
@@ -38,6 +41,12 @@ class SpecFile:
         held_out: Number of held-out examples.
         files: What else belongs to it; None where the folder was written before this was recorded.
         given: The conditions of every example.
+        categories: See :class:`buttress.core.DataSpec`, as for the next five.
+        words: Names of the categories of each column.
+        missing: Whether numbers of a table may be missing.
+        offset: What was subtracted from the stored values.
+        levels: Number of grey levels.
+        span: Smallest and largest value of images.
         fingerprint: Of the data, see :mod:`buttress.training.fingerprint`; empty where it was not yet recorded.
     """
 
@@ -49,6 +58,12 @@ class SpecFile:
     held_out: int = 0
     files: tuple[str, ...] | None = None
     given: tuple[Column, ...] = ()
+    categories: tuple[int, ...] = ()
+    words: tuple[tuple[str, ...], ...] = ()
+    missing: bool = False
+    offset: tuple[float, ...] = ()
+    levels: int | None = None
+    span: tuple[float, float] | None = None
     fingerprint: str = ""
 
     @property
@@ -70,7 +85,8 @@ class SpecFile:
         spec = splits.spec
         files = tuple(name for name, held in ((SITES, _sites(spec)), (TOKENIZER, spec.tokenizer)) if held)
         sizes = (len(splits.train), len(splits.held_out))
-        return cls(spec.kind, spec.shape, spec.vocabulary, spec.columns, *sizes, files, spec.given, fingerprint(splits))
+        plain = (spec.kind, spec.shape, spec.vocabulary, spec.columns, *sizes, files, spec.given)
+        return cls(*plain, **_measured(spec), fingerprint=fingerprint(splits))
 
     @property
     def needed(self) -> tuple[str, ...]:
@@ -78,6 +94,10 @@ class SpecFile:
         if self.files is None:
             return () if self.vocabulary else (SITES,)
         return self.files
+
+
+def _measured(spec: DataSpec | SpecFile) -> dict[str, Any]:
+    return {name: getattr(spec, name) for name in MEASURED}
 
 
 def _sites(spec: DataSpec) -> dict[str, Tensor]:
@@ -134,7 +154,8 @@ def load_spec(folder: Path) -> DataSpec:
             )
     sites = _load_sites(folder / SITES, spec.shape) if (folder / SITES).exists() else {}
     text = _load_tokenizer(folder)
-    return DataSpec(spec.layout, sites.get("mean"), sites.get("std"), spec.columns, text, spec.given)
+    plain = (spec.layout, sites.get("mean"), sites.get("std"), spec.columns, text, spec.given)
+    return DataSpec(*plain, **_measured(spec))
 
 
 def _load_tokenizer(folder: Path) -> str | None:
@@ -171,6 +192,8 @@ def data_differences(folder: Path, splits: Splits) -> list[str]:
     if not (folder / SPEC).is_file():
         return []
     old, new = load(SpecFile, folder / SPEC), SpecFile.of(splits)
+    if not old.fingerprint:  # written before these were measured
+        old = replace(old, levels=new.levels, span=new.span, given=old.given or new.given)
     different = differences(to_plain(replace(old, files=new.files, fingerprint=new.fingerprint)), to_plain(new))
     if not different and _load_tokenizer(folder) != splits.spec.tokenizer:
         different = ["the vocabulary holds other words"]
