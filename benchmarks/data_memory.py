@@ -19,7 +19,7 @@ import numpy as np
 if TYPE_CHECKING:
     from buttress.core import Data, DataSpec, Splits
     from buttress.core.recipe import Recipe
-    from buttress.training.batch_sampler import Order
+    from buttress.training.batch_sampler import BatchSampler
 
 SIDE = 64
 SIZES = (20, 2048)
@@ -41,11 +41,11 @@ def read(path: str) -> None:
     import torch
 
     from buttress.data.source import detect
-    from buttress.training.batch_sampler import Order
+    from buttress.training.batch_sampler import BatchSampler
 
     data = detect(path)
     splits = data.open()
-    order = Order(len(splits.train), 64, seed=0)
+    order = BatchSampler(len(splits.train), 64, seed=0)
     for step in range(BATCHES):
         splits.train.batch(order.indices(step)).float().mean()
     assert torch.is_tensor(splits.spec.mean)
@@ -64,7 +64,7 @@ def small(data: Data, spec: DataSpec) -> Recipe:
     return replace(baseline(data, spec), encoder=MlpEncoder(hidden=(32,)), decoder=MlpDecoder(hidden=(32,)))
 
 
-def train(recipe: Recipe, splits: Splits, order: Order) -> None:
+def train(recipe: Recipe, splits: Splits, order: BatchSampler) -> None:
     """A few steps as a run makes them."""
     import torch
 

@@ -32,7 +32,7 @@ from buttress.diagnostics.diagnose import diagnose
 from buttress.diagnostics.verdict import PARTLY, USED
 from buttress.runtime.denormals import flushed
 from buttress.runtime.randomness import seed_step
-from buttress.training.batch_sampler import Order
+from buttress.training.batch_sampler import BatchSampler
 from buttress.training.engine import INITIAL
 from buttress.training.held_out import HeldOut
 
@@ -55,7 +55,7 @@ class Arm:
         seed_step(self.seed, INITIAL)
         self.model = recipe.model(splits.spec)
         self.algorithm: Any = recipe.algorithm.build(self.model, recipe.objective, settings)
-        self.order = Order(len(splits.train), settings.batch_size, self.seed, splits.train.lengths)
+        self.order = BatchSampler(len(splits.train), settings.batch_size, self.seed, splits.train.lengths)
         self.held_out = HeldOut(splits.held_out, self.model.observe, self.seed, most=examples)
 
     def step(self, number: int) -> float:

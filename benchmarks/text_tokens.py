@@ -25,7 +25,7 @@ from buttress.core import PAD, Splits
 from buttress.core.model import LatentVariableModel
 from buttress.data.source import detect
 from buttress.likelihoods.categorical import FIRST
-from buttress.training.batch_sampler import Order
+from buttress.training.batch_sampler import BatchSampler
 
 BATCH, STEPS, ROUNDS = 64, 40, 3
 MARK = 0.005
@@ -52,7 +52,7 @@ def timed(
 ) -> float:
     """Tokens per second of training."""
     examples, longest = splits.train, int(splits.train.lengths.max())
-    order = Order(len(examples), BATCH, 0, examples.lengths if by_length else None)
+    order = BatchSampler(len(examples), BATCH, 0, examples.lengths if by_length else None)
     optimizer = torch.optim.Adam(model.parameters(), 1e-3, fused=True)
     tokens, begin = 0, time.perf_counter()
     for step in range(STEPS):

@@ -3,16 +3,16 @@
 import itertools
 import math
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import nn
 
 from buttress.algorithms.aggressive import Aggressive
-from buttress.algorithms.descent import Descent, NonFinite, _norm, make_optimizer
+from buttress.algorithms.descent import GradientStep, NonFinite, _norm, make_optimizer
 from buttress.algorithms.joint import Joint
-from buttress.core import Space, Step
+from buttress.core import EMPTY, Batch, Space, Step
 from buttress.core.recipe import Training
 from buttress.core.records import Latent, Terms
 from buttress.core.registry import names, part
@@ -21,25 +21,20 @@ from buttress.objectives.elbo import ELBO
 SETTINGS = Training(optimizer="sgd", learning_rate=0.1, clip=None)
 
 
-@dataclass(frozen=True)
-class Spec:
-    kind: str = "table"
-
-
 class Model(nn.Module):
     """distortion = (x - d e)^2 and rate = e^2 for every example, with numbers e (encoder) and d (decoder)."""
 
     groups = ("z0",)
 
-    def __init__(self, kind="table", penalty=None):
+    def __init__(self, penalty=None):
         super().__init__()
-        self.spec, self.penalty = Spec(kind), penalty
+        self.penalty = penalty
         self.encoder, self.inference, self.decoder = nn.Linear(1, 1, bias=False), nn.Identity(), nn.Linear(1, 1, False)
         self.prior, self.inference.space = nn.Identity(), Space((1,))
         for module in (self.encoder, self.decoder):
             nn.init.constant_(module.weight, 0.5)
 
-    def forward(self, x, samples=1):
+    def forward(self, x, samples=1, prior=None, given=EMPTY):
         e, d = self.encoder.weight[0, 0], self.decoder.weight[0, 0]
         x = x.float().reshape(len(x), -1).mean(1)
         rate = e.square().expand(len(x), 1)
@@ -53,7 +48,7 @@ class Model(nn.Module):
 
 def step(number=0, x=1.0, more=None):
     batches = itertools.repeat(torch.tensor([[x]])) if more is None else (torch.tensor([[v]]) for v in more)
-    return Step(number, torch.tensor([[x]]), lambda: next(batches), lambda loss: loss.backward())
+    return Step(number, Batch(torch.tensor([[x]])), lambda: Batch(next(batches)))
 
 
 def gradient(x, e, d, pull=0.0):
@@ -128,13 +123,14 @@ def test_the_inner_loop_stops_when_a_window_is_above_the_one_before(losses, move
     assert algorithm._catch_up(step()) == moves
 
 
-@pytest.mark.parametrize(("kind", "moves"), [("text", 3), ("table", 2)])
-def test_windows_of_text_are_compared_per_word(kind, moves):
-    algorithm = Aggressive(max_inner=3, window=1).build(Model(kind), ELBO(), SETTINGS)
+@pytest.mark.parametrize(("text", "moves"), [(True, 3), (False, 2)])
+def test_windows_of_text_are_compared_per_word(text, moves):
+    algorithm = Aggressive(max_inner=3, window=1).build(Model(), ELBO(), SETTINGS)
     told = iter([4.0, 6.0, 5.0])  # nats per sentence: more in the second batch, but less per word
     algorithm.descend = lambda *_: {"loss": torch.tensor(next(told))}
     short, long = torch.tensor([[5, 2, 0, 0]]), torch.tensor([[5, 6, 7, 2]])
-    assert algorithm._catch_up(Step(0, short, lambda: long, lambda loss: None)) == moves
+    first, second = (Batch(x, {"lengths": x.ne(0).sum(1)} if text else {}) for x in (short, long))
+    assert algorithm._catch_up(Step(0, first, lambda: second)) == moves
 
 
 @pytest.mark.parametrize(
@@ -178,10 +174,10 @@ def test_a_restored_algorithm_goes_on_as_if_nothing_had_happened(name, optimizer
 def test_bf16_reads_the_weights_that_the_inner_loop_has_just_moved():
     model, x = Model(), torch.ones(1, 1)
     seen = []
-    model.forward = lambda x, samples=1: seen.append(model.encoder(x).item()) or Model.forward(model, x)
+    model.forward = lambda x, *_: seen.append(model.encoder(x).item()) or Model.forward(model, x)
     algorithm = Aggressive(max_inner=4, window=99).build(model, ELBO(), SETTINGS)
     with torch.autocast("cpu", torch.bfloat16):
-        algorithm.step(Step(0, x, lambda: x, lambda loss: loss.backward()))
+        algorithm.step(Step(0, Batch(x), lambda: Batch(x)))
     assert len(set(seen)) == 5
 
 
@@ -211,10 +207,10 @@ def test_contradictions_are_refused(bad):
 def test_weights_without_gradients_leave_no_subnormal_numbers_behind(name):
     layer = nn.Linear(2, 1, bias=False)
     optimizer = make_optimizer(layer.parameters(), Training(optimizer=name))
-    descent, smallest, least = Descent(layer, ELBO(), Training()), torch.finfo(torch.float32).tiny, 1.0
+    move, smallest, least = GradientStep(dict(layer.named_parameters()), 5.0), torch.finfo(torch.float32).tiny, 1.0
     for number in range(1200):
         x = torch.tensor([[1.0, float(number == 0)]])  # the second weight is asked for once
-        descent.along(Step(number, x, torch.empty, torch.Tensor.backward), layer(x).square().mean(), None, optimizer)
+        move(number, layer(x).square().mean(), optimizer)
         means = torch.cat([m.flatten() for m in optimizer.state[layer.weight].values() if m.dim()])
         least = min(least, means.abs()[means != 0].min().item())
     assert least >= smallest

@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-from lightning.pytorch import Callback
 
 from buttress.baseline import baseline
 from buttress.cli.commands.compare import show
@@ -24,6 +23,7 @@ from buttress.experiments.compare import _entries, compare
 from buttress.objectives.elbo import ELBO
 from buttress.report.comparison import markdown_table, write_comparison
 from buttress.schedules.constant import Constant
+from buttress.training.callbacks import Callback
 from buttress.training.run import Run, train
 
 INFINITE = "free_bits:per_group=3e38"
@@ -130,8 +130,8 @@ def test_other_arms_and_settings_leave_one_table_measured_alike(small_comparison
 class Broken(Callback):
     """Ends training in the fourth step."""
 
-    def on_train_batch_end(self, trainer, engine, *_):
-        if engine.step_number == 4:
+    def on_step(self, step, total, latest):
+        if step == 4:
             raise RuntimeError("on purpose")
 
 

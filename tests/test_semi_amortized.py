@@ -12,7 +12,7 @@ from buttress.algorithms.joint import Joint
 from buttress.algorithms.refined import Refined, fingerprints
 from buttress.algorithms.refinement import Refinement, negative_elbo, standard, terms_at
 from buttress.algorithms.semi_amortized import SemiAmortized, SemiAmortizedModule
-from buttress.core import DataSpec, Layout, Step
+from buttress.core import EMPTY, Batch, DataSpec, Layout, Step
 from buttress.core.model import LatentVariableModel
 from buttress.core.recipe import Training
 from buttress.core.remedy import DoesNotFit, apply
@@ -55,13 +55,16 @@ class Model(nn.Module):
         self.decoder = nn.ParameterDict({"A": torch.randn(2, 3), "W": torch.randn(3, 4)})
         self.double()
 
-    def encode(self, x):
+    def encode(self, x, given=EMPTY):
         return self.encoder(x)
 
-    def posterior(self, x):
+    def infer(self, x, given=EMPTY):
+        return self.encode(x), self.posterior(x)
+
+    def posterior(self, x, given=EMPTY):
         return self.inference(self.encode(x))
 
-    def prior(self):
+    def prior(self, given=EMPTY):
         return Independent(Normal(torch.zeros(2).double(), 1.0), 1)
 
     def log_likelihood(self, x, z):
@@ -74,7 +77,7 @@ def algorithm(part, model, objective=None):
 
 def loss_of(part, model, x, objective=None):
     torch.manual_seed(1)
-    return algorithm(part, model, objective).terms(x, 0)[1]
+    return algorithm(part, model, objective).terms(Batch(x), 0)[1]
 
 
 def noises(steps, samples=1, batch=6):
@@ -163,14 +166,14 @@ def test_vae_svi_gives_the_encoder_the_plain_gradient_and_the_decoder_that_at_a_
     loss.backward()
     inner, last = noises(part.refine_steps)
     prior, start = model.prior(), model.posterior(x).base_dist
-    plain = negative_elbo(model, prior, x, start, last, BETA).mean()
+    plain = negative_elbo(model, prior, Batch(x), start, last, BETA).mean()
     for parameter, g in zip(
         model.encoder.parameters(), torch.autograd.grad(plain, [*model.encoder.parameters()]), strict=True
     ):
         torch.testing.assert_close(parameter.grad, g, rtol=1e-9, atol=1e-12)
-    refined = part.refinement(model, x, start, inner, BETA)
+    refined = part.refinement(model, Batch(x), start, inner, BETA)
     assert not refined.loc.requires_grad
-    here = negative_elbo(model, prior, x, refined, last, BETA).mean()
+    here = negative_elbo(model, prior, Batch(x), refined, last, BETA).mean()
     assert loss.item() == pytest.approx(here.item(), rel=1e-12)
     for name, g in zip("AW", torch.autograd.grad(here, [model.decoder["A"], model.decoder["W"]]), strict=True):
         torch.testing.assert_close(model.decoder[name].grad, g, rtol=1e-9, atol=1e-12)
@@ -193,10 +196,10 @@ def test_svi_starts_at_the_prior_and_leaves_the_encoder_alone(x):
     model, part = Model(), replace(SETTINGS[0], variant="svi")
     loss = loss_of(part, model, x)
     loss.backward()
-    assert all(p.grad is not None and not p.grad.any() for p in model.encoder.parameters())
+    assert all(p.grad is None for p in model.encoder.parameters())
     inner, last = noises(part.refine_steps)
-    refined = part.refinement(model, x, standard(model.prior(), x), inner, BETA)
-    here = negative_elbo(model, model.prior(), x, refined, last, BETA).mean()
+    refined = part.refinement(model, Batch(x), standard(model.prior(), Batch(x)), inner, BETA)
+    here = negative_elbo(model, model.prior(), Batch(x), refined, last, BETA).mean()
     assert loss.item() == pytest.approx(here.item(), rel=1e-12)
     assert all(p.grad.any() for p in model.decoder.values())
 
@@ -206,8 +209,8 @@ def test_no_example_hears_of_its_neighbours(x):
     inner, last = noises(5)
 
     def loss(x, inner, last):
-        q = part.refinement(model, x, model.posterior(x).base_dist, inner, BETA, through=True)
-        value = ELBO(Constant(BETA))(terms_at(model, model.prior(), x, q, last), 0)
+        q = part.refinement(model, Batch(x), model.posterior(x).base_dist, inner, BETA, through=True)
+        value = ELBO(Constant(BETA))(terms_at(model, model.prior(), Batch(x), q, last), 0)
         return value, torch.cat([g.flatten() for g in torch.autograd.grad(value, [*model.parameters()])])
 
     once = loss(x, inner, last)
@@ -221,7 +224,7 @@ def test_refinement_arrives_at_the_best_q_of_a_linear_gaussian_model():
     x, _ = model.sample(7)
     corners = torch.cartesian_prod(*[torch.tensor([-1.0, 1.0]).double()] * 2)  # have the moments that f depends on
     noise = corners[None, :, None].expand(600, -1, 7, -1)
-    q = Refinement(600, 0.02, 0.8, None)(model, x, standard(model.prior(), x), noise)
+    q = Refinement(600, 0.02, 0.8, None)(model, Batch(x), standard(model.prior(), Batch(x)), noise)
     v, d = model.optimal_encoder()
     torch.testing.assert_close(q.loc, (x - model.mean) @ v.T, rtol=1e-6, atol=1e-6)
     torch.testing.assert_close(q.variance, d.expand(7, 2), rtol=1e-6, atol=1e-6)
@@ -232,7 +235,7 @@ def test_the_noise_of_a_pair_does_not_move_the_mean_of_a_linear_gaussian_model()
     x, _ = model.sample(7)
     noise = torch.randn(30, 1, 7, 2).double()
     pairs, still, single = (
-        Refinement(30, 0.02, 0.5, None, antithetic)(model, x, standard(model.prior(), x), e).loc
+        Refinement(30, 0.02, 0.5, None, antithetic)(model, Batch(x), standard(model.prior(), Batch(x)), e).loc
         for antithetic, e in ((True, noise), (True, torch.zeros_like(noise)), (False, noise))
     )
     torch.testing.assert_close(pairs, still, rtol=1e-9, atol=1e-12)
@@ -247,7 +250,7 @@ def sentence_model():
 
 
 def sentence_step(number):
-    return Step(number, raw_data(SPECS["text"], Categorical()), lambda: None, lambda loss: loss.backward())
+    return Step(number, Batch(raw_data(SPECS["text"], Categorical())), lambda: None)
 
 
 def test_without_steps_it_is_joint_training():
@@ -326,7 +329,7 @@ def test_bf16_keeps_q_and_its_cost_in_float32():
     model = sentence_model()
     built = SemiAmortized(2).build(model, ELBO(), SGD)
     with torch.autocast("cpu", torch.bfloat16):
-        terms, loss = built.terms(sentence_step(0).x, 0)
+        terms, loss = built.terms(sentence_step(0).batch, 0)
         logs = built.step(sentence_step(0))
     assert {t.dtype for t in (terms.latent.z, terms.latent.kl, terms.distortion, loss)} == {torch.float32}
     assert torch.isfinite(logs["loss"]) and all(p.grad.dtype == torch.float32 for p in model.parameters())
@@ -352,11 +355,11 @@ def test_a_refined_q_is_found_once():
     model = LinearGaussian.random(dims=4, latents=2)
     calls = []
     counted = Refined(model.lagging(), Refinement(2))
-    counted._refine = lambda x, marks: calls.append(len(x)) or Refined._refine(counted, x, marks)
+    counted._refine = lambda batch, marks: calls.append(len(batch)) or Refined._refine(counted, batch, marks)
     x, _ = model.sample(5)
     one, other = counted.posterior(x), counted.posterior(torch.cat([x[3:], x[:2]]))
     assert calls == [5] and torch.equal(one.mean[:2], other.mean[2:])
-    assert fingerprints(x).unique().numel() == 5
+    assert fingerprints(Batch(x)).unique().numel() == 5
 
 
 def test_a_refined_q_gives_a_better_bound_and_the_evidence_of_a_model():
@@ -366,9 +369,9 @@ def test_a_refined_q_gives_a_better_bound_and_the_evidence_of_a_model():
     own, best = lagging.elbo(x).mean().item(), lagging.model.vae().elbo(x).mean().item()
     q = refined.posterior(x).base_dist
     found = lagging.model
-    bounds = -negative_elbo(found, found.prior(), x, q, torch.randn(50, 200, 2).double())
+    bounds = -negative_elbo(found, found.prior(), Batch(x), q, torch.randn(50, 200, 2).double())
     assert own < best - 1 and best - 0.5 < bounds.mean().item() < best + 0.05
-    assert refined.inference_in_words.startswith("refined for each example: 200 gradient steps of 0.02 (momentum 0.5")
+    assert refined.describe_inference().startswith("refined for each example: 200 gradient steps of 0.02 (momentum 0.5")
 
 
 @pytest.mark.parametrize(

@@ -10,12 +10,11 @@ from typing import ClassVar
 
 import pytest
 import torch
-from lightning.pytorch import Callback
 from torch import nn
 from torch.distributions import Independent, kl_divergence
 
 from buttress.algorithms.two_stage import DECODE_EVERY, DegenerateCodes, TwoStage
-from buttress.core import DataSpec, Layout, Posterior, PosteriorModule, Space, Step
+from buttress.core import Batch, DataSpec, Layout, Posterior, PosteriorModule, Space, Step
 from buttress.core.model import LatentVariableModel
 from buttress.core.recipe import Recipe, Training
 from buttress.core.records import Latent
@@ -31,6 +30,7 @@ from buttress.priors.recurrent import RecurrentPrior
 from buttress.priors.standard_normal import StandardNormal
 from buttress.priors.uniform import Uniform
 from buttress.training import engine
+from buttress.training.callbacks import Callback
 from buttress.training.checkpoint import load
 from buttress.training.held_out import look
 from buttress.training.run import Run, train
@@ -91,7 +91,7 @@ def batch(number):
 def step(number, x=None):
     x = batch(number) if x is None else x
     more = iter(range(1000 * number, 1000 * number + 999))
-    return Step(number, x, lambda: batch(next(more)) if x is None else x, lambda loss: loss.backward())
+    return Step(number, Batch(x), lambda: Batch(batch(next(more)) if x is None else x))
 
 
 def weights(module):
@@ -109,10 +109,10 @@ def test_first_all_but_the_prior_moves_and_then_the_prior_alone():
     algorithm = TwoStage(first=0.5).build(built, ELBO(), SETTINGS)
     before = weights(built)
     logs = [algorithm.step(step(number)) for number in range(20)]
-    assert moved(before, built) == {"encoder", "inference", "decoder"} and not algorithm.settled
+    assert moved(before, built) == {"encoder", "inference", "decoder"} and not algorithm.in_final_phase
     before = weights(built)
     logs += [algorithm.step(step(number)) for number in range(20, 40)]
-    assert moved(before, built) == {"prior"} and algorithm.settled
+    assert moved(before, built) == {"prior"} and algorithm.in_final_phase
     assert len({tuple(sorted(log)) for log in logs}) == 1 and set(logs[0]) == {"loss", "distortion", "rate", "pull"}
     torch.testing.assert_close(logs[3]["rate"], torch.full((2,), math.log(2)))
     assert logs[-1]["loss"] == pytest.approx(logs[-1]["rate"].sum().item(), abs=1e-6)
@@ -157,7 +157,7 @@ def test_a_restored_algorithm_goes_on_as_if_nothing_had_happened(border):
         logs, again = algorithm.step(step(number)), restored.step(step(number))
         assert all(torch.equal(logs[name], again[name]) for name in logs)
     assert moved(weights(one), two) == set()
-    assert (restored.best, restored.settled) == (algorithm.best, algorithm.settled)
+    assert (restored.best, restored.in_final_phase) == (algorithm.best, algorithm.in_final_phase)
 
 
 def test_of_the_second_stage_the_prior_with_the_best_held_out_rate_stays():
@@ -195,8 +195,8 @@ class Stop(Callback):
     def __init__(self, at):
         self.at = at
 
-    def on_train_batch_start(self, trainer, engine, *_):
-        if engine.step_number == self.at:
+    def on_step(self, step, total, latest):
+        if step == self.at + 1:
             os.kill(os.getpid(), signal.SIGTERM)
 
 
@@ -250,7 +250,7 @@ def test_one_draws_from_the_learned_prior_or_from_the_uniform_one(whole):
             lambda: TwoStage().build(model(StandardNormal(), GaussianPosterior(2)), ELBO(), SETTINGS),
             "made of real numbers",
         ),
-        (lambda: TwoStage().build(model(), ELBO(), replace(SETTINGS, steps=1)), "1 steps leave one of the stages none"),
+        (lambda: TwoStage().build(model(), ELBO(), replace(SETTINGS, steps=1)), "each stage needs at least one step"),
     ],
 )
 def test_what_makes_no_sense_is_refused(make, message):

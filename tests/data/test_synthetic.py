@@ -13,7 +13,7 @@ from buttress.data.linear_gaussian import LinearGaussianData
 from buttress.data.lstm_text import LstmText
 from buttress.data.mnist5k import Mnist5k
 from buttress.data.reading.tokens import decode
-from buttress.training.batch_sampler import Order
+from buttress.training.batch_sampler import BatchSampler
 
 SMALL = LstmText(hidden=6, words=3, length=2, train=4000, held_out=20, test=30)
 
@@ -126,7 +126,7 @@ def test_mnist5k_is_mnist():
     assert splits.labels.shape == (len(x),) and len(splits.labels.unique()) == 10
     ink = torch.stack([x[splits.labels == digit].float().mean() for digit in range(10)])
     assert ink.argmax() == 0 and ink.argmin() == 1  # the fattest and the thinnest digit: labels match images
-    assert Order(len(splits.train), 64, 0).indices(0).shape == (64,)
+    assert BatchSampler(len(splits.train), 64, 0).indices(0).shape == (64,)
 
 
 def test_mnist5k_says_what_to_install(monkeypatch):

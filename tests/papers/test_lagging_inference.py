@@ -7,7 +7,6 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 import torch
-from lightning.pytorch import Callback
 
 from buttress.cli import main as cli
 from buttress.data.lstm_text import LstmText
@@ -16,6 +15,7 @@ from buttress.experiments.papers import _posterior_means_page as report
 from buttress.experiments.papers import lagging_inference as paper
 from buttress.experiments.papers._posterior_means import PosteriorMeans, read_means
 from buttress.posteriors.gaussian import GaussianPosterior
+from buttress.training.callbacks import Callback
 from buttress.training.run import train
 
 SMALL = paper.LaggingInference(
@@ -73,8 +73,8 @@ def test_looking_leaves_the_training_as_it_is(done, tmp_path):
 
 def test_a_half_finished_run_goes_on_and_sees_the_same(done, tmp_path):
     class StopAt(Callback):
-        def on_train_batch_end(self, trainer, engine, *_):
-            if engine.step_number == 5:
+        def on_step(self, step, total, latest):
+            if step == 5:
                 raise KeyboardInterrupt
 
     def looks():

@@ -90,7 +90,7 @@ def test_a_finished_experiment_is_not_done_again(done, monkeypatch):
     folder, found = done
     before = (folder / paper.RESULT).read_text()
     monkeypatch.setattr(compare, "_run_all", one_after_the_other)
-    for step in ("training.fit.Trainer.fit", "training.run.Run.diagnose", "diagnostics.rate.bound"):
+    for step in ("training.engine.Engine.run", "training.run.Run.diagnose", "diagnostics.rate.bound"):
         monkeypatch.setattr(f"buttress.{step}", None)
     monkeypatch.setattr("buttress.diagnostics.grid_posterior.grid_posterior", None)
     assert SMALL.run(folder) == found and (folder / paper.RESULT).read_text() == before

@@ -126,12 +126,12 @@ def attempt(recipe: str, folder: str, wound: tuple[str, int, bool] | None) -> No
 
 def rush(recipe: str, folder: str, start: Any, over: Any, said: Any) -> None:
     """Together with other processes, try to make a folder one's own; say what became of it, and wait for the end."""
-    from buttress.training import folder as files
+    from buttress.training.lock import create, lock
 
     start.wait()
     try:
-        with files.alone(Path(folder)):
-            said.put("new" if files.claim(Path(folder), Recipe.from_yaml(recipe), resume=True) else "old")
+        with lock(Path(folder)):
+            said.put("new" if create(Path(folder), Recipe.from_yaml(recipe), resume=True)[1] else "old")
             over.wait(30)
     except Exception as error:
         said.put(f"{type(error).__name__}: {error}")

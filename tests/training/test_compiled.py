@@ -7,6 +7,7 @@ import sys
 from dataclasses import replace
 
 import torch
+from lightning.fabric import Fabric
 
 from buttress.baseline import baseline
 from buttress.data.linear_gaussian import LinearGaussianData
@@ -43,5 +44,5 @@ def test_a_run_is_compiled_with_the_random_numbers_of_torch(tmp_path, monkeypatc
     start = baseline(data, data.open().spec)
     recipe = replace(start, training=replace(start.training, steps=3, batch_size=20, compile=True))
     monkeypatch.setattr(torch.nn.Module, "compile", lambda self, **settings: asked.update(settings))
-    Engine(recipe, data.open(), tmp_path, Stop())
+    Engine(recipe, data.open(), tmp_path, Stop(), Fabric(accelerator="cpu", devices=1))
     assert asked == {"options": {"fallback_random": True}}

@@ -1,4 +1,4 @@
-"""A run that refines q is asked with the refined q, and its evidence says so."""
+"""A run that refines q is evaluated with the refined q, and its evidence says so."""
 
 import csv
 
@@ -9,7 +9,7 @@ import torch
 from buttress.algorithms.refined import Refined
 from buttress.diagnostics.evidence import Evidence
 from buttress.diagnostics.rate import bound
-from buttress.training.held_out import LOOK, look
+from buttress.training.held_out import VALIDATION_EXAMPLES, look
 from buttress.training.run import train
 
 QUICK = {"nll_samples": 0, "gap_steps": 0}
@@ -29,7 +29,7 @@ def last_row(run):
 def test_evidence_measures_the_refined_q_and_says_so(finished):
     evidence = finished.diagnose(**QUICK)
     assert evidence.settings["inference"].startswith("refined for each example: 3 gradient steps of 0.1")
-    assert evidence.estimates["elbo"] == bound(finished.asked(), finished.held_out()).elbo
+    assert evidence.estimates["elbo"] == bound(finished.evaluation_model(), finished.held_out()).elbo
     own = bound(finished.model, finished.held_out())
     if finished.recipe.algorithm.variant == "sa":
         assert "from the encoder's q" in evidence.settings["inference"]
@@ -44,15 +44,15 @@ def test_evidence_measures_the_refined_q_and_says_so(finished):
 
 
 def test_held_out_curves_are_those_of_the_refined_q(finished):
-    seen = look(finished.asked(), finished.held_out(0, LOOK), 0)
+    seen = look(finished.evaluation_model(), finished.held_out(0, VALIDATION_EXAMPLES), 0)
     for name, value in seen.items():
         assert value == pytest.approx(float(last_row(finished)[name]), rel=1e-4, abs=1e-5), name
-    assert seen["elbo"] > look(finished.model, finished.held_out(0, LOOK), 0)["elbo"]
+    assert seen["elbo"] > look(finished.model, finished.held_out(0, VALIDATION_EXAMPLES), 0)["elbo"]
 
 
 def test_reconstructions_are_drawn_from_the_refined_q(finished):
     raw = finished.splits().held_out.batch(torch.arange(4))
-    drawn, asked = finished.reconstruct(raw, 3), finished.asked(3)
+    drawn, asked = finished.reconstruct(raw, 3), finished.evaluation_model(3)
     torch.manual_seed(0)
     assert isinstance(asked, Refined) and drawn.shape == (4, 4)
     assert torch.equal(drawn, finished.reconstruct(raw, 3)) and not torch.equal(drawn, finished.reconstruct(raw, 4))
@@ -62,7 +62,7 @@ def test_reconstructions_are_drawn_from_the_refined_q(finished):
 def test_a_run_without_refinement_says_that_its_q_is_amortised(tmp_path):
     run = train(small.joint(), tmp_path / "run", progress=False)
     evidence = run.diagnose(**QUICK)
-    assert run.asked() is run.model
+    assert run.evaluation_model() is run.model
     assert evidence.settings["inference"] == "amortised: q(z|x) as the encoder gives it"
 
 

@@ -11,7 +11,6 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 import small
-from lightning.pytorch import Callback
 
 from buttress.algorithms.two_stage import TwoStage
 from buttress.core import Schedule
@@ -24,6 +23,7 @@ from buttress.objectives.elbo import ELBO
 from buttress.posteriors.gaussian import GaussianPosterior
 from buttress.posteriors.vector_quantized import VectorQuantized
 from buttress.priors.uniform import Uniform
+from buttress.training.callbacks import Callback
 from buttress.training.run import train
 from cells import tiny
 
@@ -81,9 +81,12 @@ CELLS = {
 class End(Callback):
     """Asks for a stop after some steps."""
 
-    def on_train_batch_end(self, trainer, engine, *_):
-        if engine.step_number == STOP:
-            engine.stop.cell.value = signal.SIGTERM
+    def begin(self, engine):
+        self.stop = engine.stop
+
+    def on_step(self, step, total, latest):
+        if step == STOP:
+            self.stop.cell.value = signal.SIGTERM
 
 
 def first_that_fits(recipes: list[Recipe]) -> Recipe:

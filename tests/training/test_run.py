@@ -13,13 +13,12 @@ import threading
 import time
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import small
 import torch
-from lightning.pytorch import Callback
+from lightning.fabric import Fabric
 
 from buttress.algorithms.descent import NonFinite
 from buttress.algorithms.two_stage import TwoStage
@@ -41,10 +40,13 @@ from buttress.runtime.randomness import seed_step
 from buttress.schedules.cyclical import Cyclical
 from buttress.schedules.linear import Linear
 from buttress.training import checkpoint
-from buttress.training.batch_sampler import Order
+from buttress.training.batch_sampler import BatchSampler
+from buttress.training.callbacks import Callback
+from buttress.training.differences import differences
 from buttress.training.engine import INITIAL, Engine
-from buttress.training.folder import Progress, alone, differences
-from buttress.training.held_out import LOOK, look
+from buttress.training.held_out import VALIDATION_EXAMPLES, look
+from buttress.training.lock import lock
+from buttress.training.progress import Progress
 from buttress.training.run import Run, train
 from buttress.training.stop import Stop
 
@@ -139,14 +141,14 @@ def test_the_health_of_codes_is_followed_and_a_resumed_run_follows_it_alike(tmp_
     recipe = small.two_stage(learning_rate=0.02, seed=1)
     whole = train(recipe, tmp_path / "whole", progress=False)
     with pytest.raises(SystemExit):
-        train(recipe, tmp_path / "run", progress=False, callbacks=[Raise(signal.SIGTERM, 10)])
+        train(recipe, tmp_path / "run", progress=False, callbacks=[Raise(signal.SIGTERM, 11)])
     train(recipe, tmp_path / "run", resume=True, progress=False)
     assert_equal_runs(tmp_path / "run", whole.folder)
     found = rows(whole.folder)
     assert list(found[0])[9:11] == list(HEALTH) and {r[n] for r in found if r["split"] == "train" for n in HEALTH} == {
         ""
     }
-    last = codebook(whole.model, whole.held_out(0, LOOK))
+    last = codebook(whole.model, whole.held_out(0, VALIDATION_EXAMPLES))
     assert float(found[-1]["code_perplexity"]) == pytest.approx(last["code_perplexity"].value, rel=1e-6)
     assert float(found[-1]["codes_used_share"]) == last["codes_used"].value / last["codes_used"].ceiling > 0
 
@@ -156,7 +158,7 @@ def test_a_real_z_has_no_columns_of_codes(finished):
 
 
 def test_saved_weights_give_the_recorded_bound(finished):
-    seen = look(finished.model, finished.held_out(0, LOOK), 0)
+    seen = look(finished.model, finished.held_out(0, VALIDATION_EXAMPLES), 0)
     last = rows(finished.folder)[-1]
     assert {k: float(f"{v:.9g}") for k, v in seen.items()} == {k: float(last[k]) for k in seen}
 
@@ -167,7 +169,7 @@ def test_a_run_is_the_loop_one_would_write(finished):
     seed_step(settings.seed, INITIAL)
     model = recipe.model(splits.spec)
     adam = torch.optim.Adam(model.parameters(), lr=settings.learning_rate)
-    order = Order(len(splits.train), settings.batch_size, settings.seed)
+    order = BatchSampler(len(splits.train), settings.batch_size, settings.seed)
     for step in range(settings.steps):
         seed_step(settings.seed, step)
         loss = recipe.objective(model(model.observe(splits.train.batch(order.indices(step)))), step)
@@ -182,11 +184,10 @@ def test_a_run_is_the_loop_one_would_write(finished):
 def test_inner_batches_are_others_of_this_epoch_and_the_same_at_every_resume(tmp_path):
     recipe = small.aggressive()
     splits = recipe.data.open()
-    engine = Engine(recipe, splits, tmp_path, Stop())
-    engine._trainer = SimpleNamespace(world_size=1, global_rank=0, strategy=SimpleNamespace(root_device="cpu"))
-    epoch = [splits.train.batch(engine.order.indices(i)) for i in range(13, 26)]
-    draws = [[more() for _ in range(6)] for more in (engine._more(14), engine._more(14), engine._more(15))]
-    assert engine.order.epoch_steps == 13
+    engine = Engine(recipe, splits, tmp_path, Stop(), Fabric(accelerator="cpu", devices=1))
+    epoch = [splits.train.batch(engine.sampler.indices(i)) for i in range(13, 26)]
+    draws = [[more().x for _ in range(6)] for more in map(engine._next_batch, (14, 14, 15))]
+    assert engine.sampler.epoch_steps == 13
     assert all(any(torch.equal(x, batch) for batch in epoch) for x in draws[0])
     assert all(map(torch.equal, draws[0], draws[1])) and not all(map(torch.equal, draws[0], draws[2]))
     assert len({x.sum().item() for x in draws[0]}) > 2
@@ -199,14 +200,14 @@ def test_the_best_weights_are_kept_where_there_is_patience(tmp_path):
     best = max(curve, key=curve.__getitem__)
     assert run.progress.finished and run.progress.step == max(curve) == best + 16 < 200
     assert run.progress.best_step == best
-    assert look(run.model, run.held_out(0, LOOK), 0)["elbo"] == pytest.approx(curve[best], rel=1e-7)
+    assert look(run.model, run.held_out(0, VALIDATION_EXAMPLES), 0)["elbo"] == pytest.approx(curve[best], rel=1e-7)
 
 
 def test_patience_is_not_lost_while_the_objective_still_changes():
     progress = Progress()
-    assert progress.judge(-5.0, settled=False, patience=1)
-    assert not progress.judge(-6.0, settled=False, patience=1) and not progress.out_of_patience
-    assert not progress.judge(-6.0, settled=True, patience=1) and progress.out_of_patience
+    assert progress.judge(-5.0, counts=False, patience=1)
+    assert not progress.judge(-6.0, counts=False, patience=1) and not progress.out_of_patience
+    assert not progress.judge(-6.0, counts=True, patience=1) and progress.out_of_patience
 
 
 def test_patience_outlasts_every_cycle_but_the_last(tmp_path, monkeypatch):
@@ -223,7 +224,7 @@ def test_a_finished_run_is_returned_at_once(finished, monkeypatch):
 
 
 def test_a_folder_with_a_run_is_not_overwritten(finished):
-    with pytest.raises(ValueError, match=r"holds a run already; go on with it \(--resume"):
+    with pytest.raises(ValueError, match=r"holds a run already; continue it \(--resume"):
         train(small.joint(), finished.folder)
 
 
@@ -247,7 +248,7 @@ def test_differences_name_parts_that_come_and_go():
 
 def test_other_data_is_refused_on_resume(tmp_path, monkeypatch):
     with pytest.raises(SystemExit):
-        train(small.joint(), tmp_path / "run", progress=False, callbacks=[Raise(signal.SIGTERM, 5)])
+        train(small.joint(), tmp_path / "run", progress=False, callbacks=[Raise(signal.SIGTERM, 6)])
     text = (tmp_path / "run" / "spec.yaml").read_text()
     (tmp_path / "run" / "spec.yaml").write_text(re.sub(r"train: \d+", "train: 99", text))
     with pytest.raises(ValueError, match=r"the data changed .*train is 99 there and 10\d here"):
@@ -280,7 +281,7 @@ def test_data_outside_the_support_is_refused(tmp_path, monkeypatch):
         if raw.max() > 2:
             raise ValueError(f"value {raw.max():.1f}, wanted at most 2")
 
-    monkeypatch.setattr("buttress.likelihoods.gaussian.GaussianModule.check", narrow)
+    monkeypatch.setattr("buttress.likelihoods.gaussian.GaussianLikelihoodModule.check", narrow)
     with pytest.raises(ValueError, match=r"linear_gaussian data, row \d+ .*: value"):
         train(small.joint(), tmp_path / "run", progress=False)
 
@@ -296,9 +297,12 @@ class Spoil(Callback):
     def __init__(self, step):
         self.step = step
 
-    def on_train_batch_end(self, trainer, engine, *_):
-        if engine.step_number == self.step:
-            list(engine.model.decoder.parameters())[-1].data.fill_(torch.nan)
+    def begin(self, engine):
+        self.engine = engine
+
+    def on_step(self, step, total, latest):
+        if step == self.step:
+            list(self.engine.model.decoder.parameters())[-1].data.fill_(torch.nan)
 
 
 def test_nan_stops_the_run_names_the_tensor_and_keeps_the_checkpoint(tmp_path):
@@ -335,8 +339,8 @@ class Raise(Callback):
     def __init__(self, number, step, times=1):
         self.number, self.step, self.times = number, step, times
 
-    def on_train_batch_start(self, trainer, engine, *_):
-        if engine.step_number == self.step:
+    def on_step(self, step, total, latest):
+        if step == self.step:
             for _ in range(self.times):
                 os.kill(os.getpid(), self.number)
 
@@ -344,7 +348,7 @@ class Raise(Callback):
 def test_sigterm_saves_and_ends_with_a_message(tmp_path, finished, capsys):
     handler = signal.getsignal(signal.SIGTERM)
     with pytest.raises(SystemExit) as stopped:
-        train(small.joint(), tmp_path / "run", progress=False, callbacks=[Raise(signal.SIGTERM, 10)])
+        train(small.joint(), tmp_path / "run", progress=False, callbacks=[Raise(signal.SIGTERM, 11)])
     assert stopped.value.code == 143
     assert "stopped at step 11 of 24 and saved; go on with --resume" in capsys.readouterr().err
     assert signal.getsignal(signal.SIGTERM) == handler
@@ -356,7 +360,7 @@ def test_sigterm_saves_and_ends_with_a_message(tmp_path, finished, capsys):
 def test_ctrl_c_lets_the_step_end_and_saves(tmp_path, finished):
     before = signal.getsignal(signal.SIGINT)  # not always the default: a background shell ignores it
     with pytest.raises(KeyboardInterrupt, match="stopped at step 4 of 24 and saved"):
-        train(small.joint(), tmp_path / "run", progress=False, callbacks=[Raise(signal.SIGINT, 3)])
+        train(small.joint(), tmp_path / "run", progress=False, callbacks=[Raise(signal.SIGINT, 4)])
     assert signal.getsignal(signal.SIGINT) == before
     train(small.joint(), tmp_path / "run", resume=True, progress=False)
     assert_equal_runs(tmp_path / "run", finished.folder)
@@ -365,7 +369,7 @@ def test_ctrl_c_lets_the_step_end_and_saves(tmp_path, finished):
 def test_ctrl_c_twice_stops_at_once(tmp_path, finished):
     before = signal.getsignal(signal.SIGINT)  # not always the default: a background shell ignores it
     with pytest.raises(KeyboardInterrupt, match="stopped at once"):
-        train(small.joint(), tmp_path / "run", progress=False, callbacks=[Raise(signal.SIGINT, 8, times=2)])
+        train(small.joint(), tmp_path / "run", progress=False, callbacks=[Raise(signal.SIGINT, 9, times=2)])
     assert checkpoint.load(tmp_path / "run" / "state.safetensors")["progress"]["step"] == 6
     assert signal.getsignal(signal.SIGINT) == before
     train(small.joint(), tmp_path / "run", resume=True, progress=False)
@@ -375,7 +379,7 @@ def test_ctrl_c_twice_stops_at_once(tmp_path, finished):
 class Small(Callback):
     """What 1e-40 is worth in a training step."""
 
-    def on_train_batch_start(self, *_):
+    def on_step(self, *_):
         self.seen = (torch.full((), 1e-40) * 1).item()
 
 
@@ -395,7 +399,7 @@ DESCENT = "buttress.algorithms.descent:Descent.__call__"
 REPLACE = "os:replace"
 MOMENTS = {
     "joint": [
-        ("buttress.training.folder:save_spec", 1, False),  # before anything is known
+        ("buttress.training.spec_file:save_spec", 1, False),  # before anything is known
         (REPLACE, 1, False),
         (DESCENT, 3, True),  # before the first checkpoint
         ("buttress.training.metrics:Metrics.append", 1, True),  # a row is written that no checkpoint knows
@@ -403,7 +407,7 @@ MOMENTS = {
         (REPLACE, 2, False),
         ("buttress.training.checkpoint:save_file", 1, True),  # a scratch file is left behind
         (DESCENT, 9, True),
-        ("buttress.training.folder:Progress.write", 1, False),
+        ("buttress.training.progress:Progress.write", 1, False),
     ],
     "aggressive": [
         (DESCENT, 5, True),  # inside the first inner loop
@@ -493,7 +497,7 @@ def test_of_two_processes_at_once_one_gets_the_folder_and_the_other_one_line(tmp
 
 
 def test_a_folder_in_use_is_refused_and_left_as_it_is(tmp_path):
-    with alone(tmp_path / "run"), pytest.raises(ValueError, match="another process is training in"):
+    with lock(tmp_path / "run"), pytest.raises(ValueError, match="another process is training in"):
         train(small.joint(), tmp_path / "run", progress=False)
     assert [p.name for p in (tmp_path / "run").iterdir()] == [".lock"]
 
@@ -502,7 +506,7 @@ def test_what_a_killed_process_left_half_written_is_swept_away_by_the_next(tmp_p
     (tmp_path / ".state.safetensors.12345.tmp").touch()
     (tmp_path / ".recipe.yaml.tmp").touch()
     (tmp_path / ".evidence.json.12345.tmp").touch()  # a diagnosis needs no lock, and may be under way
-    with alone(tmp_path):
+    with lock(tmp_path):
         assert {p.name for p in tmp_path.iterdir()} == {".lock", ".evidence.json.12345.tmp"}
 
 
@@ -529,7 +533,7 @@ def test_sentences_train_stop_resume_and_speak(tmp_path, monkeypatch):
     recipe = small.sentences(tmp_path / "text")
     whole = train(recipe, tmp_path / "whole", progress=False)
     with pytest.raises(SystemExit):
-        train(recipe, tmp_path / "run", progress=False, callbacks=[Raise(signal.SIGTERM, 5)])
+        train(recipe, tmp_path / "run", progress=False, callbacks=[Raise(signal.SIGTERM, 6)])
     run = train(recipe, tmp_path / "run", progress=False, resume=True)
     assert_equal_runs(run.folder, whole.folder)
     assert run.spec.tokenizer is not None and run.spec == run.splits().spec
@@ -540,7 +544,7 @@ def test_sentences_train_stop_resume_and_speak(tmp_path, monkeypatch):
 
 def test_only_one_process_at_a_time_may_train_in_a_folder(tmp_path):
     class Intrude(Callback):
-        def on_train_batch_end(self, *_):
+        def on_step(self, *_):
             with pytest.raises(ValueError, match="another process is training in"):
                 train(small.joint(), tmp_path / "run", resume=True, progress=False)
 
@@ -550,8 +554,8 @@ def test_only_one_process_at_a_time_may_train_in_a_folder(tmp_path):
 class End(Callback):
     """A user's own early stopping."""
 
-    def on_train_batch_end(self, trainer, engine, *_):
-        trainer.should_stop = engine.step_number == 10
+    def on_step(self, step, total, latest):
+        return step == 10
 
 
 def test_a_users_callback_may_end_the_run(tmp_path):
@@ -563,7 +567,7 @@ def test_a_users_callback_may_end_the_run(tmp_path):
 def test_the_aggressive_phase_was_on_and_off_in_these_tests(tmp_path):
     train(small.aggressive(), tmp_path / "run", progress=False)
     state = checkpoint.load(tmp_path / "run" / "state.safetensors")
-    assert not state["algorithm"]["active"] and 3 < float(rows(tmp_path / "run")[-2]["inner_steps"]) < 7
+    assert not state["algorithm"]["_extra_state"]["active"] and 3 < float(rows(tmp_path / "run")[-2]["inner_steps"]) < 7
 
 
 def test_training_is_quiet_and_touches_nothing_global(tmp_path, capfd, monkeypatch):
@@ -577,9 +581,9 @@ def test_training_is_quiet_and_touches_nothing_global(tmp_path, capfd, monkeypat
 
 def test_the_progress_bar_counts_the_whole_run(tmp_path, capfd):
     with pytest.raises(SystemExit):
-        train(small.joint(), tmp_path / "run", progress=False, callbacks=[Raise(signal.SIGTERM, 10)])
+        train(small.joint(), tmp_path / "run", progress=False, callbacks=[Raise(signal.SIGTERM, 11)])
     train(small.joint(), tmp_path / "run", resume=True)
-    assert re.search(r"training: 100%.*24/24 .*elbo=-\d+\.\d\d", capfd.readouterr().out)
+    assert re.search(r"training: 100% 24/24, elbo=-\d+\.\d\d", capfd.readouterr().out)
 
 
 def test_training_works_outside_the_main_thread(tmp_path):
@@ -642,7 +646,7 @@ def test_loading_says_what_is_missing(tmp_path, finished):
     with pytest.raises(FileNotFoundError, match="holds no trained run"):
         Run.load(tmp_path)
     with pytest.raises(SystemExit):
-        train(small.joint(patience=9), tmp_path / "run", progress=False, callbacks=[Raise(signal.SIGTERM, 2)])
+        train(small.joint(patience=9), tmp_path / "run", progress=False, callbacks=[Raise(signal.SIGTERM, 3)])
     assert not (tmp_path / "run" / "weights.safetensors").exists()
     assert Run.load(tmp_path / "run").progress.step == 3  # from the checkpoint
     (tmp_path / "run" / "state.safetensors").write_bytes(b"PK\x03\x04 something")
@@ -658,19 +662,21 @@ def copied(finished, tmp_path) -> Path:
 
 def test_a_run_without_what_it_knew_of_the_data_is_refused(copied):
     (copied / "spec.safetensors").unlink()
-    with pytest.raises(FileNotFoundError, match=r"spec\.safetensors is gone, without which .* means nothing"):
+    with pytest.raises(
+        FileNotFoundError, match=r"spec\.safetensors is missing, and the run in .* can't be read without it"
+    ):
         Run.load(copied)
 
 
 def test_folders_from_before_the_files_of_the_data_were_recorded_open_where_they_are_whole(copied):
     text = (copied / "spec.yaml").read_text()
-    assert text.endswith("files:\n- spec.safetensors\n")
+    assert re.search(r"files:\n- spec.safetensors\nfingerprint: \w{32}\n$", text)
     (copied / "spec.yaml").write_text(text.partition("files:")[0])
     (copied / "progress.json").unlink()
     assert train(small.joint(), copied, resume=True, progress=False).progress.finished
     (copied / "spec.yaml").write_text(text.partition("files:")[0])
     (copied / "spec.safetensors").unlink()
-    with pytest.raises(FileNotFoundError, match=r"spec\.safetensors is gone"):
+    with pytest.raises(FileNotFoundError, match=r"spec\.safetensors is missing"):
         Run.load(copied)
 
 

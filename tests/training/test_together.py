@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 import small
 import torch
-from lightning.pytorch import Callback
 
 from buttress.algorithms.descent import NonFinite
 from buttress.core import registry
 from buttress.objectives.importance_weighted import ImportanceWeighted
 from buttress.training import checkpoint
-from buttress.training.folder import Progress
+from buttress.training.callbacks import Callback
+from buttress.training.progress import Progress
 from buttress.training.run import train
 
 pytestmark = pytest.mark.slow
@@ -34,8 +34,9 @@ def test_two_processes_equal_one(tmp_path, recipe):
     train(recipe, tmp_path / "two", progress=False, devices=2)
     one, two = (checkpoint.load(tmp_path / name / "state.safetensors") for name in ("one", "two"))
     assert_close(one, two)
-    if "active" in one["algorithm"]:
-        assert not one["algorithm"]["active"] and one["algorithm"]["best"] > 0
+    phase = one["algorithm"]["_extra_state"]
+    if "active" in phase:
+        assert not phase["active"] and phase["best"] > 0
     for a, b in zip(*((tmp_path / n / "metrics.csv").read_text().splitlines() for n in ("one", "two")), strict=True):
         assert_close([*map(number, a.split(","))], [*map(number, b.split(","))])
 
@@ -53,7 +54,7 @@ def test_two_processes_equal_one_in_both_stages(tmp_path):
     for name, devices in (("one", 1), ("two", 2)):
         train(recipe, tmp_path / name, progress=False, devices=devices)
     one, two = (checkpoint.load(tmp_path / name / "state.safetensors") for name in ("one", "two"))
-    assert one["algorithm"]["kept"] is not None
+    assert one["algorithm"]["_extra_state"]["kept"] is not None
     assert_close(one, two)
 
 
@@ -92,14 +93,17 @@ class Act(Callback):
     def __init__(self, step: int, number: int = 0, parent: int = 0) -> None:
         self.step, self.number, self.parent = step, number, parent
 
-    def on_train_batch_end(self, trainer, engine, *_):
-        if engine.step_number != self.step or engine.global_rank != 0:
+    def begin(self, engine):
+        self.model, self.first = engine.model, engine.fabric.is_global_zero
+
+    def on_step(self, step, total, latest):
+        if step != self.step or not self.first:
             return
         if self.number:
             os.kill(self.parent, self.number)
             time.sleep(0.2)
         else:
-            list(engine.model.decoder.parameters())[-1].data.fill_(torch.nan)
+            list(self.model.decoder.parameters())[-1].data.fill_(torch.nan)
 
 
 def test_sigterm_to_the_launcher_saves_and_the_run_goes_on_alone(tmp_path):

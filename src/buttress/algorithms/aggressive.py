@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from buttress.algorithms.descent import Descent, make_optimizer
-from buttress.core import PAD, Algorithm, AlgorithmModule, Objective, Step, Training
+from buttress.core import Algorithm, AlgorithmModule, Batch, Objective, Step, Training
 from buttress.runtime import distributed
 
 __all__ = ["Aggressive"]
@@ -67,13 +67,15 @@ class Aggressive(Algorithm):
 class AggressiveModule(AlgorithmModule):
     """The module of :class:`Aggressive`."""
 
+    remembered = ("active", "best", "failures")
+
     def __init__(self, part: Aggressive, model: Any, objective: Objective, training: Training) -> None:
+        super().__init__(model)
         self.part = part
-        self.text = model.spec.layout.tokens
         self.descend = Descent(model, objective, training)
         encoder = [*model.encoder.parameters(), *model.inference.parameters()]
-        mine = {id(p) for p in encoder}
-        decoder = [p for p in model.parameters() if id(p) not in mine]
+        own = {id(p) for p in encoder}
+        decoder = [p for p in model.parameters() if id(p) not in own]
         # Two optimisers, not one with gradients set to zero: its momentum would go on moving the half that rests.
         self.encoder, self.decoder = make_optimizer(encoder, training), make_optimizer(decoder, training)
         self.optimizers = (self.encoder, self.decoder)
@@ -83,25 +85,21 @@ class AggressiveModule(AlgorithmModule):
         """See :class:`buttress.core.AlgorithmModule`. Adds ``inner_steps``."""
         inner = self._catch_up(step) if self.active else 0
         moving = (self.decoder,) if self.active else self.optimizers
-        return {**self.descend(step, step.x, *moving), "inner_steps": float(inner)}
+        return {**self.descend(step, step.batch, *moving), "inner_steps": float(inner)}
 
     def _catch_up(self, step: Step) -> int:
         """Move the encoder until its loss stops falling; the number of moves."""
-        x, before, window = step.x, math.inf, _Window()
+        batch, before, window = step.batch, math.inf, _Window()
         for count in range(1, self.part.max_inner + 1):
-            loss = self.descend(step, x, self.encoder)["loss"]
-            window.add(loss * len(x), self._units(x))
+            loss = self.descend(step, batch, self.encoder)["loss"]
+            window.add(loss * len(batch), _units(batch))
             if count % self.part.window == 0:
                 if (now := window.mean()) > before:
                     return count
                 before, window = now, _Window()
             if count < self.part.max_inner:
-                x = step.more()
+                batch = step.next_batch()
         return self.part.max_inner
-
-    def _units(self, x: Tensor) -> Tensor | int:
-        """What a batch's loss is shared among: words, since batches of sentences differ in length; else examples."""
-        return (x != PAD).sum() if self.text else len(x)
 
     def after_validation(self, seen: Mapping[str, float], last: bool) -> bool:
         """See :class:`buttress.core.AlgorithmModule`."""
@@ -112,21 +110,10 @@ class AggressiveModule(AlgorithmModule):
         self.active = self.active and self.failures < self.part.patience
         return False
 
-    def state_dict(self) -> dict[str, Any]:
-        """See :class:`buttress.core.AlgorithmModule`."""
-        return {
-            "encoder": self.encoder.state_dict(),
-            "decoder": self.decoder.state_dict(),
-            "active": self.active,
-            "best": self.best,
-            "failures": self.failures,
-        }
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """See :class:`buttress.core.AlgorithmModule`."""
-        self.encoder.load_state_dict(state["encoder"])
-        self.decoder.load_state_dict(state["decoder"])
-        self.active, self.best, self.failures = state["active"], state["best"], state["failures"]
+def _units(batch: Batch) -> Tensor | int:
+    """What a batch's loss is divided by: words, since batches of sentences differ in length; else examples."""
+    return len(batch) if batch.lengths is None else batch.lengths.sum()
 
 
 class _Window:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from torch import Tensor, nn
 
@@ -22,13 +21,14 @@ class Joint(Algorithm):
     Example:
         >>> import torch
         >>> from buttress.baseline import baseline
+        >>> from buttress.core import Batch
         >>> from buttress.data.linear_gaussian import LinearGaussianData
         >>> data = LinearGaussianData(dim=4, n=50)
         >>> recipe = baseline(data, data.open().spec)
-        >>> model, x = recipe.model(data.open().spec), torch.ones(5, 4)
+        >>> model, batch = recipe.model(data.open().spec), Batch(torch.ones(5, 4))
         >>> before = [p.clone() for p in model.parameters()]
         >>> module = Joint().build(model, recipe.objective, recipe.training)
-        >>> _ = module.step(Step(0, x, lambda: x, torch.Tensor.backward))
+        >>> _ = module.step(Step(0, batch, lambda: batch))
         >>> all((p != b).any() for p, b in zip(model.parameters(), before, strict=True))  # encoder and decoder together
         True
     """
@@ -42,17 +42,10 @@ class JointModule(AlgorithmModule):
     """The module of :class:`Joint`."""
 
     def __init__(self, model: nn.Module, objective: Objective, training: Training) -> None:
+        super().__init__(model)
         self.descend = Descent(model, objective, training)
         self.optimizers = (make_optimizer(model.parameters(), training),)
 
     def step(self, step: Step) -> dict[str, float | Tensor]:
         """See :class:`buttress.core.AlgorithmModule`."""
-        return self.descend(step, step.x, *self.optimizers)
-
-    def state_dict(self) -> dict[str, Any]:
-        """See :class:`buttress.core.AlgorithmModule`."""
-        return {"optimizer": self.optimizers[0].state_dict()}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """See :class:`buttress.core.AlgorithmModule`."""
-        self.optimizers[0].load_state_dict(state["optimizer"])
+        return self.descend(step, step.batch, *self.optimizers)

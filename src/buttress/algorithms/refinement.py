@@ -21,10 +21,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, Normal
 
+from buttress.core import Batch, Given
 from buttress.core.records import Terms
 from buttress.posteriors.gaussian import latent_at
 
-__all__ = ["LOG_SCALE", "Refinement", "negative_elbo", "standard", "terms_at", "twice_differentiable"]
+__all__ = ["LOG_SCALE", "Refinement", "given_of", "negative_elbo", "standard", "terms_at", "twice_differentiable"]
 
 LOG_SCALE = (-6.0, 4.0)
 """Bounds of log sigma after a step: those of the gaussian posterior by default. Without any it is NaN after hours."""
@@ -43,11 +44,12 @@ class Refinement:
             gradient for the mean then cancels; a step costs two evaluations of the decoder in place of one.
 
     Example:
+        >>> from buttress.core import Batch
         >>> from buttress.diagnostics.reference import LinearGaussian
         >>> model = LinearGaussian.random(dims=4, latents=1)
-        >>> x, _ = model.sample(3)
-        >>> q = Refinement(steps=100, rate=0.1)(model, x, standard(model.prior(), x), torch.zeros(100, 1, 3, 1))
-        >>> torch.allclose(q.loc, model.posterior(x).mean, atol=1e-4)  # without noise only the mean is right
+        >>> batch = Batch(model.sample(3)[0])
+        >>> q = Refinement(steps=100, rate=0.1)(model, batch, standard(model.prior(), batch), torch.zeros(100, 1, 3, 1))
+        >>> torch.allclose(q.loc, model.posterior(batch.x).mean, atol=1e-4)  # without noise only the mean is right
         True
     """
 
@@ -72,7 +74,7 @@ class Refinement:
     def __call__(
         self,
         model: Any,
-        x: Tensor,
+        batch: Batch,
         start: Normal,
         noise: Float[Tensor, "K S B *event"],
         beta: float = 1.0,
@@ -82,7 +84,7 @@ class Refinement:
 
         Args:
             model: Keeps the protocol of the diagnostics; only ``prior`` and ``log_likelihood`` are called.
-            x: The examples.
+            batch: The examples; a model reads what is given with them where there is something.
             start: lambda_0, batch shape (B, *event).
             noise: epsilon of each step, without its mirror image.
             beta: Weight of the rate.
@@ -92,10 +94,10 @@ class Refinement:
         moving = [start.loc, start.scale.log()] if through else [start.loc.detach(), start.scale.detach().log()]
         velocity = [torch.zeros_like(part) for part in moving]
         with torch.enable_grad():
-            prior = model.prior()
+            prior = model.prior(*given_of(batch))
             for e in torch.cat([noise, -noise], 1) if self.antithetic else noise:
                 moving = [part if part.requires_grad else part.detach().requires_grad_() for part in moving]
-                cost = negative_elbo(model, prior, x, _normal(moving), e, beta).sum()
+                cost = negative_elbo(model, prior, batch, _normal(moving), e, beta).sum()
                 slopes = self._clipped(torch.autograd.grad(cost, moving, create_graph=through))
                 velocity = [self.momentum * v - g for v, g in zip(velocity, slopes, strict=True)]
                 moving = [part + self.rate * v for part, v in zip(moving, velocity, strict=True)]
@@ -118,51 +120,71 @@ def _normal(moving: list[Tensor]) -> Normal:
     return Normal(moving[0], moving[1].exp(), validate_args=False)
 
 
-def terms_at(model: Any, prior: Distribution, x: Tensor, q: Normal, noise: Float[Tensor, "S B *event"]) -> Terms:
+def given_of(batch: Batch) -> tuple[Given, ...]:
+    """The last argument of a model's calls: what is given, or nothing, which models without conditions need not take.
+
+    Example:
+        >>> given_of(Batch(torch.zeros(1))), given_of(Batch(torch.zeros(1), {"label": torch.tensor([4])}))
+        ((), ({'label': tensor([4])},))
+    """
+    return (batch.given,) if batch.given else ()
+
+
+def terms_at(model: Any, prior: Distribution, batch: Batch, q: Normal, noise: Float[Tensor, "S B *event"]) -> Terms:
     """The terms of a batch under any Gaussian q, at z = mu + sigma epsilon.
 
     Example:
+        >>> from buttress.core import Batch
         >>> from buttress.diagnostics.reference import LinearGaussian
-        >>> model, x = LinearGaussian.random(dims=4, latents=2), torch.zeros(3, 4)
-        >>> terms = terms_at(model, model.prior(), x, standard(model.prior(), x), torch.zeros(5, 3, 2))
+        >>> model, batch = LinearGaussian.random(dims=4, latents=2), Batch(torch.zeros(3, 4))
+        >>> terms = terms_at(model, model.prior(), batch, standard(model.prior(), batch), torch.zeros(5, 3, 2))
         >>> terms.distortion.shape, terms.latent.rate.sum().item()  # S = 5, B = 3; q is the prior
         (torch.Size([5, 3]), 0.0)
     """
     latent = latent_at(q, prior, noise)
-    return Terms(-model.log_likelihood(x, latent.z), latent)
+    return Terms(-model.log_likelihood(batch.x, latent.z, *given_of(batch)), latent)
 
 
 def negative_elbo(
-    model: Any, prior: Distribution, x: Tensor, q: Normal, noise: Float[Tensor, "S B *event"], beta: float = 1.0
+    model: Any,
+    prior: Distribution,
+    batch: Batch,
+    q: Normal,
+    noise: Float[Tensor, "S B *event"],
+    beta: float = 1.0,
 ) -> Float[Tensor, " B"]:
     """f of each example.
 
     Example:
+        >>> from buttress.core import Batch
         >>> from buttress.diagnostics.reference import LinearGaussian
         >>> model = LinearGaussian(torch.zeros(1, 1).double(), torch.zeros(1).double(), 1.0)  # x = N(0, 1), whatever z
-        >>> x = torch.zeros(1, 1)
-        >>> f = negative_elbo(model, model.prior(), x, standard(model.prior(), x), torch.zeros(1, 1, 1))
+        >>> batch = Batch(torch.zeros(1, 1))
+        >>> f = negative_elbo(model, model.prior(), batch, standard(model.prior(), batch), torch.zeros(1, 1, 1))
         >>> round(f.item(), 4)  # ln(2 pi) / 2
         0.9189
     """
-    terms = terms_at(model, prior, x, q, noise)
+    terms = terms_at(model, prior, batch, q, noise)
     return terms.distortion.mean(0) + beta * terms.latent.rate.sum(-1)
 
 
-def standard(prior: Distribution, x: Tensor) -> Normal:
+def standard(prior: Distribution, batch: Batch) -> Normal:
     """The prior as lambda_0 of every example; N(0, I) where it is not a product of normals.
 
     Example:
+        >>> from buttress.core import Batch
         >>> from buttress.diagnostics.reference import LinearGaussian
-        >>> standard(LinearGaussian.random(dims=4, latents=2).prior(), torch.zeros(3, 4))
+        >>> standard(LinearGaussian.random(dims=4, latents=2).prior(), Batch(torch.zeros(3, 4)))
         Normal(loc: torch.Size([3, 2]), scale: torch.Size([3, 2]))
     """
     if isinstance(prior, Independent) and isinstance(prior.base_dist, Normal):
         loc, scale = prior.base_dist.loc.detach(), prior.base_dist.scale.detach()
     else:
-        loc = torch.zeros(prior.event_shape, device=x.device)
+        loc = torch.zeros(prior.batch_shape + prior.event_shape, device=batch.x.device)
         scale = torch.ones_like(loc)
-    return Normal(loc.expand(len(x), *loc.shape), scale.expand(len(x), *scale.shape))
+    if prior.batch_shape:  # a prior of each example's own
+        return Normal(loc, scale)
+    return Normal(loc.expand(len(batch), *loc.shape), scale.expand(len(batch), *scale.shape))
 
 
 @contextmanager

@@ -28,7 +28,7 @@ from torch.distributions import Normal
 from buttress.algorithms.descent import Descent, NonFinite, make_optimizer
 from buttress.algorithms.refined import Refined
 from buttress.algorithms.refinement import Refinement, standard, terms_at, twice_differentiable
-from buttress.core import Algorithm, AlgorithmModule, Objective, Step, Training
+from buttress.core import Algorithm, AlgorithmModule, Batch, Objective, Step, Training
 from buttress.core.model import with_penalty
 from buttress.core.records import Terms
 from buttress.distributions.inspect import normal
@@ -56,8 +56,7 @@ class SemiAmortized(Algorithm):
 
     Penalties on the encoder's features are added as they are; "svi" has none.
 
-    With "svi" the encoder's gradient is exactly zero, in every process, so that adam, adamax and sgd leave it as it is
-    (adamw's decay shrinks it, which changes nothing); samples and evidence never ask it.
+    With "svi" the encoder gets no gradient and stays as it is; samples and evidence never use it.
 
     Evidence, held-out curves and reconstructions refine q in the same way.
 
@@ -117,7 +116,7 @@ class SemiAmortized(Algorithm):
             )
         return SemiAmortizedModule(self, model, objective, training)
 
-    def asked(self, model: Any, objective: Objective, step: int, seed: int) -> Any:
+    def evaluation_model(self, model: Any, objective: Objective, step: int, seed: int) -> Any:
         """See :class:`buttress.core.Algorithm`."""
         return Refined(model, self.refinement, _beta(objective, step), self.variant == "svi", seed)
 
@@ -129,16 +128,18 @@ class SemiAmortizedModule(AlgorithmModule):
         >>> from buttress.baseline import baseline
         >>> from buttress.data.linear_gaussian import LinearGaussianData
         >>> data = LinearGaussianData(dim=4, n=50).open()
-        >>> recipe, x = baseline(LinearGaussianData(dim=4, n=50), data.spec), data.held_out.batch(torch.arange(5))
+        >>> recipe, batch = baseline(LinearGaussianData(dim=4, n=50), data.spec), data.held_out.read(torch.arange(5))
         >>> model = recipe.model(data.spec)
-        >>> _, loss = SemiAmortized(variant="svi").build(model, recipe.objective, recipe.training).terms(x, number=0)
+        >>> module = SemiAmortized(variant="svi").build(model, recipe.objective, recipe.training)
+        >>> _, loss = module.terms(batch, number=0)
         >>> loss.backward()
-        >>> any(p.grad.any() for p in model.encoder.parameters()), model.decoder.out.weight.grad.any().item()
-        (False, True)
+        >>> [p.grad for p in model.encoder.parameters()][0], model.decoder.out.weight.grad.any().item()
+        (None, True)
     """
 
     def __init__(self, part: SemiAmortized, model: Any, objective: Objective, training: Training) -> None:
-        self.part, self.model, self.objective = part, model, objective
+        super().__init__(model)
+        self.part, self.objective = part, objective
         self.descend = Descent(model, objective, training)
         self.optimizers = (make_optimizer(model.parameters(), training),)
 
@@ -146,59 +147,45 @@ class SemiAmortizedModule(AlgorithmModule):
         """See :class:`buttress.core.AlgorithmModule`."""
         with twice_differentiable(self.model):
             try:
-                terms, loss = self.terms(step.x, step.number)
+                terms, loss = self.terms(step.batch, step.number)
             except ValueError as error:  # torch's distributions refuse NaN
                 raise NonFinite(f"while q was refined the decoder's output became NaN or infinite ({error})") from error
             return self.descend.follow(step, terms, loss, *self.optimizers)
 
-    def terms(self, x: Tensor, number: int) -> tuple[Terms, Float[Tensor, ""]]:
+    def terms(self, batch: Batch, number: int) -> tuple[Terms, Float[Tensor, ""]]:
         """The terms at lambda_K, and the scalar whose gradient the variant wants; its value is the loss at lambda_K."""
-        start, penalty = self._start(x)
+        start, penalty = self._start(batch)
         variant, event = self.part.variant, start.loc.shape
         inner = draw(torch.randn, (self.part.refine_steps, 1, *event), batch_dim=2).to(start.loc)
-        refined = self.part.refinement(self.model, x, start, inner, _beta(self.objective, number), variant == "sa")
+        beta = _beta(self.objective, number)
+        refined = self.part.refinement(self.model, batch, start, inner, beta, through=variant == "sa")
         if variant != "sa":
             refined = _constant(refined)
         noise = draw(torch.randn, (self.objective.samples, *event), batch_dim=1).to(start.loc)
-        plain = terms_at(self.model, self.model.prior(), x, refined, noise)
+        plain = terms_at(self.model, self.model.prior(batch.given), batch, refined, noise)
         terms = Terms(plain.distortion, with_penalty(plain.latent, penalty))
         loss = self.descend.loss(terms, number)
         if variant == "vae_svi":
-            loss = loss + self._encoders_own(x, start, noise, number)
-        if variant == "svi":
-            loss = loss + self._nothing()
+            loss = loss + self._encoders_own(batch, start, noise, number)
         return terms, loss
 
-    def _start(self, x: Tensor) -> tuple[Normal, dict[str, Tensor]]:
+    def _start(self, batch: Batch) -> tuple[Normal, dict[str, Tensor]]:
         """lambda_0, and what the encoder's features cost."""
         if self.part.variant == "svi":
-            return standard(self.model.prior(), x), {}
-        h = self.model.encode(x)
-        start = normal(self.model.inference(h))
-        assert start is not None  # build has looked
+            return standard(self.model.prior(batch.given), batch), {}
+        h, q = self.model.infer(batch.x, batch.given)
+        start = normal(q)
+        assert start is not None  # build has checked
         return start, self.model.encoder.penalty(h)
 
-    def _encoders_own(self, x: Tensor, start: Normal, noise: Tensor, number: int) -> Float[Tensor, ""]:
+    def _encoders_own(self, batch: Batch, start: Normal, noise: Tensor, number: int) -> Float[Tensor, ""]:
         """Zero, with the gradient of the loss at lambda_0 for the encoder alone."""
         free = [start.loc.detach().requires_grad_(), start.scale.detach().requires_grad_()]
         own = Normal(free[0], free[1], validate_args=False)
-        terms = terms_at(self.model, self.model.prior(), x, own, noise)
+        terms = terms_at(self.model, self.model.prior(batch.given), batch, own, noise)
         slopes = torch.autograd.grad(self.descend.loss(terms, number), free)
         pull = (slopes[0] * start.loc).sum() + (slopes[1] * start.scale).sum()
         return pull - pull.detach()
-
-    def _nothing(self) -> Float[Tensor, ""]:
-        """Zero, with a gradient of zero for what nothing else reaches: processes wait for that of every parameter."""
-        idle = [*self.model.encoder.parameters(), *self.model.inference.parameters()]
-        return torch.stack([0 * p.sum() for p in idle]).sum()
-
-    def state_dict(self) -> dict[str, Any]:
-        """See :class:`buttress.core.AlgorithmModule`."""
-        return {"optimizer": self.optimizers[0].state_dict()}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """See :class:`buttress.core.AlgorithmModule`."""
-        self.optimizers[0].load_state_dict(state["optimizer"])
 
 
 def _constant(q: Normal) -> Normal:

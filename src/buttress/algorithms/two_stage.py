@@ -13,15 +13,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Int
 from torch import Tensor, nn
 
 from buttress.algorithms.descent import Descent, make_optimizer
-from buttress.core import Algorithm, AlgorithmModule, Objective, Step, Training
+from buttress.core import Algorithm, AlgorithmModule, Batch, Objective, Step, Training
 from buttress.distributions.code_counts import CodeCounts
 from buttress.priors.uniform import Uniform
 from buttress.runtime import distributed
@@ -39,6 +39,7 @@ class DegenerateCodes(ValueError):
 
     Example:
         >>> from buttress.baseline import baseline
+        >>> from dataclasses import replace
         >>> from buttress.data.linear_gaussian import LinearGaussianData
         >>> from buttress.posteriors.vector_quantized import VectorQuantized
         >>> from buttress.priors.recurrent import RecurrentPrior
@@ -46,8 +47,8 @@ class DegenerateCodes(ValueError):
         >>> recipe = baseline(data, data.open().spec)
         >>> recipe = replace(recipe, posterior=VectorQuantized(codes=4, dim=2), prior=RecurrentPrior(hidden=4))
         >>> model, training = recipe.model(data.open().spec), Training(steps=4, batch_size=1000)
-        >>> module, x = TwoStage(first=0.5).build(model, recipe.objective, training), torch.zeros(5, 4)
-        >>> module.step(Step(2, x, lambda: x, torch.Tensor.backward))  # five times one x: one code
+        >>> module, batch = TwoStage(first=0.5).build(model, recipe.objective, training), Batch(torch.zeros(5, 4))
+        >>> module.step(Step(2, batch, lambda: batch))  # five times one x: one code
         Traceback (most recent call last):
         buttress.algorithms.two_stage.DegenerateCodes: after the first stage (step 2) 1 codes of 4 are in use, ...
     """
@@ -86,6 +87,8 @@ class TwoStage(Algorithm):
         ValueError: two_stage algorithm: z is made of real numbers, and a prior is fitted to codes; try ...
     """
 
+    divides_steps: ClassVar[bool] = True
+
     first: float = 0.75
     least: float = 1.1
 
@@ -104,68 +107,72 @@ class TwoStage(Algorithm):
 class TwoStageModule(AlgorithmModule):
     """The module of :class:`TwoStage`. ``made`` steps of which ``border`` are the first stage's."""
 
+    remembered = ("made", "best", "kept", "seen")
+
     def __init__(self, part: TwoStage, model: Any, objective: Objective, training: Training) -> None:
-        self.part, self.model, self.batch_size = part, model, training.batch_size
-        space, self.learned = model.inference.space, list(model.prior.parameters())
+        super().__init__(model)
+        self.part, self.batch_size = part, training.batch_size
+        space, learned = model.inference.space, list(model.prior.parameters())
         self.border = round(part.first * training.steps)
-        _refuse(space.classes, self.learned, self.border, training.steps)
+        _refuse(space.classes, learned, self.border, part.first, training.steps)
         self.classes: int = space.classes
-        mine = {id(p) for p in self.learned}
-        self.others = [p for p in model.parameters() if id(p) not in mine]
+        own = {id(p) for p in learned}
+        others = [p for p in model.parameters() if id(p) not in own]
         self.uniform = Uniform().build(space)
         self.descend = Descent(model, objective, training, self.uniform)
-        self.autoencoder, self.prior = make_optimizer(self.others, training), make_optimizer(self.learned, training)
+        self.autoencoder, self.prior = make_optimizer(others, training), make_optimizer(learned, training)
         self.optimizers = (self.autoencoder, self.prior)
         self.made, self.best = 0, math.inf
         self.kept: dict[str, Tensor] | None = None
         self.seen: dict[str, Tensor] = {}
 
     @property
-    def settled(self) -> bool:
+    def in_final_phase(self) -> bool:
         """See :class:`buttress.core.AlgorithmModule`."""
         return self.made > self.border
 
     @property
-    def whole(self) -> bool:
-        """See :class:`buttress.core.AlgorithmModule`. A prior that was not trained is nothing to keep."""
-        return self.settled
+    def model_complete(self) -> bool:
+        """See :class:`buttress.core.AlgorithmModule`. Before the second stage the prior has learned nothing."""
+        return self.in_final_phase
 
     def step(self, step: Step) -> dict[str, float | Tensor]:
         """See :class:`buttress.core.AlgorithmModule`."""
         self.made = step.number + 1
         if step.number < self.border:
-            return self.descend(_reaching(step, self.learned), step.x, self.autoencoder)
+            return self.descend(step, step.batch, self.autoencoder)
         for part in (self.model.encoder, self.model.inference, self.model.decoder):
             part.eval()
         if step.number == self.border:
             self._refuse_degenerate(step)
         if (step.number - self.border) % DECODE_EVERY == 0:
-            self.seen = self._look(step.x)
-        return self._fit(_reaching(step, self.others))
+            self.seen = self._look(step.batch)
+        return self._fit(step)
 
     def _fit(self, step: Step) -> dict[str, float | Tensor]:
         """Move the prior towards the codes of the step's batch."""
-        nats = -self.model.prior().log_prob_by_group(self._codes(step.x)).flatten(1)
+        prior = self.model.prior(step.batch.given)
+        nats = -prior.log_prob_by_group(self._codes(step.batch)).flatten(1)
         loss = nats.sum(1).mean()
-        self.descend.along(step, loss, None, self.prior)
+        self.descend.move(step.number, loss, self.prior)
         return {"loss": loss.detach(), "rate": nats.detach().mean(0), **self.seen}
 
     @torch.no_grad()
-    def _codes(self, x: Tensor) -> Int[Tensor, "B *shape"]:
-        return self.model.posterior(x).sample()
+    def _codes(self, batch: Batch) -> Int[Tensor, "B *shape"]:
+        return self.model.posterior(batch.x, batch.given).sample()
 
     @torch.no_grad()
-    def _look(self, x: Tensor) -> dict[str, Tensor]:
+    def _look(self, batch: Batch) -> dict[str, Tensor]:
         """Distortion and penalties of a batch, means over all processes."""
-        terms = self.model(x, self.descend.objective.samples, self.uniform.to(x.device)())
+        terms = self.descend.terms(batch)
         seen = {"distortion": terms.distortion, **terms.latent.penalty}
         return {name: distributed.mean(value.mean().float()) for name, value in seen.items()}
 
     def _refuse_degenerate(self, step: Step) -> None:
-        counts = CodeCounts(self.classes).add(self._codes(step.x).flatten(1))
+        counts = CodeCounts(self.classes).add(self._codes(step.batch).flatten(1))
         for _ in range(1, math.ceil(COUNTED / self.batch_size)):
-            counts.add(self._codes(step.more()).flatten(1))
-        counts = counts.of_all_processes(step.x.device)
+            counts.add(self._codes(step.next_batch()).flatten(1))
+        counts = counts.of_all_processes(step.batch.x.device)
         one = counts.perplexities.max().item()
         if one < self.part.least:
             raise DegenerateCodes(
@@ -178,7 +185,7 @@ class TwoStageModule(AlgorithmModule):
 
     def after_validation(self, seen: Mapping[str, float], last: bool) -> bool:
         """See :class:`buttress.core.AlgorithmModule`. Keeps the best prior, and at the end goes back to it."""
-        if not self.settled:
+        if not self.in_final_phase:
             return False
         if seen["rate"] < self.best:
             self.best = seen["rate"]
@@ -188,25 +195,8 @@ class TwoStageModule(AlgorithmModule):
         self.model.prior.load_state_dict(self.kept)
         return True
 
-    def state_dict(self) -> dict[str, Any]:
-        """See :class:`buttress.core.AlgorithmModule`."""
-        return {
-            "autoencoder": self.autoencoder.state_dict(),
-            "prior": self.prior.state_dict(),
-            "made": self.made,
-            "best": self.best,
-            "kept": self.kept,
-            "seen": self.seen,
-        }
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """See :class:`buttress.core.AlgorithmModule`."""
-        self.autoencoder.load_state_dict(state["autoencoder"])
-        self.prior.load_state_dict(state["prior"])
-        self.made, self.best, self.kept, self.seen = (state[k] for k in ("made", "best", "kept", "seen"))
-
-
-def _refuse(classes: int | None, learned: list[nn.Parameter], border: int, steps: int) -> None:
+def _refuse(classes: int | None, learned: list[nn.Parameter], border: int, first: float, steps: int) -> None:
     if classes is None:
         raise ValueError(
             "two_stage algorithm: z is made of real numbers, and a prior is fitted to codes; try the vector_quantized "
@@ -218,11 +208,7 @@ def _refuse(classes: int | None, learned: list[nn.Parameter], border: int, steps
             "algorithm"
         )
     if not 0 < border < steps:
-        raise ValueError(f"two_stage algorithm: {steps} steps leave one of the stages none; try more steps")
-
-
-def _reaching(step: Step, resting: list[nn.Parameter]) -> Step:
-    """The step, where processes share gradients with a gradient of 0 for what rests: each waits for all parameters."""
-    if distributed.number() == 1:
-        return step
-    return replace(step, backward=lambda loss: step.backward(loss + 0.0 * sum(p.sum() for p in resting)))
+        raise ValueError(
+            f"two_stage algorithm: training.steps is {steps} and first is {first}, and each stage needs at least one "
+            "step; try more steps"
+        )

@@ -8,12 +8,13 @@ from typing import Any
 __all__ = ["open_run"]
 
 
-def open_run(folder: Path, data: str | None = None, needs_data: bool = True) -> Any:
+def open_run(folder: Path, data: str | None = None, other_data: bool = False, needs_data: bool = True) -> Any:
     """The run in a folder.
 
     Args:
         folder: Where it lies.
         data: Where its data are now; None where they were.
+        other_data: Whether to accept other data than it was trained on.
         needs_data: Whether the data will be read; it is then said at once where they are missing.
 
     Errors:
@@ -27,14 +28,12 @@ def open_run(folder: Path, data: str | None = None, needs_data: bool = True) -> 
     """
     from buttress.data.opened import opened
     from buttress.experiments.inputs import moved
-    from buttress.training.folder import same_data
     from buttress.training.run import Run
 
-    run = Run.load(folder)
+    run = Run.load(folder, other_data=other_data)
     if data is not None:
-        splits = opened(moved(run.recipe.data, data))
-        same_data(folder, splits)
-        return Run.load(folder, splits)
+        run.use(opened(moved(run.recipe.data, data)))
+        return run
     path = getattr(run.recipe.data, "path", None)
     if needs_data and isinstance(path, str) and Path(path).is_absolute() and not Path(path).exists():
         raise ValueError(f"{folder}: its data were at {path} and are not there now; give their new place with --data")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from buttress.core.batch import Batch
 from buttress.core.objective import Objective
 from buttress.core.part import Part
 from buttress.core.training import Training
@@ -23,27 +24,30 @@ class Step:
 
     Args:
         number: Counted from 0.
-        x: The step's observed batch, this process's rows.
-        more: Draws another observed training batch (for inner loops), the same at every resume.
-        backward: Use instead of ``loss.backward()``, so that processes share gradients and precision is handled.
+        batch: The step's observed batch, this process's rows.
+        next_batch: Draws another observed training batch (for inner loops), the same at every resume.
 
     Example:
         >>> import torch
-        >>> weight, x = torch.tensor(3.0, requires_grad=True), torch.tensor([2.0])
-        >>> step = Step(0, x, more=lambda: torch.tensor([5.0]), backward=torch.Tensor.backward)
-        >>> step.backward((weight * step.x).sum())  # its slope is x
-        >>> weight.grad, step.more()
-        (tensor(2.), tensor([5.]))
+        >>> step = Step(0, Batch(torch.tensor([2.0])), next_batch=lambda: Batch(torch.tensor([5.0])))
+        >>> step.batch.x, step.next_batch().x
+        (tensor([2.]), tensor([5.]))
     """
 
     number: int
-    x: Tensor
-    more: Callable[[], Tensor]
-    backward: Callable[[Tensor], None]
+    batch: Batch
+    next_batch: Callable[[], Batch]
 
 
-class AlgorithmModule(ABC):
-    """A learning algorithm at work on one model. Holds the optimisers and any phase it is in.
+class AlgorithmModule(nn.Module, ABC):
+    """A learning algorithm at work on one model. Holds the optimisers, networks of its own, and any phase it is in.
+
+    The model belongs to the run. It is kept here in a tuple, where ``nn.Module`` does not register it, so that
+    ``parameters()`` and ``state_dict()`` are those of the algorithm's own networks (a discriminator, a code store)
+    alone. The engine moves these to the device, checks them and writes them into checkpoints beside the model.
+
+    Args:
+        model: The model to train, a LatentVariableModel.
 
     Example:
         >>> import torch
@@ -51,14 +55,36 @@ class AlgorithmModule(ABC):
         >>> from buttress.data.linear_gaussian import LinearGaussianData
         >>> data = LinearGaussianData(dim=4, n=50)
         >>> recipe = baseline(data, data.open().spec)
-        >>> module = recipe.algorithm.build(recipe.model(data.open().spec), recipe.objective, recipe.training)
-        >>> x = torch.zeros(5, 4)
-        >>> logs = module.step(Step(0, x, lambda: x, torch.Tensor.backward))
+        >>> model = recipe.model(data.open().spec)
+        >>> module = recipe.algorithm.build(model, recipe.objective, recipe.training)
+        >>> batch = Batch(torch.zeros(5, 4))
+        >>> logs = module.step(Step(0, batch, lambda: batch))
         >>> torch.allclose(logs["loss"], logs["distortion"] + logs["rate"].sum())  # what joint training minimises
         True
+        >>> len(list(module.parameters())), len(module.parameters_moved()) == len(list(model.parameters()))
+        (0, True)
     """
 
     optimizers: tuple[Optimizer, ...]
+    remembered: ClassVar[tuple[str, ...]] = ()
+    """Attributes that a resumed run needs beside networks and optimisers: phases, counters, best values."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self._model = (model,)
+
+    @property
+    def model(self) -> Any:
+        """The model under training."""
+        return self._model[0]
+
+    def begin(self, read: Callable[[], Iterator[Batch]]) -> None:
+        """Prepare before the first step of a new run; a resumed one continues from its checkpoint instead.
+
+        Args:
+            read: A pass over all training examples in the order of the data, observed, in batches; the same in every
+                process. ``given["index"]`` says which examples a batch holds.
+        """
 
     @abstractmethod
     def step(self, step: Step) -> dict[str, float | Tensor]:
@@ -68,35 +94,43 @@ class AlgorithmModule(ABC):
         same names at every step.
         """
 
+    def parameters_moved(self) -> list[nn.Parameter]:
+        """The parameters that any of the optimisers moves."""
+        return [p for optimizer in self.optimizers for group in optimizer.param_groups for p in group["params"]]
+
     @property
-    def settled(self) -> bool:
-        """Whether it is already in the phase that the run ends with; before, nobody loses patience."""
+    def in_final_phase(self) -> bool:
+        """Whether it is in the phase that the run ends with. Early stopping is off before that."""
         return True
 
     @property
-    def whole(self) -> bool:
-        """Whether the model, as it stands, is one that the run may end with; before, none is kept as the best."""
+    def model_complete(self) -> bool:
+        """Whether every part of the model has been trained, so that it may be saved as the best checkpoint."""
         return True
 
     def after_validation(self, seen: Mapping[str, float], last: bool) -> bool:
-        """Hear what was seen on held-out data, every ``Training.validate_every`` steps and at the end.
+        """React to a validation, every ``Training.validate_every`` steps and at the end.
 
         Args:
-            seen: ``elbo``, ``distortion``, ``rate``, ``mutual_information`` and more, in nats per example.
+            seen: ``elbo``, ``distortion``, ``rate``, ``mutual_information`` and more, in nats per held-out example.
             last: Whether the run ends here.
 
         Returns:
-            Whether parameters were moved, so that one has to look again.
+            Whether parameters were moved, so that the model must be validated again.
         """
         return False
 
-    @abstractmethod
-    def state_dict(self) -> dict[str, Any]:
-        """Everything a resumed run needs, as nested dicts and lists of tensors and scalars."""
+    def get_extra_state(self) -> dict[str, Any]:
+        """What ``state_dict`` holds beside the algorithm's own networks."""
+        phase = {name: getattr(self, name) for name in self.remembered}
+        return {"optimizers": [optimizer.state_dict() for optimizer in self.optimizers], **phase}
 
-    @abstractmethod
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """The inverse of :meth:`state_dict`."""
+    def set_extra_state(self, state: Mapping[str, Any]) -> None:
+        """The inverse of :meth:`get_extra_state`."""
+        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
+        for name in self.remembered:
+            setattr(self, name, state[name])
 
 
 class Algorithm(Part):
@@ -108,27 +142,31 @@ class Algorithm(Part):
         >>> from buttress.diagnostics.reference import LinearGaussian
         >>> from buttress.objectives.elbo import ELBO
         >>> model = LinearGaussian.random(dims=4, latents=1)
-        >>> Joint().asked(model, ELBO(), step=0, seed=0) is model  # its q is the encoder's
+        >>> Joint().evaluation_model(model, ELBO(), step=0, seed=0) is model  # its q is the encoder's
         True
-        >>> SemiAmortized(refine_steps=20).asked(model, ELBO(), step=0, seed=0).inference_in_words
+        >>> SemiAmortized(refine_steps=20).evaluation_model(model, ELBO(), step=0, seed=0).describe_inference()
         "refined for each example: 20 gradient steps of ..."
     """
+
+    divides_steps: ClassVar[bool] = False
+    """Whether its phases are shares of ``training.steps``: such a run can't be trained further with more steps."""
 
     @abstractmethod
     def build(self, model: nn.Module, objective: Objective, training: Training) -> AlgorithmModule:
         """The algorithm at work on ``model`` (a LatentVariableModel) with these settings."""
 
-    def asked(self, model: Any, objective: Objective, step: int, seed: int) -> Any:
+    def evaluation_model(self, model: Any, objective: Objective, step: int, seed: int) -> Any:
         """The model with the q(z|x) that this algorithm trains it for, which is what evidence should measure.
 
         Args:
-            model: A LatentVariableModel whose weights stand still while it is asked.
+            model: A LatentVariableModel whose weights do not change while it is evaluated.
             objective: What was minimised, up to and including step ``step``.
             step: Counted from 0.
             seed: Of any noise in finding q.
 
         Returns:
-            A model that keeps the protocol of the diagnostics. Where it is not ``model`` itself, ``inference_in_words``
-            says how q is found, and ``amortised`` is the model whose own q is worth measuring beside it, or None.
+            A model that keeps the protocol of the diagnostics. Where it is not ``model`` itself,
+            ``describe_inference()`` says how q is found, and ``amortised`` is the model whose own q is measured beside
+            it, or None.
         """
         return model

@@ -120,8 +120,15 @@ class LatentVariableModel(nn.Module):
 
     def posterior_of_features(self, features: Tensor, given: Given = EMPTY) -> Distribution:
         """The same, of x as the likelihood's ``features`` gives it."""
-        h = self._beside(self.encoder(features, given), given, first=1)
-        return self.inference(h, self.encoder.valid(features, given))
+        return self._infer(features, given)[1]
+
+    def infer(self, x: Tensor, given: Given = EMPTY) -> tuple[Float[Tensor, "B *places F"], Distribution]:
+        """The encoder's features h of every example, on which penalties are put, and q(z|x) made of them."""
+        return self._infer(self.likelihood.features(x), given)
+
+    def _infer(self, features: Tensor, given: Given) -> tuple[Float[Tensor, "B *places F"], Distribution]:
+        h = self.encoder(features, given)
+        return h, self.inference(self._beside(h, given, first=1), self.encoder.valid(features, given))
 
     def log_likelihood(self, x: Tensor, z: Shaped[Tensor, "S B *event"], given: Given = EMPTY) -> Float[Tensor, "S B"]:
         """log p(x|z) in nats for S latents of each of B examples."""

@@ -57,6 +57,7 @@ class Recipe:
 
     Example:
         >>> from buttress.baseline import baseline
+        >>> from buttress.core import DataSpec, Layout
         >>> from buttress.data.mnist5k import Mnist5k
         >>> recipe = baseline(Mnist5k(), DataSpec(Layout.image(1, 28, 28)))
         >>> print(recipe.to_yaml().splitlines()[1].strip(), "...", Recipe.from_yaml(recipe.to_yaml()) == recipe)

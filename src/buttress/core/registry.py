@@ -131,7 +131,7 @@ def names(room: str) -> list[str]:
 
     Example:
         >>> names("algorithms")
-        ['aggressive', 'joint', 'semi_amortized', 'two_stage']
+        ['aggressive', 'factor_vae', 'joint', 'semi_amortized', 'two_stage']
     """
     return sorted(parts(room))
 

@@ -250,7 +250,7 @@ def _otherwise(run: Path, settings: Mapping[str, Any]) -> str:
 
 def _early(run: Path, measured: Mapping[str, Any]) -> bool:
     """Whether weights were still to change when this was measured. Of a finished run, earlier versions don't tell."""
-    from buttress.training.folder import Progress
+    from buttress.training.progress import Progress
 
     try:
         done = Progress.read(run)
@@ -261,12 +261,12 @@ def _early(run: Path, measured: Mapping[str, Any]) -> bool:
 
 def _refuse_another(todo: list[tuple[str, Recipe]], folder: Path) -> None:
     """Refuse, before anything is trained, a file, and a folder with runs of another baseline."""
-    from buttress.training.folder import claimed, refuse_file
+    from buttress.training.lock import belongs_to, refuse_file
 
     refuse_file(folder)
     for run, recipe in todo:
         if (folder / run / "recipe.yaml").exists():
-            claimed(folder / run, recipe, resume=True)
+            belongs_to(folder / run, recipe, resume=True)
 
 
 def _run_one(
@@ -278,7 +278,7 @@ def _run_one(
 ) -> float:
     """Train and diagnose one run in this process, or take up what is there; seconds of training."""
     from buttress.experiments.report_examples import save_run_examples
-    from buttress.training.progress import Watch
+    from buttress.training.callbacks import ProgressCallback
     from buttress.training.run import Run, train
 
     recipe, path = Recipe.from_yaml(recipe_yaml, name), Path(folder) / name
@@ -289,7 +289,7 @@ def _run_one(
         path,
         resume=True,
         progress=False,
-        callbacks=[Watch(lambda step, total: news.put((name, step, total)))],
+        callbacks=[ProgressCallback(lambda step, total: news.put((name, step, total)))],
     )
     if outdated or not (path / "evidence.json").exists():
         run.diagnose(**settings)

@@ -41,7 +41,7 @@ __all__ = [
 
 def evaluation_model(run: Run, seed: int) -> Any:
     """The model with the q(z|x) that its algorithm trains it for."""
-    return run.asked(seed)
+    return run.evaluation_model(seed)
 
 
 def some_held_out(run: Run, count: int, seed: int = 0) -> Batch:

@@ -1,11 +1,14 @@
-"""What all processes of a run hold together. One process alone gets back what it has."""
+"""What the processes of a run compute together. One process alone gets back what it has."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import torch
 import torch.distributed as dist
 from torch import Tensor
 
-__all__ = ["mean", "number", "total"]
+__all__ = ["average_gradients", "gather", "mean", "number", "rank", "total"]
 
 
 def number() -> int:
@@ -16,6 +19,16 @@ def number() -> int:
         1
     """
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+def rank() -> int:
+    """Which of them this process is, counted from 0.
+
+    Example:
+        >>> rank()
+        0
+    """
+    return dist.get_rank() if number() > 1 else 0
 
 
 def total(value: Tensor) -> Tensor:
@@ -46,3 +59,53 @@ def mean(value: Tensor) -> Tensor:
         tensor([3.])
     """
     return total(value).div_(number())
+
+
+def gather(value: Tensor, dim: int = 0) -> Tensor:
+    """The rows of all processes in the order of their ranks; no gradient goes through it.
+
+    Args:
+        value: A tensor of the same shape in all of them.
+        dim: The dimension of the rows.
+
+    Example:
+        >>> import torch
+        >>> gather(torch.tensor([3.0]))
+        tensor([3.])
+    """
+    if number() == 1:
+        return value
+    rows = [torch.empty_like(value) for _ in range(number())]
+    dist.all_gather(rows, value.contiguous())
+    return torch.cat(rows, dim)
+
+
+def average_gradients(parameters: Sequence[Tensor], loss: Tensor) -> Tensor:
+    """Replace the gradient of each parameter by the mean over all processes.
+
+    One exchange carries them all. A parameter that has no gradient in any process keeps none; where only some have
+    one, the others count as zero.
+
+    Args:
+        parameters: The same in all processes.
+        loss: This process's, shape ().
+
+    Returns:
+        The mean loss, so that all processes agree on whether it is finite.
+
+    Example:
+        >>> import torch
+        >>> weight = torch.tensor([3.0], requires_grad=True)
+        >>> (2 * weight).sum().backward()
+        >>> average_gradients([weight], torch.tensor(6.0)), weight.grad
+        (tensor(6.), tensor([2.]))
+    """
+    if number() == 1:
+        return loss
+    there = torch.tensor([float(p.grad is not None) for p in parameters], device=loss.device)
+    blocks = [(torch.zeros_like(p) if p.grad is None else p.grad).reshape(-1) for p in parameters]
+    shared = mean(torch.cat([loss.reshape(1), there, *blocks]))
+    first, found, *blocks = shared.split([1, len(blocks), *map(len, blocks)])
+    for parameter, any_gradient, block in zip(parameters, found.tolist(), blocks, strict=True):
+        parameter.grad = block.view_as(parameter).to(parameter.dtype) if any_gradient else None
+    return first.squeeze()

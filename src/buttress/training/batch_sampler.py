@@ -11,11 +11,11 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-__all__ = ["Order"]
+__all__ = ["BatchSampler"]
 
 
-class Order:
-    """The order of examples in training.
+class BatchSampler:
+    """Which training examples make up the batch of each step.
 
     Args:
         n: Number of examples.
@@ -30,8 +30,8 @@ class Order:
         ValueError: There is less than one batch of examples.
 
     Example:
-        >>> order = Order(10, 3, seed=0)
-        >>> order.epoch_steps, len(order.indices(7)), bool((order.indices(7) == order.indices(7)).all())
+        >>> sampler = BatchSampler(10, 3, seed=0)
+        >>> sampler.epoch_steps, len(sampler.indices(7)), bool((sampler.indices(7) == sampler.indices(7)).all())
         (3, 3, True)
     """
 

@@ -13,14 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.pytorch.plugins import CheckpointIO
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from buttress.runtime.atomic_write import replace_file
 
-__all__ = ["SafeCheckpointIO", "load", "save"]
+__all__ = ["load", "save"]
 
 FORMAT = 1
 
@@ -78,24 +77,6 @@ def _readable(header: str) -> dict[str, Any]:
     except ValueError:
         return {"format": FORMAT}
     return plain if isinstance(plain, dict) else {"format": FORMAT}
-
-
-class SafeCheckpointIO(CheckpointIO):
-    """What Lightning uses to write and read checkpoints, here without pickle."""
-
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
-        """See :func:`save`."""
-        save(path, checkpoint)
-
-    def load_checkpoint(
-        self, path: Any, map_location: Any | None = None, weights_only: bool | None = None
-    ) -> dict[str, Any]:
-        """See :func:`load`. Tensors are on the CPU."""
-        return load(path)
-
-    def remove_checkpoint(self, path: Any) -> None:
-        """Remove the file."""
-        Path(path).unlink(missing_ok=True)
 
 
 def _describe(value: Any, where: str, tensors: dict[str, Tensor], known: dict[Any, str]) -> Any:

@@ -2,38 +2,35 @@
 
 from __future__ import annotations
 
+import errno
+import importlib
 import logging
 import multiprocessing
 import os
-import socket
-import sys
-import warnings
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.fabric.plugins.environments.lightning import LightningEnvironment
-from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.loggers import TensorBoardLogger
-from lightning.pytorch.strategies import DDPStrategy
+import torch.distributed as dist
 from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException, start_processes
 
 from buttress.core import Splits
 from buttress.core.recipe import Recipe
 from buttress.runtime.denormals import flushed
 from buttress.training import checkpoint
-from buttress.training import folder as files
+from buttress.training.callbacks import Callback, ProgressBar
 from buttress.training.engine import Engine
-from buttress.training.progress import Bar
+from buttress.training.folder import STATE
+from buttress.training.progress import Progress
 from buttress.training.stop import Stop
 
 __all__ = ["fit", "fit_together"]
 
-LOUD = ("lightning", "lightning.pytorch", "lightning.fabric", "torch.multiprocessing.spawn")
-"""Loggers that speak of what no user asked."""
+TALKATIVE = ("lightning", "lightning.fabric", "torch.multiprocessing.spawn")
+"""Loggers of messages about what no user asked for."""
 
 
 @flushed()
@@ -46,6 +43,7 @@ def fit(
     world: int = 1,
     progress: bool = True,
     callbacks: Sequence[Callback] = (),
+    loggers: Sequence[Any] | None = None,
 ) -> None:
     """Train in this process, alone or as one of ``world``, from the folder's checkpoint if there is one.
 
@@ -54,101 +52,105 @@ def fit(
         >>> from dataclasses import replace
         >>> from buttress.baseline import baseline
         >>> from buttress.data.linear_gaussian import LinearGaussianData
+        >>> from buttress.training.progress import Progress
         >>> data = LinearGaussianData(dim=4, n=50)
         >>> recipe = baseline(data, data.open().spec)
         >>> recipe = replace(recipe, training=replace(recipe.training, steps=2, batch_size=8))
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     fit(recipe, data.open(), Path(folder), Stop(), progress=False)
-        ...     done = files.Progress.read(Path(folder))
+        ...     done = Progress.read(Path(folder))
         >>> done.step, done.finished
         (2, True)
     """
-    path = folder / files.STATE
+    path, total = folder / STATE, recipe.training.steps
     with torch.random.fork_rng([]), _quiet():
-        engine = Engine(recipe, splits, folder, stop, checkpoint.load(path) if path.exists() else None)
-        if engine.progress.finished:  # killed after the last checkpoint, before it was noted
+        state = checkpoint.load(path) if path.exists() else None
+        fabric = _fabric(recipe, folder, world, loggers)
+        engine = Engine(recipe, splits, folder, stop, fabric, state, callbacks)
+        if engine.progress.finished_at(total):  # killed after the last checkpoint, before it was noted
             engine.progress.write(folder)
             return
-        trainer = _trainer(recipe, folder, engine.step_number, world, [*([Bar()] if progress else []), *callbacks])
+        bar = ProgressBar(engine.step_number, total) if progress and fabric.is_global_zero else None
         stop.install()
         try:
-            trainer.fit(engine)
-        except SystemExit:  # how Lightning ends at a KeyboardInterrupt
+            _run(engine, bar)
+        except KeyboardInterrupt:
             raise KeyboardInterrupt(f"stopped at once; {folder} keeps its last checkpoint") from None
+        except OSError as error:
+            if not _full(error):
+                raise
+            raise OSError(
+                f"{folder}: no space is left on the disk. The last checkpoint (step {Progress.read(folder).step}) is kept; "
+                "make room and continue with --resume (resume=True)"
+            ) from error
         finally:
             stop.remove()
 
 
-def _trainer(recipe: Recipe, folder: Path, start: int, world: int, callbacks: list[Callback]) -> Trainer:
-    cuda = torch.cuda.is_available()
-    together = DDPStrategy(process_group_backend=None if cuda else "gloo", broadcast_buffers=False)
-    return Trainer(
-        accelerator="cuda" if cuda else "cpu",
+def _run(engine: Engine, bar: ProgressBar | None) -> None:
+    """Make the steps that are left; whatever happens, close bar and loggers."""
+    try:
+        engine.run(bar)
+    finally:
+        if bar is not None:
+            bar.close()
+        for logger in engine.fabric.loggers:
+            logger.finalize("")
+
+
+def _full(error: BaseException | None) -> bool:
+    """Whether the disk is full: in the words of the system, or in those of safetensors."""
+    return isinstance(error, OSError) and (error.errno in (errno.ENOSPC, errno.EDQUOT) or "os error 28" in str(error))
+
+
+def _fabric(recipe: Recipe, folder: Path, world: int, loggers: Sequence[Any] | None) -> Any:
+    """Device, precision, processes and loggers."""
+    from lightning.fabric import Fabric
+    from lightning.fabric.loggers.tensorboard import TensorBoardLogger
+    from lightning.fabric.plugins.environments.lightning import LightningEnvironment
+
+    if loggers is None:
+        begun = Progress.read(folder).step if (folder / STATE).exists() else 0
+        loggers = [TensorBoardLogger(folder, name="", version="tensorboard", purge_step=begun + 1)]
+    fabric = Fabric(
+        accelerator="cuda" if torch.cuda.is_available() else "cpu",
         devices=world,
-        strategy=together if world > 1 else "auto",
-        plugins=[checkpoint.SafeCheckpointIO(), LightningEnvironment()],
+        strategy="ddp" if world > 1 else "auto",
+        plugins=[LightningEnvironment()],
         precision=recipe.training.precision,
-        logger=TensorBoardLogger(folder, name="", version="tensorboard", purge_step=start + 1),
-        callbacks=callbacks,
-        max_epochs=1,
-        min_epochs=0,
-        default_root_dir=folder,
-        num_sanity_val_steps=0,
-        log_every_n_steps=sys.maxsize,
-        enable_checkpointing=False,
-        enable_model_summary=False,
-        enable_progress_bar=any(isinstance(c, Bar) for c in callbacks),
-        use_distributed_sampler=False,
+        loggers=list(loggers),
     )
+    fabric.launch()
+    return fabric
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without Lightning's tips and advice, none of which is about what the user wrote."""
-    loggers = [logging.getLogger(name) for name in LOUD]
-    levels = [logger.level for logger in loggers]
+    """Without tips and advice that are not about what the user wrote."""
+    importlib.import_module("lightning.fabric")  # which sets levels of its own; here, for it takes seconds
+    loggers = [logging.getLogger(name) for name in TALKATIVE]
+    levels, hook = [logger.level for logger in loggers], threading.excepthook
     for logger in loggers:
         logger.setLevel(logging.ERROR)
+    # TensorBoard writes in a thread, which would print a traceback; its next flush raises the error here.
+    threading.excepthook = lambda args: None if _full(args.exc_value) else hook(args)
     try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
-            warnings.filterwarnings("ignore", message=".*smaller than the logging interval.*")
-            warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-            # deprecated in torch 2.13, and what takes its place is not yet there in 2.6
-            warnings.filterwarnings("ignore", message=".*broadcast_buffers.*")
-            yield
+        yield
     finally:
+        threading.excepthook = hook
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
 
 
-@dataclass(frozen=True)
-class Job:
-    """What each of several processes must know, all of it picklable.
+def fit_together(recipe: Recipe, folder: Path, stop: Stop, world: int, **wishes: Any) -> None:
+    """Train in ``world`` new processes that share each batch, and wait for them.
 
     Args:
-        recipe: As YAML.
+        recipe: What to train.
         folder: Where the run lives.
+        stop: Who may ask it to stop.
         world: Number of processes.
-        port: On which they meet.
-        parent: Process id of the launching process.
-        progress: Show a progress bar.
-        callbacks: Callbacks of Lightning.
-    """
-
-    recipe: str
-    folder: Path
-    world: int
-    port: int
-    parent: int
-    progress: bool
-    callbacks: tuple[Callback, ...]
-
-
-def fit_together(
-    recipe: Recipe, folder: Path, stop: Stop, world: int, progress: bool, callbacks: Sequence[Callback]
-) -> None:
-    """Train in ``world`` new processes that share each batch, and wait for them.
+        wishes: Further arguments of :func:`fit`, which are pickled.
 
     Errors:
         Exception: What the first process to fail raised.
@@ -158,10 +160,13 @@ def fit_together(
 
             buttress train DATA --devices 2 --out runs/together
     """
+    from lightning.fabric.plugins.environments.lightning import find_free_network_port
+
     news = multiprocessing.get_context("spawn").SimpleQueue()
-    job = Job(recipe.to_yaml(), folder, world, _free_port(), os.getpid(), progress, tuple(callbacks))
+    here = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(find_free_network_port()), "WORLD_SIZE": str(world)}
+    args = (recipe.to_yaml(), folder, here, os.getpid(), stop.cell, news, wishes)
     stop.install()
-    together = start_processes(_work, args=(job, stop.cell, news), nprocs=world, join=False, start_method="spawn")
+    together = start_processes(_work, args=args, nprocs=world, join=False, start_method="spawn")
     try:
         with _quiet():
             while not together.join():
@@ -180,22 +185,19 @@ def fit_together(
 
 
 @flushed()
-def _work(rank: int, job: Job, cell: Any, news: Any) -> None:
+def _work(
+    rank: int, recipe: str, folder: Path, here: dict[str, str], parent: int, cell: Any, news: Any, wishes: Any
+) -> None:
     """What each process of several does."""
-    os.environ.update(LOCAL_RANK=str(rank), NODE_RANK="0", WORLD_SIZE=str(job.world))
-    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(job.port))
-    stop = Stop(job.parent, cell)
+    os.environ.update(here, LOCAL_RANK=str(rank), NODE_RANK="0")
+    stop = Stop(parent, cell)
     stop.install()
     try:
-        recipe = Recipe.from_yaml(job.recipe)
-        splits = recipe.data.open()
-        fit(recipe, splits, job.folder, stop, world=job.world, progress=job.progress, callbacks=job.callbacks)
+        read = Recipe.from_yaml(recipe)
+        fit(read, read.data.open(), folder, stop, world=int(here["WORLD_SIZE"]), **wishes)
     except Exception as error:
         news.put(error)
         raise
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    finally:
+        if dist.is_initialized():
+            dist.destroy_process_group()

@@ -1,7 +1,7 @@
-"""Held-out data as training looks at it: always the same examples, observed with always the same noise.
+"""Held-out data as training validates on them: always the same examples, observed with always the same noise.
 
-A look during training takes at most :data:`LOOK` examples, drawn once at random, so that it stays cheap; the evidence
-after training is measured on all of them.
+A validation reads at most :data:`VALIDATION_EXAMPLES` examples, drawn once at random, so that it stays cheap; the
+evidence after training is measured on all of them.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from buttress.core import Examples
+from buttress.core import Batch, Examples
 from buttress.diagnostics.active_units import activity, count_active
 from buttress.diagnostics.codebook import health
 from buttress.diagnostics.evaluation import evaluating
 from buttress.diagnostics.mutual_information import mutual_information
 from buttress.runtime.randomness import seed_step
 
-__all__ = ["LOOK", "HeldOut", "look"]
+__all__ = ["VALIDATION_EXAMPLES", "HeldOut", "look"]
 
-LOOK = 1000
-"""Most held-out examples looked at during training."""
+VALIDATION_EXAMPLES = 1000
+"""Most held-out examples that a validation during training reads."""
 OBSERVED = -3
 """The number of the "step" whose noise held-out data is observed with; see :mod:`buttress.runtime.randomness`."""
 
@@ -71,21 +71,23 @@ class HeldOut:
         """Number of batches."""
         return len(self.index)
 
-    def __getitem__(self, number: int) -> Tensor:
-        """One batch."""
-        raw = self.examples.batch(self.index[number]).to(self.device)
+    def __getitem__(self, number: int) -> Tensor | Batch:
+        """One batch: x, and what is given with it where x alone does not say all that a model may read."""
+        raw = self.examples.read(self.index[number]).to(self.device)
         with torch.random.fork_rng([]), torch.no_grad():
             seed_step(self.seed, OBSERVED, number)
-            return self.observe(raw)
+            x = self.observe(raw.x)
+        padded_numbers = self.examples.lengths is not None and x.is_floating_point()
+        return raw.with_x(x) if self.examples.conditions or padded_numbers else x
 
 
 def look(model: Any, batches: HeldOut, seed: int) -> dict[str, float]:
     """The true bound (whatever the objective's beta) and its parts, the mutual information and the active groups.
 
     Args:
-        model: A LatentVariableModel, or what its algorithm gives to be asked in its place, in any mode; it is looked at
-            in eval mode and left as it was.
-        batches: What to look at.
+        model: A LatentVariableModel, or the evaluation model of its algorithm, in any mode; it is evaluated in eval
+            mode and left as it was.
+        batches: What to measure on.
         seed: Of the noise.
 
     Returns:
@@ -124,7 +126,8 @@ def _terms(model: Any, batches: HeldOut) -> tuple[float, Float[Tensor, " G"]]:
     """Mean distortion and mean rate of each group."""
     count, distortion, rate = 0, 0.0, torch.zeros(len(model.groups), dtype=torch.float64)
     for number in range(len(batches)):
-        terms = model(batches[number])
+        batch = batches[number]
+        terms = model(batch.x, given=batch.given) if isinstance(batch, Batch) else model(batch)
         count += terms.distortion.shape[1]
         distortion += terms.distortion.double().mean(0).sum().item()
         rate += terms.latent.rate.double().sum(0).cpu()

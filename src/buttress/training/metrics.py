@@ -117,6 +117,8 @@ class Means:
         """What a resumed run needs."""
         return {"names": self.names, "sums": self.sums, "count": self.count}
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """The inverse of :meth:`state_dict`."""
+    def load_state_dict(self, state: Mapping[str, Any], device: torch.device | str = "cpu") -> None:
+        """The inverse of :meth:`state_dict`, with sums on the device of the training."""
         self.names, self.sums, self.count = state["names"], state["sums"], state["count"]
+        if self.sums is not None:
+            self.sums = self.sums.to(device)

@@ -1,71 +1,107 @@
-"""Telling people, or somebody else, how far a run is."""
+"""``progress.json``: how far a run is."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
-from typing import Any
+import json
+import math
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Self
 
-from lightning.pytorch.callbacks import Callback, TQDMProgressBar
+from buttress.core.registry import from_plain
+from buttress.runtime.atomic_write import write_text
+from buttress.training.folder import PROGRESS
 
-__all__ = ["Bar", "Watch"]
-
-SHOWN = {"elbo": "held_out/elbo", "rate": "held_out/rate", "MI": "held_out/mutual_information", "loss": "train/loss"}
+__all__ = ["Progress"]
 
 
-class Watch(Callback):
-    """Call ``hear(step, total)`` every few steps of training.
+@dataclass
+class Progress:
+    """How far a run is.
 
     Args:
-        hear: What to call.
-        every: Steps between calls.
+        step: Steps made.
+        total: Steps it was to make when this was written; 0 where that was not yet recorded.
+        finished: Whether it needs no more.
+        stopped: The signal that stopped it early, 0 for none.
+        best_elbo: The best held-out ELBO seen, in nats.
+        best_step: When that was.
+        failures: Validations in a row without a better one.
+        out_of_patience: Whether these were too many.
+        seconds: Spent on training, over all resumptions.
+        init: The folder of the run whose weights it began with; empty where these were drawn.
 
     Example:
-        >>> from types import SimpleNamespace
-        >>> recipe = SimpleNamespace(training=SimpleNamespace(steps=30))
-        >>> watch = Watch(lambda step, total: print(f"{step} of {total}"), every=10)
-        >>> for step in range(1, 31):
-        ...     watch.on_train_batch_end(None, SimpleNamespace(step_number=step, recipe=recipe))
-        10 of 30
-        20 of 30
-        30 of 30
+        >>> progress = Progress()
+        >>> for progress.step, elbo in ((200, -90.0), (400, -80.0), (600, -85.0)):
+        ...     better = progress.judge(elbo, counts=True, patience=1)
+        >>> better, progress.best_step, progress.best_elbo, progress.out_of_patience
+        (False, 400, -80.0, True)
     """
 
-    def __init__(self, hear: Callable[[int, int], None], every: int = 10) -> None:
-        self.hear = hear
-        self.every = every
+    step: int = 0
+    total: int = 0
+    finished: bool = False
+    stopped: int = 0
+    best_elbo: float = -math.inf
+    best_step: int = 0
+    failures: int = 0
+    out_of_patience: bool = False
+    seconds: float = 0.0
+    init: str = ""
 
-    def on_train_batch_end(self, trainer: Any, engine: Any, *_: Any) -> None:
-        """Lightning's hook."""
-        if engine.step_number % self.every == 0:
-            self.hear(engine.step_number, engine.recipe.training.steps)
+    def finished_at(self, steps: int) -> bool:
+        """Whether a run of so many steps needs no more."""
+        return self.finished and self.total in (0, steps)
 
+    def judge(self, elbo: float, counts: bool, patience: int | None) -> bool:
+        """Take note of a held-out ELBO.
 
-class Bar(TQDMProgressBar):
-    """Steps of the whole run, whenever it was resumed, with the latest numbers in nats per example.
+        Args:
+            elbo: In nats per example.
+            counts: Whether one that is no better uses up patience.
+            patience: How many such there may be in a row; None for any number.
 
-    Example:
-        >>> from types import SimpleNamespace
-        >>> engine = SimpleNamespace(latest={"held_out/elbo": -101.254, "held_out/rate": 3.0, "train/beta": 0.5})
-        >>> Bar().get_metrics(None, engine)
-        {'elbo': '-101.25', 'rate': '3.00'}
-    """
+        Returns:
+            Whether it is the best so far.
+        """
+        better = elbo > self.best_elbo
+        if better:
+            self.best_elbo, self.best_step, self.failures = elbo, self.step, 0
+        elif counts:
+            self.failures += 1
+        self.out_of_patience = patience is not None and self.failures >= patience
+        return better
 
-    def __init__(self) -> None:
-        super().__init__(refresh_rate=10 if sys.stdout.isatty() else 200)
+    def state_dict(self) -> dict[str, Any]:
+        """What belongs to a checkpoint: nothing in which equal runs may differ, such as the clock."""
+        return {k: v for k, v in asdict(self).items() if k not in ("seconds", "stopped", "init")}
 
-    def on_train_epoch_start(self, trainer: Any, engine: Any) -> None:
-        """Lightning's hook."""
-        super().on_train_epoch_start(trainer, engine)
-        bar = self.train_progress_bar
-        bar.reset(engine.recipe.training.steps)
-        bar.initial = bar.n = bar.last_print_n = engine.step_number
-        bar.set_description("training")
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """The inverse of :meth:`state_dict`."""
+        vars(self).update(state)
 
-    def on_train_batch_end(self, trainer: Any, engine: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Lightning's hook."""
-        super().on_train_batch_end(trainer, engine, outputs, batch, engine.step_number - 1)
+    def write(self, folder: Path) -> None:
+        """Write ``progress.json``."""
+        write_text(folder / PROGRESS, json.dumps(asdict(self), indent=1) + "\n")
 
-    def get_metrics(self, trainer: Any, engine: Any) -> dict[str, Any]:
-        """What stands beside the bar."""
-        return {name: f"{engine.latest[key]:.2f}" for name, key in SHOWN.items() if key in engine.latest}
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """Read ``progress.json``; where there is none, the run has made no step.
+
+        Errors:
+            ValueError: The file is damaged.
+        """
+        path = folder / PROGRESS
+        if not path.is_file():
+            return cls()
+        known = [f.name for f in fields(cls)]
+        try:
+            plain = json.loads(path.read_bytes())
+            if isinstance(plain, dict):
+                plain = {k: v for k, v in plain.items() if k in known}
+            return from_plain(cls, plain, "it")
+        except ValueError as error:
+            raise ValueError(
+                f"{path}: damaged ({error}); delete it, and --resume continues from the last checkpoint"
+            ) from error

@@ -24,10 +24,9 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
-from lightning.pytorch import Callback
 from torch import Tensor
 
-from buttress.algorithms.descent import NonFinite, first_non_finite, first_non_finite_output
+from buttress.algorithms.descent import NonFinite
 from buttress.core import DataSpec, Splits, remedy
 from buttress.core.model import LatentVariableModel
 from buttress.core.recipe import Recipe
@@ -39,13 +38,16 @@ from buttress.diagnostics.rate import bound
 from buttress.priors.uniform import Uniform
 from buttress.runtime.atomic_write import write_text
 from buttress.runtime.randomness import check_seed, seed_step
-from buttress.training import checkpoint
-from buttress.training import folder as files
-from buttress.training.batch_sampler import Order
+from buttress.training.callbacks import Callback
+from buttress.training.check import check
 from buttress.training.fit import fit, fit_together
+from buttress.training.folder import EVIDENCE, RECIPE
 from buttress.training.held_out import HeldOut
+from buttress.training.lock import belongs_to, create, lock, release
+from buttress.training.progress import Progress
+from buttress.training.spec_file import check_same_data, load_spec, save_spec
 from buttress.training.stop import Stop
-from buttress.training.support import check_support
+from buttress.training.warm_start import weights_in
 
 __all__ = ["Run", "train"]
 
@@ -57,11 +59,13 @@ def train(
     folder: str | Path,
     *,
     resume: bool = False,
+    init: str | Path | None = None,
     devices: int = 1,
     progress: bool = True,
     callbacks: Sequence[Callback] = (),
+    loggers: Sequence[Any] | None = None,
 ) -> Run:
-    """Train a model, or go on training it.
+    """Train a model, or continue training it.
 
     A run that was killed at any moment and resumed equals one that never was: bit for bit on a CPU. SIGTERM and Ctrl-C
     let the step under way end, save, and then end the process (SystemExit 143, KeyboardInterrupt).
@@ -69,12 +73,15 @@ def train(
     Args:
         recipe: What to train on what data.
         folder: Where the run lives; see :mod:`buttress.training.folder`.
-        resume: Go on with the run in ``folder``; a finished one is returned as it is, and where there is none a new
-            one begins.
+        resume: Continue the run in ``folder``. A finished one is returned as it is, or trained further where the recipe
+            differs from its own only in having more ``training.steps``. Where there is none a new one begins.
+        init: The folder of a run whose weights a new run begins with, where names and shapes fit. A run that is resumed
+            has its own already.
         devices: Processes (GPUs where there are some) that share each batch. The result is that of one process up to
             rounding.
         progress: Show a progress bar, and before it what a person should know about the data.
-        callbacks: Callbacks of Lightning; pickled where ``devices`` is above 1.
+        callbacks: Called before the first step and after each; pickled where ``devices`` is above 1.
+        loggers: Loggers of Lightning Fabric in place of TensorBoard's; ``metrics.csv`` is written either way.
 
     Errors:
         ValueError: The recipe, the data or the folder is not fit for it; found before the first step.
@@ -95,37 +102,65 @@ def train(
     """
     folder = Path(folder)
     recipe.check()
-    if files.claimed(folder, recipe, resume) and files.Progress.read(folder).finished:
+    if (held := belongs_to(folder, recipe, resume, longer=True)) is not None and _finished(folder, held):
         return Run.load(folder)
-    with files.alone(folder):
-        new = files.claim(folder, recipe, resume)  # asked again, for another process may have been faster
+    with lock(folder):  # where it is asked again whose the folder is: another process may have been faster
+        going_on, new = create(folder, recipe, resume, "" if init is None else str(Path(init).resolve()))
         try:
-            splits = opened(recipe.data)
-            files.same_data(folder, splits)
-            check(recipe, splits, devices)
+            splits = opened(going_on.data)
+            check_same_data(folder, splits, "Train a new run in another folder, or bring the data back")
+            said = check(going_on, splits, devices, Progress.read(folder).init)
         except BaseException:
             if new:
-                files.give_up(folder)
+                release(folder)
             raise
-        files.save_spec(folder, splits)
+        write_text(folder / RECIPE, going_on.to_yaml())  # which may have more steps than before
+        save_spec(folder, splits)
         if progress:
             tell(splits)
-        _fit(recipe, splits, folder, devices, progress, callbacks)
+            _tell_course(recipe, going_on, said)
+        _fit(going_on, splits, folder, devices, progress=progress, callbacks=callbacks, loggers=loggers)
     return Run.load(folder, splits)
 
 
-def _fit(
-    recipe: Recipe, splits: Splits, folder: Path, devices: int, progress: bool, callbacks: Sequence[Callback]
-) -> None:
+def _finished(folder: Path, recipe: Recipe) -> bool:
+    """Whether the run in a folder needs no more steps to be one of this recipe.
+
+    Errors:
+        ValueError: More steps are wanted, and early stopping has ended it.
+    """
+    done = Progress.read(folder)
+    if done.finished and done.out_of_patience and not done.finished_at(recipe.training.steps):
+        raise ValueError(
+            f"the run in {folder} ended at step {done.step} by early stopping (training.patience is "
+            f"{recipe.training.patience}), and more steps would end there too; try a new run that begins with its "
+            "weights (--init, init=)"
+        )
+    return done.finished_at(recipe.training.steps)
+
+
+def _tell_course(asked: Recipe, recipe: Recipe, said: str) -> None:
+    """Print on stderr what a person should know about how the run begins or continues."""
+    if said:
+        print(f"training: {said}", file=sys.stderr)
+    if asked.objective != recipe.objective:
+        print(
+            f"training: the schedules stay as the run began with them ({recipe.objective}), though for "
+            f"{recipe.training.steps} steps from the start they would be others ({asked.objective})",
+            file=sys.stderr,
+        )
+
+
+def _fit(recipe: Recipe, splits: Splits, folder: Path, devices: int, **wishes: Any) -> None:
     stop = Stop()
     try:
         if devices == 1:
-            fit(recipe, splits, folder, stop, progress=progress, callbacks=callbacks)
+            fit(recipe, splits, folder, stop, **wishes)
         else:
-            fit_together(recipe, folder, stop, devices, progress, callbacks)
+            fit_together(recipe, folder, stop, devices, **wishes)
     except NonFinite as error:
         raise NonFinite(f"{error}. {_advice(recipe, folder)}") from error
-    if not (done := files.Progress.read(folder)).finished:
+    if not (done := Progress.read(folder)).finished:
         message = f"stopped at step {done.step} of {recipe.training.steps} and saved; go on with --resume (resume=True)"
         if stop.signal == signal.SIGINT:
             raise KeyboardInterrupt(message)
@@ -134,7 +169,7 @@ def _fit(
 
 
 def _advice(recipe: Recipe, folder: Path) -> str:
-    settings, done = recipe.training, files.Progress.read(folder)
+    settings, done = recipe.training, Progress.read(folder)
     kept = f"The checkpoint of step {done.step} is kept" if done.step else "No checkpoint had been made yet"
     bf16 = ", or precision 32-true" if settings.precision != "32-true" else ""
     return (
@@ -143,55 +178,8 @@ def _advice(recipe: Recipe, folder: Path) -> str:
     )
 
 
-def check(recipe: Recipe, splits: Splits, devices: int = 1) -> None:
-    """Refuse what would fail or mislead later, before anything is trained.
-
-    Errors:
-        ValueError: A part does not fit the data; data outside the likelihood's support; fewer than two held-out
-            examples, on which nothing can be measured; a batch larger than the data or not divisible among the
-            devices; a loss that is not finite at the start.
-    """
-    settings = recipe.training
-    if devices < 1:
-        raise ValueError(f"devices is {devices}, wanted at least 1")
-    if settings.batch_size % devices:
-        raise ValueError(
-            f"batch_size is {settings.batch_size} and devices is {devices}: each process takes an equal share of a "
-            f"batch; try batch_size {max(1, settings.batch_size // devices) * devices}"
-        )
-    if (out := len(splits.held_out)) < 2:
-        raise ValueError(
-            f"got {out} held-out example{'s' * (out != 1)}, wanted at least 2 to measure on (some hundreds for usable "
-            "standard errors); try a larger held_out, or more data"
-        )
-    order = Order(len(splits.train), settings.batch_size, settings.seed, splits.train.lengths)
-    with torch.random.fork_rng([]), torch.no_grad():
-        seed_step(settings.seed, 0)
-        model = recipe.model(splits.spec)
-        check_support(splits, model.decoder.likelihood.check)
-        recipe.algorithm.build(model, recipe.objective, settings)
-        x = model.observe(splits.train.batch(order.indices(0)))
-        try:
-            terms = model(x, recipe.objective.samples)
-            loss = recipe.objective(terms, 0)
-            wrong = None if torch.isfinite(loss) else first_non_finite(model, terms, loss)[1]
-        except ValueError:
-            if (wrong := first_non_finite_output(model, x)) is None:
-                raise
-    if wrong:
-        raise NonFinite(f"before the first step {wrong} is NaN or infinite; look for extreme values in the data")
-
-
-def _model_of(path: Path) -> dict[str, Any]:
-    """The weights in a resumable state."""
-    state = checkpoint.load(path)
-    if "model" not in state:
-        raise ValueError(f"{path}: holds no state of a run; go back to a copy of it, or train again")
-    return state["model"]
-
-
 class Run:
-    """A run on disk, ready to be asked.
+    """A run on disk, ready to be evaluated.
 
     Args:
         folder: Where it lives.
@@ -200,6 +188,7 @@ class Run:
         model: The trained model in eval mode, on the CPU.
         splits: The data, where it has been opened already.
         step: After how many steps of training the model was saved; what is measured on it is of that step.
+        other_data: Accept data that differ from those it was trained on.
 
     Example:
         >>> Run.load("no/such/folder")
@@ -215,40 +204,41 @@ class Run:
         model: LatentVariableModel,
         splits: Splits | None = None,
         step: int = 0,
+        other_data: bool = False,
     ) -> None:
         self.folder, self.recipe, self.spec, self.model, self.step = folder, recipe, spec, model, step
-        self._splits = splits
+        self._splits, self.other_data = splits, other_data
 
     @classmethod
-    def load(cls, folder: str | Path, splits: Splits | None = None) -> Self:
+    def load(cls, folder: str | Path, splits: Splits | None = None, other_data: bool = False) -> Self:
         """Open a run, finished or not. Nothing in the folder is run; names are looked up among the parts.
 
         Args:
             folder: Where it lives.
             splits: Its data, where it has been opened already.
+            other_data: Accept data that differ from those it was trained on, as long as the model can read them.
 
         Errors:
             FileNotFoundError: There is no run, or it has not saved anything yet.
             ValueError: A file is damaged.
         """
         folder = Path(folder)
-        spec, recipe = files.load_spec(folder), Recipe.load(folder / files.RECIPE)
-        step = files.Progress.read(folder).step  # before the weights: where another process trains, these are newer
-        weights = folder / files.WEIGHTS
-        tensors = checkpoint.load(weights) if weights.exists() else _model_of(folder / files.STATE)
+        spec, recipe = load_spec(folder), Recipe.load(folder / RECIPE)
+        step = Progress.read(folder).step  # before the weights: where another process trains, these are newer
+        tensors = weights_in(folder)
         with torch.random.fork_rng([]):
             model = recipe.model(spec)
         try:
             model.load_state_dict(tensors)
         except (RuntimeError, TypeError, AttributeError) as error:
             first = str(error).strip().splitlines()[-1].strip()
-            raise ValueError(f"{folder}: the weights are not those of {files.RECIPE} ({first})") from error
-        return cls(folder, recipe, spec, model.eval(), splits, step)
+            raise ValueError(f"{folder}: the weights are not those of {RECIPE} ({first})") from error
+        return cls(folder, recipe, spec, model.eval(), splits, step, other_data)
 
     @property
-    def progress(self) -> files.Progress:
+    def progress(self) -> Progress:
         """How far training is."""
-        return files.Progress.read(self.folder)
+        return Progress.read(self.folder)
 
     @property
     def seconds(self) -> float:
@@ -256,18 +246,41 @@ class Run:
         return self.progress.seconds
 
     def splits(self) -> Splits:
-        """The data, opened."""
+        """The data, opened.
+
+        Errors:
+            OtherData: They are not those that the run was trained on, and ``other_data`` is False.
+        """
         if self._splits is None:
-            self._splits = opened(self.recipe.data)
+            self.use(opened(self.recipe.data))
+        assert self._splits is not None
         return self._splits
+
+    def use(self, splits: Splits) -> None:
+        """Take these data for those of the run.
+
+        Errors:
+            OtherData: They are not those that the run was trained on, and ``other_data`` is False.
+            ValueError: The model cannot read them.
+        """
+        if not self.other_data:
+            advice = "To use these data all the same, add --other_data true (Run.load(folder, other_data=True))"
+            check_same_data(self.folder, splits, advice)
+        elif splits.spec.layout != self.spec.layout:
+            raise ValueError(
+                f"the model in {self.folder} reads {self.spec.kind} data of shape {self.spec.shape}, and these are "
+                f"{splits.spec.kind} of shape {splits.spec.shape}; bring the data back that it was trained on"
+            )
+        self._splits = splits
 
     def held_out(self, seed: int = 0, most: int | None = None) -> HeldOut:
         """Observed held-out data in batches, the same whenever they are read."""
         return HeldOut(self.splits().held_out, self.model.observe, seed, most=most)
 
-    def asked(self, seed: int = 0) -> Any:
-        """The model with the q(z|x) that its algorithm trains it for; see :meth:`buttress.core.Algorithm.asked`."""
-        return self.recipe.algorithm.asked(self.model, self.recipe.objective, self.recipe.training.steps - 1, seed)
+    def evaluation_model(self, seed: int = 0) -> Any:
+        """The model with the q(z|x) that its algorithm trains it for; see :class:`buttress.core.Algorithm`."""
+        recipe = self.recipe
+        return recipe.algorithm.evaluation_model(self.model, recipe.objective, recipe.training.steps - 1, seed)
 
     def diagnose(self, *, seed: int = 0, **settings: Any) -> Evidence:
         """Measure on held-out data whether z is used and why not; writes ``evidence.json``.
@@ -281,18 +294,18 @@ class Run:
             settings: Further settings of :func:`buttress.diagnostics.diagnose.diagnose`.
         """
         check_effort({"seed": seed} | {name: settings[name] for name in LEAST.keys() & settings.keys()})
-        asked, batches, labels = self.asked(seed), self.held_out(seed), self.splits().labels
+        model, batches, labels = self.evaluation_model(seed), self.held_out(seed), self.splits().labels
         if labels is not None:
             labels = labels[torch.cat(batches.index)]
         offered = {"kind": self.spec.kind, "encode": self.model.encode, "labels": labels, **settings}
         if self.spec.kind != "text":
             bits = self.recipe.likelihood.counts_bits(self.spec.layout)
             offered.setdefault("dims", math.prod(self.spec.shape) if bits else 0)
-        evidence = with_inference(diagnose(asked, batches, seed=seed, **offered), self.model, asked, batches)
+        evidence = with_inference(diagnose(model, batches, seed=seed, **offered), self.model, model, batches)
         advice = remedy.fitting(evidence.verdict.advice, self.recipe)
         verdict = replace(evidence.verdict, advice=advice)
         evidence = replace(evidence, settings={**evidence.settings, "step": self.step}, verdict=verdict)
-        write_text(self.folder / files.EVIDENCE, evidence.to_json() + "\n")
+        write_text(self.folder / EVIDENCE, evidence.to_json() + "\n")
         return evidence
 
     def sample(self, count: int, seed: int = 0, uniform: bool = False) -> Tensor:
@@ -314,7 +327,7 @@ class Run:
     def reconstruct(self, raw: Tensor, seed: int = 0) -> Tensor:
         """Stored examples -> z ~ q(z|x) -> x ~ p(x|z)."""
         with self._draws(seed), torch.no_grad():
-            z = self.asked(seed).posterior(self.model.observe(raw)).sample()
+            z = self.evaluation_model(seed).posterior(self.model.observe(raw)).sample()
             return self.model.decode(z).sample()
 
     def interpolate(self, raw_a: Tensor, raw_b: Tensor, steps: int = 8, seed: int = 0) -> Tensor:
@@ -335,7 +348,7 @@ class Run:
                 "beginnings, and at least 2 steps"
             )
         with self._draws(seed), torch.no_grad():
-            model = self.asked(seed)
+            model = self.evaluation_model(seed)
             a, b = (model.posterior(self.model.observe(raw)).sample() for raw in (raw_a, raw_b))
             points = between(a, b, torch.linspace(0, 1, steps)).flatten(0, 1)
             return self.model.decode(points).sample().unflatten(0, (steps, len(a)))
@@ -353,15 +366,16 @@ def between(a: Tensor, b: Tensor, weight: Tensor) -> Tensor:
     return torch.where(order < weight, b, a)
 
 
-def with_inference(evidence: Evidence, model: LatentVariableModel, asked: Any, batches: Batches) -> Evidence:
-    """The evidence that ``asked`` gave, which says how its q was found, and how the model's own q fares beside it."""
-    if asked is model:
+def with_inference(evidence: Evidence, model: LatentVariableModel, evaluated: Any, batches: Batches) -> Evidence:
+    """The evidence of ``evaluated``, with how its q was found, and how the model's own q fares beside it."""
+    if evaluated is model:
         return replace(evidence, settings={**evidence.settings, "inference": AMORTISED})
-    estimates = dict(evidence.estimates)
-    if asked.amortised is not None:
-        own = bound(asked.amortised, batches, samples=evidence.settings["samples"], seed=evidence.settings["seed"])
+    estimates, settings = dict(evidence.estimates), evidence.settings
+    if evaluated.amortised is not None:
+        own = bound(evaluated.amortised, batches, samples=settings["samples"], seed=settings["seed"])
         estimates |= {"elbo_amortised": own.elbo, "rate_amortised": own.rate}
-    return replace(evidence, estimates=estimates, settings={**evidence.settings, "inference": asked.inference_in_words})
+    inference = evaluated.describe_inference()
+    return replace(evidence, estimates=estimates, settings={**settings, "inference": inference})
 
 
 class _Seeded:

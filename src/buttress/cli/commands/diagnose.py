@@ -23,6 +23,7 @@ def diagnose(
     seed: int = 0,
     keep: bool = True,
     data: str | None = None,
+    other_data: bool = False,
 ) -> None:
     """Measure whether a run's z is used, why not, and what to try.
 
@@ -36,6 +37,7 @@ def diagnose(
         seed: Of all draws.
         keep: Keep numbers of an earlier diagnosis of the same model that were measured with more effort than these.
         data: Where the run's data are now, if they were moved.
+        other_data: Accept data that have changed since the run was trained on them.
 
     Example:
         On the command line::
@@ -45,7 +47,7 @@ def diagnose(
     from buttress.cli.opening import open_run
 
     conclude(
-        open_run(run, data),
+        open_run(run, data, other_data),
         keep=keep,
         seed=seed,
         nll_samples=nll_samples,

@@ -15,6 +15,7 @@ def encode(
     drawn: bool = False,
     seed: int = 0,
     data: str | None = None,
+    other_data: bool = False,
 ) -> None:
     """Write the latents (or codes) of every example, with labels and the row each comes from.
 
@@ -28,6 +29,7 @@ def encode(
         drawn: Draw z from q(z|x) instead of taking its mean.
         seed: Of all draws.
         data: Where the run's data are now, if they were moved.
+        other_data: Accept data that have changed since the run was trained on them.
 
     Errors:
         ValueError: Another ending, or data that the run cannot read.
@@ -41,7 +43,7 @@ def encode(
     from buttress.cli.opening import open_run
     from buttress.experiments.encode import encoded, write_latents
 
-    opened = open_run(run, data, needs_data=data_ is None)
+    opened = open_run(run, data, other_data, needs_data=data_ is None)
     out = out or run / "latents.npy"
     count, width = write_latents(encoded(opened, data_, drawn, seed), out)
     what = "codes" if opened.model.space.classes else "numbers"

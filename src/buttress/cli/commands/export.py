@@ -7,7 +7,9 @@ from pathlib import Path
 __all__ = ["export"]
 
 
-def export(run: Path, out: Path | None = None, seed: int = 0, data: str | None = None) -> None:
+def export(
+    run: Path, out: Path | None = None, seed: int = 0, data: str | None = None, other_data: bool = False
+) -> None:
     """Export encoder and decoder with torch.export, run them again without buttress, and compare.
 
     The files encoder.pt2 and decoder.pt2 run with torch alone: torch.export.load(path).module()(x). The encoder reads
@@ -20,6 +22,7 @@ def export(run: Path, out: Path | None = None, seed: int = 0, data: str | None =
         out: Folder to write into; none for export in the run's folder.
         seed: Of the examples that are compared.
         data: Where the run's data are now, if they were moved.
+        other_data: Accept data that have changed since the run was trained on them.
 
     Errors:
         ValueError: An exported network gives other numbers outside than here, or nothing can be exported.
@@ -32,7 +35,7 @@ def export(run: Path, out: Path | None = None, seed: int = 0, data: str | None =
     from buttress.cli.opening import open_run
     from buttress.experiments.export import export_run
 
-    opened = open_run(run, data)
+    opened = open_run(run, data, other_data)
     found = export_run(opened, out or run / "export", seed)
     for one in found:
         called = f"({', '.join(one.inputs)}) -> {one.outputs}"

@@ -19,6 +19,7 @@ def interpolate(
     temperature: float = 1.0,
     given: str = "",
     data: str | None = None,
+    other_data: bool = False,
 ) -> None:
     """Walk in z from held-out examples to others, or between two of your own, and decode on the way.
 
@@ -39,6 +40,7 @@ def interpolate(
         temperature: Of p(x|z): 1 draws from it, 0 takes the likeliest values.
         given: Of a conditional model, what to give all along every walk, such as label=3; else what its beginning has.
         data: Where the run's data are now, if they were moved.
+        other_data: Accept data that have changed since the run was trained on them.
 
     Errors:
         ValueError: Only one end is given, or an end that does not fit the run's data.
@@ -57,7 +59,7 @@ def interpolate(
 
     if (from_ is None) != (to is None):
         raise ValueError(f"expected --from and --to together, found only --{'to' if from_ is None else 'from'}")
-    opened = open_run(run, data, needs_data=from_ is None)
+    opened = open_run(run, data, other_data, needs_data=from_ is None)
     if from_ is not None and to is not None:
         begin, end = typed(opened, from_), typed(opened, to)
     else:

@@ -17,6 +17,7 @@ def reconstruct(
     draws: int = 1,
     given: str = "",
     data: str | None = None,
+    other_data: bool = False,
 ) -> None:
     """Show held-out examples, each followed by its reconstruction x -> z -> x.
 
@@ -33,6 +34,7 @@ def reconstruct(
         draws: Times x is drawn from the one z of each example.
         given: Of a conditional model, what to give in place of what the examples have, such as label=3.
         data: Where the run's data are now, if they were moved.
+        other_data: Accept data that have changed since the run was trained on them.
 
     Example:
         On the command line::
@@ -50,7 +52,7 @@ def reconstruct(
 
     if draws < 1 or (mean and draws > 1):
         raise ValueError(f"got {draws} draws{' of means' * mean}, wanted at least 1, and several only without --mean")
-    opened = open_run(run, data)
+    opened = open_run(run, data, other_data)
     raw = override(opened, some_held_out(opened, count, seed), given)
     if draws > 1:
         shown, labels = drawn_again(opened, raw, draws, seed, temperature), [f"draw {i + 1}" for i in range(draws)]

@@ -18,6 +18,7 @@ def sample(
     codes: Literal["prior", "uniform"] = "prior",
     given: str = "",
     data: str | None = None,
+    other_data: bool = False,
 ) -> None:
     """Draw new examples: z from the prior, x from the decoder.
 
@@ -34,6 +35,7 @@ def sample(
         given: Of a conditional model, what new examples are given, such as label=3 or speaker=anna,label=2; what is not
             named is that of held-out examples at random.
         data: Where the run's data are now, if they were moved.
+        other_data: Accept data that have changed since the run was trained on them.
 
     Example:
         On the command line::
@@ -47,7 +49,7 @@ def sample(
     from buttress.experiments.examples import sampled
     from buttress.experiments.present import present
 
-    opened = open_run(run, data, needs_data=False)
+    opened = open_run(run, data, other_data, needs_data=False)
     known = given_for(opened, given, count, seed)
     rows = sampled(opened, count, seed, mean, temperature, uniform=codes == "uniform", given=known)
     present(opened, rows, out, "samples", across=max(1, round(count**0.5)))

@@ -97,7 +97,7 @@ def _folder(recipe: Recipe, resume: bool) -> Path:
 def _first_steps(folder: Path) -> Any:
     """What is done at the first steps: the run becomes the newest, and the time it will take is told."""
     from buttress.cli.preview import estimate, say_on_stderr
-    from buttress.training.progress import Watch
+    from buttress.training.callbacks import ProgressCallback
     from buttress.training.run_names import point_latest
 
     timed, linked = estimate(say_on_stderr), False
@@ -110,7 +110,7 @@ def _first_steps(folder: Path) -> Any:
         timed(step, total)
 
     heard: Callable[[int, int], None] = hear
-    return Watch(heard, 1)
+    return ProgressCallback(heard, 1)
 
 
 def say_if_binarised(recipe: Recipe) -> None:

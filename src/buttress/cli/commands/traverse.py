@@ -20,6 +20,7 @@ def traverse(
     temperature: float = 1.0,
     given: str = "",
     data: str | None = None,
+    other_data: bool = False,
 ) -> None:
     """Move each dimension of z by itself (or each code), and show what becomes of x, as one labelled picture.
 
@@ -36,6 +37,7 @@ def traverse(
         temperature: Of p(x|z): 1 draws from it, 0 takes the likeliest values.
         given: Of a conditional model, what is given throughout, such as label=3.
         data: Where the run's data are now, if they were moved.
+        other_data: Accept data that have changed since the run was trained on them.
 
     Errors:
         ValueError: There is no such dimension or example.
@@ -52,7 +54,7 @@ def traverse(
     from buttress.experiments.present import present_traversal
     from buttress.experiments.traversal import by_rate, traversal
 
-    opened = open_run(run, data, needs_data=example is not None)
+    opened = open_run(run, data, other_data, needs_data=example is not None)
     known, start = given_for(opened, given, 1, seed), None
     if example is not None:
         raw = override(opened, one_held_out(opened, example), given)

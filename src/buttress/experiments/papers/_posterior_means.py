@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from lightning.pytorch import Callback
 
 from buttress.diagnostics.evaluation import evaluating
 from buttress.diagnostics.grid_posterior import grid_posterior
 from buttress.distributions.inspect import mean_of
 from buttress.runtime.atomic_write import write_text
-from buttress.training.held_out import LOOK, HeldOut, look
+from buttress.training.callbacks import Callback
+from buttress.training.held_out import VALIDATION_EXAMPLES, HeldOut, look
 
 __all__ = ["PosteriorMeans", "read_means"]
 
@@ -36,16 +37,17 @@ class PosteriorMeans(Callback):
     def __init__(self, folder: Path, every: int, examples: int, width: float, step: float) -> None:
         self.folder, self.every, self.examples, self.grid = folder / "means", every, examples, (width, step)
 
-    def on_train_start(self, trainer: Any, engine: Any) -> None:
-        """Lightning's hook."""
+    def begin(self, engine: Any) -> None:
+        """See :class:`buttress.training.callbacks.Callback`."""
+        self.engine = engine
         self.folder.mkdir(exist_ok=True)
         if engine.step_number == 0:
             self.measure(engine)
 
-    def on_train_batch_end(self, trainer: Any, engine: Any, *_: Any) -> None:
-        """Lightning's hook."""
-        if engine.step_number % self.every == 0 or engine.step_number == engine.recipe.training.steps:
-            self.measure(engine)
+    def on_step(self, step: int, total: int, latest: Mapping[str, float]) -> None:
+        """See :class:`buttress.training.callbacks.Callback`."""
+        if step % self.every == 0 or step == total:
+            self.measure(self.engine)
 
     def measure(self, engine: Any) -> None:
         """Look at the model as it is now."""
@@ -53,7 +55,8 @@ class PosteriorMeans(Callback):
         few = HeldOut(held_out, model.observe, SENTENCES, most=self.examples, device=engine.device)
         with evaluating(model):
             means = torch.cat([_means(model, few[i]) for i in range(len(few))]).flatten()
-            seen = look(model, HeldOut(held_out, model.observe, seed, most=LOOK, device=engine.device), seed)
+            validated = HeldOut(held_out, model.observe, seed, most=VALIDATION_EXAMPLES, device=engine.device)
+            seen = look(model, validated, seed)
         width, step = self.grid
         true = grid_posterior(model, few, width=width, step=step)
         row = {

@@ -143,7 +143,7 @@ class LaggingInference:
     def _one(self, arm: str, seed: int, folder: Path, watch: Callable[[str, int, int], None]) -> dict[str, Any]:
         """One run: its trace, and its evidence at the end."""
         from buttress.experiments.papers._posterior_means import PosteriorMeans, read_means
-        from buttress.training.progress import Watch
+        from buttress.training.callbacks import ProgressCallback
         from buttress.training.run import train
 
         name = f"{arm}/seed-{seed}"
@@ -155,7 +155,7 @@ class LaggingInference:
             path,
             resume=(path / "recipe.yaml").exists(),
             progress=False,
-            callbacks=[means, Watch(lambda step, total: watch(name, step, total))],
+            callbacks=[means, ProgressCallback(lambda step, total: watch(name, step, total))],
         )
         watch(name, self.steps, self.steps)
         return {"arm": arm, "seed": seed, "folder": name, "trace": read_means(path), **_evidence(run)}

@@ -149,7 +149,7 @@ class VqVae:
 def _train_first(recipe: Recipe, folder: Path, watch: Callable[[str, int, int], None]) -> None:
     """Train and measure the first model, once."""
     from buttress.experiments.report_examples import save_run_examples
-    from buttress.training.progress import Watch
+    from buttress.training.callbacks import ProgressCallback
     from buttress.training.run import Run, train
 
     steps = recipe.training.steps
@@ -159,7 +159,7 @@ def _train_first(recipe: Recipe, folder: Path, watch: Callable[[str, int, int], 
         folder,
         resume=(folder / "recipe.yaml").exists(),
         progress=False,
-        callbacks=[Watch(lambda step, total: watch(FIRST, step, total))],
+        callbacks=[ProgressCallback(lambda step, total: watch(FIRST, step, total))],
     )
     if not (folder / "evidence.json").exists():
         run.diagnose(**EFFORT)

@@ -1,0 +1,165 @@
+"""Whose folder it is: locked by the process that trains there, and created for one recipe."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from buttress.core.recipe import Recipe
+from buttress.core.registry import to_plain
+from buttress.runtime.atomic_write import sweep, write_text
+from buttress.training.differences import differences, lengthened
+from buttress.training.folder import LOCK, PROGRESS, RECIPE, WRITTEN_UNDER_LOCK
+from buttress.training.progress import Progress
+
+__all__ = ["belongs_to", "create", "lock", "refuse_file", "release"]
+
+fcntl: Any = None
+with suppress(ImportError):  # not on Windows
+    fcntl = importlib.import_module("fcntl")
+
+
+@contextmanager
+def lock(folder: Path) -> Iterator[None]:
+    """While this lasts, no other process may train in the folder; where the system has no locks, nothing is checked.
+
+    What is locked is a file that nobody replaces or removes, and it is locked before anything else is written.
+
+    Errors:
+        ValueError: Another process is training there.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder, lock(Path(folder)):
+        ...     with lock(Path(folder)):
+        ...         pass
+        Traceback (most recent call last):
+        ValueError: another process is training in ...; wait for it, or choose another folder
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / LOCK).open("ab") as file:  # the lock ends with the process, however it ends
+        try:
+            if fcntl is not None:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ValueError(
+                f"another process is training in {folder}; wait for it, or choose another folder"
+            ) from error
+        for name in WRITTEN_UNDER_LOCK if fcntl is not None else ():  # left behind by one that was killed in between
+            sweep(folder / name)
+        yield
+
+
+def create(folder: Path, recipe: Recipe, resume: bool, init: str = "") -> tuple[Recipe, bool]:
+    """Make the folder this recipe's, or find that it already is.
+
+    Call it inside :func:`lock`. Errors are those of :func:`belongs_to`.
+
+    Args:
+        folder: Where the run lives.
+        recipe: What is to be trained.
+        resume: Whether the folder may hold the run already.
+        init: The folder of a run whose weights a new one begins with.
+
+    Returns:
+        The recipe to train by, and whether the run is new.
+
+    Example:
+        >>> import tempfile
+        >>> from buttress.baseline import baseline
+        >>> from buttress.core import DataSpec, Layout
+        >>> from buttress.data.mnist5k import Mnist5k
+        >>> recipe = baseline(Mnist5k(), DataSpec(Layout.image(1, 28, 28)))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     [create(Path(folder), recipe, resume)[1] for resume in (False, True)]
+        [True, False]
+    """
+    held = belongs_to(folder, recipe, resume, longer=True)
+    if held is not None:
+        return held, False
+    (folder / PROGRESS).unlink(missing_ok=True)
+    if init:  # before the recipe, so that no run begins with other weights than these
+        Progress(init=init).write(folder)
+    write_text(folder / RECIPE, recipe.to_yaml())
+    return recipe, True
+
+
+def belongs_to(folder: Path, recipe: Recipe, resume: bool, longer: bool = False) -> Recipe | None:
+    """The recipe of the run in the folder, which is this one; None where the folder is free. Nothing is written.
+
+    Args:
+        folder: Where a run is to live.
+        recipe: What is to be trained.
+        resume: Whether the folder may hold the run already.
+        longer: Accept more steps than the run there has; see :func:`buttress.training.differences.lengthened`.
+
+    Errors:
+        ValueError: It is a file; it holds a run and ``resume`` is False; or another recipe's run; or something that is
+            no run.
+
+    Example:
+        >>> import tempfile
+        >>> from dataclasses import replace
+        >>> from buttress.baseline import baseline
+        >>> from buttress.core import DataSpec, Layout
+        >>> from buttress.data.mnist5k import Mnist5k
+        >>> recipe = baseline(Mnist5k(), DataSpec(Layout.image(1, 28, 28)))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     recipe.save(f"{folder}/recipe.yaml")
+        ...     belongs_to(Path(folder), replace(recipe, training=replace(recipe.training, steps=9)), resume=True)
+        Traceback (most recent call last):
+        ValueError: ... holds a run of another recipe: training.steps is 2000 there and 9 here. Resume with ...
+    """
+    refuse_file(folder)
+    path = folder / RECIPE
+    names = [p.name for p in folder.iterdir()] if folder.exists() else []
+    if RECIPE not in names:
+        if found := [name for name in names if not name.startswith(".") and name != PROGRESS]:
+            raise ValueError(f"{folder} holds {found[0]!r} but no run; choose another folder, or an empty one")
+        return None
+    if not resume:
+        raise ValueError(f"{folder} holds a run already; continue it (--resume, resume=True) or choose another folder")
+    held = Recipe.load(path)
+    different = differences(to_plain(held), to_plain(recipe))
+    if not different:
+        return held
+    if longer and (extended := lengthened(held, recipe)) is not None:
+        return extended
+    raise ValueError(
+        f"{folder} holds a run of another recipe: {'; '.join(different)}. Resume with the recipe in {path}, or choose "
+        "another folder"
+    )
+
+
+def refuse_file(folder: Path) -> None:
+    """Refuse a path that cannot become a folder, because it or a part of it is a file.
+
+    Example:
+        >>> refuse_file(Path(__file__) / "run")
+        Traceback (most recent call last):
+        ValueError: ... is a file, wanted a folder to write into; choose another one
+    """
+    if (found := next((p for p in (folder, *folder.parents) if p.exists()), None)) and not found.is_dir():
+        raise ValueError(f"{found} is a file, wanted a folder to write into; choose another one")
+
+
+def release(folder: Path) -> None:
+    """Undo :func:`create`, so that the folder can be another recipe's: nothing was trained.
+
+    Example:
+        >>> import tempfile
+        >>> from buttress.baseline import baseline
+        >>> from buttress.core import DataSpec, Layout
+        >>> from buttress.data.mnist5k import Mnist5k
+        >>> recipe = baseline(Mnist5k(), DataSpec(Layout.image(1, 28, 28)))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = create(Path(folder), recipe, resume=False)
+        ...     release(Path(folder))
+        ...     belongs_to(Path(folder), recipe, resume=False) is None
+        True
+    """
+    (folder / RECIPE).unlink()
+    (folder / PROGRESS).unlink(missing_ok=True)
