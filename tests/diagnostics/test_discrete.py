@@ -8,17 +8,17 @@ from torch import nn
 from torch.distributions import Categorical, Distribution, Independent, constraints
 
 from buttress.core import Space
-from buttress.diagnostics.active_units import activity, collapsed_fraction, count_active
-from buttress.diagnostics.amortisation import amortisation_gap
-from buttress.diagnostics.codebook import code_perplexity, codebook, codes_used, count_codes
 from buttress.diagnostics.diagnose import diagnose
+from buttress.diagnostics.estimators.active_units import activity, collapsed_fraction, count_active
+from buttress.diagnostics.estimators.amortisation import amortisation_gap
+from buttress.diagnostics.estimators.codebook import code_perplexity, codebook, codes_used, count_codes
+from buttress.diagnostics.estimators.marginal_likelihood import likelihoods
+from buttress.diagnostics.estimators.mutual_information import information
+from buttress.diagnostics.estimators.rate import bound, uniform_rate
+from buttress.diagnostics.estimators.worth import worth
 from buttress.diagnostics.evidence import Evidence
-from buttress.diagnostics.marginal_likelihood import likelihoods
-from buttress.diagnostics.mutual_information import information
 from buttress.diagnostics.protocol import Adapter
-from buttress.diagnostics.rate import bound, uniform_rate
 from buttress.diagnostics.verdict import COLLAPSED, DEAD, IGNORED, PARTLY, SAME, USED, judge
-from buttress.diagnostics.worth import worth
 from buttress.distributions.point import Point
 
 K, G = 4, 3
@@ -146,7 +146,7 @@ def test_information_is_the_entropy_of_the_codes_and_splits_the_rate_exactly(pri
 
 
 def test_counting_equals_comparing_all_pairs():
-    from buttress.diagnostics.mutual_information import _Aggregate
+    from buttress.diagnostics.estimators.mutual_information import _Aggregate
 
     codes = torch.randint(0, 2, (200, 4))
     fast = _Aggregate([Independent(Point(codes[:60]), 1), Independent(Point(codes[60:]), 1)], 200)

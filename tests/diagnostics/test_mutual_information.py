@@ -8,9 +8,14 @@ from torch.distributions import Beta, Distribution, Independent, Normal, Uniform
 
 from buttress.diagnostics.diagnose import diagnose
 from buttress.diagnostics.estimate import Estimate
-from buttress.diagnostics.mutual_information import aggregate_kl, beside_rate, information, mutual_information
+from buttress.diagnostics.estimators.mutual_information import (
+    aggregate_kl,
+    beside_rate,
+    information,
+    mutual_information,
+)
+from buttress.diagnostics.estimators.rate import bound
 from buttress.diagnostics.protocol import Adapter
-from buttress.diagnostics.rate import bound
 from buttress.diagnostics.verdict import COLLAPSED, USED
 
 
@@ -102,7 +107,7 @@ class Plain(Distribution):
 
 
 def test_the_fast_way_for_normals_equals_the_general_one():
-    from buttress.diagnostics.mutual_information import _Aggregate
+    from buttress.diagnostics.estimators.mutual_information import _Aggregate
 
     loc, scale = 30 + torch.randn(50, 4).double(), torch.rand(50, 4).double() * 0.1 + 1e-3
     fast, slow = ([kind(normals(loc, scale))] for kind in (lambda q: q, Plain))

@@ -20,7 +20,7 @@ from torch import Tensor
 from buttress.algorithms.descent import NonFinite
 from buttress.core import Splits, Step
 from buttress.core.recipe import Recipe
-from buttress.diagnostics.codebook import HEALTH
+from buttress.diagnostics.estimators.codebook import HEALTH
 from buttress.runtime.randomness import seed_step, shard
 from buttress.training import folder as files
 from buttress.training.batch_sampler import Order
