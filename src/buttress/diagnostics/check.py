@@ -66,6 +66,7 @@ def _check(model: Conditional, data: Encoded, seed: int) -> tuple[str, ...]:
     x, given = batch.x, batch.given
     q = _posterior(model, batch, data)
     p = _prior(model, given, q)
+    steady_posterior(model, batch, q)
     data.remember(0, torch.arange(len(x)), q)
     if one_hot(q) and all(one_hot(block.q) for block in data.blocks()):
         model.one_hot = True
@@ -75,7 +76,6 @@ def _check(model: Conditional, data: Encoded, seed: int) -> tuple[str, ...]:
         raise ValueError("posterior(x) gives samples that are NaN; look for NaN in the encoder's weights")
     _common_support(q, p, z)
     _log_likelihood(_call(model, x, z, given), z, len(x))
-    steady_posterior(model, batch, q)
     _steady(model, x, z, given)
     check_density(model, batch, z)
     return _conditions(model, data, batch, q, z)

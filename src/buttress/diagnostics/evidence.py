@@ -58,9 +58,9 @@ class Verdict:
 
     Args:
         state: "used", "partly used", "collapsed" or "degenerate to a deterministic autoencoder"; "unknown" where
-            a number that it rests on is not finite.
-        cause: "inference lags", "the model ignores z", "the codebook is dead", "the codes ignore x", or None where
-            nothing is wrong or the cause is not known.
+            a number that it rests on is not finite or not precise enough.
+        cause: "inference lags", "the model ignores z", "all q together are far from the prior", "the codebook is dead",
+            "the codes ignore x", or None where nothing is wrong or the cause is not known.
         reasons: Sentences with the numbers that the state and the cause rest on.
         advice: Names of remedies to try, the most promising first.
 

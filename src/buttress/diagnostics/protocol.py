@@ -138,6 +138,8 @@ class Adapter:
 class Conditional:
     """A model as the estimators call it: every callable takes ``given``, and ignores it where the model does.
 
+    What the callables return is the user's, and is looked at by :func:`buttress.diagnostics.check.check` alone.
+
     Args:
         model: Keeps the protocol.
 
@@ -156,26 +158,24 @@ class Conditional:
             name: taking_given(getattr(model, name, None), n) for name, n in ARGUMENTS.items()
         }
         self.takes = {name for name, n in ARGUMENTS.items() if _how(getattr(model, name, None), n)}
-        self._prior: Distribution | None = None
+        self._prior: Any = None
 
-    def posterior(self, x: Tensor, given: Given = EMPTY) -> Distribution:
+    def posterior(self, x: Tensor, given: Given = EMPTY) -> Any:
         """q(z|x, given)."""
-        found: Distribution = self._calls["posterior"](x, given=given)
-        return found
+        return self._calls["posterior"](x, given=given)
 
-    def prior(self, given: Given = EMPTY) -> Distribution:
+    def prior(self, given: Given = EMPTY) -> Any:
         """p(z|given), batch shape () or (B,). One that is the same for all examples is made once."""
         if self._prior is None:
-            found: Distribution = self._calls["prior"](given=given)
+            found = self._calls["prior"](given=given)
             if "prior" in self.takes and isinstance(found, Distribution) and found.batch_shape:
                 return found
             self._prior = found
         return self._prior
 
-    def log_likelihood(self, x: Tensor, z: Tensor, given: Given = EMPTY) -> Tensor:
+    def log_likelihood(self, x: Tensor, z: Tensor, given: Given = EMPTY) -> Any:
         """log p(x|z, given), shape (S, B)."""
-        found: Tensor = self._calls["log_likelihood"](x, z, given=given)
-        return found
+        return self._calls["log_likelihood"](x, z, given=given)
 
 
 def conditional(model: Any) -> Conditional:

@@ -56,8 +56,8 @@ def reconstructing(model: nn.Module, batches: Batches, likelihood: str | None, v
     if likelihood is None:
         raise ValueError(
             f"the model ({type(model).__name__}) has no posterior(), prior() and log_likelihood(); hand over an "
-            "Adapter of the three, or, for a module whose forward(x) returns (recon, mu, logvar), name the likelihood of "
-            f"recon: {', '.join(map(repr, NAMES))}"
+            "Adapter of the three, or, for a module whose forward(x) returns (recon, mu, logvar), name the likelihood "
+            f"of recon: {', '.join(map(repr, NAMES))}"
         )
     batch = as_batch(batches[0]).take(slice(0, ROWS))
     with evaluating(model):
