@@ -111,7 +111,8 @@ class Plain(Distribution):
 def test_the_fast_way_for_normals_equals_the_general_one():
     loc, scale = 30 + torch.randn(50, 4).double(), torch.rand(50, 4).double() * 0.1 + 1e-3
     fast, slow = (
-        Aggregate(list(passes(toy(lambda x: kind(normals(x, scale))), [loc]))) for kind in (lambda q: q, Plain)
+        Aggregate(list(passes(toy(posterior), [loc])))
+        for posterior in (lambda x: normals(x, scale), lambda x: Plain(normals(x, scale)))
     )
     e = torch.randn(3, 50, 4).double()
     z, own = loc + scale * e, torch.arange(50)

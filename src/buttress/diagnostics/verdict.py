@@ -91,11 +91,16 @@ def _missing(estimates: Mapping[str, Estimate]) -> tuple[str, ...]:
 
 
 def _vague(n: _Numbers) -> tuple[str, ...]:
-    """Why there can be no verdict: a measure of what z carries that may be on either side of a threshold."""
-    return tuple(
-        f"not enough precision: {name} is {n.text(name)} nats; measure more examples, or look for extreme values in x"
-        for name in ("mutual_information", "worth_shuffled")
-        if n.error(name) > USED_NATS and min(abs(n[name] - t) for t in (COLLAPSED_NATS, USED_NATS)) < 2 * n.error(name)
+    """Why there can be no verdict: the smaller measure of what z carries may be on either side of a threshold."""
+    measures = {name: min(n[name], n["rate"]) for name in ("mutual_information", "worth_shuffled")}
+    if any(value + 2 * n.error(name) < COLLAPSED_NATS for name, value in measures.items()):
+        return ()
+    name = min(measures, key=lambda name: measures[name])
+    apart = min(abs(measures[name] - threshold) for threshold in (COLLAPSED_NATS, USED_NATS))
+    if n.error(name) <= USED_NATS or apart >= 2 * n.error(name):
+        return ()
+    return (
+        f"not enough precision: {name} is {n.text(name)} nats; measure more examples, or look for extreme values in x",
     )
 
 
@@ -245,7 +250,8 @@ def _cause(n: _Numbers, state: str) -> tuple[str | None, tuple[str, ...]]:
     if _far(n):
         return FAR, (
             f"z is used, and most of the rate is the distance of all q together from the prior ({_mismatch(n)}), which "
-            "carries nothing: samples of the prior fall where the decoder was never trained; give the rate a weight of 1",
+            "carries nothing: samples of the prior fall where the decoder was never trained; give the rate a weight "
+            "of 1",
         )
     gap, gain = (n.estimates.get(name) for name in ("amortisation_gap", "decoder_gain"))
     if gap is None or gap.value is None or gain is None or gain.value is None:
@@ -255,9 +261,15 @@ def _cause(n: _Numbers, state: str) -> tuple[str | None, tuple[str, ...]]:
     weights = (WEIGHTS,) if n["rate"] < COLLAPSED_NATS else ()
     if _stands_out(gap, n.carried) and _stands_out(gain, n.carried):
         return LAGS, (f"{told}: it would use z if q told it", *weights)
-    if max(gap.error or 0.0, gain.error or 0.0) > max(LAG_NATS, n.carried):
+    if not any(_is_small(found, n.carried) for found in (gap, gain)):
         return None, (f"{told}: not enough precision to tell the cause; raise gap_examples",)
     return IGNORED, (f"{told}: a better q hardly helps, so it is the model that does not use z", *weights)
+
+
+def _is_small(estimate: Estimate, carried: float) -> bool:
+    """Whether an estimate is below what tells that inference lags, as far as its error lets one see."""
+    value, error = estimate.value or 0.0, estimate.error or 0.0
+    return error <= max(USED_NATS, carried) or value + 2 * error < max(LAG_NATS, carried)
 
 
 def _far(n: _Numbers) -> bool:
