@@ -13,7 +13,7 @@ import torch
 from buttress.core import DataSpec, Layout
 from buttress.core.model import LatentVariableModel
 from buttress.decoders.mlp import MlpDecoder
-from buttress.diagnostics.marginal_likelihood import marginal_likelihood
+from buttress.diagnostics.estimators.marginal_likelihood import marginal_likelihood
 from buttress.encoders.mlp import MlpEncoder
 from buttress.likelihoods.bernoulli import Bernoulli
 from buttress.posteriors.gaussian import GaussianPosterior

@@ -8,7 +8,7 @@ import torch
 from buttress.core import EOS, PAD
 from buttress.data.long_documents import LongDocuments
 from buttress.data.reading.tokens import decode
-from buttress.diagnostics.dispersion import feature_cosine
+from buttress.diagnostics.estimators.feature_cosine import feature_cosine
 from buttress.encoders.recurrent import RecurrentEncoder
 
 DATA = LongDocuments(topics=4, words=40, topic_words=6, shortest=20, longest=30, train=6000, held_out=500)

@@ -3,8 +3,8 @@ import torch
 from closed_forms import close, normals, toy
 from torch.distributions import Independent, Normal, TanhTransform, TransformedDistribution
 
-from buttress.diagnostics.active_units import active_units, activity, collapsed_fraction
 from buttress.diagnostics.estimate import Moments, mean, ratio
+from buttress.diagnostics.estimators.active_units import active_units, activity, collapsed_fraction
 
 
 def planted(variances, n=1000):

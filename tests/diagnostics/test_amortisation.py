@@ -3,7 +3,7 @@ import torch
 from closed_forms import close, data, normals, toy
 from torch.distributions import Distribution, Independent, Laplace
 
-from buttress.diagnostics.amortisation import amortisation_gap, refinement
+from buttress.diagnostics.estimators.amortisation import amortisation_gap, refinement
 from buttress.diagnostics.protocol import Adapter
 from buttress.diagnostics.reference import LinearGaussian
 

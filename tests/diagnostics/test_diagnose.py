@@ -164,7 +164,7 @@ def test_bits_of_images_of_real_numbers_say_when_they_mean_anything():
         lambda x, z: vae.log_likelihood(x.flatten(1)[:, :5], z),
     )
     noted, without = (diagnose(model, images, dims=dims, nll_samples=2, gap_steps=0).estimates for dims in (None, 0))
-    assert "comparable only where" in noted["bits_per_dim"].note and "bits_per_dim" not in without
+    assert "comparable only if" in noted["bits_per_dim"].note and "bits_per_dim" not in without
 
 
 @pytest.mark.parametrize("form", [np.asarray, list, torch.tensor, lambda y: np.asarray(y, np.float64)])

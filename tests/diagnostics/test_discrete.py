@@ -8,17 +8,19 @@ from torch import nn
 from torch.distributions import Categorical, Distribution, Independent, constraints
 
 from buttress.core import Space
-from buttress.diagnostics.active_units import activity, collapsed_fraction, count_active
-from buttress.diagnostics.amortisation import amortisation_gap
-from buttress.diagnostics.codebook import code_perplexity, codebook, codes_used, count_codes
+from buttress.diagnostics.aggregate import Aggregate
 from buttress.diagnostics.diagnose import diagnose
+from buttress.diagnostics.estimators.active_units import activity, collapsed_fraction, count_active
+from buttress.diagnostics.estimators.amortisation import amortisation_gap
+from buttress.diagnostics.estimators.codebook import code_perplexity, codebook, codes_used, count_codes
+from buttress.diagnostics.estimators.marginal_likelihood import likelihoods
+from buttress.diagnostics.estimators.mutual_information import information
+from buttress.diagnostics.estimators.rate import bound, uniform_rate
+from buttress.diagnostics.estimators.worth import worth
 from buttress.diagnostics.evidence import Evidence
-from buttress.diagnostics.marginal_likelihood import likelihoods
-from buttress.diagnostics.mutual_information import information
+from buttress.diagnostics.passes import passes
 from buttress.diagnostics.protocol import Adapter
-from buttress.diagnostics.rate import bound, uniform_rate
 from buttress.diagnostics.verdict import COLLAPSED, DEAD, IGNORED, PARTLY, SAME, USED, judge
-from buttress.diagnostics.worth import worth
 from buttress.distributions.point import Point
 
 K, G = 4, 3
@@ -67,11 +69,14 @@ def model(prior=product, codes=CODES, table=LIKELIHOOD, space=None):
     return Adapter(lambda x: Independent(Point(codes[x[:, 0]]), 1), prior, log_likelihood, space=space)
 
 
-def mapped(codes=CODES, shape=(G, 1)):
+def mapped(codes=CODES, shape=(G, 1), space=None):
     """The same codes as places that share a codebook."""
-    prior = Independent(Categorical(torch.ones(*shape, K) / K), 2)
+    prior = Independent(Categorical(torch.ones(*shape, K) / K), len(shape))
     return Adapter(
-        lambda x: Independent(Point(codes[x[:, 0]].unflatten(1, shape)), 2), lambda: prior, lambda x, z: z.sum((-1, -2))
+        lambda x: Independent(Point(codes[x[:, 0]].unflatten(1, shape)), len(shape)),
+        lambda: prior,
+        lambda x, z: z.flatten(2).sum(-1),
+        space=space,
     )
 
 
@@ -146,14 +151,12 @@ def test_information_is_the_entropy_of_the_codes_and_splits_the_rate_exactly(pri
 
 
 def test_counting_equals_comparing_all_pairs():
-    from buttress.diagnostics.mutual_information import _Aggregate
-
     codes = torch.randint(0, 2, (200, 4))
-    fast = _Aggregate([Independent(Point(codes[:60]), 1), Independent(Point(codes[60:]), 1)], 200)
-    slow = _Aggregate([Independent(Point(codes), 1)], 200)
+    index = torch.arange(200)
+    fast, slow = (Aggregate(list(passes(model(codes=codes), [index[:60, None], index[60:, None]]))) for _ in range(2))
     slow.counts = None
-    for one, other in zip(*(a.log_prob(codes[None], torch.arange(200)) for a in (fast, slow)), strict=True):
-        assert torch.allclose(one, other)
+    one, other = (a.log_prob(codes[None], index, torch.zeros(1, 200).double(), None) for a in (fast, slow))
+    assert torch.allclose(one, other)
 
 
 def test_many_codes_need_no_table_of_all_pairs():
@@ -179,12 +182,20 @@ def test_the_health_of_the_codebook_is_counted():
 
 
 def test_slots_have_codebooks_of_their_own():
-    found = codebook(model(), BATCHES)
+    found = codebook(model(space=Space((G,), K)), BATCHES)
     entropies = count_codes(model(), BATCHES).perplexities.log()
     assert found["code_perplexity"].value == pytest.approx(entropies.mean().exp().item())
     assert (found["codes_used"].value, found["codes_used"].ceiling) == (2.0 + 1 + 3, 3.0 * K)
-    both = codebook(mapped(CODES[:, :2].repeat(1, 2), (2, 2)), BATCHES)
+    both = codebook(mapped(CODES[:, :2].repeat(1, 2), (2, 2), Space((2, 2), K)), BATCHES)
     assert both["code_perplexity"].value == pytest.approx(2**0.5) and both["codes_used"].value == 3.0
+
+
+@pytest.mark.parametrize("shape", [(4,), (2, 2), (4, 1), (1, 4), (2, 2, 1)])
+def test_without_a_space_all_places_share_one_codebook_whatever_their_shape(shape):
+    found = codebook(mapped(CODES[:, :2].repeat(1, 2), shape), BATCHES)
+    assert (found["codes_used"].value, found["codes_used"].ceiling) == (3.0, K)
+    assert found["code_perplexity"].value == pytest.approx(math.exp(1.5 * math.log(2)))  # a half, a quarter, a quarter
+    assert "all 4 places are taken to share one codebook" in found["codes_used"].note
 
 
 def test_each_place_is_counted_alone_whatever_the_batches():
@@ -313,7 +324,7 @@ def test_codes_that_are_read_are_used_and_the_record_survives_json():
     evidence = look(Coded())
     assert evidence.verdict.state == USED and evidence.verdict.advice == ()
     assert any("4.159 nats under the uniform prior" in reason for reason in evidence.verdict.reasons)
-    assert any("12 of 12 codes are taken, with a perplexity of 4" in reason for reason in evidence.verdict.reasons)
+    assert any("4 of 4 codes are taken, with a perplexity of 4" in reason for reason in evidence.verdict.reasons)
     assert evidence.groups.shape == (G,) and evidence.groups.perplexity == pytest.approx((4.0,) * G, rel=1e-3)
     assert Evidence.from_json(evidence.to_json()) == evidence
 

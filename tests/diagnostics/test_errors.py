@@ -9,7 +9,7 @@ from closed_forms import data
 
 from buttress.diagnostics.diagnose import diagnose
 from buttress.diagnostics.estimate import Estimate
-from buttress.diagnostics.marginal_likelihood import likelihoods, perplexity
+from buttress.diagnostics.estimators.marginal_likelihood import likelihoods, perplexity
 
 SETS, N = 100, 100
 

@@ -5,7 +5,8 @@ from torch import nn
 from torch.distributions import Bernoulli, Categorical, Independent
 
 from buttress.diagnostics.diagnose import diagnose
-from buttress.diagnostics.evaluation import blocks, choose, decode, draw, evaluating
+from buttress.diagnostics.evaluation import choose, decode, draw, evaluating
+from buttress.diagnostics.passes import passes
 from buttress.diagnostics.protocol import Adapter
 from buttress.runtime.memory import pairs_at_once
 from buttress.runtime.randomness import noise
@@ -119,7 +120,8 @@ def test_draws_of_any_family_repeat():
 
 def test_blocks_keep_numbers_and_widths():
     batches = [torch.ones(3, 5), torch.ones(4, 2)]
-    found = [(index.tolist(), tuple(x.shape)) for index, x in blocks(batches, 2, torch.tensor([1, 2, 5]))]
+    blocks = passes(toy(normals), batches, 2, torch.tensor([1, 2, 5]))
+    found = [(block.index.tolist(), tuple(block.x.shape)) for block in blocks]
     assert found == [([1, 2], (2, 5)), ([5], (1, 2))]
 
 

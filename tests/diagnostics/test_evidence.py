@@ -37,7 +37,7 @@ def test_people_read_it_in_lines():
 
 def test_the_layout():
     plain = json.loads(made_up().to_json())
-    assert list(plain) == ["format", "n", "kind", "units", "estimates", "groups", "settings", "verdict"]
+    assert list(plain) == ["format", "n", "kind", "units", "estimates", "groups", "settings", "verdict", "notes"]
     assert (plain["format"], plain["units"]) == (1, "nats per example")
     assert list(plain["estimates"]["elbo"]) == ["value", "error", "n", "method", "ceiling", "note"]
     assert list(plain["groups"]) == ["names", "rate", "rate_error", "variance_of_mean", "shape", "perplexity"]

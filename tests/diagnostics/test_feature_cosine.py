@@ -6,7 +6,7 @@ from closed_forms import normals, toy
 from torch.nn.functional import cosine_similarity
 
 from buttress.diagnostics.diagnose import diagnose
-from buttress.diagnostics.dispersion import feature_cosine
+from buttress.diagnostics.estimators.feature_cosine import feature_cosine
 
 MODEL = toy(normals)
 

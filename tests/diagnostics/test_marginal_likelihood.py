@@ -5,23 +5,24 @@ import torch
 from closed_forms import close, data, normals, toy
 
 from buttress.diagnostics.estimate import Estimate
-from buttress.diagnostics.evaluation import evaluating
-from buttress.diagnostics.marginal_likelihood import (
+from buttress.diagnostics.estimators.marginal_likelihood import (
     bits_per_dim,
     likelihoods,
     log_weights,
     marginal_likelihood,
     perplexity,
 )
+from buttress.diagnostics.estimators.rate import bound
+from buttress.diagnostics.evaluation import evaluating
+from buttress.diagnostics.passes import passes
 from buttress.diagnostics.protocol import Adapter
-from buttress.diagnostics.rate import bound
 
 
 def test_at_the_exact_posterior_every_log_weight_is_the_log_marginal():
     model, batches = data()
     for x in batches:
-        with evaluating(model):
-            weight = log_weights(model, x, torch.arange(len(x)), 5)
+        with evaluating(model) as asked:
+            weight = torch.cat([log_weights(asked, block, 5) for block in passes(asked, [x])], 1)
         assert torch.allclose(weight, model.log_marginal(x).expand_as(weight), atol=1e-5)
     found = likelihoods(model, batches, samples=7)
     assert found.effective.value == pytest.approx(7)

@@ -6,7 +6,7 @@ from closed_forms import close, normals, toy
 from torch.distributions import Categorical, Independent, Normal
 
 from buttress.diagnostics.diagnose import diagnose
-from buttress.diagnostics.probe import chance, label_accuracy
+from buttress.diagnostics.estimators.probe import chance, label_accuracy
 from buttress.diagnostics.protocol import Adapter
 
 

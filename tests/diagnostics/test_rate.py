@@ -4,8 +4,8 @@ from closed_forms import close, data, normals, toy
 from torch.distributions import Categorical as Classes
 from torch.distributions import Independent, Laplace, MixtureSameFamily, Normal
 
+from buttress.diagnostics.estimators.rate import bound
 from buttress.diagnostics.protocol import Adapter
-from buttress.diagnostics.rate import bound
 from buttress.diagnostics.reference import LinearVAE
 
 

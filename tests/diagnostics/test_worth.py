@@ -3,7 +3,7 @@ import torch
 from closed_forms import close, data, normals, toy
 from torch.distributions import Normal
 
-from buttress.diagnostics.worth import _error, derangement, worth
+from buttress.diagnostics.estimators.worth import derangement, paired_error, worth
 
 
 @pytest.mark.parametrize("progress", [0.3, 0.7, 1.0])
@@ -66,12 +66,12 @@ def test_its_standard_error_is_that_of_all_pairs_of_related_losses():
     loss, other = torch.randn(3, 9).double(), torch.stack([derangement(9, seed=1, number=k) for k in range(3)])
     edges = [({n, int(other[s, n])}, loss[s, n] - loss.mean()) for s in range(3) for n in range(9)]
     related = [(r * q).item() for e, r in edges for f, q in edges if e & f]
-    assert _error(loss, other) == pytest.approx((sum(related) / (27**2 - len(related))) ** 0.5)
+    assert paired_error(loss, other) == pytest.approx((sum(related) / (27**2 - len(related))) ** 0.5)
 
 
 @pytest.mark.parametrize("n", [2, 3, 4, 5])
 def test_a_few_examples_have_no_error_or_a_positive_one(n):
     for seed in range(20):
         other = torch.stack([derangement(n, seed, number=k) for k in range(2)])
-        error = _error(torch.randn(2, n).double(), other)
+        error = paired_error(torch.randn(2, n).double(), other)
         assert error is None if n < 4 else error is None or error > 0

@@ -7,8 +7,8 @@ import small
 import torch
 
 from buttress.algorithms.refined import Refined
+from buttress.diagnostics.estimators.rate import bound
 from buttress.diagnostics.evidence import Evidence
-from buttress.diagnostics.rate import bound
 from buttress.training.held_out import VALIDATION_EXAMPLES, look
 from buttress.training.run import train
 

@@ -28,7 +28,7 @@ from buttress.data.images import Images
 from buttress.data.linear_gaussian import LinearGaussianData
 from buttress.data.mnist5k import Mnist5k
 from buttress.data.table import Table
-from buttress.diagnostics.codebook import HEALTH, codebook
+from buttress.diagnostics.estimators.codebook import HEALTH, codebook
 from buttress.diagnostics.evidence import Evidence
 from buttress.encoders.recurrent import RecurrentEncoder
 from buttress.experiments.examples import as_observed, interpolations, reconstructed, some_held_out

@@ -1,71 +1,44 @@
-r"""Does a model keep the protocol? Found out on one batch, before anything is measured.
-
-A probability mass gives different examples probabilities that add up to at most one, whatever z:
-$\sum_b p(x_b | z) \le 1$. An average over pixels or tokens in place of the sum breaks that.
-"""
+"""Does a model keep the protocol? Found out on some examples, before anything is measured."""
 
 from __future__ import annotations
 
 import torch
-from jaxtyping import Shaped
 from torch import Tensor
 from torch.distributions import Distribution
 
+from buttress.core.batch import Batch, Given, rows_of
+from buttress.diagnostics.check_data import check_batches
+from buttress.diagnostics.check_density import check_density
+from buttress.diagnostics.check_posterior import differs, steady_posterior, values_of
+from buttress.diagnostics.conditions import RESERVED, with_others
 from buttress.diagnostics.evaluation import draw, evaluating
-from buttress.diagnostics.protocol import Batches, Model
+from buttress.diagnostics.passes import Encoded, as_codes, one_hot
+from buttress.diagnostics.protocol import ARGUMENTS, Batches, Conditional, Model
 from buttress.distributions.inspect import factors, within
 
-__all__ = ["check", "check_batches"]
+__all__ = ["SUMMED", "check"]
 
 SUMMED = "sum over the places of x (pixels, tokens, columns), and over nothing else"
+CALLABLES = (
+    "wanted posterior, prior and log_likelihood, see diagnostics.protocol.Adapter; or a module whose forward(x) "
+    'returns (recon, mu, logvar), with likelihood="bernoulli", "gaussian" or "mse"'
+)
+ROWS = 64
+"""Examples that the model is called with."""
+CHANGE = 1e-5
+"""Mean change beside the mean size of an answer, from which on it depends on a condition and is not only rounded."""
 
 
-def check_batches(batches: Batches) -> None:
-    """Refuse what is not a list of tensors.
+def check(model: Model, batches: Batches, seed: int = 0) -> tuple[str, ...]:
+    """Refuse a model that does not keep the protocol, with what came and what was wanted.
 
-    Errors:
-        ValueError: It is one tensor, can't be indexed, is empty, holds pairs instead of tensors or tensors of different
-            rank, or differs from one reading to the next.
-
-    Example:
-        >>> check_batches(torch.zeros(100, 3))
-        Traceback (most recent call last):
-        ValueError: got one tensor, wanted a list of batches; try [x], or x.split(100)
-    """
-    if isinstance(batches, Tensor):
-        raise ValueError("got one tensor, wanted a list of batches; try [x], or x.split(100)")
-    if not hasattr(batches, "__len__") or not hasattr(batches, "__getitem__"):
-        raise ValueError(
-            f"batches is a {type(batches).__name__}, wanted a list of tensors, which can be read many times; try "
-            "list(batches), or [x for x, _ in loader] where it gives pairs"
-        )
-    if not len(batches):
-        raise ValueError("got no batches; wanted at least one with two or more examples")
-    total, first = 0, batches[0]
-    for i in range(len(batches)):
-        x = batches[i]
-        if not isinstance(x, Tensor):
-            raise ValueError(f"batch {i} is a {type(x).__name__}, wanted one tensor x; try [x for x, _ in loader]")
-        if not x.dim() or not len(x):
-            raise ValueError(f"batch {i} has shape {tuple(x.shape)}, wanted (B, ...) with B of 1 or more")
-        if x.dim() != first.dim():
-            raise ValueError(
-                f"batch {i} has shape {tuple(x.shape)} and batch 0 {tuple(first.shape)}, wanted the same number of "
-                "dimensions in all; try reshape, squeeze or unsqueeze"
-            )
-        if i == 0 and not torch.equal(x.nan_to_num(), first.nan_to_num()):
-            raise ValueError("batch 0 differs from one reading to the next; observe (binarise, dequantise) data once")
-        total += len(x)
-    if total < 2:
-        raise ValueError(f"got {total} example, wanted at least 2 (some hundreds for usable standard errors)")
-
-
-def check(model: Model, batches: Batches, seed: int = 0) -> None:
-    """Refuse a model that does not keep the protocol, saying what came and what was wanted.
+    Returns:
+        Names of the conditions in ``given`` that the model reads.
 
     Errors:
-        ValueError: A callable is missing or gives the wrong shape or NaN; q puts z where p has no density; the
-            log-likelihood is infinite, is random, is averaged over places, or depends on the other examples of a batch.
+        ValueError: A callable is missing or gives the wrong shape or NaN; q puts z where p has no density; what it
+            gives for an example is random, or depends on the other examples of a batch; the log-likelihood is
+            infinite, is averaged over places, has the wrong sign, or counts padding.
 
     Example:
         >>> from torch.distributions import Independent, Normal
@@ -79,27 +52,48 @@ def check(model: Model, batches: Batches, seed: int = 0) -> None:
         Traceback (most recent call last):
         ValueError: log_likelihood(x, z) gave shape (3, 5, 3) ...: it is not summed over the places (3,); ...
     """
-    check_batches(batches)
-    x = batches[0][:64]
-    with evaluating(model, seed):
-        for name in ("posterior", "prior", "log_likelihood"):
-            if not callable(getattr(model, name, None)):
-                raise ValueError(
-                    f"the model ({type(model).__name__}) has no {name}(); see diagnostics.protocol.Adapter"
-                )
-        q, p = model.posterior(x), model.prior()
-        _posterior(q, x)
-        _prior(p, q)
-        z = draw(q, torch.arange(len(x)), 3, seed, "check")
-        if z.isnan().any():
-            raise ValueError("posterior(x) gives samples that are NaN; look for NaN in x or in the encoder's weights")
-        _common_support(q, p, z)
-        _log_likelihood(_call(model, x, z), z, len(x))
-        _steady(model, x, z)
-        _mass(model, x, z)
+    check_batches(batches.batches if isinstance(batches, Encoded) else batches)
+    with evaluating(model, seed) as asked:
+        for name in ARGUMENTS:
+            if not callable(getattr(asked.model, name, None)):
+                raise ValueError(f"the model ({type(asked.model).__name__}) has no {name}(); {CALLABLES}")
+        data = batches if isinstance(batches, Encoded) else Encoded(asked, batches)
+        return _check(data.asked, data, seed)
 
 
-def _posterior(q: object, x: Tensor) -> None:
+def _check(model: Conditional, data: Encoded, seed: int) -> tuple[str, ...]:
+    batch = data[0].take(slice(0, ROWS))
+    x, given = batch.x, batch.given
+    q = _posterior(model, batch, data)
+    p = _prior(model, given, q)
+    steady_posterior(model, batch, q)
+    data.remember(0, torch.arange(len(x)), q)
+    if one_hot(q) and all(one_hot(block.q) for block in data.blocks()):
+        model.one_hot = True
+        q = as_codes(q)
+    z = draw(q, torch.arange(len(x)), 3, seed, "check")
+    if z.isnan().any():
+        raise ValueError("posterior(x) gives samples that are NaN; look for NaN in the encoder's weights")
+    _common_support(q, p, z)
+    _log_likelihood(_call(model, x, z, given), z, len(x))
+    _steady(model, x, z, given)
+    check_density(model, batch, z)
+    return _conditions(model, data, batch, q, z)
+
+
+def _posterior(model: Conditional, batch: Batch, data: Encoded) -> Distribution:
+    """q(z|x), looked at."""
+    x = batch.x
+    try:
+        q: object = model.posterior(x, batch.given)
+    except Exception as error:
+        if why := _misfit(model, data):
+            raise ValueError(f"posterior(x) failed for x of shape {tuple(x.shape)}{why}") from error
+        error.add_note(
+            f"posterior(x) was called with x {tuple(x.shape)} = (B, ...), the first examples of batch 0; it must take "
+            "any number of examples; labels and the like must come in a last argument `given`"
+        )
+        raise
     if not isinstance(q, Distribution):
         raise ValueError(f"posterior(x) gave a {type(q).__name__}, wanted a torch.distributions.Distribution")
     if q.batch_shape != (len(x),):
@@ -112,21 +106,67 @@ def _posterior(q: object, x: Tensor) -> None:
             f"posterior(x) has batch shape {tuple(q.batch_shape)} and event shape {tuple(q.event_shape)} for "
             f"{len(x)} examples, wanted batch shape ({len(x)},) and event shape that of one z{hint}"
         )
+    return q
 
 
-def _prior(p: object, q: Distribution) -> None:
+def _misfit(model: Conditional, data: Encoded) -> str:
+    """What the entries of the list must be, where the posterior takes something else than some rows of one."""
+    if _takes(model, data[0]):
+        return (
+            f", the first examples of batch 0, and takes that batch complete, {tuple(data[0].x.shape)}: it knows "
+            "something of each example, such as labels, that does not follow the rows of x; let it take a last "
+            "argument `given`, and hand over batches Batch(x, {'label': y}) of buttress.core.batch"
+        )
+    some = [data[i] for i in range(min(len(data), 3))]
+    if len({batch.x.shape for batch in some}) == 1 and _takes(model, _stacked(some)):
+        return (
+            ", and takes several of these stacked: each entry of the list is one example; wanted a list of batches "
+            "(B, ...); try torch.stack(batches).split(100)"
+        )
+    return ""
+
+
+def _stacked(batches: list[Batch]) -> Batch:
+    given = {name: torch.stack([batch.given[name] for batch in batches]) for name in batches[0].given}
+    return Batch(torch.stack([batch.x for batch in batches]), given)
+
+
+def _takes(model: Conditional, batch: Batch) -> bool:
+    """Whether the posterior answers with a distribution for each row."""
+    try:
+        return tuple(model.posterior(batch.x, batch.given).batch_shape[:1]) == (len(batch),)
+    except Exception:
+        return False
+
+
+def _prior(model: Conditional, given: Given, q: Distribution) -> Distribution:
+    p: object = model.prior(given)
     if not isinstance(p, Distribution):
         raise ValueError(f"prior() gave a {type(p).__name__}, wanted a torch.distributions.Distribution")
-    if p.batch_shape or p.event_shape != q.event_shape:
-        hint = f"; try torch.distributions.Independent(p, {len(p.batch_shape)})" if p.batch_shape else ""
+    allowed = [(), tuple(q.batch_shape)] if "prior" in model.takes else [()]
+    if tuple(p.batch_shape) not in allowed or p.event_shape != q.event_shape:
         raise ValueError(
             f"prior() has batch shape {tuple(p.batch_shape)} and event shape {tuple(p.event_shape)}, wanted batch "
-            f"shape () and the event shape of the posterior, {tuple(q.event_shape)}{hint}"
+            f"shape {' or '.join(map(str, allowed))} and the event shape of the posterior, {tuple(q.event_shape)}"
+            f"{_prior_hint(p, q)}"
         )
+    return p
+
+
+def _prior_hint(p: Distribution, q: Distribution) -> str:
+    """What may be wrong with a prior of this shape."""
+    extra = len(p.batch_shape)
+    if not extra:
+        return ""
+    if p.event_shape == q.event_shape:
+        return "; if it depends on the example, let it take an argument `given` and hand over batches Batch(x, given)"
+    if tuple(p.batch_shape + p.event_shape) == tuple(q.event_shape):
+        return f"; try torch.distributions.Independent(p, {extra})"
+    return "; its last dimensions must be those of one z"
 
 
 def _common_support(q: Distribution, p: Distribution, z: Tensor) -> None:
-    """Where q puts z outside the support of p, the rate is infinite and nothing can be said."""
+    """Where q puts z outside the support of p, the rate is infinite and nothing can be measured."""
     inside = within(p, z)
     if inside is not None and not inside.all():
         raise ValueError(
@@ -136,13 +176,13 @@ def _common_support(q: Distribution, p: Distribution, z: Tensor) -> None:
         )
 
 
-def _call(model: Model, x: Tensor, z: Tensor) -> object:
+def _call(model: Conditional, x: Tensor, z: Tensor, given: Given) -> object:
     try:
-        return model.log_likelihood(x, z)
+        return model.log_likelihood(x, z, given)
     except Exception as error:
         error.add_note(
             f"log_likelihood(x, z) was called with x {tuple(x.shape)} and z {tuple(z.shape)} = (S, B, *event); it "
-            "must take the leading dimension of samples"
+            "must take the leading dimension of samples, and any number of examples"
         )
         raise
 
@@ -153,30 +193,32 @@ def _log_likelihood(value: object, z: Tensor, b: int) -> None:
     s = z.shape[0]
     if value.shape == (s, b):
         return
-    shape = tuple(value.shape)
-    if shape in ((), (1,)):
-        why = "it sums or averages over the batch"
-    elif shape in ((s,), (s, 1)):
-        why = "it sums or averages over the examples of the batch"
-    elif shape in ((b,), (1, b)):
-        why = "it sums or averages over the samples"
-    elif shape[:2] == (s, b):
-        why = f"it is not summed over the places {shape[2:]}"
-    elif shape in ((s * b,), (b, s)):
-        why = "the dimensions of samples and examples are flattened or swapped"
-    else:
-        why = "it mixes dimensions"
     raise ValueError(
-        f"log_likelihood(x, z) gave shape {shape} for S = {s} samples of B = {b} examples, wanted (S, B) = ({s}, {b}): "
-        f"{why}; {SUMMED}"
+        f"log_likelihood(x, z) gave shape {tuple(value.shape)} for S = {s} samples of B = {b} examples, wanted "
+        f"(S, B) = ({s}, {b}): {_why(tuple(value.shape), s, b)}; {SUMMED}"
     )
 
 
-def _steady(model: Model, x: Tensor, z: Tensor) -> None:
-    """The same question twice, and half the batch alone, must give the same answer."""
-    whole, again = model.log_likelihood(x, z), model.log_likelihood(x, z)
+def _why(shape: tuple[int, ...], s: int, b: int) -> str:
+    """What gave a log-likelihood this shape."""
+    if shape in ((), (1,)):
+        return "it sums or averages over the batch"
+    if shape in ((s,), (s, 1)):
+        return "it sums or averages over the examples of the batch"
+    if shape in ((b,), (1, b)):
+        return "it sums or averages over the samples"
+    if shape[:2] == (s, b):
+        return f"it is not summed over the places {shape[2:]}"
+    if shape in ((s * b,), (b, s)):
+        return "the dimensions of samples and examples are flattened or swapped"
+    return "it mixes dimensions"
+
+
+def _steady(model: Conditional, x: Tensor, z: Tensor, given: Given) -> None:
+    """The same call twice, and half of the batch alone, must give the same answer."""
+    whole, again = model.log_likelihood(x, z, given), model.log_likelihood(x, z, given)
     if whole.isnan().any():
-        raise ValueError("log_likelihood gave NaN; look for NaN in x or in the weights, log(0), or a scale of 0")
+        raise ValueError("log_likelihood gave NaN; look for NaN in the weights, log(0), or a scale of 0")
     if (infinite := whole.isinf()).any():
         raise ValueError(
             f"log_likelihood gave {whole[infinite][0].item()} for {int(infinite.sum())} of {whole.numel()} pairs of x "
@@ -188,11 +230,13 @@ def _steady(model: Model, x: Tensor, z: Tensor) -> None:
             "log_likelihood(x, z) differs from one call to the next: is dropout on? Give Adapter(module=...), or call "
             ".eval() on your model first"
         )
-    half = max(1, len(x) // 2)
-    if not _close(whole[:, :half], model.log_likelihood(x[:half], z[:, :half])):
+    half = slice(len(x) // 2, None)
+    alone = _call(model, x[half], z[:, half], rows_of(given, half))
+    if not isinstance(alone, Tensor) or alone.shape != whole[:, half].shape or not _close(whole[:, half], alone):
         raise ValueError(
-            "log_likelihood of an example depends on the other examples of its batch: a mean or sum over the batch, or "
-            f"batch normalisation in training mode? {SUMMED[0].upper()}{SUMMED[1:]}"
+            "log_likelihood of an example depends on the other examples of its batch, or on their order: a mean or sum "
+            "over the batch, batch normalisation in training mode, or labels that do not come in `given`? "
+            f"{SUMMED[0].upper()}{SUMMED[1:]}"
         )
 
 
@@ -200,17 +244,32 @@ def _close(one: Tensor, other: Tensor) -> bool:
     return torch.allclose(one.double(), other.double(), rtol=1e-3, atol=1e-2)
 
 
-def _mass(model: Model, x: Tensor, z: Shaped[Tensor, "S B *event"]) -> None:
-    """Different discrete examples must share a probability of one."""
-    distinct, real = x.unique(dim=0), x.is_floating_point()
-    if len(distinct) < 4 or x[0].numel() < (16 if real else 2) or (real and not ((x == 0) | (x == 1)).all()):
-        return
-    value = model.log_likelihood(distinct, z[:1, :1].expand(1, len(distinct), *z.shape[2:]))
-    total = value.double().exp().sum().item()
-    # a density of zeros and ones may add up to more than one, but hardly with all its logarithms in [-2, 0]
-    if total > 1.01 and bool((value <= 0).all()) and (not real or bool((value > -2).all())):
-        raise ValueError(
-            f"under one and the same z, log_likelihood gives {len(distinct)} different examples probabilities that add "
-            f"up to {total:.3g}, and a probability mass adds up to at most 1. Is it averaged over pixels or tokens? "
-            f"{SUMMED[0].upper()}{SUMMED[1:]}"
-        )
+def _conditions(model: Conditional, data: Encoded, batch: Batch, q: Distribution, z: Tensor) -> tuple[str, ...]:
+    """Names in ``given`` that the model reads: those on which an answer depends, or may."""
+    names = [name for name in batch.given if name not in RESERVED] if model.takes else []
+    donors = data[len(data) - 1].given if names else {}
+    each = max(1, len(batch) // 2 // max(1, len(names)))
+    read, own = [], values_of(q)
+    for i, name in enumerate(names):
+        rows = slice(i * each % len(batch), i * each % len(batch) + each)
+        if _reads(model, batch.take(rows), None if own is None else own[rows], z[:, rows], name, donors):
+            read.append(name)
+    return tuple(read)
+
+
+def _reads(model: Conditional, batch: Batch, own: Tensor | None, z: Tensor, name: str, donors: Given) -> bool:
+    """Whether another value of a condition changes an answer; also where no other value is at hand."""
+    given = batch.given
+    if name not in donors or donors[name].shape[1:] != given[name].shape[1:]:
+        return True
+    other = with_others(given, name, donors)
+    if torch.equal(other[name], given[name]):
+        return True
+    if differs(model.log_likelihood(batch.x, z, given), model.log_likelihood(batch.x, z, other), CHANGE):
+        return True
+    if "posterior" in model.takes and (own is None or differs(own, values_of(model.posterior(batch.x, other)), CHANGE)):
+        return True
+    prior = model.prior(given)
+    return bool(prior.batch_shape) and (
+        values_of(prior) is None or differs(values_of(prior), values_of(model.prior(other)), CHANGE)
+    )

@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from buttress.diagnostics.active_units import Activity, activity, collapsed_fraction, count_active
-from buttress.diagnostics.amortisation import refinement
+from buttress.diagnostics.adapters import adapted
 from buttress.diagnostics.check import check
-from buttress.diagnostics.codebook import codebook
-from buttress.diagnostics.dispersion import feature_cosine
-from buttress.diagnostics.estimate import Estimate
-from buttress.diagnostics.evaluation import count, evaluating
+from buttress.diagnostics.estimator import STAGES, Subject, catalogue
+from buttress.diagnostics.evaluation import evaluating
 from buttress.diagnostics.evidence import Evidence, Groups, numbers
-from buttress.diagnostics.marginal_likelihood import bits_per_dim, likelihoods, perplexity
-from buttress.diagnostics.mutual_information import beside_rate, information
-from buttress.diagnostics.probe import chance, class_numbers, label_accuracy
-from buttress.diagnostics.protocol import Batches, Model
-from buttress.diagnostics.rate import Bound, bound, uniform_rate
+from buttress.diagnostics.modules import training_parts
+from buttress.diagnostics.passes import Encoded, count, prior_of
+from buttress.diagnostics.protocol import Conditional
 from buttress.diagnostics.verdict import judge
-from buttress.diagnostics.worth import worth
-from buttress.distributions.inspect import is_discrete
 from buttress.runtime.randomness import check_seed
 
 __all__ = ["LEAST", "STAGES", "check_effort", "diagnose"]
@@ -38,14 +31,8 @@ LEAST = {
     "gap_examples": 1,
     "mi_examples": 2,
 }
-
-OF_REALS = "x is no whole numbers: comparable only where it was, and has uniform noise; dims=0 leaves bits out"
-"""What is noted of bits that may be those of a density in units of its own."""
 OPTIONAL = ("nll_samples", "gap_steps")
 """What 0 leaves out."""
-
-STAGES = ("bound", "active units", "mutual information", "worth of z", "likelihood", "amortisation gap", "verdict")
-"""What ``progress`` is told about, in order."""
 
 
 def check_effort(settings: Mapping[str, int | None]) -> None:
@@ -74,9 +61,11 @@ def check_effort(settings: Mapping[str, int | None]) -> None:
 
 
 def diagnose(
-    model: Model,
-    batches: Batches,
+    model: Any,
+    batches: Any = None,
     *,
+    likelihood: Literal["bernoulli", "gaussian", "mse"] | None = None,
+    variance: float | None = None,
     kind: Literal["image", "text", "table"] | None = None,
     dims: int | None = None,
     tokens: int | None = None,
@@ -92,13 +81,19 @@ def diagnose(
     seed: int = 0,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Evidence:
-    """Measure whether z is used, and say why where it is not.
+    """Measure whether z is used, and why where it is not.
 
-    The model is looked at in eval mode and without gradients; neither it nor any global random state is changed.
+    The model is measured in eval mode and without gradients; neither it nor any global random state is changed.
 
     Args:
-        model: Ours, or yours through :class:`buttress.diagnostics.protocol.Adapter`.
-        batches: Held-out data: a list of tensors x, observed (binarised, dequantised) once. Widths may differ.
+        model: Ours; yours through :class:`buttress.diagnostics.protocol.Adapter`; a module whose ``forward`` returns
+            (recon, mu, logvar), (recon, x, mu, logvar) or a dict of these, with its ``likelihood`` named (see
+            :mod:`buttress.diagnostics.adapters`); or a run, which brings its own data.
+        batches: Held-out data: a list of tensors x or of ``Batch(x, given)``, observed (binarised, dequantised) once,
+            whose widths may differ; or a tensor, an array, a ``Dataset``, or a ``DataLoader`` of x, (x, y) or dicts.
+        likelihood: Of a module that returns reconstructions: "bernoulli" (logits or probabilities), "gaussian" with
+            ``variance``, or "mse", a squared error summed over the elements of x.
+        variance: sigma^2 of "gaussian", in squared units of x.
         kind: Of the data; guessed where it is None (integers of two dimensions are text, four dimensions an image).
         dims: Numbers in one example, for bits per dimension; 0 to leave bits out; None to take it from x where x
             is an image, and to leave bits out where it is a table, whose columns of real numbers have a density and no
@@ -109,7 +104,7 @@ def diagnose(
             ``model.groups``, or to number the coordinates of z.
         encode: x -> the encoder's features (B, ...), for their dispersion; None to take ``model.encode``, if any.
         labels: Class of each example, (N,) in the order of ``batches``, for a probe of z: a tensor, a NumPy array or a
-            list; None for none.
+            list, negative where it is not known; None for those that ``batches`` bring, if any.
         samples: Samples of z per example for the ELBO and the worth of z.
         nll_samples: k of the importance-weighted NLL; 0 to leave it out.
         nll_examples: Examples for it, at most; None for all.
@@ -135,8 +130,10 @@ def diagnose(
         collapsed | inference lags
         collapsed | the model ignores z
     """
-    tell = _teller(progress)
-    settings = {
+    wishes = {name: value for name, value in locals().items() if name not in ("model", "batches")}
+    if callable(getattr(model, "diagnose", None)) and not callable(getattr(model, "log_likelihood", None)):
+        return _of_run(model, batches, wishes)
+    settings: dict[str, Any] = {
         "samples": samples,
         "nll_samples": nll_samples,
         "nll_examples": nll_examples,
@@ -146,70 +143,66 @@ def diagnose(
         "seed": seed,
     }
     check_effort(settings)
-    check(model, batches, seed)
+    found = adapted(model, batches, likelihood, variance, labels)
+    notes = [*found.notes, *_mode_note(found.model)]
+    asked = Conditional(found.model)
+    data = Encoded(asked, found.batches)
+    conditions = check(asked, data, seed)
+    names = groups if groups is not None else getattr(found.model, "groups", None)
+    subject = Subject(
+        model=asked,
+        data=data,
+        settings=settings,
+        kind=_kind(data[0].x) if kind is None else kind,
+        dims=dims,
+        tokens=tokens,
+        encode=encode if encode is not None else getattr(found.model, "encode", None),
+        labels=found.numbers(count(data)),
+        groups=names,
+        conditions=conditions,
+    )
+    with evaluating(asked, seed):
+        shape = tuple(prior_of(asked, data).event_shape)
     if groups is not None:
-        _check_groups(groups, tuple(model.prior().event_shape))
-    classes = None if labels is None else class_numbers(labels, count(batches))
-    kind = _kind(batches[0]) if kind is None else kind
-    found, active, estimates = _about_z(model, batches, samples, mi_examples, seed, tell)
-    estimates |= _beside_z(model, batches, encode, classes, seed)
-    tell(4)
-    if nll_samples:
-        estimates |= _likelihood(model, batches, kind, dims, tokens, nll_samples, nll_examples, seed)
-    tell(5)
-    if gap_steps:
-        estimates |= _gap(model, batches, gap_steps, gap_examples, seed)
-    tell(6)
-    named = _groups(found, active, groups if groups is not None else getattr(model, "groups", None), model)
-    return Evidence(count(batches), kind, estimates, named, settings, judge(estimates, kind))
+        _check_groups(groups, shape)
+    _measure(subject, progress)
+    estimates = subject.estimates
+    return Evidence(
+        count(data),
+        subject.kind,
+        estimates,
+        _groups(subject, shape),
+        settings,
+        judge(estimates, subject.kind),
+        tuple(notes),
+    )
 
 
-def _about_z(
-    model: Model, batches: Batches, samples: int, mi_examples: int | None, seed: int, tell: Callable[[int], None]
-) -> tuple[Bound, Activity, dict[str, Estimate]]:
-    """The bound and its parts, and how much of z is in use."""
-    tell(0)
-    found = bound(model, batches, samples=samples, seed=seed)
-    tell(1)
-    active, collapsed = activity(model, batches, seed=seed), collapsed_fraction(model, batches, seed=seed)
-    tell(2)
-    split = information(model, batches, examples=mi_examples, seed=seed)
-    tell(3)
-    value = worth(model, batches, samples=samples, seed=seed)
-    estimates = {
-        "elbo": found.elbo,
-        "distortion": found.distortion,
-        "rate": found.rate,
-        "active_units": count_active(active),
-        "mutual_information": beside_rate(split.mutual_information, found.rate),
-        "aggregate_kl": split.aggregate_kl,
-        "worth_shuffled": value.shuffled,
-        "worth_prior": value.prior,
-        "effective_beta": found.effective_beta,
-        "collapsed_fraction": collapsed,
-        **_of_codes(model, batches, active),
-    }
-    return found, active, estimates
+def _of_run(run: Any, batches: object, wishes: Mapping[str, Any]) -> Evidence:
+    """A run diagnoses itself, on its own held-out data."""
+    if batches is not None:
+        raise ValueError("a run brings its own held-out data; leave the data out, or hand over run.model with them")
+    usual = {name: parameter.default for name, parameter in inspect.signature(diagnose).parameters.items()}
+    evidence: Evidence = run.diagnose(**{name: v for name, v in wishes.items() if v is not usual[name]})
+    return evidence
 
 
-def _gap(model: Model, batches: Batches, steps: int, examples: int | None, seed: int) -> dict[str, Estimate]:
-    """What refining q for each example gains."""
-    found = refinement(model, batches, steps=steps, examples=examples, seed=seed)
-    return {"amortisation_gap": found.gap, "decoder_gain": found.decoder_gain, "refined_rate": found.rate}
+def _measure(subject: Subject, progress: Callable[[str, int, int], None] | None) -> None:
+    """Run every estimator, stage by stage."""
+    for done, stage in enumerate(STAGES):
+        if progress is not None:
+            progress(stage, done, len(STAGES))
+        for one in catalogue():
+            if one.stage == stage:
+                subject.estimates |= one.measure(subject)
 
 
-def _beside_z(
-    model: Model, batches: Batches, encode: Callable[[Tensor], Tensor] | None, labels: Tensor | None, seed: int
-) -> dict[str, Estimate]:
-    """What is measured where the model offers features or the data labels."""
-    estimates = {}
-    if encode is not None or hasattr(model, "encode"):
-        estimates["feature_cosine"] = feature_cosine(model, batches, encode=encode, seed=seed)
-    if labels is not None:
-        estimates["label_accuracy"] = label_accuracy(model, batches, labels, seed=seed)
-        estimates["label_accuracy_sampled"] = label_accuracy(model, batches, labels, of="samples", seed=seed)
-        estimates["label_accuracy_chance"] = chance(labels, seed=seed)
-    return estimates
+def _mode_note(model: Any) -> list[str]:
+    """What is noted where the model came in training mode."""
+    parts = training_parts(model)
+    if not parts:
+        return []
+    return [f"the model came in training mode and was measured in eval mode, with {' and '.join(parts)} as in use"]
 
 
 def _check_groups(names: Sequence[str], shape: tuple[int, ...]) -> None:
@@ -222,53 +215,16 @@ def _check_groups(names: Sequence[str], shape: tuple[int, ...]) -> None:
         )
 
 
-def _teller(progress: Callable[[str, int, int], None] | None) -> Callable[[int], None]:
-    return lambda done: None if progress is None else progress(STAGES[done], done, len(STAGES))
-
-
 def _kind(x: Tensor) -> Literal["image", "text", "table"]:
     if x.dim() == 2 and not x.is_floating_point():
         return "text"
     return "image" if x.dim() == 4 else "table"
 
 
-def _of_codes(model: Model, batches: Batches, active: Activity) -> dict[str, Estimate]:
-    """What is asked of a discrete z alone: its rate under the uniform prior, and the health of its codebook."""
-    with evaluating(model):
-        discrete = is_discrete(model.posterior(batches[0][:1]))
-    if not discrete:
-        return {}
-    health = {} if active.codes is None else codebook(model, batches, active.codes)
-    return {"rate_uniform": uniform_rate(model, active.n), **health}
-
-
-def _likelihood(
-    model: Model,
-    batches: Batches,
-    kind: str,
-    dims: int | None,
-    tokens: int | None,
-    samples: int,
-    examples: int | None,
-    seed: int,
-) -> dict[str, Estimate]:
-    """NLL, effective sample size, and the conversion that fits the kind of data."""
-    found = likelihoods(model, batches, samples=samples, examples=examples, seed=seed)
-    estimates = {"nll": found.estimate, "effective_sample_size": found.effective}
-    if kind == "text":
-        per_example = None if tokens is None else tokens / count(batches)
-        return estimates | {"perplexity": perplexity(found, per_example)}
-    if dims is not None or kind != "image":
-        return estimates | {"bits_per_dim": bits_per_dim(found.estimate, dims)} if dims else estimates
-    bits, x = bits_per_dim(found.estimate, batches[0][0].numel()), batches[0]
-    if x.is_floating_point() and (x != x.round()).any():  # who made x so is not known here
-        bits = replace(bits, note=f"{bits.note}; {OF_REALS}")
-    return estimates | {"bits_per_dim": bits}
-
-
-def _groups(found: Bound, active: Activity, names: Sequence[str] | None, model: Model) -> Groups:
+def _groups(subject: Subject, shape: tuple[int, ...]) -> Groups:
     """Rate and variance of each group: of each coordinate of z, unless names and shapes say that groups are larger."""
-    variance, shape = active.variance_of_mean, model.prior().event_shape
+    found, active, names = subject.kept["bound"], subject.kept["activity"], subject.groups
+    variance = active.variance_of_mean
     g = len(names) if names is not None else variance.numel()
     if g != variance.numel() and not (shape and g == shape[0]):
         names, g = None, variance.numel()  # one whole-z rate under many coordinates, say: fall back on coordinates

@@ -7,37 +7,43 @@ the batch it came in. So results repeat, do not depend on the batch size, and no
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int, Shaped
-from torch import Tensor, nn
+from torch import Tensor
 from torch.distributions import Distribution, MultivariateNormal
 
-from buttress.diagnostics.protocol import Batches, Model
+from buttress.core.batch import EMPTY, Given, rows_of
+from buttress.diagnostics.modules import modules_of
+from buttress.diagnostics.protocol import Conditional, Model, conditional
 from buttress.distributions.inspect import normal
-from buttress.runtime.memory import ROWS, pairs_at_once
+from buttress.runtime.memory import pairs_at_once
 from buttress.runtime.randomness import noise
 
-__all__ = ["blocks", "choose", "count", "decode", "draw", "evaluating"]
+__all__ = ["at", "choose", "decode", "draw", "draw_with_density", "evaluating"]
 
 
 @contextmanager
-def evaluating(model: Model, seed: int = 0) -> Iterator[None]:
+def evaluating(model: Any, seed: int = 0) -> Iterator[Conditional]:
     """Eval mode, no gradients, and a random state of one's own; all as it was when the context ends.
 
+    Yields the model with callables that all take ``given``.
+
     Example:
-        >>> net = nn.Dropout(0.5)
+        >>> net = torch.nn.Dropout(0.5)
         >>> with evaluating(net):
         ...     net.training, torch.is_grad_enabled()
         (False, False)
         >>> net.training
         True
     """
-    roots = _modules(model)
+    roots = modules_of(model)
     modes = [(module, module.training) for root in roots for module in root.modules()]
     cuda = torch.cuda.is_available() and torch.cuda.is_initialized()
     with torch.random.fork_rng(list(range(torch.cuda.device_count())) if cuda else []), torch.no_grad():
@@ -45,34 +51,16 @@ def evaluating(model: Model, seed: int = 0) -> Iterator[None]:
         try:
             for root in roots:
                 root.eval()
-            yield
+            yield conditional(model)
         finally:
             for module, training in modes:
                 module.training = training
-
-
-def _modules(model: Model) -> list[nn.Module]:
-    """The modules behind a model: itself, its attributes, or the owners of its bound methods."""
-    if isinstance(model, nn.Module):
-        return [model]
-    parts = list(getattr(model, "__dict__", {}).values())
-    return [p for part in parts for p in (part, getattr(part, "__self__", None)) if isinstance(p, nn.Module)]
 
 
 def _seed(seed: int, cuda: bool) -> None:
     torch.default_generator.manual_seed(seed)
     if cuda:
         torch.cuda.manual_seed_all(seed)
-
-
-def count(batches: Batches) -> int:
-    """Number of examples N.
-
-    Example:
-        >>> count([torch.zeros(3, 2), torch.zeros(4, 2)])
-        7
-    """
-    return sum(len(batches[i]) for i in range(len(batches)))
 
 
 def choose(n: int, most: int | None, seed: int) -> Int[Tensor, " M"] | None:
@@ -86,34 +74,6 @@ def choose(n: int, most: int | None, seed: int) -> Int[Tensor, " M"] | None:
         return None
     chosen = np.random.default_rng([seed, zlib.crc32(b"choose")]).choice(n, most, replace=False)
     return torch.from_numpy(np.sort(chosen))
-
-
-def blocks(
-    batches: Batches, rows: int = ROWS, keep: Int[Tensor, " M"] | None = None
-) -> Iterator[tuple[Int[Tensor, " B"], Tensor]]:
-    """The data as (numbers of the examples, x), at most ``rows`` examples at a time, only those in ``keep``.
-
-    Args:
-        batches: The data.
-        rows: Most examples at a time.
-        keep: Numbers of the examples wanted, shape (M,), rising; None for all.
-
-    Example:
-        >>> x = torch.arange(5.0)
-        >>> [index.tolist() for index, _ in blocks([x[:3], x[3:]], rows=2, keep=torch.tensor([0, 1, 2, 4]))]
-        [[0, 1], [2], [4]]
-    """
-    first = 0
-    for i in range(len(batches)):
-        x = batches[i]
-        index = torch.arange(first, first + len(x))
-        first += len(x)
-        if keep is not None:
-            chosen = torch.isin(index, keep)
-            index, x = index[chosen], x[chosen.to(x.device)]
-        for numbers, part in zip(index.split(rows), x.split(rows), strict=True):
-            if len(numbers):
-                yield numbers, part
 
 
 def draw(
@@ -136,24 +96,72 @@ def draw(
         >>> z.shape, torch.equal(z[:, 1:], alone)  # the noise of example 7 is its own, whatever batch it is in
         (torch.Size([5, 2, 3]), True)
     """
-    shared = len(q.batch_shape) == 0
-    if (base := normal(q)) is not None:
-        return base.loc + base.scale * noise(index, samples, q.event_shape, seed, stream).to(base.loc)
-    if type(q) is MultivariateNormal:
-        e = noise(index, samples, q.event_shape, seed, stream).to(q.loc)
-        return q.loc + (q.scale_tril @ e[..., None]).squeeze(-1)
+    return _draw(q, index, samples, seed, stream)[0]
+
+
+def draw_with_density(
+    q: Distribution, index: Int[Tensor, " B"], samples: int, seed: int, stream: str
+) -> tuple[Shaped[Tensor, "S B *event"], Float[Tensor, "S B"]]:
+    """Samples as :func:`draw` gives them, and log q of each in float64 nats.
+
+    Where q is Gaussian the density is that of the noise, so that it is right also where the scale is too small beside
+    the mean for the digits of z.
+
+    Example:
+        >>> from torch.distributions import Independent, Normal
+        >>> q = Independent(Normal(torch.ones(1, 2), 1e-12), 1)  # in float32, every z is 1
+        >>> z, log_q = draw_with_density(q, torch.tensor([0]), samples=1000, seed=0, stream="mine")
+        >>> z.std().item(), round((log_q.mean() + q.entropy().double()).item(), 1)
+        (0.0, 0.0)
+    """
+    z, e = _draw(q, index, samples, seed, stream)
+    if e is None:
+        return z, q.log_prob(z).double()
+    return z, _log_scale(q, e) - 0.5 * (e.double().square() + math.log(2 * math.pi)).flatten(2).sum(-1)
+
+
+def _log_scale(q: Distribution, e: Tensor) -> Float[Tensor, "*batch"]:
+    """Minus log |det L| for z = mu + L e."""
+    if isinstance(q, MultivariateNormal):
+        return -q.scale_tril.diagonal(dim1=-2, dim2=-1).double().log().sum(-1)
+    base = normal(q)
+    assert base is not None  # it has noise
+    return -base.scale.double().log().flatten(len(q.batch_shape)).sum(-1)
+
+
+def _draw(q: Distribution, index: Tensor, samples: int, seed: int, stream: str) -> tuple[Tensor, Tensor | None]:
+    """Samples, and the noise they are made of where q is Gaussian."""
+    if (base := normal(q)) is not None or type(q) is MultivariateNormal:
+        like: Any = q if base is None else base
+        e = noise(index, samples, q.event_shape, seed, stream).to(like.loc)
+        return at(q, e), e
     key = np.random.SeedSequence([seed, zlib.crc32(stream.encode()), int(index[0])]).generate_state(1)
     _seed(int(key[0]), torch.cuda.is_available() and torch.cuda.is_initialized())
-    return q.sample((samples, len(index)) if shared else (samples,))
+    return q.sample((samples,) if q.batch_shape else (samples, len(index))), None
 
 
-def decode(model: Model, x: Tensor, z: Shaped[Tensor, "S B *event"]) -> Float[Tensor, "S B"]:
+def at(q: Distribution, e: Float[Tensor, "S B *event"]) -> Float[Tensor, "S B *event"]:
+    """z = mu + L e, for a q that is a product of normals or a multivariate normal.
+
+    Example:
+        >>> at(torch.distributions.Normal(torch.tensor([1.0]), 2.0), torch.tensor([[3.0]]))
+        tensor([[7.]])
+    """
+    if isinstance(q, MultivariateNormal):
+        return q.loc + (q.scale_tril @ e.to(q.loc)[..., None]).squeeze(-1)
+    base = normal(q)
+    assert base is not None  # the caller has looked
+    return base.loc + base.scale * e.to(base.loc)
+
+
+def decode(model: Model, x: Tensor, z: Shaped[Tensor, "S B *event"], given: Given = EMPTY) -> Float[Tensor, "S B"]:
     """log p(x|z) in float64 nats, a few pairs at a time.
 
     Args:
         model: Keeps the protocol.
         x: A batch, shape (B, ...).
         z: Samples for each of its examples, shape (S, B, *event).
+        given: What is known beside each of them.
 
     Example:
         >>> from buttress.diagnostics.reference import LinearGaussian
@@ -161,18 +169,19 @@ def decode(model: Model, x: Tensor, z: Shaped[Tensor, "S B *event"]) -> Float[Te
         >>> decode(model, torch.zeros(4, 3), torch.zeros(2, 4, 1)).shape  # nats of S = 2 samples for B = 4 examples
         torch.Size([2, 4])
     """
-    pairs = pairs_at_once(x)
+    asked, pairs = conditional(model), pairs_at_once(x)
     rows = min(len(x), pairs)
-    columns = [
-        torch.cat([_log_likelihood(model, few, some) for some in column.split(max(1, pairs // rows))])
-        for few, column in zip(x.split(rows), z.split(rows, 1), strict=True)
-    ]
+    columns = []
+    for first in range(0, len(x), rows):
+        part = slice(first, first + rows)
+        known, column = rows_of(given, part), z[:, part].split(max(1, pairs // rows))
+        columns.append(torch.cat([_log_likelihood(asked, x[part], some, known) for some in column]))
     return torch.cat(columns, 1)
 
 
-def _log_likelihood(model: Model, x: Tensor, z: Tensor) -> Tensor:
+def _log_likelihood(model: Conditional, x: Tensor, z: Tensor, given: Given) -> Tensor:
     """One call of the model, with its answer looked at."""
-    value = model.log_likelihood(x, z)
+    value = model.log_likelihood(x, z, given)
     if value.shape != z.shape[:2]:
         raise ValueError(f"log_likelihood gave shape {tuple(value.shape)}, wanted (S, B) = {tuple(z.shape[:2])}")
     if bad := int(value.isnan().sum()):

@@ -58,9 +58,9 @@ class Verdict:
 
     Args:
         state: "used", "partly used", "collapsed" or "degenerate to a deterministic autoencoder"; "unknown" where
-            a number that it rests on is not finite.
-        cause: "inference lags", "the model ignores z", "the codebook is dead", "the codes ignore x", or None where
-            nothing is wrong or the cause is not known.
+            a number that it rests on is not finite or not precise enough.
+        cause: "inference lags", "the model ignores z", "all q together are far from the prior", "the codebook is dead",
+            "the codes ignore x", or None where nothing is wrong or the cause is not known.
         reasons: Sentences with the numbers that the state and the cause rest on.
         advice: Names of remedies to try, the most promising first.
 
@@ -111,6 +111,7 @@ class Evidence:
         groups: Numbers of each latent group.
         settings: Samples, steps and seed that it was measured with.
         verdict: What it means.
+        notes: What a reader must know of the model and the data that were measured.
 
     Example:
         >>> groups = Groups(("z0",), (1.5,), (0.1,), (0.9,))
@@ -125,6 +126,7 @@ class Evidence:
     groups: Groups
     settings: Mapping[str, Any] = field(default_factory=dict)
     verdict: Verdict = Verdict("", None, (), ())
+    notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         """The estimates as a table.
@@ -139,7 +141,7 @@ class Evidence:
         rows = [heads, *(_cells(name, estimate) for name, estimate in self.estimates.items())]
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
-        return "\n".join([f"{UNITS}, {self.n} held-out examples", *lines])
+        return "\n".join([f"{UNITS}, {self.n} held-out examples", *lines, *(f"note: {note}" for note in self.notes)])
 
     def to_json(self) -> str:
         """The record as strict JSON: no NaN, no infinity."""
@@ -152,6 +154,7 @@ class Evidence:
             "groups": asdict(self.groups),
             "settings": dict(self.settings),
             "verdict": asdict(self.verdict),
+            "notes": list(self.notes),
         }
         return json.dumps(plain, indent=1, ensure_ascii=False, allow_nan=False)
 
@@ -174,6 +177,7 @@ class Evidence:
                 Groups(**{name: tuple(values) for name, values in plain["groups"].items()}),
                 plain["settings"],
                 _verdict(**plain["verdict"]),
+                tuple(plain.get("notes", ())),
             )
         except (KeyError, TypeError) as error:
             raise ValueError(f"evidence: a part is missing or unknown: {error}") from error

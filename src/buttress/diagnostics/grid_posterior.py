@@ -17,8 +17,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from buttress.diagnostics.evaluation import blocks, decode, evaluating
-from buttress.diagnostics.protocol import Batches, Model
+from buttress.diagnostics.evaluation import decode, evaluating
+from buttress.diagnostics.passes import Block, passes, prior_of
+from buttress.diagnostics.protocol import Batches, Conditional, Model
 
 __all__ = ["GridPosterior", "grid_posterior"]
 
@@ -69,14 +70,15 @@ def grid_posterior(model: Model, batches: Batches, *, width: float = 10.0, step:
         >>> round(found.mean.item(), 6), round(found.variance.item(), 6)
         (0.5, 0.5)
     """
-    shape = tuple(model.prior().event_shape)
+    shape = tuple(prior_of(model, batches).event_shape)
     if math.prod(shape) != 1:
         raise ValueError(f"grid posterior: z has shape {shape}, wanted a single number; set the posterior's dim to 1")
     if not 0 < step <= width:
         raise ValueError(f"grid posterior: width is {width} and step {step}, wanted 0 < step <= width")
     grid = torch.linspace(-width, width, 2 * math.ceil(width / step) + 1, dtype=torch.float64)
-    with evaluating(model):
-        columns = torch.cat([_log_joint(model, x, grid.reshape(-1, 1, *shape)) for _, x in blocks(batches)], 1).cpu()
+    points = grid.reshape(-1, 1, *shape)
+    with evaluating(model) as asked:
+        columns = torch.cat([_log_joint(asked, block, points) for block in passes(asked, batches)], 1).cpu()
     mean, variance, total = _moments(grid, columns)
     coarse, _, _ = _moments(grid[::2], columns[::2])
     ends = (columns[[0, -1]].logsumexp(0) - columns.logsumexp(0)).exp()
@@ -84,12 +86,13 @@ def grid_posterior(model: Model, batches: Batches, *, width: float = 10.0, step:
     return GridPosterior(mean, variance, total + h, ends.max().item(), (mean - coarse).abs().max().item())
 
 
-def _log_joint(model: Model, x: Tensor, grid: Tensor) -> Float[Tensor, "I B"]:
+def _log_joint(model: Conditional, block: Block, grid: Tensor) -> Float[Tensor, "I B"]:
     """log p(x, z) at every point of the grid."""
-    prior = model.prior()
+    prior = block.prior
     like = prior.sample()  # for its device and its precision
-    z = grid.to(like).expand(-1, len(x), *grid.shape[2:])
-    return decode(model, x, z) + prior.log_prob(z[:, :1]).double()
+    z = grid.to(like).expand(-1, len(block), *grid.shape[2:])
+    at_prior = prior.log_prob(z if prior.batch_shape else z[:, :1])
+    return decode(model, block.x, z, block.given) + at_prior.double()
 
 
 def _moments(grid: Float[Tensor, " I"], log_joint: Float[Tensor, "I N"]) -> tuple[Tensor, Tensor, Tensor]:

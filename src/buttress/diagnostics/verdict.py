@@ -25,17 +25,23 @@ from buttress.diagnostics.thresholds import (
     USED_NATS,
 )
 
-__all__ = ["COLLAPSED", "DEAD", "DEGENERATE", "IGNORED", "LAGS", "PARTLY", "SAME", "UNKNOWN", "USED", "judge"]
+__all__ = ["COLLAPSED", "DEAD", "DEGENERATE", "FAR", "IGNORED", "LAGS", "PARTLY", "SAME", "UNKNOWN", "USED", "judge"]
 
 USED, PARTLY, COLLAPSED = "used", "partly used", "collapsed"
 DEGENERATE = "degenerate to a deterministic autoencoder"
 UNKNOWN = "unknown"
 LAGS, IGNORED = "inference lags", "the model ignores z"
 DEAD, SAME = "the codebook is dead", "the codes ignore x"
+FAR = "all q together are far from the prior"
 
 WEAKER_DECODER = {"image": "local_decoder", "text": "word_dropout"}
 """The remedy that takes local structure away from the decoder, where a kind of data has one."""
 
+WEIGHTS = (
+    "q equals the prior: in a loss of your own, check first that both terms have a weight of 1, as a reconstruction "
+    "averaged over pixels, tokens or columns beside a summed KL gives the KL as many times its weight (beta)"
+)
+"""What else makes a rate of 0."""
 DISPERSE = "pooled_encoder"
 """What makes the features of sentences less alike."""
 
@@ -61,6 +67,8 @@ def judge(estimates: Mapping[str, Estimate], kind: str) -> Verdict:
     if missing := _missing(estimates):
         return Verdict(UNKNOWN, None, missing, ())
     numbers = _Numbers(estimates)
+    if vague := _vague(numbers):
+        return Verdict(UNKNOWN, None, vague, ())
     state, reasons = _state(numbers)
     cause, why = _cause(numbers, state)
     alike = state in (COLLAPSED, PARTLY) and numbers["feature_cosine"] > FEATURES_ALIKE
@@ -82,6 +90,20 @@ def _missing(estimates: Mapping[str, Estimate]) -> tuple[str, ...]:
     )
 
 
+def _vague(n: _Numbers) -> tuple[str, ...]:
+    """Why there can be no verdict: the smaller measure of what z carries may be on either side of a threshold."""
+    measures = {name: min(n[name], n["rate"]) for name in ("mutual_information", "worth_shuffled")}
+    if any(value + 2 * n.error(name) < COLLAPSED_NATS for name, value in measures.items()):
+        return ()
+    name = min(measures, key=lambda name: measures[name])
+    apart = min(abs(measures[name] - threshold) for threshold in (COLLAPSED_NATS, USED_NATS))
+    if n.error(name) <= USED_NATS or apart >= 2 * n.error(name):
+        return ()
+    return (
+        f"not enough precision: {name} is {n.text(name)} nats; measure more examples, or look for extreme values in x",
+    )
+
+
 def _alike(n: _Numbers) -> str:
     return (
         f"the encoder's features are nearly the same for all x: their mean cosine is {n.text('feature_cosine')} (above "
@@ -97,6 +119,10 @@ class _Numbers:
 
     def value(self, name: str) -> float | None:
         return None if (found := self.estimates.get(name)) is None else found.value
+
+    def error(self, name: str) -> float:
+        """Standard error; 0 where there is none."""
+        return 0.0 if (found := self.estimates.get(name)) is None else found.error or 0.0
 
     def __getitem__(self, name: str) -> float:
         found = self.value(name)
@@ -221,14 +247,39 @@ def _cause(n: _Numbers, state: str) -> tuple[str | None, tuple[str, ...]]:
         return None, ()
     if n.discrete and (found := _cause_in_codes(n)) is not None:
         return found
+    if _far(n):
+        return FAR, (
+            f"z is used, and most of the rate is the distance of all q together from the prior ({_mismatch(n)}), which "
+            "carries nothing: samples of the prior fall where the decoder was never trained; give the rate a weight "
+            "of 1",
+        )
     gap, gain = (n.estimates.get(name) for name in ("amortisation_gap", "decoder_gain"))
     if gap is None or gap.value is None or gain is None or gain.value is None:
         why = "it was left out" if gap is None else gap.note
         return None, (f"the cause is not known, because the amortisation gap was not measured: {why}",)
     told = f"refining q for each example gains {gap} nats of ELBO, and the decoder {gain} nats"
+    weights = (WEIGHTS,) if n["rate"] < COLLAPSED_NATS else ()
     if _stands_out(gap, n.carried) and _stands_out(gain, n.carried):
-        return LAGS, (f"{told}: it would use z if q told it",)
-    return IGNORED, (f"{told}: a better q hardly helps, so it is the model that does not use z",)
+        return LAGS, (f"{told}: it would use z if q told it", *weights)
+    if not any(_is_small(found, n.carried) for found in (gap, gain)):
+        return None, (f"{told}: not enough precision to tell the cause; raise gap_examples",)
+    return IGNORED, (f"{told}: a better q hardly helps, so it is the model that does not use z", *weights)
+
+
+def _is_small(estimate: Estimate, carried: float) -> bool:
+    """Whether an estimate is below what tells that inference lags, as far as its error lets one see."""
+    value, error = estimate.value or 0.0, estimate.error or 0.0
+    return error <= max(USED_NATS, carried) or value + 2 * error < max(LAG_NATS, carried)
+
+
+def _far(n: _Numbers) -> bool:
+    """The decoder reads most of what q puts into z, and the rate is mostly something else."""
+    read = n["worth_shuffled"] >= READ_SHARE * n.information
+    return n.carried >= USED_NATS and read and n["aggregate_kl"] >= READ_SHARE * n["rate"]
+
+
+def _mismatch(n: _Numbers) -> str:
+    return f"{'at most ' if n.at_ceiling else ''}{n.text('aggregate_kl')} of {n.text('rate')} nats"
 
 
 def _cause_in_codes(n: _Numbers) -> tuple[str, tuple[str, ...]] | None:
@@ -252,7 +303,7 @@ def _stands_out(estimate: Estimate, carried: float) -> bool:
 
 
 def _advice(n: _Numbers, state: str, cause: str | None, kind: str) -> tuple[str, ...]:
-    if state == DEGENERATE:
+    if state == DEGENERATE or cause == FAR:
         return ("kl_annealing",)  # it ends at the full ELBO
     if state == USED:
         return ()

@@ -18,7 +18,7 @@ from torch import Tensor
 from buttress.algorithms.descent import NonFinite
 from buttress.core import Batch, Splits, Step
 from buttress.core.recipe import Recipe
-from buttress.diagnostics.codebook import HEALTH
+from buttress.diagnostics.estimators.codebook import HEALTH
 from buttress.runtime import distributed
 from buttress.runtime.randomness import seed_step, shard
 from buttress.training import checkpoint

@@ -80,8 +80,8 @@ def fit(
             if not _full(error):
                 raise
             raise OSError(
-                f"{folder}: no space is left on the disk. The last checkpoint (step {Progress.read(folder).step}) is kept; "
-                "make room and continue with --resume (resume=True)"
+                f"{folder}: no space is left on the disk. The last checkpoint (step {Progress.read(folder).step}) is "
+                "kept; make room and continue with --resume (resume=True)"
             ) from error
         finally:
             stop.remove()

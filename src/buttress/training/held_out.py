@@ -15,10 +15,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from buttress.core import Batch, Examples
-from buttress.diagnostics.active_units import activity, count_active
-from buttress.diagnostics.codebook import health
+from buttress.diagnostics.estimators.active_units import activity, count_active
+from buttress.diagnostics.estimators.codebook import health
+from buttress.diagnostics.estimators.mutual_information import mutual_information
 from buttress.diagnostics.evaluation import evaluating
-from buttress.diagnostics.mutual_information import mutual_information
 from buttress.runtime.randomness import seed_step
 
 __all__ = ["VALIDATION_EXAMPLES", "HeldOut", "look"]

@@ -32,9 +32,9 @@ from buttress.core.model import LatentVariableModel
 from buttress.core.recipe import Recipe
 from buttress.data.opened import opened, tell
 from buttress.diagnostics.diagnose import LEAST, check_effort, diagnose
+from buttress.diagnostics.estimators.rate import bound
 from buttress.diagnostics.evidence import Evidence
 from buttress.diagnostics.protocol import Batches
-from buttress.diagnostics.rate import bound
 from buttress.priors.uniform import Uniform
 from buttress.runtime.atomic_write import write_text
 from buttress.runtime.randomness import check_seed, seed_step

@@ -233,7 +233,7 @@ class SemiAmortizedVae:
     def _refined(self, path: Path) -> float | None:
         """−ELBO of a VAE whose q is refined at test time alone; measured once."""
         from buttress.algorithms.refined import Refined
-        from buttress.diagnostics.rate import bound
+        from buttress.diagnostics.estimators.rate import bound
         from buttress.training.run import Run
 
         file = path / "refined.json"

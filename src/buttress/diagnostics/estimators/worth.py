@@ -22,19 +22,21 @@ The spread of the readers' own losses alone leaves out what a z costs those who 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from buttress.diagnostics.estimate import Estimate, mean
-from buttress.diagnostics.evaluation import blocks, count, decode, draw, evaluating
-from buttress.diagnostics.protocol import Batches, Model
+from buttress.diagnostics.estimator import Subject, estimator
+from buttress.diagnostics.evaluation import decode, draw, evaluating
+from buttress.diagnostics.passes import count, passes
+from buttress.diagnostics.protocol import Batches, Conditional, Model
 from buttress.distributions.inspect import point
 
-__all__ = ["Worth", "derangement", "worth"]
+__all__ = ["Worth", "derangement", "drawn", "paired_error", "worth"]
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,9 @@ class Worth:
     prior: Estimate
 
 
-def worth(model: Model, batches: Batches, *, samples: int = 4, seed: int = 0) -> Worth:
+def worth(
+    model: Model, batches: Batches, *, samples: int = 4, seed: int = 0, within: Int[Tensor, " N"] | None = None
+) -> Worth:
     """Measure over all of the data what z is worth. x is never shuffled: batches may differ in width.
 
     Memory grows with the data, unlike elsewhere: the z of all examples are held at once, ``samples`` of each, because
@@ -71,6 +75,8 @@ def worth(model: Model, batches: Batches, *, samples: int = 4, seed: int = 0) ->
         batches: Held-out data.
         samples: Samples of z per example, each shuffled in its own way.
         seed: Of the noise and the shuffling.
+        within: Group of each example, to give it a z of its own group only: then a condition that all of a group share
+            stays as it is.
 
     Example:
         >>> from buttress.diagnostics.reference import LinearGaussian
@@ -80,40 +86,55 @@ def worth(model: Model, batches: Batches, *, samples: int = 4, seed: int = 0) ->
         >>> print(worth(model.vae(), [model.sample(2000)[0]], samples=8).shuffled)
         1.99 ± 0.07
     """
-    with evaluating(model, seed):
-        z = torch.cat([draw(model.posterior(x), i, samples, seed, "worth") for i, x in blocks(batches)], 1)
-        sampled = point(model.posterior(batches[0][:1])) is None  # a point reads the same z in every sample
-        n = count(batches)
-        other = torch.stack([derangement(n, seed, s) for s in range(samples)])
+    with evaluating(model, seed) as asked:
+        z, n = drawn(asked, batches, samples, seed), count(batches)
+        other = torch.stack([derangement(n, seed, s, within) for s in range(samples)])
         shuffled, prior = [], []
-        for index, x in blocks(batches):
-            own = decode(model, x, z[:, index] if sampled else z[:1, index])
-            elsewhere = torch.stack([z[s, other[s, index]] for s in range(samples)])
-            from_prior = draw(model.prior(), index, samples, seed, "worth of the prior").to(z)
-            shuffled.append((own - decode(model, x, elsewhere)).cpu())
-            prior.append((own - decode(model, x, from_prior)).mean(0).cpu())
+        for block in passes(asked, batches):
+            index, x, given = block.index, block.x, block.given
+            own = decode(asked, x, z[:, index], given)
+            elsewhere = torch.stack([z[s % len(z), other[s, index]] for s in range(samples)])
+            from_prior = draw(block.prior, index, samples, seed, "worth of the prior").to(z)
+            shuffled.append((own - decode(asked, x, elsewhere, given)).cpu())
+            prior.append((own - decode(asked, x, from_prior, given)).mean(0).cpu())
     loss = torch.cat(shuffled, 1)
     note = "nats lost when each example reads the z of another"
     return Worth(
-        Estimate(loss.mean().item(), _error(loss, other), n, "Monte Carlo", note=note),
+        Estimate(loss.mean().item(), paired_error(loss, other), n, "Monte Carlo", note=note),
         mean(torch.cat(prior), "Monte Carlo", note="nats lost when each example reads a z of the prior"),
     )
 
 
-def derangement(n: int, seed: int, number: int = 0) -> Int[Tensor, " N"]:
-    """A random permutation that leaves nothing in its place: one cycle through all n.
+def drawn(model: Conditional, batches: Batches, samples: int, seed: int) -> Shaped[Tensor, "S N *event"]:
+    """z of all examples; a single sample where q is a point, which gives the same z every time."""
+    blocks = passes(model, batches)
+    return torch.cat([draw(b.q, b.index, samples if point(b.q) is None else 1, seed, "worth") for b in blocks], 1)
+
+
+def derangement(n: int, seed: int, number: int = 0, within: Int[Tensor, " N"] | None = None) -> Int[Tensor, " N"]:
+    """A random permutation that leaves nothing in its place: one cycle through all n, or through each group.
+
+    Args:
+        n: Size.
+        seed: Of the choice.
+        number: Which of several.
+        within: Group of each of the n, to permute each group by itself; those of a negative number are one group.
 
     Example:
         >>> bool((derangement(5, seed=0) == torch.arange(5)).any())
         False
+        >>> derangement(4, seed=0, within=torch.tensor([0, 1, 0, 1])).tolist()
+        [2, 3, 0, 1]
     """
     order = torch.from_numpy(np.random.default_rng([seed, number]).permutation(n))
     shuffled = torch.empty_like(order)
-    shuffled[order] = order.roll(1)
+    groups = [order] if within is None else [order[within[order] == group] for group in within.unique()]
+    for members in groups:
+        shuffled[members] = members.roll(1)
     return shuffled
 
 
-def _error(loss: Float[Tensor, "S N"], other: Int[Tensor, "S N"]) -> float | None:
+def paired_error(loss: Float[Tensor, "S N"], other: Int[Tensor, "S N"]) -> float | None:
     """Standard error of the mean loss, where n loses ``loss[s, n]`` by reading the z of ``other[s, n]``."""
     samples, n = loss.shape
     reader, read = torch.arange(n).expand_as(other).flatten(), other.flatten()
@@ -130,3 +151,17 @@ def _error(loss: Float[Tensor, "S N"], other: Int[Tensor, "S N"]) -> float | Non
     related = of_example.square().sum() - twice
     # a few examples may make the difference negative by chance: what is counted twice then stays in, which is too much
     return math.sqrt((related if related > 0 else related + twice).item() / free)
+
+
+@estimator("worth of z")
+def measure(subject: Subject) -> dict[str, Estimate]:
+    """What the decoder loses when z comes from elsewhere."""
+    found = worth(
+        subject.model, subject.data, samples=subject.settings["samples"], seed=subject.seed, within=subject.within
+    )
+    added = "" if subject.within is None else " of the same condition"
+    beyond = "; what is given stays in place" if subject.conditions else ""
+    return {
+        "worth_shuffled": replace(found.shuffled, note=f"{found.shuffled.note}{added}{beyond}"),
+        "worth_prior": replace(found.prior, note=f"{found.prior.note}{beyond}"),
+    }

@@ -20,8 +20,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from buttress.diagnostics.estimate import Estimate, mean, ratio
-from buttress.diagnostics.evaluation import blocks, choose, count, decode, draw, evaluating
-from buttress.diagnostics.protocol import Batches, Model
+from buttress.diagnostics.estimator import Subject, estimator
+from buttress.diagnostics.evaluation import choose, decode, draw_with_density, evaluating
+from buttress.diagnostics.passes import Block, count, passes
+from buttress.diagnostics.protocol import Batches, Conditional, Model
 from buttress.distributions.inspect import log_density, point
 from buttress.objectives.importance_weighted import importance_weighted_bound
 
@@ -101,25 +103,24 @@ def likelihoods(
     if samples < 1:
         raise ValueError(f"importance-weighted NLL: samples is {samples}, wanted at least 1")
     columns: list[list[Tensor]] = []
-    with evaluating(model, seed):
+    exact = False
+    with evaluating(model, seed) as asked:
         keep = choose(count(batches), examples, seed)
-        exact = point(model.posterior(batches[0][:1])) is not None
-        samples = 1 if exact else samples
-        for index, x in blocks(batches, max(1, min(256, WEIGHTS // samples)), keep):
-            weight = log_weights(model, x, index, samples, seed)
+        for block in passes(asked, batches, max(1, min(256, WEIGHTS // samples)), keep):
+            x, exact = block.x, point(block.q) is not None
+            weight = log_weights(asked, block, 1 if exact else samples, seed)
             effective = (2 * weight.logsumexp(0) - (2 * weight).logsumexp(0)).exp()
             columns.append([-importance_weighted_bound(weight), effective, (x != 0).flatten(1).sum(1).double()])
     nll, effective, tokens = (torch.cat(column).cpu() for column in zip(*columns, strict=True))
-    return Likelihoods(nll, effective, tokens, samples, exact)
+    return Likelihoods(nll, effective, tokens, 1 if exact else samples, exact)
 
 
-def log_weights(model: Model, x: Tensor, index: Tensor, samples: int, seed: int = 0) -> Float[Tensor, "S B"]:
+def log_weights(model: Conditional, block: Block, samples: int, seed: int = 0) -> Float[Tensor, "S B"]:
     """log p(x, z) - log q(z|x) in nats for samples of q; equal to log p(x) for every one of them where q is exact.
 
     Args:
-        model: Keeps the protocol.
-        x: A batch, shape (B, ...).
-        index: Numbers of its examples in the whole data, shape (B,): each has noise of its own.
+        model: Every callable takes ``given``.
+        block: Some examples: each has noise of its own.
         samples: S.
         seed: Of the noise.
 
@@ -127,12 +128,12 @@ def log_weights(model: Model, x: Tensor, index: Tensor, samples: int, seed: int 
         >>> from buttress.diagnostics.reference import LinearGaussian
         >>> model = LinearGaussian.random(dims=3, latents=1)
         >>> x, _ = model.sample(2)
-        >>> torch.allclose(log_weights(model, x, torch.arange(2), samples=4), model.log_marginal(x).expand(4, 2))
+        >>> weights = [log_weights(Conditional(model), block, samples=4) for block in passes(model, [x])]
+        >>> torch.allclose(weights[0], model.log_marginal(x).expand(4, 2))
         True
     """
-    q, prior = model.posterior(x), model.prior()
-    z = draw(q, index, samples, seed, "likelihood")
-    return decode(model, x, z) + log_density(prior, z).double() - q.log_prob(z).double()
+    z, log_q = draw_with_density(block.q, block.index, samples, seed, "likelihood")
+    return decode(model, block.x, z, block.given) + log_density(block.prior, z).double() - log_q
 
 
 def marginal_likelihood(
@@ -189,3 +190,33 @@ def perplexity(found: Likelihoods, tokens_per_example: float | None = None) -> E
     value = math.exp(nats) if nats < 700 else math.inf
     note = f"not nats; {tokens.mean().item():.4g} tokens per example; k = {found.samples}"
     return Estimate(value, None if error is None else value * error, len(tokens), found.method, note=note)
+
+
+OF_REALS = "x has values that are no whole numbers: comparable only if uniform noise was added; dims=0 leaves bits out"
+"""What is noted of bits that may be those of a density in units of its own."""
+
+
+@estimator("likelihood")
+def measure(subject: Subject) -> dict[str, Estimate]:
+    """NLL, effective sample size, and the conversion that fits the kind of data."""
+    settings = subject.settings
+    if not (samples := settings["nll_samples"]):
+        return {}
+    found = likelihoods(
+        subject.model, subject.data, samples=samples, examples=settings["nll_examples"], seed=subject.seed
+    )
+    return {"nll": found.estimate, "effective_sample_size": found.effective, **_converted(subject, found)}
+
+
+def _converted(subject: Subject, found: Likelihoods) -> dict[str, Estimate]:
+    """Perplexity of text; bits per dimension where they are wanted."""
+    if subject.kind == "text":
+        return {"perplexity": perplexity(found, subject.tokens and subject.tokens / count(subject.data))}
+    dims = subject.dims
+    if dims is not None or subject.kind != "image":
+        return {"bits_per_dim": bits_per_dim(found.estimate, dims)} if dims else {}
+    x = subject.data[0].x
+    bits = bits_per_dim(found.estimate, x[0].numel())
+    if x.is_floating_point() and (x != x.round()).any():  # who made x so is not known here
+        bits = replace(bits, note=f"{bits.note}; {OF_REALS}")
+    return {"bits_per_dim": bits}

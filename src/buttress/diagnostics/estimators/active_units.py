@@ -24,11 +24,14 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from buttress.diagnostics.estimate import Estimate, Moments
-from buttress.diagnostics.evaluation import blocks, draw, evaluating
+from buttress.diagnostics.estimator import Subject, estimator
+from buttress.diagnostics.estimators.rate import exact_kl
+from buttress.diagnostics.evaluation import draw, evaluating
+from buttress.diagnostics.passes import passes
 from buttress.diagnostics.protocol import Batches, Model
 from buttress.diagnostics.thresholds import ACTIVE_VARIANCE, COLLAPSED_DELTA, COLLAPSED_EPSILON
 from buttress.distributions.code_counts import CodeCounts
-from buttress.distributions.inspect import categorical, closed_form_kl, is_uniform, mean_of, point
+from buttress.distributions.inspect import categorical, is_uniform, mean_of, point
 
 __all__ = ["Activity", "active_units", "activity", "collapsed_fraction"]
 
@@ -77,20 +80,20 @@ def activity(model: Model, batches: Batches, *, seed: int = 0) -> Activity:
     """
     one, other, cross, codes = Moments(), Moments(), Moments(), CodeCounts()
     exact = True
-    with evaluating(model, seed):
-        for index, x in blocks(batches):
-            q = model.posterior(x)
+    with evaluating(model, seed) as asked:
+        for block in passes(asked, batches):
+            q = block.q
             if (value := point(q)) is not None:
-                codes.add(value.reshape(len(x), -1))
+                codes.add(value.reshape(len(block), -1))
                 continue
             middle = _middle(q)
             exact = exact and middle is not None
             a, b = (
                 (middle, middle)
                 if middle is not None
-                else draw(q, index, 2 * SAMPLES, seed, "active").unflatten(0, (2, SAMPLES)).mean(1)
+                else draw(q, block.index, 2 * SAMPLES, seed, "active").unflatten(0, (2, SAMPLES)).mean(1)
             )
-            a, b = a.reshape(len(x), -1), b.reshape(len(x), -1)
+            a, b = a.reshape(len(block), -1), b.reshape(len(block), -1)
             one.add(a)
             other.add(b)
             cross.add(a + b)
@@ -159,8 +162,8 @@ def collapsed_fraction(
 ) -> Estimate:
     """The share of latent factors whose rate is below epsilon nats for at least 1 - delta of the examples.
 
-    It looks at every example, so a factor that speaks up for one example in fifty is not collapsed. Where z is discrete
-    and the prior uniform, every code costs log K whatever it says, so there the rate can't tell.
+    It looks at every example, so a factor that is in use for one example in fifty is not collapsed. Where z is discrete
+    and the prior uniform, every code costs log K, so there the rate cannot tell.
 
     Args:
         model: Keeps the protocol.
@@ -178,15 +181,22 @@ def collapsed_fraction(
         0.5
     """
     below = Moments()
-    with evaluating(model, seed):
-        prior = model.prior()
-        if is_uniform(prior):
-            why = "under a uniform prior every code costs log K, whatever it says; see active units"
-            return Estimate(None, None, 0, "closed form", note=why)
-        for _, x in blocks(batches):
-            rate = closed_form_kl(model.posterior(x), prior)
+    with evaluating(model, seed) as asked:
+        for block in passes(asked, batches):
+            if is_uniform(block.prior):
+                why = "under a uniform prior every code costs log K, whatever it is; see active units"
+                return Estimate(None, None, 0, "closed form", note=why)
+            rate = exact_kl(block.q, block.prior)
             if rate is None:
                 return Estimate(None, None, below.n, "closed form", note="q and p have no closed-form rate")
-            below.add((rate.reshape(len(x), -1) < epsilon).double())
+            below.add((rate.reshape(len(block), -1) < epsilon).double())
     share = (below.mean >= 1 - delta - 1e-12).double().mean().item()
     return Estimate(share, None, below.n, "closed form", 1.0, f"epsilon = {epsilon} nats, delta = {delta}")
+
+
+@estimator("active units")
+def measure(subject: Subject) -> dict[str, Estimate]:
+    """The count of active coordinates, and the share of collapsed factors."""
+    found = subject.kept["activity"] = activity(subject.model, subject.data, seed=subject.seed)
+    collapsed = collapsed_fraction(subject.model, subject.data, seed=subject.seed)
+    return {"active_units": count_active(found), "collapsed_fraction": collapsed}

@@ -20,8 +20,10 @@ import torch
 from torch import Tensor
 
 from buttress.diagnostics.estimate import Estimate
-from buttress.diagnostics.evaluation import blocks, choose, count, evaluating
-from buttress.diagnostics.protocol import Batches, Model
+from buttress.diagnostics.estimator import Subject, estimator
+from buttress.diagnostics.evaluation import choose, evaluating
+from buttress.diagnostics.passes import count, passes
+from buttress.diagnostics.protocol import Batches, Model, taking_given
 from buttress.nn.dispersion import unit
 
 __all__ = ["feature_cosine"]
@@ -57,10 +59,10 @@ def feature_cosine(
     n = count(batches) if keep is None else len(keep)
     if encode is None:
         return Estimate(None, None, n, METHOD, note="the model offers no encode(x) that gives its features")
-    directions, norms = [], []
+    directions, norms, read = [], [], taking_given(encode, 1)
     with evaluating(model, seed):
-        for _, x in blocks(batches, keep=keep):
-            h = encode(x)
+        for block in passes(model, batches, keep=keep):
+            x, h = block.x, read(block.x, given=block.given)
             if not isinstance(h, Tensor) or h.shape[:1] != (len(x),) or h.dim() < 2 or not h.is_floating_point():
                 came = f"shape {tuple(h.shape)} of {h.dtype}" if isinstance(h, Tensor) else f"a {type(h).__name__}"
                 return Estimate(None, None, n, METHOD, note=f"encode(x) gave {came}, wanted real features (B, F)")
@@ -82,3 +84,12 @@ def _pairs(u: Tensor) -> tuple[float | None, float | None]:
         return g.mean().item(), None
     change = 2 * (g.mean() - g) / (n - 2)
     return g.mean().item(), math.sqrt((n - 1) / n * change.square().sum().item())
+
+
+@estimator("worth of z")
+def measure(subject: Subject) -> dict[str, Estimate]:
+    """The dispersion of the encoder's features, where it offers them."""
+    if subject.encode is None:
+        return {}
+    found = feature_cosine(subject.model.model, subject.data, encode=subject.encode, seed=subject.seed)
+    return {"feature_cosine": found}

@@ -16,24 +16,26 @@ As $\mathrm{KL}(q_N \| p) \ge 0$, $I_q \le R$ for any N examples; the noise of s
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Float, Int
 from torch import Tensor
-from torch.distributions import Distribution
 
+from buttress.diagnostics.aggregate import Aggregate
+from buttress.diagnostics.conditions import large_groups
 from buttress.diagnostics.estimate import Estimate, mean, short
-from buttress.diagnostics.evaluation import blocks, choose, count, draw, evaluating
+from buttress.diagnostics.estimator import Subject, estimator
+from buttress.diagnostics.evaluation import choose, draw_with_density, evaluating
+from buttress.diagnostics.passes import Block, count, passes, prior_of
 from buttress.diagnostics.protocol import Batches, Model
 from buttress.diagnostics.thresholds import ERRORS, NEAR_CEILING
-from buttress.distributions.inspect import log_density, normal, point
+from buttress.distributions.inspect import log_density
+from buttress.runtime.randomness import noise
 
-__all__ = ["Information", "aggregate_kl", "beside_rate", "information", "mutual_information"]
+__all__ = ["Information", "aggregate_kl", "beside_rate", "densities", "information", "mutual_information"]
 
-NUMBERS = 2**22
-"""Most numbers held at once while all pairs are compared."""
 ROUNDING = 1e-4
 """Of a rate in float32, which codes can reach exactly."""
 
@@ -59,7 +61,13 @@ class Information:
 
 
 def information(
-    model: Model, batches: Batches, *, examples: int | None = 5000, samples: int = 1, seed: int = 0
+    model: Model,
+    batches: Batches,
+    *,
+    examples: int | None = 5000,
+    samples: int = 1,
+    seed: int = 0,
+    within: Int[Tensor, " N"] | None = None,
 ) -> Information:
     """Split the rate into mutual information and the mismatch of the aggregated posterior.
 
@@ -69,6 +77,8 @@ def information(
         examples: N, at most: a random choice of the data where there is more. None for all.
         samples: Samples of z per example.
         seed: Of the choice and the noise.
+        within: Group of each example, such as its class: each is compared with its own group only, which measures what
+            z tells beyond the group. Examples of a negative number are left out.
 
     Example:
         >>> from buttress.diagnostics.reference import LinearGaussian
@@ -77,32 +87,59 @@ def information(
         >>> print(found.mutual_information, "of", round(found.mutual_information.ceiling, 2))
         0.53 ± 0.02 of 7.6
     """
-    own, everyone, prior_log = [], [], []
-    with evaluating(model, seed):
-        keep, prior = choose(count(batches), examples, seed), model.prior()
-        seen = [(index, model.posterior(x)) for index, x in blocks(batches, keep=keep)]
-        n = sum(len(index) for index, _ in seen)
-        aggregate = _Aggregate([q for _, q in seen], n)
-        first = 0
-        for index, q in seen:
-            z = draw(q, index, samples, seed, "information")
-            mine, marginal = aggregate.log_prob(z, torch.arange(first, first + len(index)))
-            first += len(index)
-            own.append(mine.mean(0).cpu())
-            everyone.append(marginal.mean(0).cpu())
-            prior_log.append(log_density(prior, z).double().mean(0).cpu())
+    with evaluating(model, seed) as asked:
+        keep = choose(count(batches), examples, seed)
+        group = _group(within, keep)
+        keep = keep if group is None else _members(keep, group)
+        seen = list(passes(asked, batches, keep=keep))
+        aggregate = Aggregate(seen, None if group is None else group[group >= 0])
+        rows = [
+            (log_q.mean(0), marginal.mean(0), log_density(block.prior, z).double().mean(0))
+            for block, z, log_q, marginal in densities(aggregate, samples, seed)
+        ]
+    own, marginal, at_prior = (torch.cat(column).cpu() for column in zip(*rows, strict=True))
     how = "Monte Carlo" if aggregate.counts is None else "counting equal codes"
-    posterior, marginal, at_prior = torch.cat(own), torch.cat(everyone), torch.cat(prior_log)
-    ceiling = math.log(n)
-    near = (posterior - marginal).mean().item() > ceiling - NEAR_CEILING
+    near = (own - marginal).mean().item() > aggregate.ceiling - NEAR_CEILING
+    sizes = f"N = {aggregate.n}" + ("" if group is None else f" in {aggregate.groups} groups of an equal condition")
     return Information(
-        mean(posterior - marginal, how, ceiling, f"N = {n}" + "; at its ceiling: a lower bound" * near),
+        mean(own - marginal, how, aggregate.ceiling, sizes + "; at its ceiling: a lower bound" * near),
         mean(
             marginal - at_prior,
             how,
-            note=f"N = {n}" + "; an upper bound, as mutual information is at its ceiling" * near,
+            note=sizes + "; an upper bound, as mutual information is at its ceiling" * near,
         ),
     )
+
+
+def _group(within: Int[Tensor, " N"] | None, keep: Int[Tensor, " M"] | None) -> Int[Tensor, " M"] | None:
+    """Groups of the examples looked at, where enough of them have company."""
+    return None if within is None else large_groups(within if keep is None else within[keep])
+
+
+def _members(keep: Tensor | None, group: Int[Tensor, " M"]) -> Int[Tensor, " L"]:
+    """Numbers of the examples that are in a group."""
+    numbers = torch.arange(len(group)) if keep is None else keep
+    return numbers[group >= 0]
+
+
+def densities(
+    aggregate: Aggregate, samples: int, seed: int
+) -> Iterator[tuple[Block, Tensor, Float[Tensor, "S B"], Float[Tensor, "S B"]]]:
+    """Block by block: samples z of q, log q(z|x) and log q_N(z) of each, in nats.
+
+    Example:
+        >>> from buttress.diagnostics.reference import LinearGaussian
+        >>> blocks = list(passes(LinearGaussian.random(dims=3, latents=1).vae(), [torch.zeros(5, 3)]))
+        >>> [z.shape for _, z, _, _ in densities(Aggregate(blocks), samples=2, seed=0)]
+        [torch.Size([2, 5, 1])]
+    """
+    first = 0
+    for block in aggregate.blocks:
+        z, log_q = draw_with_density(block.q, block.index, samples, seed, "information")
+        own = torch.arange(first, first + len(block))
+        first += len(block)
+        e = noise(block.index, samples, z.shape[2:], seed, "information") if aggregate.normals else None
+        yield block, z, log_q, aggregate.log_prob(z, own, log_q, e)
 
 
 def mutual_information(
@@ -165,55 +202,36 @@ def beside_rate(found: Estimate, rate: Estimate) -> Estimate:
     return replace(found, note="; ".join(filter(None, [found.note, note])))
 
 
-class _Aggregate:
-    """The mixture q_N of the posteriors of N examples; memory stays flat as N grows."""
-
-    def __init__(self, posteriors: Sequence[Distribution], n: int) -> None:
-        self.posteriors, self.n = posteriors, n
-        points = [value for q in posteriors if (value := point(q)) is not None]
-        self.counts = _counts(points) if len(points) == len(posteriors) else None
-        normals = [base for q in posteriors if (base := normal(q)) is not None]
-        self.matrices = _matrices(normals) if len(normals) == len(posteriors) else None
-
-    def log_prob(
-        self, z: Shaped[Tensor, "S B *event"], own: Tensor
-    ) -> tuple[Float[Tensor, "S B"], Float[Tensor, "S B"]]:
-        """log q(z|x) of z's own example, and log q_N(z). ``own`` are the places of the B examples among the N."""
-        if self.counts is not None:
-            logarithm = (self.counts[own] / self.n).log().expand(z.shape[:2])
-            return torch.zeros_like(logarithm), logarithm
-        flat = z.reshape(-1, *z.shape[2:])
-        places = own.repeat(len(z)).to(z.device)
-        step = max(1, NUMBERS // (self.n if self.matrices else self.n * max(1, z[0, 0].numel())))
-        parts = [self._few(some, at) for some, at in zip(flat.split(step), places.split(step), strict=True)]
-        mine, marginal = (torch.cat(part).reshape(z.shape[:2]) for part in zip(*parts, strict=True))
-        return mine, marginal
-
-    def _few(self, z: Shaped[Tensor, "C *event"], at: Tensor) -> tuple[Tensor, Tensor]:
-        pairs = self._pairs(z)
-        return pairs.gather(1, at[:, None])[:, 0], pairs.logsumexp(1) - math.log(self.n)
-
-    def _pairs(self, z: Shaped[Tensor, "C *event"]) -> Float[Tensor, "C N"]:
-        """log q(z_c|x_n) of all pairs: as matrix products where q is Gaussian, else whatever the family is."""
-        if self.matrices is None:
-            return torch.cat([log_density(q, z[:, None]).double() for q in self.posteriors], 1)
-        centre, square, linear, constant = self.matrices
-        flat = z.reshape(len(z), -1).double() - centre
-        return flat.square() @ square + flat @ linear + constant
+@estimator("mutual information")
+def measure(subject: Subject) -> dict[str, Estimate]:
+    """Both halves of the rate; of a conditional model what z tells beyond what is given."""
+    found = information(
+        subject.model,
+        subject.data,
+        examples=subject.settings["mi_examples"],
+        seed=subject.seed,
+        within=subject.within,
+    )
+    information_, mismatch = found.mutual_information, found.aggregate_kl
+    if subject.conditions:
+        information_, mismatch = _beyond(subject, information_, mismatch)
+    return {
+        "mutual_information": beside_rate(information_, subject.estimates["rate"]),
+        "aggregate_kl": mismatch,
+    }
 
 
-def _counts(points: Sequence[Int[Tensor, "_ *event"]]) -> Float[Tensor, " N"]:
-    """How many of the N examples have the same codes as each of them."""
-    codes = torch.cat([value.reshape(len(value), -1).cpu() for value in points])
-    _, which, often = codes.unique(dim=0, return_inverse=True, return_counts=True)
-    return often[which].double()
-
-
-def _matrices(normals: Sequence[torch.distributions.Normal]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """log N(z; mu, v) = -z^2/2v + z mu/v - (mu^2/v + log 2 pi v)/2, in float64 and centred against cancellation."""
-    loc = torch.cat([q.loc.flatten(1) for q in normals]).double()
-    precision = torch.cat([q.scale.flatten(1) for q in normals]).double().pow(-2)
-    centre = loc.mean(0)
-    loc = loc - centre
-    constant = -0.5 * (loc.square() * precision - precision.log() + math.log(2 * math.pi)).sum(1)
-    return centre, -0.5 * precision.T, (loc * precision).T, constant
+def _beyond(subject: Subject, found: Estimate, mismatch: Estimate) -> tuple[Estimate, Estimate]:
+    """What the two halves are, where the model is conditional."""
+    names = ", ".join(subject.conditions)
+    if "groups" in found.note:
+        return replace(found, note=f"{found.note}: what z tells beyond {names}"), mismatch
+    why = f"{names} has too many values to compare examples of an equal one"
+    found = replace(
+        found,
+        note=f"{found.note}; of z with x and {names} together, which bounds what z tells beyond "
+        f"{names} from above: {why}",
+    )
+    if prior_of(subject.model, subject.data).batch_shape:
+        return found, Estimate(None, None, mismatch.n, mismatch.method, note=f"the prior differs by example, and {why}")
+    return found, mismatch

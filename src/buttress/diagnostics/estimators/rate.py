@@ -24,11 +24,14 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from buttress.diagnostics.estimate import Estimate, Moments, mean, ratio
-from buttress.diagnostics.evaluation import blocks, decode, draw, evaluating
-from buttress.diagnostics.protocol import Batches, Model
+from buttress.diagnostics.estimator import Subject, estimator
+from buttress.diagnostics.evaluation import decode, draw_with_density, evaluating
+from buttress.diagnostics.passes import Block, one_hot_vectors, passes, prior_of
+from buttress.diagnostics.protocol import Batches, Conditional, Model, conditional
 from buttress.distributions.inspect import categorical, closed_form_kl, log_density, mean_of, normal, point
+from buttress.distributions.rows import in_double
 
-__all__ = ["Bound", "bound", "classes", "kl", "uniform_rate"]
+__all__ = ["Bound", "bound", "classes", "exact_kl", "kl", "uniform_rate"]
 
 
 @dataclass(frozen=True)
@@ -59,22 +62,38 @@ class Bound:
     groups_error: Float[Tensor, " G"] | None
 
 
-def kl(q: Distribution, p: Distribution, z: Shaped[Tensor, "S B *event"]) -> tuple[Float[Tensor, "B *rest"], bool]:
+def kl(
+    q: Distribution, p: Distribution, z: Shaped[Tensor, "S B *event"], log_q: Float[Tensor, "S B"] | None = None
+) -> tuple[Float[Tensor, "B *rest"], bool]:
     """KL(q || p) of each example in nats and whether it is exact: else the mean of log q - log p over the samples z.
 
     Args:
         q: q(z|x), batch shape (B,).
-        p: p(z), batch shape ().
+        p: p(z), batch shape () or (B,).
         z: Samples of q; read only where the pair has no closed form.
+        log_q: log q of these, where it is known already.
 
     Example:
         >>> from torch.distributions import Independent, Normal
         >>> q, p = Independent(Normal(torch.ones(1, 2), 1.0), 1), Independent(Normal(torch.zeros(2), 1.0), 1)
         >>> kl(q, p, q.sample((4,)))  # mu^2 / 2 for each dimension, whatever was drawn
-        (tensor([[0.5000, 0.5000]]), True)
+        (tensor([[0.5000, 0.5000]], dtype=torch.float64), True)
     """
-    exact = closed_form_kl(q, p)
-    return ((q.log_prob(z) - log_density(p, z)).mean(0), False) if exact is None else (exact, True)
+    exact = exact_kl(q, p)
+    if exact is not None:
+        return exact, True
+    return ((q.log_prob(z) if log_q is None else log_q) - log_density(p, z)).mean(0), False
+
+
+def exact_kl(q: Distribution, p: Distribution) -> Float[Tensor, "B *rest"] | None:
+    """The closed form in float64, where a variance of 1e-40 is not 0; None where there is none.
+
+    Example:
+        >>> from torch.distributions import Normal
+        >>> round(exact_kl(Normal(torch.zeros(1), 1e-20), Normal(torch.zeros(()), 1.0)).item(), 2)  # 20 ln 10 - 1/2
+        45.55
+    """
+    return closed_form_kl(in_double(q), in_double(p))
 
 
 def bound(model: Model, batches: Batches, *, samples: int = 4, seed: int = 0) -> Bound:
@@ -95,17 +114,16 @@ def bound(model: Model, batches: Batches, *, samples: int = 4, seed: int = 0) ->
     """
     totals: list[list[Tensor]] = []
     groups = Moments()
-    with evaluating(model, seed):
-        prior, exact, grouped, sampled = model.prior(), True, True, True
-        for index, x in blocks(batches):
-            q = model.posterior(x)
-            z = draw(q, index, samples if point(q) is None else 1, seed, "bound")
-            rate, exact = kl(q, prior, z)
-            grouped = exact and rate.dim() > 1
-            groups.add(rate.reshape(len(x), -1))
-            distortion = -decode(model, x, z).mean(0)
-            totals.append([distortion, rate.reshape(len(x), -1).double().sum(1), *_noise_cost(model, x, q, distortion)])
-            sampled = point(q) is None
+    with evaluating(model, seed) as asked:
+        exact, grouped, sampled = True, True, True
+        for block in passes(asked, batches):
+            sampled = point(block.q) is None
+            z, log_q = draw_with_density(block.q, block.index, samples if sampled else 1, seed, "bound")
+            rate, exact = kl(block.q, block.prior, z, log_q)
+            grouped, rate = exact and rate.dim() > 1, rate.reshape(len(block), -1)
+            groups.add(rate)
+            distortion = -decode(asked, block.x, z, block.given).mean(0)
+            totals.append([distortion, rate.double().sum(1), *_noise_cost(asked, block, distortion)])
     distortion, rate, cost, pinned = (torch.cat(column).cpu() for column in zip(*totals, strict=True))
     how = "closed form" if exact else "Monte Carlo"
     distorted = "Monte Carlo" if sampled else "at the code of each x"
@@ -119,13 +137,13 @@ def bound(model: Model, batches: Batches, *, samples: int = 4, seed: int = 0) ->
     )
 
 
-def _noise_cost(model: Model, x: Tensor, q: Distribution, distortion: Tensor) -> tuple[Tensor, Tensor]:
+def _noise_cost(model: Conditional, block: Block, distortion: Tensor) -> tuple[Tensor, Tensor]:
     """What the noise of q costs the decoder, and what it would at balance; NaN where that is not known."""
-    middle, p = mean_of(q), normal(model.prior())
+    q, middle, p = block.q, mean_of(block.q), normal(block.prior)
     if middle is None or p is None:
         return torch.full_like(distortion, torch.nan), torch.full_like(distortion, torch.nan)
-    pinned = 0.5 * (1 - q.variance / p.variance).reshape(len(x), -1).double().sum(1)
-    return distortion + decode(model, x, middle[None])[0], pinned
+    pinned = 0.5 * (1 - q.variance.double() / p.variance.double()).reshape(len(block), -1).sum(1)
+    return distortion + decode(model, block.x, middle[None], block.given)[0], pinned
 
 
 def _effective_beta(cost: Tensor, pinned: Tensor, sampled: bool) -> Estimate:
@@ -140,10 +158,14 @@ def _effective_beta(cost: Tensor, pinned: Tensor, sampled: bool) -> Estimate:
     return Estimate(value, error, len(cost), method, note="not in nats: 1 for a plain ELBO, 0 for an autoencoder")
 
 
-def classes(model: Model) -> int | None:
+def classes(model: Model, batches: Batches = ()) -> int | None:
     """The number K of values that each coordinate of a discrete z can take, or None where that is not known.
 
-    A model says so with a ``space`` (:class:`buttress.core.Space`); a prior of independent categoricals tells it too.
+    A model states it with a ``space`` (:class:`buttress.core.Space`); a prior of independent categoricals shows it too.
+
+    Args:
+        model: Keeps the protocol.
+        batches: Held-out data; read only where the prior needs to know what is given.
 
     Example:
         >>> from types import SimpleNamespace
@@ -151,19 +173,21 @@ def classes(model: Model) -> int | None:
         >>> classes(SimpleNamespace(prior=lambda: Independent(Categorical(torch.ones(3, 8)), 1)))
         8
     """
-    stated: int | None = getattr(getattr(model, "space", None), "classes", None)
+    stated: int | None = getattr(getattr(conditional(model).model, "space", None), "classes", None)
     if stated is not None:
         return stated
-    base = categorical(model.prior())
+    p = prior_of(model, batches)
+    base = one_hot_vectors(p) or categorical(p)
     return None if base is None else base.logits.shape[-1]
 
 
-def uniform_rate(model: Model, n: int) -> Estimate:
+def uniform_rate(model: Model, n: int, batches: Batches = ()) -> Estimate:
     """G log K in nats per example: the rate of any codes under the uniform prior, the same for each of n examples.
 
     Args:
         model: Keeps the protocol; z is made of codes.
         n: Number of examples, for the record.
+        batches: Held-out data; read only where the prior needs to know what is given.
 
     Example:
         >>> from types import SimpleNamespace
@@ -173,9 +197,23 @@ def uniform_rate(model: Model, n: int) -> Estimate:
         >>> found.note, round(found.value, 4)
         ('3 x log 8', 6.2383)
     """
-    k, method = classes(model), "closed form"
+    k, method = classes(model, batches), "closed form"
     if k is None:
         why = "the number K of codes is not known; give the model a space (buttress.core.Space)"
         return Estimate(None, None, n, method, note=why)
-    groups = math.prod(model.prior().event_shape)
+    p = prior_of(model, batches)
+    groups = math.prod(p.event_shape) // (1 if one_hot_vectors(p) is None else k)
     return Estimate(groups * math.log(k), None, n, method, note=f"{groups} x log {k}")
+
+
+@estimator("bound")
+def measure(subject: Subject) -> dict[str, Estimate]:
+    """The ELBO, its parts and their balance."""
+    found = bound(subject.model, subject.data, samples=subject.settings["samples"], seed=subject.seed)
+    subject.kept["bound"] = found
+    return {
+        "elbo": found.elbo,
+        "distortion": found.distortion,
+        "rate": found.rate,
+        "effective_beta": found.effective_beta,
+    }

@@ -17,14 +17,17 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 from torch.distributions import Distribution, Independent, MultivariateNormal, Normal
 
 from buttress.diagnostics.estimate import Estimate, mean
-from buttress.diagnostics.evaluation import blocks, choose, count, decode, draw, evaluating
-from buttress.diagnostics.protocol import Batches, Model
-from buttress.distributions.inspect import closed_form_kl, factors, log_density, normal, point
+from buttress.diagnostics.estimator import Subject, estimator
+from buttress.diagnostics.estimators.rate import exact_kl
+from buttress.diagnostics.evaluation import at, choose, decode, draw, evaluating
+from buttress.diagnostics.passes import Block, count, passes
+from buttress.diagnostics.protocol import Batches, Conditional, Model
+from buttress.distributions.inspect import factors, log_density, normal, point
 from buttress.runtime.memory import pairs_at_once
 from buttress.runtime.randomness import noise
 
@@ -94,14 +97,15 @@ def refinement(
             f"amortisation gap: got {steps} steps and {samples} samples, wanted 1 or more steps and 2, 4, 6 ... samples"
         )
     rows: list[tuple[Tensor, ...]] = []
-    with evaluating(model, seed), torch.backends.cudnn.flags(enabled=False):  # cuDNN has no backward in eval mode
-        chosen = choose(count(batches), examples, seed)
-        for index, x in blocks(batches, keep=chosen):
-            for i, few in zip(*(t.split(max(1, pairs_at_once(x) // 2)) for t in (index, x)), strict=True):
-                search = _Search(model, few, i, seed)
-                if search.obstacle:
-                    return _none(count(batches) if chosen is None else len(chosen), search.obstacle)
-                rows.append(search.measure(search.run(steps, learning_rate), samples))
+    with evaluating(model, seed) as asked, torch.backends.cudnn.flags(enabled=False):  # no backward in eval mode
+        n = count(batches)
+        chosen = choose(n, examples, seed)
+        blocks = passes(asked, batches, keep=chosen, joined=True)
+        for block in (part for whole in blocks for part in whole.split(max(1, pairs_at_once(whole.x) // 2))):
+            search = _Search(asked, block, seed)
+            if search.obstacle:
+                return _none(n if chosen is None else len(chosen), search.obstacle)
+            rows.append(search.measure(search.run(steps, learning_rate), samples))
     hint, saved, rate, refined = (torch.cat(column).cpu() for column in zip(*rows, strict=True))
     keep = (hint > 0) & _convincing(hint)
     saved, refined = torch.where(keep, saved, 0), torch.where(keep, refined, rate)
@@ -138,9 +142,9 @@ def _none(n: int, why: str) -> RefinementGain:
 class _Search:
     """The search of a few examples for their own q."""
 
-    def __init__(self, model: Model, x: Tensor, index: Int[Tensor, " B"], seed: int) -> None:
-        self.model, self.x, self.index, self.seed = model, x, index, seed
-        self.start, self.prior = model.posterior(x), model.prior()
+    def __init__(self, model: Conditional, block: Block, seed: int) -> None:
+        self.model, self.x, self.given, self.index, self.seed = model, block.x, block.given, block.index, seed
+        self.start, self.prior = block.q, block.prior
         self.unit = _unit(self.start, self.prior)
         self.obstacle = self._obstacle()
 
@@ -155,8 +159,8 @@ class _Search:
             return f"a q of type {type(factors(self.start)).__name__} cannot be refined; only Gaussian families can"
         with torch.enable_grad():
             z = draw(self.start, self.index, 2, self.seed, "probe").detach().requires_grad_()
-            value = decode(self.model, self.x, z)
-        if value.requires_grad or torch.equal(value, decode(self.model, self.x, z.detach().roll(1, 0))):
+            value = decode(self.model, self.x, z, self.given)
+        if value.requires_grad or torch.equal(value, decode(self.model, self.x, z.detach().roll(1, 0), self.given)):
             return ""
         return "log_likelihood depends on z but gives no gradient for it; remove torch.no_grad or detach inside"
 
@@ -180,20 +184,20 @@ class _Search:
         """The negative ELBO at an antithetic pair: for a quadratic decoder noise leaves the mean's slope alone."""
         q = _shifted(self.start, moving, self.unit)
         e = noise(self.index, 1, q.event_shape, self.seed, f"refine {step}")
-        z = _at(q, torch.cat([e, -e]))
+        z = at(q, torch.cat([e, -e]))
         # without a closed form the rate falls along z alone: the slope of log q itself is zero on average, pure noise
         distortion, rate = self._halves(q, z, _shifted(self.start, [shift.detach() for shift in moving], self.unit))
         return (distortion + rate).mean(0).sum()
 
     def _halves(self, q: Distribution, z: Tensor, density: Distribution | None = None) -> tuple[Tensor, Tensor]:
         """Distortion (S, B) and rate, (B,) or (S, B); ``density`` is q, where its gradient must be another."""
-        exact = closed_form_kl(q, self.prior)
+        exact = exact_kl(q, self.prior)
         rate = (
             (density or q).log_prob(z) - log_density(self.prior, z)
             if exact is None
             else exact.reshape(len(self.x), -1).sum(1)
         )
-        return -decode(self.model, self.x, z), rate.double()
+        return -decode(self.model, self.x, z, self.given), rate.double()
 
     def measure(self, end: Distribution, samples: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Gain by samples that only decide, then by others: distortion saved, rate at the start, rate at the end."""
@@ -205,7 +209,7 @@ class _Search:
     def _fresh(self, q: Distribution, samples: int, stream: str) -> tuple[Tensor, Tensor]:
         """Distortion and rate at antithetic samples."""
         e = noise(self.index, samples // 2, q.event_shape, self.seed, stream)
-        return self._halves(q, _at(q, torch.cat([e, -e])))
+        return self._halves(q, at(q, torch.cat([e, -e])))
 
 
 def _unit(q: Distribution, p: Distribution) -> Tensor:
@@ -238,10 +242,11 @@ def _shifted(q: Distribution, shifts: list[Tensor], unit: Tensor) -> Distributio
     return Independent(moved, len(q.event_shape), validate_args=False)
 
 
-def _at(q: Distribution, e: Float[Tensor, "S B *event"]) -> Float[Tensor, "S B *event"]:
-    """z at noise e."""
-    if isinstance(q, MultivariateNormal):
-        return q.loc + (q.scale_tril @ e.to(q.loc)[..., None]).squeeze(-1)
-    base = normal(q)
-    assert base is not None
-    return base.loc + base.scale * e.to(base.loc)
+@estimator("amortisation gap")
+def measure(subject: Subject) -> dict[str, Estimate]:
+    """What refining q for each example gains."""
+    steps, examples = subject.settings["gap_steps"], subject.settings["gap_examples"]
+    if not steps:
+        return {}
+    found = refinement(subject.model, subject.data, steps=steps, examples=examples, seed=subject.seed)
+    return {"amortisation_gap": found.gap, "decoder_gain": found.decoder_gain, "refined_rate": found.rate}

@@ -21,7 +21,9 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from buttress.diagnostics.estimate import Estimate, mean
-from buttress.diagnostics.evaluation import blocks, choose, count, draw, evaluating
+from buttress.diagnostics.estimator import Subject, estimator
+from buttress.diagnostics.evaluation import choose, draw, evaluating
+from buttress.diagnostics.passes import count, passes
 from buttress.diagnostics.protocol import Batches, Model
 from buttress.distributions.inspect import mean_of
 
@@ -38,6 +40,8 @@ ITERATIONS = 200
 
 def class_numbers(labels: object, n: int) -> Int[Tensor, " N"]:
     """Labels in any form that PyTorch reads (a tensor, a NumPy array, a list) as whole numbers, one for each example.
+
+    A negative number, and NaN, stand for no label.
 
     Args:
         labels: What came.
@@ -62,6 +66,8 @@ def class_numbers(labels: object, n: int) -> Int[Tensor, " N"]:
             f"labels: got shape {tuple(found.shape)} for {n} examples, wanted ({n},): a class number for each, in the "
             "order of the batches"
         )
+    if found.is_floating_point():
+        found = found.nan_to_num(nan=-1.0)
     if found.is_floating_point() and not torch.equal(found, found.round()):
         raise ValueError("labels: got real numbers, wanted whole ones that name classes; try torch.bucketize")
     return found.long()
@@ -99,11 +105,11 @@ def label_accuracy(
     n = count(batches)
     labels, keep = class_numbers(labels, n), choose(n, examples, seed)
     rows, seen = [], []
-    with evaluating(model, seed):
-        for index, x in blocks(batches, keep=keep):
-            v = _read(model.posterior(x), index, of, seed)
-            rows.append(v.reshape(len(x), -1).cpu())
-            seen.append(labels[index.to(labels.device)].cpu())
+    with evaluating(model, seed) as asked:
+        for block in passes(asked, batches, keep=keep):
+            v = _read(block.q, block.index, of, seed)
+            rows.append(v.reshape(len(block), -1).cpu())
+            seen.append(labels[block.index.to(labels.device)].cpu())
     return _probe(torch.cat(rows), torch.cat(seen), f"logistic regression on {of}, {FOLDS} folds", seed)
 
 
@@ -129,9 +135,9 @@ def chance(labels: Int[Tensor, " N"], *, examples: int | None = 2000, seed: int 
 
 
 def _common(y: Int[Tensor, " N"]) -> Bool[Tensor, " N"]:
-    """Which examples have a label that every fold can have."""
+    """Which examples have a label that every fold can have; a negative one is no label."""
     classes, number = y.unique(return_counts=True)
-    return torch.isin(y, classes[number >= FOLDS])
+    return torch.isin(y, classes[(number >= FOLDS) & (classes >= 0)])
 
 
 def _read(q: Distribution, index: Int[Tensor, " B"], of: str, seed: int) -> Tensor:
@@ -143,11 +149,14 @@ def _read(q: Distribution, index: Int[Tensor, " B"], of: str, seed: int) -> Tens
 
 
 def _probe(z: Tensor, y: Int[Tensor, " N"], method: str, seed: int) -> Estimate:
-    common = _common(y)
-    left, z, y = int((~common).sum()), z[common], y[common]
+    common, without = _common(y), int((y < 0).sum())
+    rarer = int((~common).sum()) - without
+    notes = [f"{rarer} examples of rarer labels left out"] * (rarer > 0)
+    notes += [f"{without} examples without a label left out"] * (without > 0)
+    z, y = z[common], y[common]
     if len(y.unique()) < 2:
-        return Estimate(None, None, len(y), method, note=FEW)
-    return mean(_right(z, y, seed), method, 1.0, f"{left} examples of rarer labels left out" if left else "")
+        return Estimate(None, None, len(y), method, note="; ".join([FEW, *notes]))
+    return mean(_right(z, y, seed), method, 1.0, "; ".join(notes))
 
 
 def _right(z: Tensor, y: Int[Tensor, " N"], seed: int) -> Tensor:
@@ -165,3 +174,16 @@ def _right(z: Tensor, y: Int[Tensor, " N"], seed: int) -> Tensor:
         warnings.simplefilter("ignore", ConvergenceWarning)
         found = cross_val_predict(regression, z.numpy(), y.numpy(), cv=folds)
     return torch.from_numpy(np.asarray(found) == y.numpy()).double()
+
+
+@estimator("worth of z")
+def measure(subject: Subject) -> dict[str, Estimate]:
+    """What z tells of labels, where the data have some."""
+    model, data, labels, seed = subject.model, subject.data, subject.labels, subject.seed
+    if labels is None:
+        return {}
+    return {
+        "label_accuracy": label_accuracy(model, data, labels, seed=seed),
+        "label_accuracy_sampled": label_accuracy(model, data, labels, of="samples", seed=seed),
+        "label_accuracy_chance": chance(labels, seed=seed),
+    }

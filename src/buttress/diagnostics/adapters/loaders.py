@@ -1,0 +1,139 @@
+"""Data in whatever form people have them, as batches that can be read more than once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, IterableDataset
+
+from buttress.core.batch import Batch
+from buttress.diagnostics.protocol import Batches
+
+__all__ = ["LABELS", "Loaded", "loaded", "with_conditions"]
+
+INPUTS = ("x", "image", "images", "input", "inputs", "pixel_values", "input_ids", "input_values", "data", "features")
+"""Names of x in batches that are dicts."""
+LABELS = ("label", "labels", "y", "target", "targets", "class")
+"""Names of labels in batches that are dicts."""
+ROWS = 256
+"""Examples of a batch that is made here."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """Batches of x, and what came beside x.
+
+    Args:
+        batches: A list of tensors or of ``Batch``es, or what the user handed over where it can be read as it is.
+        labels: Of all examples, (N, ...), or None.
+        beside: Of every batch, all that came with x by name, labels as "label".
+        ready: Whether the batches carry their conditions already.
+    """
+
+    batches: Batches
+    labels: Tensor | None = None
+    beside: tuple[Mapping[str, Tensor], ...] = ()
+    ready: bool = False
+
+
+def loaded(data: Any) -> Loaded:
+    """Data as batches. A loader and a data set are read once and held in memory.
+
+    Args:
+        data: A tensor or an array (N, ...); a ``Dataset`` or a ``DataLoader`` of x, (x, y) or dicts; a list of such
+            batches; or anything that gives tensors or ``Batch``es whenever it is indexed, which is left as it is.
+
+    Errors:
+        ValueError: A batch is none of these.
+
+    Example:
+        >>> pairs = DataLoader(torch.utils.data.TensorDataset(torch.zeros(5, 3), torch.arange(5)), batch_size=2)
+        >>> found = loaded(pairs)
+        >>> [x.shape[0] for x in found.batches], found.labels.tolist()
+        ([2, 2, 1], [0, 1, 2, 3, 4])
+    """
+    if isinstance(data, np.ndarray):
+        data = _of_array(data)
+    if isinstance(data, Tensor):
+        return Loaded(list(data.split(ROWS)) if data.dim() else [data])
+    if isinstance(data, DataLoader):
+        return _parted(list(data))
+    if isinstance(data, Dataset) and not isinstance(data, IterableDataset):
+        return _parted(list(DataLoader(data, batch_size=ROWS)))
+    if isinstance(data, list | tuple) and any(isinstance(one, list | tuple | Mapping | np.ndarray) for one in data):
+        return _parted(list(data))
+    return Loaded(data, ready=True)
+
+
+def _of_array(array: np.ndarray) -> Tensor:
+    """An array as a tensor: float64 as the float32 that models are made of."""
+    if array.dtype == np.float64:
+        return torch.from_numpy(array.astype(np.float32))
+    try:
+        return torch.from_numpy(np.ascontiguousarray(array))
+    except TypeError as error:
+        raise ValueError(f"got an array of {array.dtype}, wanted numbers") from error
+
+
+def _parted(raw: list[Any]) -> Loaded:
+    """Batches of x and of what came with it."""
+    parts = [_part(batch, number) for number, batch in enumerate(raw)]
+    if any(isinstance(batch, Batch) for batch in raw):
+        return Loaded([Batch(x, beside) for x, beside in parts], ready=True)
+    beside = tuple(beside for _, beside in parts)
+    labels = [given["label"] for given in beside if "label" in given]
+    same = labels and len(labels) == len(parts) and len({label.shape[1:] for label in labels}) == 1
+    return Loaded([x for x, _ in parts], torch.cat(labels) if same else None, beside)
+
+
+def _part(batch: Any, number: int) -> tuple[Any, dict[str, Tensor]]:
+    """x of a batch, and what came with it by name; all but x and the labels of a pair must be tensors."""
+    if isinstance(batch, Batch):
+        return batch.x, dict(batch.given)
+    if isinstance(batch, Mapping):
+        return _of_mapping(batch, number)
+    if isinstance(batch, tuple | list):
+        if not 1 <= len(batch) <= 2 or not isinstance(_tensor(batch[0]), Tensor):
+            raise ValueError(
+                f"batch {number} is a {type(batch).__name__} of {len(batch)} entries, wanted x or (x, y); "
+                "try [x for x, *_ in loader], or dicts with the names 'x' and 'label'"
+            )
+        label = _tensor(batch[1]) if len(batch) == 2 else None
+        return _tensor(batch[0]), {"label": label} if isinstance(label, Tensor) and label.dim() else {}
+    return _tensor(batch), {}
+
+
+def _of_mapping(batch: Mapping[str, Any], number: int) -> tuple[Tensor, dict[str, Tensor]]:
+    name = next((name for name in INPUTS if name in batch), None)
+    if name is None:
+        raise ValueError(
+            f"batch {number} has the entries {', '.join(map(str, batch))}, and none is called {', '.join(INPUTS[:6])}; "
+            "try [batch['...'] for batch in loader]"
+        )
+    x = _tensor(batch[name])
+    others = {key: _tensor(value) for key, value in batch.items() if key != name}
+    rows = {k: v for k, v in others.items() if isinstance(v, Tensor) and v.dim() and len(v) == len(x)}
+    label = next((key for key in LABELS if key in rows), None)
+    return x, {"label" if key == label else key: value for key, value in rows.items()}
+
+
+def _tensor(value: Any) -> Any:
+    return _of_array(value) if isinstance(value, np.ndarray) else value
+
+
+def with_conditions(found: Loaded) -> Batches:
+    """The batches with what came beside x as conditions.
+
+    Example:
+        >>> batches = with_conditions(loaded([(torch.zeros(2, 3), torch.tensor([4, 5]))]))
+        >>> batches[0].given["label"].tolist()
+        [4, 5]
+    """
+    if found.ready or not any(found.beside):
+        return found.batches
+    return [Batch(found.batches[i], beside) for i, beside in enumerate(found.beside)]  # type: ignore[arg-type]

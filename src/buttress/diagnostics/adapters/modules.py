@@ -1,0 +1,166 @@
+"""A module whose ``forward`` returns a reconstruction, as three callables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from jaxtyping import Float, Shaped
+from torch import Tensor, nn
+from torch.distributions import Distribution, Independent, Normal
+
+from buttress.core.batch import EMPTY, Batch, Given
+from buttress.diagnostics.adapters.likelihoods import NAMES, scored
+from buttress.diagnostics.adapters.outputs import Output, read
+from buttress.diagnostics.adapters.signatures import called, takes_condition
+from buttress.diagnostics.evaluation import evaluating
+from buttress.diagnostics.passes import as_batch
+from buttress.diagnostics.protocol import Adapter, Batches
+
+__all__ = ["reconstructing"]
+
+ROWS = 64
+"""Examples that the module is tried with."""
+DECODERS = ("decode", "decoder", "decode_z", "generate")
+"""What people call the way from z to a reconstruction."""
+FINISHES: dict[str, Callable[[Tensor], Tensor]] = {"": lambda r: r, "sigmoid": torch.sigmoid, "tanh": torch.tanh}
+"""What ``forward`` may do to the decoder's output."""
+
+
+def reconstructing(model: nn.Module, batches: Batches, likelihood: str | None, variance: float | None) -> Adapter:
+    """The module as three callables, with notes on what was taken for what.
+
+    Args:
+        model: Its ``forward`` returns what :mod:`buttress.diagnostics.adapters` documents.
+        batches: Held-out data, of which some are tried.
+        likelihood: "bernoulli", "gaussian" or "mse".
+        variance: sigma^2, for "gaussian".
+
+    Errors:
+        ValueError: No likelihood is named, ``forward`` returns something else, or there is no way to decode a z.
+
+    Example:
+        >>> class Vae(nn.Module):
+        ...     def __init__(self):
+        ...         super().__init__()
+        ...         self.encoder, self.decoder = nn.Linear(3, 4), nn.Linear(2, 3)
+        ...     def forward(self, x):
+        ...         mu, logvar = self.encoder(x).chunk(2, -1)
+        ...         return self.decoder(mu + torch.randn_like(mu) * (logvar / 2).exp()), mu, logvar
+        >>> model = reconstructing(Vae(), [torch.zeros(5, 3)], "gaussian", 1.0)
+        >>> model.log_likelihood(torch.zeros(5, 3), torch.zeros(7, 5, 2), {}).shape
+        torch.Size([7, 5])
+    """
+    if likelihood is None:
+        raise ValueError(
+            f"the model ({type(model).__name__}) has no posterior(), prior() and log_likelihood(); hand over an "
+            "Adapter of the three, or, for a module whose forward(x) returns (recon, mu, logvar), name the likelihood "
+            f"of recon: {', '.join(map(repr, NAMES))}"
+        )
+    batch = as_batch(batches[0]).take(slice(0, ROWS))
+    with evaluating(model):
+        output, decode, note = _tried(model, batch)
+        score = scored(likelihood, variance, batch.x, output.recon.reshape(batch.x.shape))
+    mean = output.mean
+
+    def posterior(x: Tensor, given: Given = EMPTY) -> Distribution:
+        found = read(called(model, x, given), x)
+        return Independent(Normal(found.mean, (found.log_variance / 2).exp()), found.mean.dim() - 1)
+
+    def prior() -> Distribution:
+        return Independent(Normal(torch.zeros_like(mean[0]), torch.ones_like(mean[0])), mean.dim() - 1)
+
+    def log_likelihood(x: Tensor, z: Shaped[Tensor, "S B *event"], given: Given = EMPTY) -> Float[Tensor, "S B"]:
+        repeated = {name: value.repeat(len(z), *[1] * (value.dim() - 1)) for name, value in given.items()}
+        recon = decode(z.flatten(0, 1), repeated).reshape(len(z), *x.shape)
+        return score.log_prob(recon, x).flatten(2).sum(-1)
+
+    if not takes_condition(model):
+        return Adapter(
+            lambda x: posterior(x), prior, lambda x, z: log_likelihood(x, z), model, notes=(*note, *score.notes)
+        )
+    return Adapter(posterior, prior, log_likelihood, model, notes=(*note, *score.notes))
+
+
+Decode = Callable[[Tensor, Given], Tensor]
+
+
+def _tried(model: nn.Module, batch: Batch) -> tuple[Output, Decode, list[str]]:
+    """What ``forward`` returns for some examples, and the way of the module from z to a reconstruction."""
+    names = [name for name in DECODERS if callable(getattr(model, name, None))]
+    if not names:
+        raise ValueError(
+            f"the model ({type(model).__name__}) has neither decode(z) nor decoder(z), and a chosen z must be decoded; "
+            "give it a method decode(self, z) that returns what forward returns as recon"
+        )
+    with _listening(model, names) as heard:
+        output = read(called(model, batch.x, batch.given), batch.x)
+    for name, z, out in heard:
+        for finish, function in FINISHES.items():
+            if z.numel() == output.mean.numel() and _same(function(out), output.recon):
+                return output, _decoding(model, name, function, z.shape[1:]), _finish_note(name, finish)
+    if not heard:
+        return (
+            output,
+            _decoding(model, names[0], FINISHES[""], output.mean.shape[1:]),
+            [f"forward(x) does not call {names[0]}(z), which was taken to give the same reconstructions"],
+        )
+    raise ValueError(
+        f"forward(x) returns another recon than {' or '.join(names)} gives for its z; wanted the same from both; "
+        "hand the model over as an Adapter of three callables if it cannot"
+    )
+
+
+def _finish_note(name: str, finish: str) -> list[str]:
+    return [f"forward(x) applies a {finish} to what {name}(z) gives, and so does this diagnosis"] if finish else []
+
+
+def _same(one: Tensor, other: Tensor) -> bool:
+    return one.numel() == other.numel() and torch.allclose(one.flatten(), other.flatten(), rtol=1e-4, atol=1e-5)
+
+
+def _decoding(model: nn.Module, name: str, finish: Callable[[Tensor], Tensor], shape: Any) -> Decode:
+    """z (N, *event) -> reconstructions (N, ...)."""
+
+    def decode(z: Tensor, given: Given) -> Tensor:
+        found: Tensor = called(getattr(model, name), z.reshape(len(z), *shape), given)
+        return finish(found)
+
+    return decode
+
+
+@contextmanager
+def _listening(model: nn.Module, names: list[str]) -> Iterator[list[tuple[str, Tensor, Tensor]]]:
+    """Calls of the methods and submodules of these names while the context lasts: name, first argument, result."""
+    heard: list[tuple[str, Tensor, Tensor]] = []
+    handles, wrapped = [], []
+
+    def note(name: str, arguments: tuple[Any, ...], out: Any) -> None:
+        if arguments and isinstance(arguments[0], Tensor) and isinstance(out, Tensor):
+            heard.append((name, arguments[0], out))
+
+    for name in names:
+        method = getattr(model, name)
+        if isinstance(method, nn.Module):
+            handles.append(method.register_forward_hook(lambda _, a, out, name=name: note(name, a, out)))
+        else:
+            object.__setattr__(model, name, _recorded(name, method, note))
+            wrapped.append(name)
+    try:
+        yield heard
+    finally:
+        for handle in handles:
+            handle.remove()
+        for name in wrapped:
+            object.__delattr__(model, name)
+
+
+def _recorded(name: str, method: Any, note: Callable[[str, tuple[Any, ...], Any], None]) -> Callable[..., Any]:
+    def call(*arguments: Any, **named: Any) -> Any:
+        out = method(*arguments, **named)
+        note(name, arguments, out)
+        return out
+
+    return call

@@ -1,0 +1,116 @@
+"""What a module's ``forward`` returns, read by position or by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+__all__ = ["Output", "read"]
+
+RECON = (
+    "recon",
+    "recon_x",
+    "x_hat",
+    "x_recon",
+    "reconstruction",
+    "reconstructions",
+    "recons",
+    "xhat",
+    "logits",
+    "output",
+)
+MEAN = ("mu", "mean", "z_mean", "z_mu", "means", "mus")
+LOG_VARIANCE = ("logvar", "log_var", "log_variance", "z_log_var", "z_logvar", "logvars", "log_covariance")
+WANTED = (
+    "wanted (recon, mu, logvar), (recon, x, mu, logvar), or a dict with names such as recon, mu, logvar; or hand the "
+    "model over as an Adapter of three callables"
+)
+
+
+@dataclass(frozen=True)
+class Output:
+    """What a module returned for a batch.
+
+    Args:
+        recon: Of x, (B, ...).
+        mean: mu, (B, *event).
+        log_variance: log sigma^2, (B, *event).
+    """
+
+    recon: Tensor
+    mean: Tensor
+    log_variance: Tensor
+
+
+def read(value: Any, x: Tensor) -> Output:
+    """Reconstruction, mean and log-variance of what ``forward(x)`` returned.
+
+    Args:
+        value: What it returned.
+        x: What it was called with, (B, ...).
+
+    Errors:
+        ValueError: It is none of what is documented, or the shapes do not fit.
+
+    Example:
+        >>> x = torch.zeros(5, 3)
+        >>> read({"x_hat": x, "mu": torch.ones(5, 2), "log_var": torch.zeros(5, 2)}, x).mean.shape
+        torch.Size([5, 2])
+    """
+    named = _named(value)
+    found = _of_names(named) if named is not None else _of_positions(value, x)
+    if found.mean.shape != found.log_variance.shape or len(found.mean) != len(x) or found.mean.dim() < 2:
+        raise ValueError(
+            f"forward(x) gave mu {tuple(found.mean.shape)} and logvar {tuple(found.log_variance.shape)} for {len(x)} "
+            f"examples, wanted two tensors of one shape (B, ...); {WANTED}"
+        )
+    if found.recon.numel() != x.numel():
+        raise ValueError(
+            f"forward(x) gave recon {tuple(found.recon.shape)} for x {tuple(x.shape)}, wanted as many numbers; {WANTED}"
+        )
+    return found
+
+
+def _named(value: Any) -> Mapping[str, Any] | None:
+    """The entries by name, where there are names."""
+    if isinstance(value, Mapping):
+        return value
+    if isinstance(value, tuple) and hasattr(value, "_asdict"):
+        return dict(value._asdict())
+    return None if isinstance(value, Tensor | tuple | list) else getattr(value, "__dict__", None)
+
+
+def _of_names(named: Mapping[str, Any]) -> Output:
+    found = []
+    for names in (RECON, MEAN, LOG_VARIANCE):
+        name = next((name for name in names if isinstance(named.get(name), Tensor)), None)
+        if name is None:
+            raise ValueError(
+                f"forward(x) gave {', '.join(map(str, named))}, and no tensor called {', '.join(names[:5])}; {WANTED}"
+            )
+        found.append(named[name])
+    return Output(*found)
+
+
+def _of_positions(value: Any, x: Tensor) -> Output:
+    if not isinstance(value, tuple | list) or not all(isinstance(part, Tensor) for part in value):
+        raise ValueError(f"forward(x) gave {_told(value)}; {WANTED}")
+    if len(value) == 3:
+        return Output(*value)
+    if len(value) == 4 and value[1].shape == x.shape and torch.equal(value[1], x):
+        return Output(value[0], value[2], value[3])
+    raise ValueError(f"forward(x) gave {_told(value)}; {WANTED}")
+
+
+def _told(value: Any) -> str:
+    """What came, in a few words."""
+    if isinstance(value, Tensor):
+        return f"one tensor of shape {tuple(value.shape)}"
+    if not isinstance(value, tuple | list):
+        return f"a {type(value).__name__}"
+    parts = [str(tuple(part.shape)) if isinstance(part, Tensor) else type(part).__name__ for part in value]
+    return f"{len(value)} values ({', '.join(parts)})"
