@@ -15,6 +15,7 @@ from buttress.diagnostics.estimate import Estimate
 from buttress.diagnostics.evidence import Evidence, Groups, Verdict
 from buttress.diagnostics.verdict import COLLAPSED, IGNORED, USED
 from buttress.report.examples import save_examples
+from buttress.report.latent import LatentView, save_latent
 
 GROUPS = 16
 ARMS = {  # name -> (distortion, rate, state)
@@ -126,7 +127,20 @@ def run(
     if examples:
         images = digits(16)
         walk = np.stack([np.roll(images[:4], k, axis=3) for k in range(8)], axis=1)
-        save_examples(folder, "image", digits(32, 1), images, np.roll(images, 1, 2), walk)
+        save_examples(
+            folder,
+            "image",
+            samples=digits(32, 1),
+            originals=images,
+            reconstructions=np.roll(images, 1, 2),
+            interpolations=walk,
+            mean_samples=digits(32, 2) / 2,
+            mean_reconstructions=images / 2,
+            traversals=walk,
+            traversed=[f"z{i}" for i in range(4)],
+        )
+        points = np.random.default_rng(seed).normal(size=(60, 2)).round(3)
+        save_latent(folder, LatentView(points.tolist(), ["PC 1", "PC 2"], [str(i % 3) for i in range(60)]))
     return folder
 
 

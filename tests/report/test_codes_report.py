@@ -17,6 +17,7 @@ from buttress.diagnostics.evidence import Evidence, Groups
 from buttress.report import units
 from buttress.report.comparison import markdown_table, terminal_table, write_comparison
 from buttress.report.examples import load_examples, save_examples
+from buttress.report.latent import LatentView, save_latent
 from buttress.report.run import write_report
 
 from . import made_up
@@ -60,7 +61,8 @@ def coded(folder: Path, prior: str = "pixelcnn") -> Path:
     }
     replace(found, estimates={**found.estimates, **more}, groups=of_codes()).save(folder / "evidence.json")
     images = made_up.digits(16)
-    save_examples(folder, "image", images, images, images, uniform_samples=1 - images)
+    save_examples(folder, "image", samples=images, originals=images, reconstructions=images, uniform_samples=1 - images)
+    save_latent(folder, LatentView(codes=[[40, 8, 0, 0]]))
     return folder
 
 
@@ -97,12 +99,12 @@ def test_a_terminal_names_the_priors(tmp_path: Path, width: int) -> None:
 
 def test_a_run_of_codes_shows_its_places_its_codebook_and_uniform_samples(tmp_path: Path) -> None:
     _, text = read(write_report(coded(tmp_path)))
-    assert "Codes by place" in text and "Samples of uniform codes" in text
+    assert all(title in text for title in ("Codes by place", "Samples with uniform codes", "Codebook use"))
     rows = ("Rate under uniform codes203.79", "Code perplexity31.20 ± 0.40", "Codes used60")
     assert all(row in text.replace("\n", "") for row in rows)
-    assert "the chance that two examples have different codes there" in text
+    assert "the probability that two examples have different codes there" in text
     _, plain = read(write_report(made_up.run(tmp_path / "plain")))
-    assert "Codes by place" not in plain and "Samples of uniform codes" not in plain
+    assert not any(title in plain for title in ("Codes by place", "Samples with uniform codes", "Codebook use"))
     assert np.array_equal(load_examples(tmp_path).uniform_samples, 255 - load_examples(tmp_path).samples)
 
 

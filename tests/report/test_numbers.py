@@ -1,11 +1,9 @@
 from __future__ import annotations
 
 import math
-from itertools import pairwise
 
 import pytest
 
-from buttress.report.labels import spread_out
 from buttress.report.numbers import MISSING, count, nats, plus_minus, seconds, spread
 
 
@@ -33,11 +31,3 @@ def test_spread_is_mean_and_sample_deviation_of_what_is_there() -> None:
     assert spread([0.1, 0.1, 0.1]).sd == 0  # type: ignore[union-attr]
     assert spread([4.0]).sd is None  # type: ignore[union-attr]
     assert spread([None]) is None
-
-
-@pytest.mark.parametrize("heights", [[0.0, 0.0, 0.0], [0.5, 0.1, 0.11, 0.9, 0.12], [1.0], []])
-def test_labels_keep_apart_in_order_and_above_the_floor(heights: list[float]) -> None:
-    placed = spread_out(heights, 0.1, floor=0.0)
-    order = sorted(range(len(heights)), key=lambda i: heights[i])
-    assert all(placed[b] - placed[a] >= 0.1 - 1e-9 for a, b in pairwise(order))
-    assert all(p >= 0 for p in placed)

@@ -15,6 +15,7 @@ from buttress.diagnostics.estimate import Estimate
 from buttress.diagnostics.evidence import Evidence
 from buttress.report.examples import save_examples
 from buttress.report.expectations import apart, expected
+from buttress.report.latent import LatentView, save_latent
 from buttress.report.quantities import QUANTITIES, Quantity
 from buttress.report.results import RunResult, load_run
 from buttress.report.run import sentence, write_report
@@ -69,35 +70,35 @@ def read(path: Path) -> tuple[str, str]:
 
 def test_a_whole_run_makes_a_whole_page(tmp_path: Path) -> None:
     page, text = read(write_report(made_up.run(tmp_path, ["kl_annealing"])))
-    assert "kl_annealing on mnist5k" in text and "is-used" in page
-    assert text.index("used") < text.index("Evidence") < text.index("What the model makes") < text.index("Recipe")
+    assert "mnist5k kl_annealing" in text and "is-used" in page
+    assert text.index("used") < text.index("What the model generates") < text.index("Evidence") < text.index("Recipe")
     assert "95.40 ± 0.62 nats" in text and "= 94.20" in text and "+ 1.20" in text
     assert "6.91" in text, "the ceiling of the mutual information"
-    assert page.count("<svg") == 7 and page.count("data:image/png") >= 4
-    assert "Perplexity" in text.split("How each number is estimated")[1]
-    assert "Perplexity" not in text.split("How each number is estimated")[0]
+    assert page.count("<svg") == 8 and page.count("data:image/png") >= 4
+    assert "Latent traversals" in text and "Map of z" in text and "coloured by label" in text
+    assert "Perplexity" not in text, "a glossary explains what is on the page"
 
 
 @pytest.mark.parametrize(
     ("nats", "kinds", "wanted"),
     [
-        (0.52, "1.7", "about as unlike their originals as any sample"),
+        (0.52, "1.7", "hardly more like their originals than samples are"),
         (1.7, "5.5", "share a trait or two"),
-        (4.0, "55", "what kind an original is"),
+        (4.0, "55", "of the same kind as their originals"),
     ],
 )
 def test_a_page_says_what_so_many_nats_allow_to_expect(tmp_path: Path, nats: float, kinds: str, wanted: str) -> None:
     made_up.run(tmp_path, rate=nats / 0.93, examples=False)
     said = expected(load_run(tmp_path))
-    assert f"z tells {nats:.2f} nats" in said and f"at most {kinds} equally frequent kinds" in said and wanted in said
+    assert f"z carries {nats:.2f} nats" in said and f"at most {kinds} equally frequent kinds" in said and wanted in said
 
 
 def test_what_is_expected_where_z_is_ignored_full_or_unknown(tmp_path: Path) -> None:
     ignored = load_run(made_up.run(tmp_path / "a", rate=0.02, state="collapsed", examples=False))
     full = load_run(made_up.run(tmp_path / "b", rate=9.0, examples=False))
-    assert "no nearer to their originals than any sample" in expected(ignored)
-    assert "z tells at least 6.86 nats" in expected(full) and "apart" not in expected(full)
-    assert apart(full) == "z tells at least 6.86 nats" and apart(RunResult(tmp_path)) == ""
+    assert "no nearer to their originals than samples are" in expected(ignored)
+    assert "z carries at least 6.86 nats" in expected(full) and "distinguish" not in expected(full)
+    assert apart(full) == "z carries at least 6.86 nats" and apart(RunResult(tmp_path)) == ""
     assert "was not measured" in expected(RunResult(tmp_path))
 
 
@@ -108,7 +109,7 @@ def test_a_terminal_tells_meanings_and_each_method_once(tmp_path: Path) -> None:
     assert max(map(len, shown.splitlines())) <= 100
     assert shown.count("all pairs of N examples") == shown.count("Monte Carlo, 4 samples") == 1
     lines = {line.split("  ")[0].strip(): line for line in shown.splitlines()}
-    assert "what z tells about x" in lines["Mutual information"]
+    assert "information of z about x" in lines["Mutual information"]
     number = lines["−ELBO"].split()[-1]
     assert lines["Distortion"].split()[-1] == number and f"{number} Monte Carlo, 4 samples" in shown
 
@@ -121,9 +122,11 @@ def test_a_quantity_says_in_a_few_words_what_it_means(quantity: Quantity) -> Non
 def test_a_collapsed_run_says_so_with_cause_reasons_and_advice(tmp_path: Path) -> None:
     page, text = read(write_report(made_up.run(tmp_path, distortion=96.78, rate=0.02, state="collapsed")))
     assert "badge is-collapsed" in page and "The posterior has collapsed" in text
-    assert "the model ignores z" in text and "0 of 16 coordinates of z active" in text
-    assert "0.0003 ± 0.0002 nats" in text, "a worth of 0.0003 nats is not nothing"
-    assert "<li><code>kl_annealing</code></li><li><code>free_bits</code></li>" in page.split("What to try")[1]
+    assert "the model ignores z" in text and "0 of 16 dimensions of z active" in text
+    assert "0.0003 ± 0.0002 nats" in text, "0.0003 nats is not nothing"
+    for name in ("kl_annealing", "free_bits", "local_decoder"):
+        words = f"--from {tmp_path}/recipe.yaml --remedies {name} --out {tmp_path}-{name}"
+        assert f'<pre class="command">buttress train mnist5k {words}</pre>' in page
 
 
 def test_the_page_depends_on_the_files_alone(tmp_path: Path) -> None:
@@ -137,13 +140,13 @@ def test_a_page_without_one_file_says_what_is_missing(tmp_path: Path, gone: str)
     _, text = read(write_report(tmp_path))
     assert ("no saved examples" if gone.startswith("examples") else f"There is no {gone}") in text
     if gone == "evidence.json":
-        assert "no verdict" in text and "interrupted" in text and "step 540" in text
+        assert "no verdict" in text and "interrupted" in text and "step is 540" in text
 
 
 def test_an_empty_folder_makes_a_page_and_no_folder_an_error(tmp_path: Path) -> None:
     _, text = read(write_report(tmp_path))
     assert "There is no verdict on this run" in text
-    with pytest.raises(FileNotFoundError, match="wanted the folder of a run"):
+    with pytest.raises(FileNotFoundError, match="expected the folder of a run"):
         write_report(tmp_path / "nowhere")
 
 
@@ -179,8 +182,8 @@ def test_labels_read_from_z_stand_beside_those_guessed_without(tmp_path: Path) -
     }
     replace(found, estimates={**labels, **found.estimates}).save(folder / "evidence.json")
     rows = [(row.title, row.value) for row in evidence_rows(load_run(folder))]
-    at = rows.index(("Labels read from means", "0.62 ± 0.02"))
-    assert rows[at + 1] == ("Labels guessed without z", "0.12 ± 0.01")
+    at = rows.index(("Label accuracy from means", "0.62 ± 0.02"))
+    assert rows[at + 1] == ("Label accuracy without z", "0.12 ± 0.01")
 
 
 def test_books_that_do_not_balance_are_shown(tmp_path: Path) -> None:
@@ -188,7 +191,7 @@ def test_books_that_do_not_balance_are_shown(tmp_path: Path) -> None:
     plain = json.loads(path.read_text())
     plain["estimates"]["elbo"]["value"] = -80.0
     path.write_text(json.dumps(plain))
-    assert "The books don't balance: −ELBO is 80.00, but distortion + rate is 95.40." in read(write_report(tmp_path))[1]
+    assert "Inconsistent numbers: −ELBO is 80.00, but distortion + rate is 95.40." in read(write_report(tmp_path))[1]
 
 
 def test_headings_go_down_one_step_at_a_time(tmp_path: Path) -> None:
@@ -207,14 +210,23 @@ def test_noise_below_nothing_is_told_as_nothing(tmp_path: Path) -> None:
 
 def test_an_empty_sentence_is_seen(tmp_path: Path) -> None:
     made_up.run(tmp_path, examples=False)
-    save_examples(tmp_path, "text", ["", "a"], draws=[["a", "", "b", "c", "d"]])
+    save_examples(tmp_path, "text", samples=["", "a"], draws=[["a", "", "b", "c", "d"]])
     assert read(write_report(tmp_path))[1].count("(empty)") == 2
 
 
 def test_what_users_wrote_is_text_never_markup(tmp_path: Path) -> None:
     evil = "<script>alert(1)</script> $x_1$ & 'q'"
     made_up.run(tmp_path, [evil], examples=False)
-    save_examples(tmp_path, "text", [evil], [evil], [evil], [[evil, evil, evil]])
+    save_examples(
+        tmp_path,
+        "text",
+        samples=[evil],
+        originals=[evil],
+        reconstructions=[evil],
+        traversals=[[evil]],
+        traversed=[evil],
+    )
+    save_latent(tmp_path, LatentView([[0.0, 1.0]], [evil, evil], [evil]))
     plain = json.loads((tmp_path / "evidence.json").read_text())
     plain["groups"]["names"][0] = evil
     plain["estimates"]["my_own"] = {"value": 0.5, "error": None, "n": 7, "method": evil}

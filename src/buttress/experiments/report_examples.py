@@ -17,6 +17,7 @@ from buttress.experiments.examples import (
     sampled,
     some_held_out,
 )
+from buttress.experiments.page_examples import page_parts, save_latent_view
 from buttress.experiments.present import shown
 from buttress.report.examples import save_examples
 from buttress.training.run import Run
@@ -41,6 +42,7 @@ def save_run_examples(run: Run, count: int = 32, ways: int = 6, seed: int = 0, r
     spec, other = run.spec, seed + 1  # of the same seed a decoder that ignores z would draw the same x twice
     given = given_for(run, "", count, other)
     uniform = sampled(run, count, other, uniform=True, given=given) if _learned_codes(run, given) else None
+    save_latent_view(run, seed)
     return save_examples(
         run.folder,
         spec.kind,
@@ -53,6 +55,7 @@ def save_run_examples(run: Run, count: int = 32, ways: int = 6, seed: int = 0, r
         offset=spec.offset if spec.kind == "table" else (),
         uniform_samples=None if uniform is None else shown(spec, uniform),
         draws=shown(spec, drawn_again(run, spread, seed=other)),
+        **page_parts(run, first, given, count, other),
     )
 
 

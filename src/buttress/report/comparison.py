@@ -5,7 +5,7 @@ Made from the result files of the runs alone. An arm that has the best ELBO but 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +13,17 @@ from rich.table import Table
 
 from buttress.diagnostics.verdict import PARTLY, USED
 from buttress.report import curves, plane, units
+from buttress.report.advice import command, notices
 from buttress.report.differences import CLEAR, difference, of, shown_difference
 from buttress.report.drawing import styles, write_png
 from buttress.report.expectations import RULE, apart
 from buttress.report.gallery import parts
-from buttress.report.numbers import nats
+from buttress.report.latent_figures import z_map
+from buttress.report.numbers import MISSING, nats
 from buttress.report.page import render
 from buttress.report.quantities import QUANTITIES
 from buttress.report.results import ArmResult, ComparisonResult, RunResult, load_comparison
-from buttress.report.tables import WIDE, ArmRow, arm_rows, as_csv, as_markdown, as_rich, titles
+from buttress.report.tables import COLUMNS, WIDE, ArmRow, arm_rows, as_csv, as_markdown, as_rich
 
 __all__ = ["markdown_table", "terminal_table", "write_comparison"]
 
@@ -58,51 +60,52 @@ def markdown_table(folder: str | Path) -> str:
 def terminal_table(folder: str | Path, width: int = WIDE) -> Table:
     """The table of arms for a terminal of ``width`` characters; see :func:`buttress.report.tables.as_rich`."""
     comparison = load_comparison(folder)
-    title = f"{comparison.data}: held-out, nats per example, {_over_seeds(comparison)}" if comparison.data else ""
+    seeds = _seeds(comparison)
+    over = "one seed" if seeds <= 1 else f"mean ± sd of {seeds} seeds"
+    title = f"{comparison.data}: held-out, nats per example, {over}" if comparison.data else ""
     return as_rich(arm_rows(comparison), title, width)
 
 
 def _page(comparison: ComparisonResult) -> dict[str, Any]:
     rows, arms = arm_rows(comparison), comparison.arms
+    data = comparison.data
     return {
-        "title": f"Which remedy keeps z in use on {comparison.data}?"
-        if comparison.data
-        else "Which remedy keeps z in use?",
+        "title": f"{Path(data).name or data}: which remedy keeps z in use?" if data else "Which remedy keeps z in use?",
         "subtitle": _subtitle(comparison),
         "sentences": sentences(comparison, rows),
+        "commands": _commands(arms),
         "flagged": any(row.flag for row in rows),
         "any_used": any(_uses(arm) for arm in arms),
         "remarks": _remarks(comparison),
-        "columns": titles(rows),
-        "told": _told(comparison),
+        "columns": {i: title for i, title in enumerate(COLUMNS) if i and any(r.cells[i].main != MISSING for r in rows)},
+        "averaged": _averaged(comparison),
         "rows": rows,
         "looks": styles(arm.name for arm in arms),
         "plane": plane.arm_plane(arms),
-        "curves": curves.arm_curves(arms, "rate", "rate (KL), nats", height=5.0),
+        "curves": curves.arm_curves(arms, "rate", "rate (KL), nats", height=4.4),
         "information": curves.arm_curves(arms, "mutual_information", "mutual information, nats"),
         "variances": units.variance_curves(arms),
-        "galleries": _galleries(arms),
-        "drawn": any(run.examples and run.examples.draws is not None for arm in arms for run in arm.runs),
+        "galleries": [_gallery(arm, run) for arm in arms if (run := _with_pictures(arm)) is not None],
         "rule": RULE,
         "runs": [_run(arm, run, comparison.folder) for arm in arms for run in arm.runs],
-        "quantities": list(QUANTITIES.values()),
+        "quantities": [QUANTITIES[name] for name in QUANTITIES if any(of(arm, name) for arm in arms)],
     }
 
 
 def sentences(comparison: ComparisonResult, rows: list[ArmRow]) -> list[str]:
-    """What the table says, in one to three plain sentences."""
+    """The result in one to three plain sentences."""
     arms = [arm for arm in comparison.arms if arm.states]
     if not arms:
         return ["No run has a verdict yet."]
     using = [arm for arm in arms if _uses(arm)]
-    said = [f"{len(using)} of {len(arms)} arms {'keeps' if len(using) == 1 else 'keep'} z in use."]
+    said = [f"z is in use in {len(using)} of {len(arms)} arms."]
     priced = [(found.mean, arm) for arm in using if (found := of(arm, "elbo")) is not None]
     if priced:
         elbo, best = max(priced, key=lambda pair: pair[0])
         lowest = f"The lowest −ELBO with z in use is {nats(-elbo)} nats, by {best.name}."
         said.append(" ".join(filter(None, [lowest, _rivals(best, using), _against(best, arms)])))
     said += [
-        f"{row.name} has the lowest −ELBO of all but ignores z: a good ELBO does not make a used z."
+        f"{row.name} has the lowest −ELBO but ignores z: a good ELBO does not show that z is used."
         for row in rows
         if row.flag
     ]
@@ -113,7 +116,7 @@ def _rivals(best: ArmResult, using: list[ArmResult]) -> str:
     """The arms from which the best one is not clear, where seeds can tell."""
     apart = {arm.name: difference(best, arm, "elbo") for arm in using if arm is not best}
     near = [name for name, found in apart.items() if found and found.sd is not None and not found.clear]
-    return f"By their spread over seeds {' and '.join(near)} may be as good." if near else ""
+    return f"Within the spread over seeds, {' and '.join(near)} may be as good." if near else ""
 
 
 def _against(best: ArmResult, arms: list[ArmResult]) -> str:
@@ -125,7 +128,7 @@ def _against(best: ArmResult, arms: list[ArmResult]) -> str:
     who = "the baseline (none)" + (", which ignores z" if base.ignores_z else "")
     beside = f"{who.replace('the', 'The', 1)}{',' * base.ignores_z} has {nats(-theirs.mean)}"
     if found.sd is None:
-        return f"{beside}; with one seed this difference says little, as nobody knows how far seeds lie apart."
+        return f"{beside}; with one seed the spread over seeds is unknown, so this difference may be chance."
     far = shown_difference(ours.mean, theirs.mean)
     spread = f"{far} ± {nats(found.sd)} nats ({'difference seed by seed' if found.paired else 'difference'}, ± its sd)"
     if not found.clear or not float(far.replace(",", "")):
@@ -137,29 +140,31 @@ def _uses(arm: ArmResult) -> bool:
     return 2 * (arm.states.get(USED, 0) + arm.states.get(PARTLY, 0)) > sum(arm.states.values())
 
 
+def _commands(arms: Sequence[ArmResult]) -> list[str]:
+    """A command that goes on with the best arm that uses z: the same recipe for twice as many steps."""
+    priced = [(found.mean, arm) for arm in arms if _uses(arm) and (found := of(arm, "elbo")) is not None]
+    run = max(priced, key=lambda pair: pair[0])[1].runs[0] if priced else None
+    training = run.recipe.get("training") if run else None
+    steps = training.get("steps") if isinstance(training, Mapping) else None
+    if run is None or not isinstance(steps, int):
+        return []
+    return [command(run, ("--training.steps", str(2 * steps)), "longer")]
+
+
 def _subtitle(comparison: ComparisonResult) -> str:
     seeds = _seeds(comparison)
     same = "same data, decoder and budget for every arm"
-    return " · ".join(
-        filter(
-            None,
-            [f"{len(comparison.arms)} arms", f"{seeds} seed{'s' * (seeds != 1)}", _budget(comparison.budget), same],
-        )
-    )
+    bits = [f"{len(comparison.arms)} arms", f"{seeds} seed{'s' * (seeds != 1)}", _budget(comparison.budget), same]
+    return " · ".join(filter(None, bits))
 
 
-def _over_seeds(comparison: ComparisonResult) -> str:
-    """What a number of the table is, in words."""
-    return "one seed" if _seeds(comparison) <= 1 else f"mean ± sd of {_seeds(comparison)} seeds"
-
-
-def _told(comparison: ComparisonResult) -> str:
+def _averaged(comparison: ComparisonResult) -> str:
     """What the page says above its table about means, spreads and bold numbers."""
     if _seeds(comparison) <= 1:
-        return "one seed an arm, so nothing is known of how far seeds lie apart, and no number is called best"
+        return "one seed for each arm, so the spread over seeds is unknown and no number is marked as best"
     return (
-        "mean over seeds, ± their standard deviation; bold is the lowest, where it is lower than that of every other "
-        f"arm by more than {CLEAR:g} standard deviations of the difference over seeds"
+        "mean ± standard deviation over seeds; bold is the lowest, where it is lower than that of every other arm by "
+        f"more than {CLEAR:g} standard deviations of the difference"
     )
 
 
@@ -168,13 +173,10 @@ def _seeds(comparison: ComparisonResult) -> int:
 
 
 def _budget(budget: Any) -> str:
-    if isinstance(budget, Mapping):
-        return ", ".join(
-            f"{k.replace('_', ' ')} {v:,}" if isinstance(v, int) else f"{k} {v}"
-            for k, v in budget.items()
-            if v is not None
-        )
-    return f"budget {budget}" if budget not in (None, "") else ""
+    if not isinstance(budget, Mapping):
+        return f"budget {budget}" if budget not in (None, "") else ""
+    given = {key.replace("_", " "): value for key, value in budget.items() if value is not None}
+    return ", ".join(f"{key} {value:,}" if isinstance(value, int) else f"{key} {value}" for key, value in given.items())
 
 
 def _remarks(comparison: ComparisonResult) -> list[str]:
@@ -182,21 +184,28 @@ def _remarks(comparison: ComparisonResult) -> list[str]:
     absent = [f"{name} was left out: {reason}" for name, reason in comparison.left_out.items()]
     lost = [run for arm in comparison.arms for run in arm.runs if run.evidence is None]
     absent += _failures(comparison)
-    return absent + [f"{_where(run, comparison.folder)} has no evidence, so no mean has it in." for run in lost]
+    return absent + [f"{_where(run, comparison.folder)} has no evidence and is in no mean." for run in lost]
 
 
 def _failures(comparison: ComparisonResult) -> list[str]:
-    """The runs that failed, which no row and no mean has in, a line each."""
+    """The runs that failed, which are in no row and no mean, a line each."""
     return [f"{run} failed: {reason}" for run, reason in comparison.failed.items()]
 
 
-def _galleries(arms: tuple[ArmResult, ...]) -> list[dict[str, Any]]:
-    first = [(arm, next((run for run in arm.runs if run.examples), None)) for arm in arms]
-    return [
-        {"name": arm.name, "state": run.state, "told": apart(run), "parts": parts(run.examples, few=True)}
-        for arm, run in first
-        if run
-    ]
+def _with_pictures(arm: ArmResult) -> RunResult | None:
+    return next((run for run in arm.runs if run.examples), None)
+
+
+def _gallery(arm: ArmResult, run: RunResult) -> dict[str, Any]:
+    """One arm's examples, a map of its z, and what to expect of them."""
+    return {
+        "name": arm.name,
+        "state": run.state,
+        "carries": apart(run),
+        "notices": notices(run),
+        "map": z_map(run.latent, 3.2, arm.name) if run.latent else None,
+        "parts": parts(run.examples, few=True),
+    }
 
 
 def _run(arm: ArmResult, run: RunResult, folder: Path) -> dict[str, Any]:

@@ -15,94 +15,73 @@ from buttress.report.drawing import (
     WIDTH,
     add_legend,
     as_svg,
-    end_labels,
+    name_lines,
     new_axes,
+    plot_steps,
     set_range,
     styles,
 )
-from buttress.report.legend import arm_axes, name_ends
 from buttress.report.results import ArmResult, Curve, MetricsTable
 
 __all__ = ["arm_curves", "curve", "information"]
-
 
 MARKS = 5
 """Of an arm along its line, beside its colour."""
 
 
 def curve(metrics: MetricsTable, column: str, sign: int = 1, in_nats: bool = True) -> Markup | None:
-    """A column of the metrics over training, held-out data in colour and training data behind it in grey."""
-    lines = [
-        (split, (found[0], sign * found[1]), color, width)
-        for split, color, width in (("train", SOFT, 0.9), ("held_out", MAIN, 1.9))
-        if (found := metrics.curve(split, column)) is not None
-    ]
+    """A column of the metrics over training: held-out data in colour, training data behind them in grey."""
+    found = {split: metrics.curve(split, column) for split in ("train", "held_out")}
+    lines = {split: (x, sign * y) for split, (x, y) in ((s, c) for s, c in found.items() if c is not None)}
     if not lines:
         return None
-    if len(lines) == 1:  # such as β, which only training has
-        lines = [(lines[0][0], lines[0][1], MAIN, 1.9)]
-    figure, ax = new_axes(2.5, 0.74 * WIDTH)
-    for split, (x, y), color, width in lines:
-        ax.plot(x, y, color=color, lw=width, label=split.replace("_", "-"), marker="o" if len(x) == 1 else None)
+    figure, (ax,) = new_axes(2.6, 0.74 * WIDTH)
+    for split, line in lines.items():
+        behind = split == "train" and len(lines) > 1
+        plot_steps(ax, line, SOFT if behind else MAIN, 1.1 if behind else 1.9, split.replace("_", "-"))
     if in_nats:
-        set_range(ax, [line for _, line, _, _ in lines])
+        set_range(ax, list(lines.values()))
     else:
-        ax.set_ylim(0, None)
-    ax.set(xlabel="training step", ylabel="nats" if in_nats else "")
+        ax.set(xlim=(0, None), ylim=(0, None))
+    ax.set_ylabel("nats" if in_nats else "")
     if len(lines) > 1:
         add_legend(ax)
     return as_svg(figure, f"curve-{column}")
 
 
 def information(metrics: MetricsTable) -> Markup | None:
-    """Rate and mutual information on held-out data over training, one axis."""
-    names = {"rate": ("rate", MAIN), "mutual_information": ("information", PALETTE["arm-3"][0])}
-    lines = {
-        label: (found, color) for key, (label, color) in names.items() if (found := metrics.curve("held_out", key))
-    }
+    """Rate and mutual information over training on held-out data, on one axis."""
+    wanted = {"rate": ("rate", MAIN), "mutual_information": ("mutual information", PALETTE["arm-3"][0])}
+    lines = {key: line for key in wanted if (line := metrics.curve("held_out", key)) is not None}
     if not lines:
         return None
-    figure, ax = new_axes(4.3)
-    for (x, y), color in lines.values():
-        ax.plot(x, y, color=color, lw=1.9, marker="o" if len(x) == 1 else None, clip_on=len(x) > 1)
-    ax.set(
-        xlabel="training step",
-        ylabel="nats",
-        ylim=(
-            min(0.0, 1.08 * min(float(y.min()) for (_, y), _ in lines.values())),  # of no information, noise
-            max(0.1, 1.08 * max(float(y.max()) for (_, y), _ in lines.values())),
-        ),
-    )
-    ax.set_xlim(0, max(1.0, max(float(x[-1]) for (x, _), _ in lines.values())))
-    end_labels(ax, {label: line for label, (line, _) in lines.items()}, [color for _, color in lines.values()])
+    figure, (ax,) = new_axes(4.3)
+    for key, line in lines.items():
+        plot_steps(ax, line, wanted[key][1], label=wanted[key][0])
+    lowest, highest = (float(bound([bound(y) for _, y in lines.values()])) for bound in (np.min, np.max))
+    ax.set(ylabel="nats", xlim=(0, None), ylim=(min(0.0, 1.08 * lowest), max(0.1, 1.08 * highest)))
+    add_legend(ax)
     return as_svg(figure, "information")
 
 
 def arm_curves(arms: Sequence[ArmResult], column: str, label: str, height: float = 3.9) -> Markup | None:
-    """A held-out column over training for all arms: a thin line a seed, a thick one for their mean."""
-    found = {
-        arm.name: [c for run in arm.runs if run.metrics and (c := run.metrics.curve("held_out", column))]
-        for arm in arms
-    }
-    found = {name: curves for name, curves in found.items() if curves}
+    """A held-out column over training for all arms: a thin line for each seed, a thick one for their mean."""
+    every = {arm.name: [run.metrics.curve("held_out", column) for run in arm.runs if run.metrics] for arm in arms}
+    found = {name: kept for name, curves in every.items() if (kept := [c for c in curves if c is not None])}
     if not found:
         return None
-    looks, means = styles(arm.name for arm in arms), {}
-    figure, ax = arm_axes(height, list(found))
+    looks = styles(arm.name for arm in arms)
+    figure, (ax,) = new_axes(height)
     for i, (name, curves) in enumerate(found.items()):
-        look = looks[name]
-        for x, y in curves[: len(curves) if len(curves) > 1 else 0]:
-            ax.plot(x, y, color=look.color, lw=0.7, alpha=0.45)
-        means[name] = _mean_curve(curves)
-        every = max(1, len(means[name][0]) // MARKS)
-        start = i * every // len(found)  # each arm at other steps, or marks would hide each other
-        ax.plot(
-            *means[name], color=look.color, lw=2, marker=look.marker, ms=look.size(6), mec=HALO, mew=0.6,
-            markevery=(start, every),
-        )  # fmt: skip
+        look, mean = looks[name], _mean_curve(curves)
+        for line in curves if len(curves) > 1 else []:
+            ax.plot(*line, color=look.color, lw=0.7, alpha=0.45)
+        step = max(1, len(mean[0]) // MARKS)
+        marks = (i * step // len(found), step)  # each arm at other steps, or marks would hide each other
+        ax.plot(*mean, color=look.color, lw=2, marker=look.marker, ms=look.size(6), mec=HALO, mew=0.6, markevery=marks)
     ax.set(xlabel="training step", ylabel=label)
     set_range(ax, [line for curves in found.values() for line in curves])
-    name_ends(ax, means, [looks[name] for name in means])
+    name_lines(figure, list(found), [looks[name] for name in found])
     return as_svg(figure, f"arms-{column}")
 
 

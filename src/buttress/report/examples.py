@@ -1,18 +1,17 @@
-"""Examples for people to look at: samples, originals with their reconstructions, draws of one z, interpolations.
+"""Examples for people to look at: samples, reconstructions, draws of one z, interpolations, traversals.
 
 Two files in a run's folder, so that a report can be made again at any time:
 
 - ``examples.safetensors`` for images (uint8: N × C × H × W, rows of examples R × T × C × H × W) and
-  tables (float32: N × D, rows R × T × D), with the kind and the column names in its metadata;
+  tables (float32: N × D, rows R × T × D), with the kind and all names in its metadata;
 - ``examples.json`` for sentences (lists of strings, rows a list of such lists).
 
-Rows are interpolations and draws of one z. A file may lack any part, as those of older runs do.
+Rows are draws of one z, interpolations and traversals. A file may lack any part, as those of older runs do.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -24,13 +23,16 @@ from torch import Tensor
 
 from buttress.runtime.atomic_write import replace_file, write_text
 
-__all__ = ["Kind", "ReportExamples", "load_examples", "pixels", "save_examples"]
+__all__ = ["Kind", "ReportExamples", "gather", "load_examples", "pixels", "save_examples"]
 
-Kind = Literal["image", "text", "table", "wave", "frames"]
-PARTS = ("samples", "originals", "reconstructions", "interpolations", "uniform_samples", "draws")
-ROWS = ("interpolations", "draws")
-"""Parts of which each entry is several examples."""
+Kind = Literal["image", "text", "table"]
 KINDS = ("image", "text", "table")
+PARTS = ("samples", "originals", "reconstructions", "interpolations", "uniform_samples", "draws", "mean_samples",
+         "mean_reconstructions", "traversals")  # fmt: skip
+ROWS = ("interpolations", "draws", "traversals")
+"""Parts of which each entry is several examples."""
+NAMES = ("columns", "traversed", "words", "offset")
+"""What else is saved: lists, empty where they are not needed."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,10 @@ class ReportExamples:
         columns: Names of a table's columns.
         uniform_samples: As samples, but z of codes drawn uniformly, where the prior is a learned one over codes.
         draws: R rows, each a held-out example and then several x ~ p(x|z) of one and the same z ~ q(z|example).
+        mean_samples: The mean of p(x|z), z ~ p(z).
+        mean_reconstructions: The mean of p(x|z) at the mean of q(z|original), one for each original.
+        traversals: R rows, in each of which one dimension of one z is moved.
+        traversed: What each row of the traversals moves.
         words: For each column of a table the names of its categories, none where it holds numbers.
         offset: For each column what is to be added to its numbers.
     """
@@ -58,42 +64,25 @@ class ReportExamples:
     columns: tuple[str, ...] = ()
     uniform_samples: Any = None
     draws: Any = None
+    mean_samples: Any = None
+    mean_reconstructions: Any = None
+    traversals: Any = None
+    traversed: tuple[str, ...] = ()
     words: tuple[tuple[str, ...], ...] = ()
     offset: tuple[float, ...] = ()
 
 
-def save_examples(
-    folder: str | Path,
-    kind: Kind,
-    samples: Any = None,
-    originals: Any = None,
-    reconstructions: Any = None,
-    interpolations: Any = None,
-    columns: Sequence[str] = (),
-    uniform_samples: Any = None,
-    draws: Any = None,
-    words: Sequence[Sequence[str]] = (),
-    offset: Sequence[float] = (),
-) -> Path:
+def save_examples(folder: str | Path, kind: Kind, **given: Any) -> Path:
     """Write examples into a run's folder; gives the file.
 
     Args:
         folder: The run's folder; made where it is not there.
         kind: "image", "text" or "table".
-        samples: Images (N, C, H, W), rows (N, D), or N strings. Images are 0 to 255, or fractions of white where none
-            is above 1 (so Bernoulli images may come as they are). Tensors and arrays both serve.
-        originals: The same.
-        reconstructions: As many as originals.
-        interpolations: R walks of T examples: (R, T, C, H, W), (R, T, D), or R lists of T strings.
-        columns: Names of the D columns of a table.
-        uniform_samples: As samples.
-        draws: R rows, each an example and then draws of one z, in the form of interpolations.
-        words: Names of the categories of each column of a table.
-        offset: What is to be added to the numbers of each column.
+        given: As for :func:`gather`.
 
     Errors:
-        ValueError: An unknown kind, a wrong number of dimensions, or reconstructions that don't match the originals.
-        OSError: The disk is full or the folder cannot be written; an earlier file is still there.
+        ValueError: As :func:`gather`.
+        OSError: The folder cannot be written; an earlier file is still there.
 
     Example:
         >>> import tempfile
@@ -102,23 +91,43 @@ def save_examples(
         ...     load_examples(folder).samples
         ['the food was good']
     """
-    if kind not in KINDS:
-        raise ValueError(f"examples of kind {kind!r}, wanted one of {', '.join(KINDS)}")
-    given = dict(zip(PARTS, (samples, originals, reconstructions, interpolations, uniform_samples, draws), strict=True))
-    found = {name: _prepare(kind, name, value) for name, value in given.items() if value is not None and len(value)}
-    sizes = [len(found.get(name, ())) for name in ("originals", "reconstructions")]
-    if sizes[0] != sizes[1]:
-        raise ValueError(f"{sizes[0]} originals and {sizes[1]} reconstructions, wanted one for each")
+    examples = gather(kind, **given)
+    found = {name: value for name in PARTS if (value := getattr(examples, name)) is not None}
+    names = {name: getattr(examples, name) for name in NAMES}
     Path(folder).mkdir(parents=True, exist_ok=True)
     if kind == "text":
         path = Path(folder) / "examples.json"
-        write_text(path, json.dumps({"format": 1, "kind": kind, **found}, ensure_ascii=False, indent=1))
+        write_text(path, json.dumps({"format": 1, "kind": kind, **names, **found}, ensure_ascii=False, indent=1))
         return path
     path = Path(folder) / "examples.safetensors"
-    listed = {"columns": list(columns), "words": list(map(list, words)), "offset": list(offset)}
-    metadata = {"format": "1", "kind": kind, **{name: json.dumps(value) for name, value in listed.items()}}
+    metadata = {"format": "1", "kind": kind, **{name: json.dumps(value) for name, value in names.items()}}
     replace_file(path, lambda scratch: save_file(found, scratch, metadata))
     return path
+
+
+def gather(kind: Kind, **given: Any) -> ReportExamples:
+    """Examples to show or to save.
+
+    Args:
+        kind: "image", "text" or "table".
+        given: The fields of :class:`ReportExamples` but ``kind``: images (N, C, H, W), rows (N, D), or N strings; for
+            parts made of rows (R, T, ...). Images are 0 to 255, or fractions of white where none is above 1 (so
+            Bernoulli images may come as they are). Tensors and arrays both serve.
+
+    Errors:
+        ValueError: A part is unknown, has a shape that its kind has not, or originals and reconstructions differ in
+            number.
+
+    Example:
+        >>> gather("image", samples=[[[[0.0, 1.0]]]]).samples.tolist()
+        [[[[0, 255]]]]
+    """
+    names = {name: _tuples(given.pop(name)) for name in NAMES if name in given}
+    return ReportExamples(kind, **_checked(kind, given), **names)
+
+
+def _tuples(names: Any) -> tuple[Any, ...]:
+    return tuple(tuple(name) if isinstance(name, list) else name for name in names)
 
 
 def load_examples(folder: str | Path) -> ReportExamples | None:
@@ -130,7 +139,8 @@ def load_examples(folder: str | Path) -> ReportExamples | None:
     text, arrays = Path(folder) / "examples.json", Path(folder) / "examples.safetensors"
     if text.is_file():
         plain = json.loads(text.read_text(encoding="utf-8"))
-        return ReportExamples("text", **{name: plain.get(name) for name in PARTS})
+        names = {key: _tuples(plain.get(key) or ()) for key in NAMES}
+        return ReportExamples("text", **{name: plain.get(name) for name in PARTS}, **names)
     return _load_arrays(arrays) if arrays.is_file() else None
 
 
@@ -141,21 +151,32 @@ def _load_arrays(path: Path) -> ReportExamples:
             found = {name: file.get_tensor(name) for name in file.keys() if name in PARTS}  # noqa: SIM118 - not a dict
     except Exception as error:  # safetensors raises its own, which is no ValueError
         raise ValueError(f"examples are not readable: {error}") from error
-    listed = {name: json.loads(metadata.get(name, "[]")) for name in ("columns", "words", "offset")}
-    words = tuple(map(tuple, listed["words"]))
-    kind, columns, offset = metadata.get("kind", "image"), tuple(listed["columns"]), tuple(listed["offset"])
-    return ReportExamples(kind, **found, columns=columns, words=words, offset=offset)
+    names = {key: _tuples(json.loads(metadata.get(key, "[]"))) for key in NAMES}
+    return ReportExamples(metadata.get("kind", "image"), **found, **names)
+
+
+def _checked(kind: str, parts: dict[str, Any]) -> dict[str, Any]:
+    """The parts that are there, as strings, bytes of pixels or float32."""
+    if kind not in KINDS:
+        raise ValueError(f"expected examples of kind {', '.join(KINDS)}, got {kind!r}")
+    if unknown := parts.keys() - set(PARTS):
+        raise ValueError(f"unknown examples {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
+    found = {name: _prepare(kind, name, value) for name, value in parts.items() if value is not None and len(value)}
+    wanted = len(found.get("originals", ()))
+    for name in ("reconstructions", "mean_reconstructions"):
+        if (got := len(found.get(name, ()))) != wanted and (got or name == "reconstructions"):
+            raise ValueError(f"expected a reconstruction for each original, got {wanted} originals and {got} {name}")
+    return found
 
 
 def _prepare(kind: str, name: str, value: Any) -> Any:
-    """Strings, bytes of pixels or float32, as the kind wants them."""
     rows = name in ROWS
     if kind == "text":
         return [[str(s) for s in row] for row in value] if rows else [str(s) for s in value]
     array = value.detach().float().cpu().numpy() if isinstance(value, Tensor) else np.asarray(value, dtype=np.float32)
     wanted = (4 if kind == "image" else 2) + rows
     if array.ndim != wanted:
-        raise ValueError(f"{name} have shape {array.shape}, wanted {wanted} dimensions for kind {kind!r}")
+        raise ValueError(f"expected {name} with {wanted} dimensions for kind {kind!r}, got shape {array.shape}")
     return pixels(array) if kind == "image" else np.ascontiguousarray(array, dtype=np.float32)
 
 

@@ -1,8 +1,8 @@
-r"""What the nats in z allow a reader to expect of reconstructions.
+r"""What the information in z lets one expect of reconstructions.
 
-$$ I(x; z) \ge \log K \quad\text{where z tells K equally frequent kinds of examples apart without error,} $$
+$$ I(x; z) \ge \log K \quad\text{where z distinguishes K equally frequent kinds of examples without error,} $$
 
-so z of I nats tells at most $e^I$ of them apart; all else of a reconstruction is drawn anew by the decoder.
+so z of I nats distinguishes at most $e^I$ of them; the decoder draws everything else anew.
 """
 
 from __future__ import annotations
@@ -16,24 +16,20 @@ from buttress.report.results import RunResult
 __all__ = ["RULE", "apart", "expected", "information", "kinds"]
 
 RULE = (
-    "z of I nats can tell at most e^I equally frequent kinds of examples apart (1 nat: 2.7), and the decoder draws all "
-    "else anew. So with a nat or two reconstructions look about as unlike their originals as where z is ignored; there "
-    "the numbers tell arms apart, not what they make."
+    "z with I nats of information distinguishes at most e^I equally frequent kinds of examples (1 nat: 2.7); the "
+    "decoder draws everything else anew. With one or two nats, reconstructions look hardly more like their originals "
+    "than samples do: there, compare the numbers, not the pictures."
 )
-"""For a page on which arms with much and little in z stand side by side."""
-IGNORED = "z is ignored here, so reconstructions are no nearer to their originals than any sample."
-UNKNOWN = "What z tells was not measured, so nothing says how near reconstructions should be to their originals."
+"""For a page with arms of much and little information side by side."""
+IGNORED = "The decoder ignores z, so reconstructions are no nearer to their originals than samples are."
+UNKNOWN = "The information in z was not measured, so it is not known how near reconstructions should be."
 EXPECT = (
-    (2.0, "less than the answer to one yes-or-no question. Expect reconstructions about as unlike their originals as "
-     "any sample is: a trait, such as a slant, is kept at best more often than by chance, and the decoder draws all "
-     "else anew."),
-    (10.0, "the answers to two or three yes-or-no questions. Expect reconstructions to share a trait or two with their "
-     "originals, such as a slant, and to differ in all else, which the decoder draws anew."),
-    (1000.0, "enough for what kind an original is and some of its traits, though nothing says that these are what z "
-     "tells. Expect likeness at large and other details, which the decoder draws anew."),
-    (math.inf, "enough for much of what is seen in an original. What z leaves open the decoder draws anew."),
+    (2.0, "Expect reconstructions that are hardly more like their originals than samples are."),
+    (10.0, "Expect reconstructions that share a trait or two with their originals, such as the slant of a digit."),
+    (1000.0, "Expect reconstructions that are of the same kind as their originals, with other details."),
+    (math.inf, "Expect reconstructions close to their originals."),
 )  # fmt: skip
-"""Below so many kinds -> what that is, and what to expect."""
+"""Below so many kinds -> what to expect."""
 MANY = 1e6
 
 
@@ -44,7 +40,7 @@ def information(run: RunResult) -> float | None:
 
 
 def kinds(told: float) -> str:
-    """How many equally frequent kinds of examples so many nats can tell apart.
+    """How many equally frequent kinds of examples so many nats can distinguish.
 
     Example:
         >>> kinds(0.5), kinds(4.0), kinds(20.0), kinds(-0.01)
@@ -57,32 +53,27 @@ def kinds(told: float) -> str:
 
 
 def apart(run: RunResult) -> str:
-    """What a run's z can tell apart, in half a sentence; "" where nobody knows."""
+    """What a run's z can distinguish, in half a sentence; "" where it was not measured."""
     told = information(run)
     if told is None:
         return ""
     if run.at_ceiling:
-        return f"z tells at least {nats(told)} nats"
-    return f"z tells {nats(told)} nats: at most {kinds(told)} kinds of examples apart"
+        return f"z carries at least {nats(told)} nats"
+    return f"z carries {nats(told)} nats: at most {kinds(told)} kinds of examples"
 
 
 def expected(run: RunResult) -> str:
-    """What to expect of a run's reconstructions, in a few plain sentences."""
+    """What to expect of a run's reconstructions, in one or two plain sentences."""
     if run.state == COLLAPSED:
         return IGNORED
-    told, most = information(run), ""
-    if told is None:
-        told, most = run.value("rate"), "at most "
-    if told is None:
+    told = information(run)
+    if (amount := run.value("rate") if told is None else told) is None:
         return UNKNOWN
     if run.at_ceiling:
         return (
-            f"z tells at least {nats(told)} nats about each example, as much as so many examples can show. "
-            "What z leaves open the decoder draws anew."
+            f"z carries at least {nats(amount)} nats about each example; only more held-out examples could show more."
         )
-    many = math.exp(min(max(told, 0.0), 100.0))
+    many = math.exp(min(max(amount, 0.0), 100.0))
     means = next(text for below, text in EXPECT if many < below)
-    return (
-        f"z tells {most}{nats(told)} nats about each example: at most {kinds(told)} equally frequent kinds of examples "
-        f"(e to the power of the nats) could be told apart by it, {means}"
-    )
+    carries = f"z carries {'at most ' if told is None else ''}{nats(amount)} nats about each example"
+    return f"{carries}, enough to distinguish at most {kinds(amount)} equally frequent kinds. {means}"

@@ -1,34 +1,93 @@
-"""Saved examples as parts of a page: images as sheets, sentences as lines, rows as small tables."""
+"""Saved examples as parts of a page: images as strips of tiles, sentences as lines, rows as small tables.
+
+Each part is made of groups: a sample is a group of one, an original and its reconstructions a group of two or three.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
 
 from buttress.report.examples import ReportExamples
 from buttress.report.numbers import nats
-from buttress.report.pictures import Picture, columns, rows_sheet, sheet
+from buttress.report.pictures import Picture, strip
 
 __all__ = ["GalleryPart", "parts"]
+
+MOST_COLUMNS = 12
+"""Columns of a table; the others are left out."""
+COUNTS = {"image": (24, 8), "text": (8, 4), "table": (6, 3)}
+"""Groups of a part, and fewer where space is short."""
 
 
 @dataclass(frozen=True)
 class GalleryPart:
-    """One part of the gallery: a title, a caption, and what the kind of data calls for."""
+    """One part of the gallery: a title, a caption, and what the kind of data calls for.
+
+    Args:
+        title: What it shows.
+        caption: How it was made.
+        pictures: Of images, one for each group.
+        lines: Of sentences, the groups.
+        table: Of rows of numbers, all groups one below the other.
+        columns: The head of the table.
+        together: So many rows of the table are a group.
+        wide: It takes the full width of the page.
+        across: Its pictures are strips from left to right.
+    """
 
     title: str
     caption: str = ""
     pictures: Sequence[Picture] = ()
     lines: Sequence[Sequence[str]] = ()
-    tables: Sequence[Sequence[Sequence[str]]] = ()
+    table: Sequence[Sequence[str]] = ()
     columns: Sequence[str] = ()
+    together: int = 1
     wide: bool = False
-    together: int = 0
-    """So many rows of a table belong together: an original, and what was made of it in colour."""
+    across: bool = False
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What a part is made of: the parts of the examples that make a group, and words."""
+
+    title: str
+    caption: str
+    sources: tuple[str, ...]
+    across: bool = False
+
+
+MEANS = Shown("Samples: means", "z from the prior, and the mean of p(x|z).", ("mean_samples",))
+SAMPLES = Shown("Samples: draws", "z from the prior, x drawn from p(x|z).", ("samples",))
+UNIFORM = Shown(
+    "Samples with uniform codes", "Every code drawn uniformly: the learned prior is the difference.",
+    ("uniform_samples",),
+)  # fmt: skip
+PAIRS = Shown(
+    "Reconstructions", "Top to bottom: a held-out original{mean}, and x drawn from p(x|z) with z drawn from q(z|x).",
+    ("originals", "mean_reconstructions", "reconstructions"),
+)  # fmt: skip
+DRAWS = Shown(
+    "Several draws from one z",
+    "A held-out original, and below it {times} draws of x from one z ~ q(z|x). What the draws share with the original, "
+    "z has encoded; what differs between them, the decoder adds.",
+    ("draws",),
+)
+WALKS = Shown(
+    "Interpolations", "From the z of one held-out example to the z of another.", ("interpolations",), across=True
+)  # fmt: skip
+TRAVERSALS = Shown(
+    "Latent traversals",
+    "One held-out example, decoded with one dimension of its z set to the values that it takes on held-out data, from "
+    "the most active dimension on. Where nothing changes, the decoder ignores that dimension.",
+    ("traversals",),
+    across=True,
+)
 
 
 def parts(examples: ReportExamples | None, few: bool = False) -> list[GalleryPart]:
@@ -36,138 +95,57 @@ def parts(examples: ReportExamples | None, few: bool = False) -> list[GalleryPar
 
     Args:
         examples: What was saved, None for nothing.
-        few: Whether space is short: fewer of each, no interpolations, and draws of one z instead of reconstructions.
+        few: Space is short: fewer of each, means only where there are some, and only samples and reconstructions.
     """
     if examples is None:
         return []
-    pairs: dict[str, Callable[[ReportExamples, bool], GalleryPart | None]] = {
-        "image": _image_pairs,
-        "text": _text_pairs,
-    }
-    walks: dict[str, Callable[[ReportExamples], GalleryPart | None]] = {"image": _image_walks, "text": _text_walks}
-    draws = _draws(examples, few)
-    if few and draws is not None:  # they show all that a reconstruction does, and whether z had a part in it
-        return [part for part in (_samples(examples, few), draws) if part]
-    uniform = None if few else _samples(replace(examples, samples=examples.uniform_samples), few, *UNIFORM)
-    found = [_samples(examples, few), uniform, pairs.get(examples.kind, _table_pairs)(examples, few), draws]
-    return [part for part in (*found, None if few else walks.get(examples.kind, _table_walks)(examples)) if part]
+    wanted = [MEANS, SAMPLES, UNIFORM, PAIRS, DRAWS, TRAVERSALS, WALKS]
+    if few:
+        wanted = [SAMPLES if examples.mean_samples is None else MEANS, PAIRS if examples.draws is None else DRAWS]
+    elif examples.kind == "table":
+        wanted = [SAMPLES, PAIRS, DRAWS]  # rows of numbers say little; traversals are drawn
+    return [part for show in wanted if (part := _part(examples, show, few)) is not None]
 
 
-UNIFORM = ("Samples of uniform codes", "The same with every code drawn uniformly: what the learned prior adds.")
-
-
-def _samples(
-    examples: ReportExamples, few: bool, title: str = "Samples", caption: str = "z from the prior, x from the decoder."
-) -> GalleryPart | None:
-    if examples.samples is None:
+def _part(examples: ReportExamples, show: Shown, few: bool) -> GalleryPart | None:
+    sources = [rows for name in show.sources if (rows := getattr(examples, name)) is not None]
+    if not sources:
         return None
-    shown = examples.samples[: (16 if few else 64) if examples.kind == "image" else (5 if few else 10)]
+    groups = (sources[0] if show.sources[0] in ("draws", "interpolations", "traversals") else
+              list(zip(*sources, strict=True)))  # fmt: skip
+    groups = list(groups[: COUNTS[examples.kind][few] // (2 if show is DRAWS or show.across else 1)])
+    mean = ", the mean of p(x|z) at the mean of q(z|x)" if len(sources) == 3 else ""
+    caption = show.caption.format(mean=mean, times=len(groups[0]) - 1)
+    titles = examples.traversed if show is TRAVERSALS else ()
+    return _filled(examples, groups, GalleryPart(show.title, caption, across=show.across), titles)
+
+
+def _filled(examples: ReportExamples, groups: Sequence[Any], part: GalleryPart, titles: Sequence[str]) -> GalleryPart:
+    """The part with its groups, in the form that the kind of data calls for."""
+    names = [*titles, *[""] * len(groups)][: len(groups)]
+    wide = part.across or len(groups[0]) > 2
     if examples.kind == "image":
-        return GalleryPart(title, caption, [sheet(shown, 8, f"{len(shown)} samples")])
+        pictures = [
+            strip(np.stack(list(group)), f"{part.title}, {i + 1} of {len(groups)}", name, part.across)
+            for i, (group, name) in enumerate(zip(groups, names, strict=True))
+        ]
+        return GalleryPart(
+            part.title, part.caption, pictures=pictures, wide=wide or len(groups) > 8, across=part.across
+        )
     if examples.kind == "text":
-        return GalleryPart(title, caption, lines=[[s] for s in shown])
-    return GalleryPart(title, caption, tables=[_cells(shown, examples)], columns=_titles(examples))
+        lines = [[*([name] if name else []), *group] for group, name in zip(groups, names, strict=True)]
+        return GalleryPart(part.title, part.caption, lines=lines, wide=wide)
+    head = [*examples.columns[:MOST_COLUMNS], *["…"] * (len(examples.columns) > MOST_COLUMNS)]
+    table, together = [_cells(examples, row) for row in chain.from_iterable(groups)], len(groups[0])
+    if titles:
+        head = ["", *(head or [""] * len(table[0]))]
+        table = [[names[i // together] if i % together == 0 else "", *row] for i, row in enumerate(table)]
+    return GalleryPart(part.title, part.caption, table=table, columns=head, together=together, wide=wide)
 
 
-PAIRED = "Originals, and their reconstructions beneath"
-PAIRS = "z from q(z|x) of a held-out x, then x from the decoder again. "
-
-
-def _image_pairs(examples: ReportExamples, few: bool) -> GalleryPart | None:
-    if examples.originals is None:
-        return None
-    across = 8
-    both = columns(examples.originals, examples.reconstructions, min(across, len(examples.originals)))
-    both = both[: 2 * across * (2 if few else 4)]
-    caption = PAIRS + "Each row of originals has its reconstructions beneath it."
-    alt = f"{len(both) // 2} originals, each with its reconstruction beneath it"
-    return GalleryPart(PAIRED, caption, [sheet(both, across, alt)])
-
-
-DRAWN = "Originals, and several draws of one z"
-DRAWS = (
-    "One z from q(z|x) of a held-out x, and then x from the decoder {times} times. What the draws of an original share "
-    "with it and with each other, z has told the decoder; what differs, the decoder makes up. Where z is ignored they "
-    "are as unlike each other as samples of the prior. "
-)
-
-
-def _draws(examples: ReportExamples, few: bool) -> GalleryPart | None:
-    """Originals, each with several draws from one z: what little z says is seen in what they have in common."""
-    rows = examples.draws
-    if rows is None:
-        return None
-    rows = rows[: 4 if few else 8]
-    caption = DRAWS.replace("{times}", str(len(rows[0]) - 1))
-    if examples.kind == "image":
-        alt = "Rows of an original and draws of x from one z"
-        halves = [half for half in np.array_split(rows, 1 if few else 2) if len(half)]
-        pictures = [rows_sheet(half, alt, 360 if few else 520) for half in halves]
-        return GalleryPart(DRAWN, caption + "Each row begins with its original.", pictures, wide=True)
-    caption += "Each original has its draws beneath it, in colour."
-    if examples.kind == "text":
-        return GalleryPart(DRAWN, caption, lines=rows, wide=True)
-    halves = [half for half in np.array_split(rows, 2) if len(half)]
-    tables = [_cells(half.reshape(-1, half.shape[-1]), examples) for half in halves]
-    return GalleryPart(DRAWN, caption, tables=tables, columns=_titles(examples), wide=True, together=rows.shape[1])
-
-
-def _image_walks(examples: ReportExamples) -> GalleryPart | None:
-    walks = examples.interpolations
-    if walks is None:
-        return None
-    walks = walks[:8, :16]
-    alt = f"{len(walks)} walks of {walks.shape[1]} steps"
-    halves = [half for half in np.array_split(walks, 2) if len(half)]
-    pictures = [sheet(half.reshape(-1, *walks.shape[2:]), walks.shape[1], alt) for half in halves]
-    caption = "From the z of one held-out x to that of another, a row a walk."
-    return GalleryPart("Interpolations", caption, pictures, wide=True)
-
-
-def _text_pairs(examples: ReportExamples, few: bool) -> GalleryPart | None:
-    if examples.originals is None:
-        return None
-    lines = list(zip(examples.originals, examples.reconstructions, strict=True))[: 4 if few else 10]
-    return GalleryPart(PAIRED, PAIRS + "Each original has its reconstruction beneath it, in colour.", lines=lines)
-
-
-def _text_walks(examples: ReportExamples) -> GalleryPart | None:
-    if examples.interpolations is None:
-        return None
-    lines = [[" → ".join((walk[0], walk[-1])), *walk[1:-1]] for walk in examples.interpolations[:4]]
-    caption = "From the z of one held-out sentence to that of another: both ends, and beneath them the steps between."
-    return GalleryPart("Interpolations", caption, lines=lines, wide=True)
-
-
-def _table_pairs(examples: ReportExamples, few: bool) -> GalleryPart | None:
-    if examples.originals is None:
-        return None
-    pairs = [x for pair in zip(examples.originals, examples.reconstructions, strict=True) for x in pair]
-    caption = PAIRS + "Each original has its reconstruction beneath it, in colour."
-    shown = np.stack(pairs[: 8 if few else 16])
-    tables, titles = [_cells(shown, examples)], _titles(examples)
-    return GalleryPart(PAIRED, caption, tables=tables, columns=titles, together=2)
-
-
-def _table_walks(examples: ReportExamples) -> GalleryPart | None:
-    if examples.interpolations is None:
-        return None
-    tables = [_cells(walk, examples) for walk in examples.interpolations[:4]]
-    caption = "From the z of one held-out row to that of another."
-    return GalleryPart("Interpolations", caption, tables=tables, columns=_titles(examples), wide=True)
-
-
-MOST_COLUMNS = 12
-
-
-def _titles(examples: ReportExamples) -> list[str]:
-    names = list(examples.columns[:MOST_COLUMNS])
-    return [*names, "…"] if len(examples.columns) > MOST_COLUMNS else names
-
-
-def _cells(rows: Any, examples: ReportExamples) -> list[list[str]]:
-    shown = [[_cell(examples, i, float(v)) for i, v in enumerate(row[:MOST_COLUMNS])] for row in rows]
-    return [cells + ["…"] * (rows.shape[-1] > MOST_COLUMNS) for cells in shown]
+def _cells(examples: ReportExamples, row: Any) -> list[str]:
+    cells = [_cell(examples, i, float(value)) for i, value in enumerate(row[:MOST_COLUMNS])]
+    return cells + ["…"] * (len(row) > MOST_COLUMNS)
 
 
 def _cell(examples: ReportExamples, column: int, value: float) -> str:

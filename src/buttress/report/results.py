@@ -1,6 +1,6 @@
 """What a run or a comparison left in its folder, read tolerantly: whatever is absent or unreadable becomes a remark.
 
-A run is ``recipe.yaml``, ``notes.txt``, ``metrics.csv``, ``evidence.json`` and the files of
+A run is ``recipe.yaml``, ``notes.txt``, ``metrics.csv``, ``evidence.json``, ``latent.json`` and the files of
 :mod:`buttress.report.examples`.
 A comparison is ``comparison.json``, which lists its arms and the run folders inside.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -25,6 +25,7 @@ from buttress.diagnostics.evidence import Evidence
 from buttress.diagnostics.thresholds import NEAR_CEILING
 from buttress.diagnostics.verdict import COLLAPSED
 from buttress.report.examples import ReportExamples, load_examples
+from buttress.report.latent import LatentView, load_latent
 
 __all__ = [
     "NOTHING",
@@ -35,6 +36,7 @@ __all__ = [
     "RunResult",
     "load_comparison",
     "load_run",
+    "name_of",
 ]
 
 NOTHING = Estimate(None, None, 0, "")
@@ -70,6 +72,7 @@ class RunResult:
         metrics: Curves over training.
         evidence: Final numbers and verdict.
         examples: Samples, reconstructions, interpolations.
+        latent: How z lies over held-out data.
         remarks: What is missing or unreadable, a sentence each.
         notes: What a person should know about the data: what was set aside, how they were divided.
     """
@@ -80,6 +83,7 @@ class RunResult:
     metrics: MetricsTable | None = None
     evidence: Evidence | None = None
     examples: ReportExamples | None = None
+    latent: LatentView | None = None
     remarks: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -91,9 +95,8 @@ class RunResult:
 
     @property
     def prior(self) -> str:
-        """The name of the recipe's prior, under which its rate is told; "" where there is none."""
-        found = self.recipe.get("prior")
-        return str(found.get("name", "")) if isinstance(found, dict) else ""
+        """The name of the recipe's prior, under which its rate is reported; "" where there is none."""
+        return name_of(self.recipe.get("prior"))
 
     @property
     def seed(self) -> int | None:
@@ -169,22 +172,25 @@ def load_run(folder: str | Path) -> RunResult:
     Errors:
         FileNotFoundError: There is no such folder.
     """
-    folder = Path(folder)
+    folder, remarks = Path(folder), list[str]()
     if not folder.is_dir():
-        raise FileNotFoundError(f"{folder} is no folder; wanted the folder of a run, with recipe.yaml in it")
-    remarks: list[str] = []
-    text = (
-        _attempt(remarks, folder / "recipe.yaml", lambda p: p.read_text(encoding="utf-8"), "which settings it had")
-        or ""
-    )
-    recipe = _attempt(remarks, folder / "recipe.yaml", _recipe, "") if text else None
-    metrics = _attempt(remarks, folder / "metrics.csv", _metrics, "how training went")
-    evidence = _attempt(remarks, folder / "evidence.json", Evidence.load, "a verdict; diagnose the run to get one")
-    examples = _attempt(remarks, folder, load_examples, "")
-    if examples is None and not any("examples" in remark for remark in remarks):
-        remarks.append("There are no saved examples, so this page shows no pictures of what the model makes.")
-    notes = _attempt(remarks, folder / "notes.txt", _notes, "") if (folder / "notes.txt").exists() else ()
-    return RunResult(folder, text, recipe or {}, metrics, evidence, examples, tuple(remarks), notes or ())
+        raise FileNotFoundError(f"{folder} is not a folder; expected the folder of a run, with recipe.yaml in it")
+
+    def attempt(name: str, read: Callable[[Path], Any], missing: str = "") -> Any:
+        return _attempt(remarks, folder / name, read, missing)
+
+    text = attempt("recipe.yaml", lambda path: path.read_text(encoding="utf-8"), "its settings")
+    found = {
+        "recipe": (attempt("recipe.yaml", _recipe) if text else None) or {},
+        "metrics": attempt("metrics.csv", _metrics, "training curves"),
+        "evidence": attempt("evidence.json", Evidence.load, "a verdict; buttress diagnose writes one"),
+        "examples": attempt("", load_examples),
+        "latent": attempt("latent.json", load_latent),
+        "notes": attempt("notes.txt", lambda path: tuple(path.read_text(encoding="utf-8").splitlines())) or (),
+    }
+    if found["examples"] is None:
+        remarks.append("There are no saved examples, so this page has no pictures; buttress diagnose saves some.")
+    return RunResult(folder, text or "", **found, remarks=tuple(remarks))
 
 
 def load_comparison(folder: str | Path) -> ComparisonResult:
@@ -196,15 +202,14 @@ def load_comparison(folder: str | Path) -> ComparisonResult:
     """
     path = Path(folder) / "comparison.json"
     if not path.is_file():
-        raise FileNotFoundError(f"{path} is not there; wanted the folder that a comparison wrote")
+        raise FileNotFoundError(f"{path} does not exist; expected the folder of a comparison")
     try:
         plain = json.loads(path.read_text(encoding="utf-8"))
         failed = {str(run): str(why) for entry in plain["arms"] for run, why in (entry.get("failed") or {}).items()}
         arms = tuple(_arm(Path(folder), entry) for entry in plain["arms"] if entry["runs"] or not entry.get("failed"))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(
-            f"{path}: wanted JSON with a list 'arms' of name and runs, but {type(error).__name__}: {error}"
-        ) from error
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        wanted = "expected JSON with a list 'arms' of name and runs"
+        raise ValueError(f"{path}: {wanted}, got {type(error).__name__}: {error}") from error
     return ComparisonResult(
         Path(folder), str(plain.get("data") or ""), plain.get("budget"), arms, plain.get("left_out") or {}, failed
     )
@@ -217,32 +222,42 @@ def _arm(folder: Path, plain: Mapping[str, Any]) -> ArmResult:
 
 
 def _listed_run(folder: Path) -> RunResult:
-    return (
-        load_run(folder) if folder.is_dir() else RunResult(folder, remarks=(f"The folder {folder.name} is not there.",))
-    )
+    missing = RunResult(folder, remarks=(f"The folder {folder.name} does not exist.",))
+    return load_run(folder) if folder.is_dir() else missing
 
 
-def _attempt(remarks: list[str], path: Path, read: Any, purpose: str) -> Any:
-    """What ``read`` makes of the path, or None and a remark."""
+def _attempt(remarks: list[str], path: Path, read: Callable[[Path], Any], missing: str) -> Any:
+    """What ``read`` makes of the path; None where there is none, with a remark if anything is then ``missing``."""
     if not path.exists():
-        remarks.append(f"There is no {path.name}, so this page can't show {purpose}.")
+        remarks += [f"There is no {path.name}, so this page does not show {missing}."] if missing else []
         return None
     try:
         return read(path)
-    except (ValueError, KeyError, TypeError, AttributeError, OSError, yaml.YAMLError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OSError, RecursionError, yaml.YAMLError) as error:
         remarks.append(f"{path.name} is not readable ({type(error).__name__}: {error}).")
         return None
-
-
-def _notes(path: Path) -> tuple[str, ...]:
-    return tuple(path.read_text(encoding="utf-8").splitlines())
 
 
 def _recipe(path: Path) -> dict[str, Any]:
     plain = yaml.safe_load(path.read_text(encoding="utf-8"))
     if not isinstance(plain, dict):
-        raise ValueError(f"got {type(plain).__name__}, wanted a mapping")
+        raise ValueError(f"expected a mapping, got {type(plain).__name__}")
     return plain
+
+
+def name_of(plain: Any) -> str:
+    """What people call a part of a recipe: its name, and for data in a file, that file.
+
+    Example:
+        >>> name_of({"name": "images", "path": "/home/me/faces"}), name_of({"name": "conv"}), name_of(None)
+        ('faces', 'conv', '')
+    """
+    if not isinstance(plain, dict) or "name" not in plain:
+        return ""
+    path = plain.get("path")
+    first = path[0] if isinstance(path, list) and path else path
+    more = f" and {len(path) - 1} more" if isinstance(path, list) and len(path) > 1 else ""
+    return (Path(first).name or first) + more if isinstance(first, str) and first else str(plain["name"])
 
 
 def _metrics(path: Path) -> MetricsTable:

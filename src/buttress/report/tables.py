@@ -6,7 +6,8 @@ import csv
 import io
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from textwrap import fill
 
 from rich.box import SIMPLE_HEAD
@@ -29,7 +30,7 @@ __all__ = [
     "as_markdown",
     "as_rich",
     "evidence_rows",
-    "titles",
+    "folded",
 ]
 
 FLAG = "best −ELBO, but ignores z"
@@ -54,19 +55,11 @@ class EvidenceRow:
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell of the table of arms.
-
-    Args:
-        main: A mean.
-        extra: Its spread or what else stands beside it.
-        best: Whether it is the best of its column, and clear of all others.
-        limit: The ceiling of the estimate where it is the same in the whole column, whose title then has it.
-    """
+    """One cell of the table of arms: a mean, its spread or what else is beside it, and whether it is clearly best."""
 
     main: str
     extra: str = ""
     best: bool = False
-    limit: str = ""
 
     def __str__(self) -> str:
         """Both in one line."""
@@ -102,11 +95,8 @@ class ArmRow:
     @property
     def verdict(self) -> str:
         """The states in one line: "used", or "2 collapsed, 1 used"."""
-        if not self.states:
-            return "no verdict"
-        return (
-            next(iter(self.states)) if len(self.states) == 1 else ", ".join(f"{n} {s}" for s, n in self.states.items())
-        )
+        counted = self.states.items()
+        return ", ".join(state if len(counted) == 1 else f"{n} {state}" for state, n in counted) or "no verdict"
 
 
 def evidence_rows(run: RunResult) -> list[EvidenceRow]:
@@ -135,88 +125,52 @@ def _evidence_row(name: str, run: RunResult) -> EvidenceRow:
     )
 
 
-@dataclass(frozen=True)
-class Column:
-    """A column of the table of arms: its title, a unit, and what it shows of an arm."""
-
-    title: str
-    unit: str
-    cell: Callable[[ArmResult, Sequence[ArmResult]], Cell]
-
-
 def arm_rows(comparison: ComparisonResult) -> list[ArmRow]:
     """A row for each arm, in the order of the comparison."""
     arms = comparison.arms
     leader = _leader("elbo", arms)
-    return _with_limits_once([_arm_row(arm, arms, leader) for arm in arms])
-
-
-def _arm_row(arm: ArmResult, arms: Sequence[ArmResult], leader: ArmResult | None) -> ArmRow:
-    measured = sum(run.evidence is not None for run in arm.runs)
-    return ArmRow(
-        arm.name, measured, len(arm.runs), tuple(c.cell(arm, arms) for c in COLUMNS), arm.states, _flag(arm, leader)
-    )
-
-
-def _with_limits_once(rows: list[ArmRow]) -> list[ArmRow]:
-    """A limit that all values of a column share stays apart, for the title; others go beside their values."""
-    columns = list(zip(*(row.cells for row in rows), strict=True))
-    shared = [len({cell.limit for cell in column if cell.main != MISSING}) == 1 for column in columns]
     return [
-        replace(row, cells=tuple(c if one else _beside(c) for c, one in zip(row.cells, shared, strict=True)))
-        for row in rows
+        ArmRow(
+            arm.name,
+            sum(run.evidence is not None for run in arm.runs),
+            len(arm.runs),
+            tuple(cell(arm, arms) for cell in COLUMNS.values()),
+            arm.states,
+            FLAG if arm is leader and arm.ignores_z else "",
+        )
+        for arm in arms
     ]
 
 
-def _beside(cell: Cell) -> Cell:
-    return replace(cell, extra=f"{cell.extra} ({cell.limit})".strip(), limit="") if cell.limit else cell
-
-
-def titles(rows: Sequence[ArmRow]) -> list[str]:
-    """The titles of the columns, each with the limit that all its cells share."""
-    limits = [next((row.cells[i].limit for row in rows if row.cells[i].limit), "") for i in range(len(COLUMNS))]
-    return [f"{c.title} ({limit})" if limit else c.title for c, limit in zip(COLUMNS, limits, strict=True)]
-
-
-def _flag(arm: ArmResult, leader: ArmResult | None) -> str:
-    return FLAG if arm is leader and arm.ignores_z else ""
-
-
 def _leader(name: str, arms: Sequence[ArmResult]) -> ArmResult | None:
-    """The arm with the best mean of a quantity, where one is better than another."""
-    quantity = QUANTITIES[name]
-    means = {arm.name: s.mean * quantity.sign for arm in arms if (s := of(arm, name)) is not None}
-    if not quantity.better or len(means) < 2:
-        return None
-    best = (min if quantity.better == "lower" else max)(means, key=lambda n: means[n])
-    return next(arm for arm in arms if arm.name == best)
+    """The arm with the lowest mean of a quantity as it is shown, among two or more."""
+    means = [(found.mean * QUANTITIES[name].sign, arm) for arm in arms if (found := of(arm, name)) is not None]
+    return min(means, key=lambda pair: pair[0])[1] if len(means) > 1 else None
 
 
 def _is_best(arm: ArmResult, arms: Sequence[ArmResult], name: str) -> bool:
-    """Whether an arm leads in a quantity and every other arm is clear of it."""
+    """Whether an arm leads in a quantity, by more than the spread over seeds."""
     if arm is not _leader(name, arms):
         return False
     found = [difference(arm, other, name) for other in arms if other is not arm]
     return all(apart is None or apart.clear for apart in found)
 
 
-def _estimate_cell(name: str) -> Callable[[ArmResult, Sequence[ArmResult]], Cell]:
-    def cell(arm: ArmResult, arms: Sequence[ArmResult]) -> Cell:
-        quantity, found = QUANTITIES[name], of(arm, name)
-        if found is None:
-            return Cell(MISSING)
-        extra = "" if not found.sd else f"± {nats(found.sd, 1 if quantity.write is count else 2)}"
-        if name == "rate" and (uniform := of(arm, "rate_uniform")) is not None:
-            extra += f" ({nats(uniform.mean)} uniform)"
-        ceiling = spread(run.estimate(name).ceiling for run in arm.runs)
-        limit = f"≤ {nats(ceiling.mean)}" if name == "mutual_information" and ceiling else ""
-        if name == "active_units" and ceiling:
-            extra += f" of {count(ceiling.mean)}"
-        capped = name == "mutual_information" and any(run.at_ceiling for run in arm.runs)
-        best = name in ("elbo", "nll") and _is_best(arm, arms, name)
-        return Cell(("≥ " if capped else "") + quantity.write(found.mean * quantity.sign), extra.strip(), best, limit)
-
-    return cell
+def _estimate_cell(name: str, arm: ArmResult, arms: Sequence[ArmResult]) -> Cell:
+    quantity, found = QUANTITIES[name], of(arm, name)
+    if found is None:
+        return Cell(MISSING)
+    extra = [f"± {nats(found.sd, 1 if quantity.write is count else 2)}"] if found.sd else []
+    if name == "rate" and (uniform := of(arm, "rate_uniform")) is not None:
+        extra.append(f"({nats(uniform.mean)} uniform)")
+    if (ceiling := spread(run.estimate(name).ceiling for run in arm.runs)) is not None:
+        extra += {
+            "mutual_information": [f"(≤ {nats(ceiling.mean)})"],
+            "active_units": [f"of {count(ceiling.mean)}"],
+        }.get(name, [])
+    capped = name == "mutual_information" and any(run.at_ceiling for run in arm.runs)
+    best = name in ("elbo", "nll") and _is_best(arm, arms, name)
+    return Cell(("≥ " if capped else "") + quantity.write(found.mean * quantity.sign), " ".join(extra), best)
 
 
 def _time_cell(arm: ArmResult, arms: Sequence[ArmResult]) -> Cell:
@@ -228,15 +182,14 @@ def _time_cell(arm: ArmResult, arms: Sequence[ArmResult]) -> Cell:
 
 
 def _prior_cell(arm: ArmResult, arms: Sequence[ArmResult]) -> Cell:
-    names = dict.fromkeys(run.prior for run in arm.runs if run.prior)
-    return Cell(", ".join(names) or MISSING)
+    return Cell(", ".join(dict.fromkeys(run.prior for run in arm.runs if run.prior)) or MISSING)
 
 
-COLUMNS = (
-    Column("Prior", "", _prior_cell),
-    *(Column(QUANTITIES[name].title, QUANTITIES[name].unit, _estimate_cell(name)) for name in SHOWN),
-    Column("Time", "", _time_cell),
-)
+COLUMNS: dict[str, Callable[[ArmResult, Sequence[ArmResult]], Cell]] = {
+    "Prior": _prior_cell,
+    **{QUANTITIES[name].title: partial(_estimate_cell, name) for name in SHOWN},
+    "Time": _time_cell,
+}
 """The columns between an arm's name and its verdict. −ELBO and rate are those under the prior that comes first."""
 
 
@@ -249,7 +202,7 @@ def as_markdown(rows: Sequence[ArmRow]) -> str:
         |:--|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|:--|
         | `none` | 3 | uniform | — | — | — | — | — | — | — | — | collapsed |
     """
-    head = ["arm", "seeds", *(_lower(title) for title in titles(rows)), "verdict"]
+    head = ["arm", "seeds", *map(_lower, COLUMNS), "verdict"]
     lines = [head, [":--", *["--:"] * (len(head) - 2), ":--"]]
     for row in rows:
         cells = [f"**{c.main}** {c.extra}".strip() if c.best else str(c) for c in row.cells]
@@ -288,12 +241,13 @@ def as_rich(rows: Sequence[ArmRow], title: str = "", width: int = WIDE) -> Table
     if title and len(priors) == 1 and MISSING not in priors:
         prior = f"prior {next(iter(priors))}"
         title = f"{title}, {prior}" if len(f"{title}, {prior}") <= width else f"{title},\n{prior}"
-    shown = [i for i, c in enumerate(COLUMNS) if i and (width >= WIDE or c.title in NARROW)]
+    headings = list(COLUMNS)
+    shown = [i for i, title in enumerate(headings) if i and (width >= WIDE or title in NARROW)]
     table = Table(title=title or None, title_justify="left", header_style="bold", pad_edge=False)
     if width < WIDE:  # without lines between columns all fits 80 characters
         table.box, table.padding, table.show_edge = SIMPLE_HEAD, (0, 1, 0, 0), False
     table.add_column("arm\n(prior)" if differ else "arm", no_wrap=True)
-    for heading in (_lower(titles(rows)[i]) for i in shown):
+    for heading in (_lower(headings[i]) for i in shown):
         longest = max(map(len, heading.split()))  # asked for more, one takes what the words of another need
         stiff = width >= WIDE and heading not in FOLDING
         table.add_column(

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from buttress.report.drawing import INK, PALETTE, WIDTH, Style, end_labels, new_axes, set_range, write_png
+from buttress.report.drawing import INK, WIDTH, Style, name_lines, new_axes, set_range, write_png
 from buttress.report.results import Curve
 
 __all__ = ["PICTURE", "draw_figure", "write_figure"]
@@ -50,13 +50,13 @@ def read(folder: Path) -> tuple[dict[str, dict[str, Curve]], dict[str, Any]]:
 
 def draw_figure(arms: dict[str, dict[str, Curve]], result: dict[str, Any]) -> Figure:
     """The picture."""
-    figure, ax = new_axes(3.6, 1.15 * WIDTH)
+    figure, (ax,) = new_axes(3.6, 1.15 * WIDTH)
     figure.patch.set_visible(True)
     figure.patch.set_facecolor("white")
     last = max(float(x[-1]) for seeds in arms.values() for x, _ in seeds.values())
     truth = result["truth"]["nll"]
     every: list[Curve] = [(np.array([last]), np.array([truth]))]
-    named: dict[str, Curve] = {}
+    named: dict[str, Style] = {}
     for arm, seeds in arms.items():
         idle = all(len(x) == 1 for x, _ in seeds.values())
         lines = [(np.array([0.0, last]), np.repeat(y, 2)) if idle else (x, y) for x, y in seeds.values()]
@@ -67,10 +67,10 @@ def draw_figure(arms: dict[str, dict[str, Curve]], result: dict[str, Any]) -> Fi
             )  # fmt: skip
         every += lines
         end = float(np.median([run["nelbo"] for run in result["runs"] if run["arm"] == arm]))
-        named[f"{arm} {end:.2f}"] = (np.array([last]), np.array([end]))
+        named[f"{arm} {end:.2f}"] = LOOKS[arm]
     ax.axhline(truth, color=INK, lw=1.4)
-    named[f"true NLL {truth:.2f}"] = (np.array([last]), np.array([truth]))
+    named[f"true NLL {truth:.2f}"] = Style("ink", "")
     set_range(ax, every)
     ax.set(xlabel="training step of the encoder", ylabel="−ELBO on held-out sentences, nats")
-    end_labels(ax, named, [*(LOOKS[arm].color for arm in arms), PALETTE["ink"][0]])
+    name_lines(figure, list(named), list(named.values()))
     return figure
