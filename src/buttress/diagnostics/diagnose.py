@@ -10,6 +10,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from buttress.core.layout import Kind
 from buttress.diagnostics.adapters import adapted
 from buttress.diagnostics.check import check
 from buttress.diagnostics.estimator import STAGES, Subject, catalogue
@@ -66,7 +67,7 @@ def diagnose(
     *,
     likelihood: Literal["bernoulli", "gaussian", "mse"] | None = None,
     variance: float | None = None,
-    kind: Literal["image", "text", "table"] | None = None,
+    kind: Kind | None = None,
     dims: int | None = None,
     tokens: int | None = None,
     groups: Sequence[str] | None = None,
@@ -215,7 +216,7 @@ def _check_groups(names: Sequence[str], shape: tuple[int, ...]) -> None:
         )
 
 
-def _kind(x: Tensor) -> Literal["image", "text", "table"]:
+def _kind(x: Tensor) -> Kind:
     if x.dim() == 2 and not x.is_floating_point():
         return "text"
     return "image" if x.dim() == 4 else "table"

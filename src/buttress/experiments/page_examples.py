@@ -10,7 +10,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from buttress.core import Batch, Given
-from buttress.diagnostics.codebook import count_codes
+from buttress.diagnostics.estimators.codebook import count_codes
+from buttress.diagnostics.passes import as_batch
 from buttress.experiments.examples import (
     center,
     evaluation_model,
@@ -70,7 +71,7 @@ def latent_view(run: Run, seed: int = 0) -> LatentView:
         counts = count_codes(model, held_out).table.unflatten(0, (-1, space.shape[-1] if space.shape else 1)).sum(0)
         return LatentView(codes=torch.nn.functional.pad(counts, (0, space.classes - counts.shape[1])).tolist())
     with seeded(seed):
-        batches = [held_out[i] for i in range(len(held_out))]
+        batches = [as_batch(held_out[i]) for i in range(len(held_out))]
         z = [latent_of(model.posterior(batch.x, batch.given), mean=True).flatten(1) for batch in batches]
     if len({part.shape[1] for part in z}) > 1:  # of sentences with a z for each place
         return LatentView()

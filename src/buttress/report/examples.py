@@ -25,8 +25,8 @@ from buttress.runtime.atomic_write import replace_file, write_text
 
 __all__ = ["Kind", "ReportExamples", "gather", "load_examples", "pixels", "save_examples"]
 
-Kind = Literal["image", "text", "table"]
-KINDS = ("image", "text", "table")
+Kind = Literal["image", "text", "table", "wave", "frames"]
+KINDS = ("image", "text", "table", "wave", "frames")
 PARTS = ("samples", "originals", "reconstructions", "interpolations", "uniform_samples", "draws", "mean_samples",
          "mean_reconstructions", "traversals")  # fmt: skip
 ROWS = ("interpolations", "draws", "traversals")

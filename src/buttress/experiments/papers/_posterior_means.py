@@ -12,6 +12,7 @@ import torch
 
 from buttress.diagnostics.evaluation import evaluating
 from buttress.diagnostics.grid_posterior import grid_posterior
+from buttress.diagnostics.passes import as_batch
 from buttress.distributions.inspect import mean_of
 from buttress.runtime.atomic_write import write_text
 from buttress.training.callbacks import Callback
@@ -54,7 +55,7 @@ class PosteriorMeans(Callback):
         model, held_out, seed = engine.model, engine.splits.held_out, engine.recipe.training.seed
         few = HeldOut(held_out, model.observe, SENTENCES, most=self.examples, device=engine.device)
         with evaluating(model):
-            means = torch.cat([_means(model, few[i]) for i in range(len(few))]).flatten()
+            means = torch.cat([_means(model, as_batch(few[i]).x) for i in range(len(few))]).flatten()
             validated = HeldOut(held_out, model.observe, seed, most=VALIDATION_EXAMPLES, device=engine.device)
             seen = look(model, validated, seed)
         width, step = self.grid
