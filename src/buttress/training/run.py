@@ -27,7 +27,7 @@ import torch
 from torch import Tensor
 
 from buttress.algorithms.descent import NonFinite
-from buttress.core import DataSpec, Splits, remedy
+from buttress.core import EMPTY, DataSpec, Given, Splits, remedy
 from buttress.core.model import LatentVariableModel
 from buttress.core.recipe import Recipe
 from buttress.data.opened import opened, tell
@@ -308,13 +308,15 @@ class Run:
         write_text(self.folder / EVIDENCE, evidence.to_json() + "\n")
         return evidence
 
-    def sample(self, count: int, seed: int = 0, uniform: bool = False) -> Tensor:
+    def sample(self, count: int, seed: int = 0, uniform: bool = False, given: Given | None = None) -> Tensor:
         """``count`` new examples x, from z ~ p(z) and x ~ p(x|z).
 
         Args:
             count: How many.
             seed: Of all draws.
             uniform: Draw every code uniformly instead of from p(z), to see what a learned prior adds.
+            given: The conditions of each example, ``count`` rows, where the model reads any; None for those of
+                held-out examples drawn at random.
 
         Errors:
             ValueError: Uniform codes are asked for, but z is made of real numbers; a count below 1.
@@ -322,15 +324,25 @@ class Run:
         if count < 1:
             raise ValueError(f"sample: count is {count}, wanted at least 1")
         with self._draws(seed):
-            return self.model.sample(count, Uniform().build(self.model.space)() if uniform else None)
+            beside = self._given_at_random(count, seed) if given is None else given
+            return self.model.sample(count, Uniform().build(self.model.space)() if uniform else None, beside)
 
-    def reconstruct(self, raw: Tensor, seed: int = 0) -> Tensor:
-        """Stored examples -> z ~ q(z|x) -> x ~ p(x|z)."""
+    def _given_at_random(self, count: int, seed: int) -> Given:
+        """Conditions of held-out examples, where the model reads any."""
+        if not self.model.reads:
+            return EMPTY
+        examples = self.splits().held_out
+        index = torch.randint(len(examples), (count,), generator=torch.Generator().manual_seed(seed))
+        return examples.read(index).given
+
+    def reconstruct(self, raw: Tensor, seed: int = 0, given: Given = EMPTY) -> Tensor:
+        """Stored examples, with what is given beside them -> z ~ q(z|x) -> x ~ p(x|z)."""
         with self._draws(seed), torch.no_grad():
-            z = self.evaluation_model(seed).posterior(self.model.observe(raw)).sample()
-            return self.model.decode(z).sample()
+            x = self.model.observe(raw)
+            z = self.evaluation_model(seed).posterior(x, given).sample()
+            return self.model.decode(z, given).sample()
 
-    def interpolate(self, raw_a: Tensor, raw_b: Tensor, steps: int = 8, seed: int = 0) -> Tensor:
+    def interpolate(self, raw_a: Tensor, raw_b: Tensor, steps: int = 8, seed: int = 0, given: Given = EMPTY) -> Tensor:
         """Examples on the way from each of B examples to another, shape (steps, B, ...).
 
         The way is straight from one posterior sample to the other, or where z is discrete takes over one code after
@@ -341,6 +353,7 @@ class Run:
             raw_b: Stored examples where they end, as many.
             steps: Points on each way, the ends included.
             seed: Of all draws.
+            given: The conditions that all points of each way share, B rows, where the model reads any.
         """
         if steps < 2 or len(raw_a) != len(raw_b):
             raise ValueError(
@@ -349,9 +362,8 @@ class Run:
             )
         with self._draws(seed), torch.no_grad():
             model = self.evaluation_model(seed)
-            a, b = (model.posterior(self.model.observe(raw)).sample() for raw in (raw_a, raw_b))
-            points = between(a, b, torch.linspace(0, 1, steps)).flatten(0, 1)
-            return self.model.decode(points).sample().unflatten(0, (steps, len(a)))
+            a, b = (model.posterior(self.model.observe(raw), given).sample() for raw in (raw_a, raw_b))
+            return self.model.decode(between(a, b, torch.linspace(0, 1, steps)), given).sample()
 
     def _draws(self, seed: int) -> Any:
         return _Seeded(seed)
