@@ -342,6 +342,6 @@ def test_a_run_is_trained_measured_and_reported(prior, tmp_path):
     assert evidence.estimates["amortisation_gap"].value is not None
     assert evidence.verdict.state
     page = write_report(run.folder).read_text(encoding="utf-8")
-    assert "2 coordinates of z active" in page
+    assert "2 dimensions of z active" in page
     assert "known only for a prior of independent normals" in page
-    assert "only the rate of all together" in page
+    assert "The rate is known only for all groups together" in page

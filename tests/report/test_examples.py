@@ -12,7 +12,7 @@ from safetensors.numpy import save_file
 
 from buttress.report.examples import gather, load_examples, save_examples
 from buttress.report.gallery import parts
-from buttress.report.pictures import strip, tiles
+from buttress.report.pictures import spectrograms, strip, tiles, waveforms
 
 
 @pytest.mark.parametrize("white", [1.0, 255.0])
@@ -141,3 +141,29 @@ def test_examples_of_older_runs_still_open(tmp_path: Path) -> None:
     save_file({"samples": np.zeros((1, 1, 2, 2), np.uint8)}, tmp_path / "examples.safetensors", {"kind": "image"})
     (tmp_path / "examples.json").unlink()
     assert load_examples(tmp_path).kind == "image"  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(("kind", "shape"), [("wave", (600,)), ("frames", (30, 12))])
+def test_sounds_are_shown_as_pictures(tmp_path: Path, kind: str, shape: tuple[int, ...]) -> None:
+    sounds = np.random.default_rng(0).normal(size=(3, *shape)).astype(np.float32)
+    moved = np.stack([sounds, sounds], axis=1)
+    save_examples(
+        tmp_path, kind, samples=sounds, originals=sounds, reconstructions=sounds, traversals=moved, traversed=["z1"]
+    )  # type: ignore[arg-type]
+    loaded = load_examples(tmp_path)
+    assert loaded is not None and np.array_equal(loaded.traversals, moved)
+    assert [len(part.pictures) for part in parts(loaded)] == [3, 3, 3]
+    with pytest.raises(ValueError, match="for kind"):
+        save_examples(tmp_path, kind, samples=moved)  # type: ignore[arg-type]
+
+
+def test_a_waveform_and_a_spectrogram_show_what_is_in_them() -> None:
+    wave = np.sin(np.linspace(0, 20 * np.pi, 2400)).astype(np.float32)
+    picture = waveforms(np.stack([wave, wave / 4]))
+    assert picture.shape == (2, 1, 48, 240) and (picture[:, 0].max(1) == 255).all(), "each moment has a line"
+    tall = (picture[:, 0].max(2) > 0).sum(1)
+    assert tall[0] == 48 and tall[1] == pytest.approx(12, abs=2), "all to one scale"
+    assert waveforms(np.zeros((1, 5), np.float32)).shape == (1, 1, 48, 5)
+    frames = np.zeros((1, 4, 3), np.float32)
+    frames[0, 2, 0] = 1.0
+    assert np.argwhere(spectrograms(frames)[0, 0]).tolist() == [[2, 2]], "the first band is at the bottom"

@@ -2,8 +2,8 @@
 
 Two files in a run's folder, so that a report can be made again at any time:
 
-- ``examples.safetensors`` for images (uint8: N × C × H × W, rows of examples R × T × C × H × W) and
-  tables (float32: N × D, rows R × T × D), with the kind and all names in its metadata;
+- ``examples.safetensors`` for images (uint8: N × C × H × W, rows of examples R × T × C × H × W), tables and waves
+  (float32: N × D, rows R × T × D) and frames (N × L × D), with the kind and all names in its metadata;
 - ``examples.json`` for sentences (lists of strings, rows a list of such lists).
 
 Rows are draws of one z, interpolations and traversals. A file may lack any part, as those of older runs do.
@@ -40,7 +40,7 @@ class ReportExamples:
     """What was saved, ready to be shown; None where there is none.
 
     Args:
-        kind: "image", "text" or "table".
+        kind: "image", "text", "table", "wave" or "frames".
         samples: x ~ p(x|z), z ~ p(z): an array of N examples, or N strings.
         originals: Held-out examples.
         reconstructions: x ~ p(x|z), z ~ q(z|original), one for each original.
@@ -77,7 +77,7 @@ def save_examples(folder: str | Path, kind: Kind, **given: Any) -> Path:
 
     Args:
         folder: The run's folder; made where it is not there.
-        kind: "image", "text" or "table".
+        kind: "image", "text", "table", "wave" or "frames".
         given: As for :func:`gather`.
 
     Errors:
@@ -109,10 +109,10 @@ def gather(kind: Kind, **given: Any) -> ReportExamples:
     """Examples to show or to save.
 
     Args:
-        kind: "image", "text" or "table".
-        given: The fields of :class:`ReportExamples` but ``kind``: images (N, C, H, W), rows (N, D), or N strings; for
-            parts made of rows (R, T, ...). Images are 0 to 255, or fractions of white where none is above 1 (so
-            Bernoulli images may come as they are). Tensors and arrays both serve.
+        kind: "image", "text", "table", "wave" or "frames".
+        given: The fields of :class:`ReportExamples` but ``kind``: images (N, C, H, W), rows (N, D), N strings, waves
+            (N, L) or frames (N, L, D); for parts made of rows (R, T, ...). Images are 0 to 255, or fractions of white
+            where none is above 1 (so Bernoulli images may come as they are). Tensors and arrays both serve.
 
     Errors:
         ValueError: A part is unknown, has a shape that its kind has not, or originals and reconstructions differ in
@@ -174,7 +174,7 @@ def _prepare(kind: str, name: str, value: Any) -> Any:
     if kind == "text":
         return [[str(s) for s in row] for row in value] if rows else [str(s) for s in value]
     array = value.detach().float().cpu().numpy() if isinstance(value, Tensor) else np.asarray(value, dtype=np.float32)
-    wanted = (4 if kind == "image" else 2) + rows
+    wanted = {"image": 4, "frames": 3}.get(kind, 2) + rows
     if array.ndim != wanted:
         raise ValueError(f"expected {name} with {wanted} dimensions for kind {kind!r}, got shape {array.shape}")
     return pixels(array) if kind == "image" else np.ascontiguousarray(array, dtype=np.float32)

@@ -1,4 +1,4 @@
-"""Saved examples as parts of a page: images as strips of tiles, sentences as lines, rows as small tables.
+"""Saved examples as parts of a page: images and sounds as strips of tiles, sentences as lines, rows as small tables.
 
 Each part is made of groups: a sample is a group of one, an original and its reconstructions a group of two or three.
 """
@@ -15,14 +15,16 @@ import numpy as np
 
 from buttress.report.examples import ReportExamples
 from buttress.report.numbers import nats
-from buttress.report.pictures import Picture, strip
+from buttress.report.pictures import Picture, spectrograms, strip, waveforms
 
 __all__ = ["GalleryPart", "parts"]
 
 MOST_COLUMNS = 12
 """Columns of a table; the others are left out."""
-COUNTS = {"image": (24, 8), "text": (8, 4), "table": (6, 3)}
+COUNTS = {"image": (24, 8), "text": (8, 4), "table": (6, 3), "wave": (8, 4), "frames": (8, 4)}
 """Groups of a part, and fewer where space is short."""
+AS_IMAGES = {"image": np.asarray, "wave": waveforms, "frames": spectrograms}
+"""Kind -> what makes images (N, C, H, W) of its examples."""
 
 
 @dataclass(frozen=True)
@@ -124,10 +126,12 @@ def _filled(examples: ReportExamples, groups: Sequence[Any], part: GalleryPart, 
     """The part with its groups, in the form that the kind of data calls for."""
     names = [*titles, *[""] * len(groups)][: len(groups)]
     wide = part.across or len(groups[0]) > 2
-    if examples.kind == "image":
+    if examples.kind in AS_IMAGES:
+        draw, size = AS_IMAGES[examples.kind], len(groups[0])
+        drawn = draw(np.concatenate([np.stack(list(group)) for group in groups]))
         pictures = [
-            strip(np.stack(list(group)), f"{part.title}, {i + 1} of {len(groups)}", name, part.across)
-            for i, (group, name) in enumerate(zip(groups, names, strict=True))
+            strip(drawn[i * size : (i + 1) * size], f"{part.title}, {i + 1} of {len(groups)}", name, part.across)
+            for i, name in enumerate(names)
         ]
         return GalleryPart(
             part.title, part.caption, pictures=pictures, wide=wide or len(groups) > 8, across=part.across

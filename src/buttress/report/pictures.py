@@ -8,10 +8,10 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 from PIL import Image
 
-__all__ = ["Picture", "strip", "tiles"]
+__all__ = ["Picture", "spectrograms", "strip", "tiles", "waveforms"]
 
 GAP = 2
 """Pixels between tiles."""
@@ -55,6 +55,34 @@ def strip(images: UInt8[np.ndarray, "T C H W"], alt: str, title: str = "", acros
     Image.fromarray(canvas, "RGBA").save(file, "PNG", optimize=True)
     uri = "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
     return Picture(uri, canvas.shape[1] * factor, canvas.shape[0] * factor, alt, title)
+
+
+def waveforms(waves: Float[np.ndarray, "N L"], height: int = 48, width: int = 240) -> UInt8[np.ndarray, "N 1 Y X"]:
+    """Waves as images: at each moment a line from the smallest to the largest value, all to one scale.
+
+    Example:
+        >>> waveforms(np.array([[0.0, 1.0, 0.5]], dtype=np.float32), height=3)[0, 0].tolist()
+        [[0, 255, 0], [0, 0, 255], [255, 0, 0]]
+    """
+    low, high = float(waves.min()), float(waves.max())
+    places = ((high - waves) / max(high - low, 1e-12) * (height - 1)).round().astype(int)
+    moments = np.array_split(places, min(width, waves.shape[1]), axis=1)
+    top, bottom = (np.stack([bound(moment, axis=1) for moment in moments], 1) for bound in (np.min, np.max))
+    rows = np.arange(height)[:, None]
+    inside = (rows >= top[:, None]) & (rows <= bottom[:, None])
+    return (255 * inside).astype(np.uint8)[:, None]
+
+
+def spectrograms(frames: Float[np.ndarray, "N L D"]) -> UInt8[np.ndarray, "N 1 D L"]:
+    """Sequences of vectors as grey images, time to the right, the first number at the bottom, all to one scale.
+
+    Example:
+        >>> spectrograms(np.array([[[0.0, 1.0], [2.0, 4.0]]], dtype=np.float32))[0, 0].tolist()
+        [[64, 255], [0, 128]]
+    """
+    low, high = float(np.nanmin(frames)), float(np.nanmax(frames))
+    grey = np.nan_to_num((frames - low) / max(high - low, 1e-12))
+    return (grey * 255).round().astype(np.uint8).transpose(0, 2, 1)[:, None, ::-1]
 
 
 def tiles(images: UInt8[np.ndarray, "N C H W"], across: int) -> UInt8[np.ndarray, "Y X 4"]:
