@@ -68,7 +68,9 @@ def pages_of(image: Image.Image) -> Iterator[Image.Image]:
         [(4, 2)]
     """
     if image.format == "TIFF":
-        image.filename = ""  # else Pillow maps plain files with height and width exchanged where they are turned
+        vars(image)["filename"] = (
+            ""  # else Pillow maps plain files with height and width exchanged where they are turned
+        )
     if image.format in _PAGED and getattr(image, "n_frames", 1) > 1:
         yield from ImageSequence.Iterator(image)
     else:
