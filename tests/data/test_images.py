@@ -87,12 +87,18 @@ def test_cropping_keeps_proportions(tmp_path):
     assert cropped.min() >= 200 and stretched.min() < 20
 
 
-def test_photos_stand_upright(tmp_path):
+@pytest.mark.parametrize("ending", ["png", "webp", "tif"])
+def test_photos_stand_upright(tmp_path, ending):
+    stored = []
     for i in range(30):
         exif = Image.Exif()
         exif[274] = 6
-        picture(i, (8, 12)).save(tmp_path / f"{i}.png", exif=exif)
-    assert Images(str(tmp_path)).open().spec.shape == (1, 12, 8)
+        image = picture(i, (8, 12))
+        image.save(tmp_path / f"{i}.{ending}", exif=exif, lossless=True)
+        stored.append(np.rot90(np.asarray(image), -1))
+    upright = whole(Images(str(tmp_path), split="seed").open())
+    assert upright.shape == (30, 1, 12, 8)
+    assert {bytes(x) for x in upright.numpy()} == {np.ascontiguousarray(x).tobytes() for x in stored}
 
 
 def test_a_folder_without_images_is_refused(tmp_path):

@@ -17,14 +17,14 @@ from PIL import Image
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from buttress.core import Batch, Data, Examples
+from buttress.core import Batch, Data, DataSpec, Examples
 from buttress.data.opened import opened
 from buttress.data.reading import corpus
 from buttress.data.reading.pictures import ENDINGS, Pictures, decode_all
 from buttress.data.reading.tokens import encode
 from buttress.training.run import Run
 
-__all__ = ["Row", "moved", "named", "other_rows", "typed"]
+__all__ = ["Row", "moved", "named", "other_rows", "typed", "value_of"]
 
 BATCH = 256
 Row = tuple[str, Batch]
@@ -91,22 +91,48 @@ def _picture(run: Run, path: Path) -> Tensor:
     with tempfile.TemporaryDirectory() as folder:
         decode_all(one, Path(folder))
         pixels = torch.from_numpy(np.load(Path(folder) / "images.npy"))[0]
-    mean = run.spec.mean
-    return pixels / 255 if mean is not None and mean.max() <= 1 else pixels  # the run's own are fractions of white
+    if run.spec.levels == 0 and run.spec.span is not None and pixels.dtype == torch.uint8:
+        low, high = run.spec.span  # the run's own are real numbers, of which these are black and white
+        return low + pixels / 255 * (high - low)
+    return pixels.float() if run.spec.levels == 0 else pixels
 
 
 def _numbers(run: Run, written: str) -> Tensor:
     names = run.spec.columns or tuple(f"x{i}" for i in range(run.spec.shape[0]))
+    cells = [cell.strip() for cell in written.split(",")]
     try:
-        values = [float(word) for word in written.split(",")]
+        values = [value_of(run.spec, i, cell) for i, cell in enumerate(cells)] if len(cells) == len(names) else []
     except ValueError:
         values = []
-    if len(values) != len(names) or not np.isfinite(values).all():
+    if not values:
+        what = "numbers or words" if any(run.spec.words) else "numbers"
         raise ValueError(
-            f"{written!r}: expected {len(names)} numbers with commas between ({', '.join(names)}), or FILE:NUMBER for "
-            "a row of a file"
+            f"{written!r}: expected {len(names)} {what} with commas between ({', '.join(names)}), or FILE:NUMBER for a "
+            "row of a file"
         )
     return torch.tensor(values)
+
+
+def value_of(spec: DataSpec, column: int, cell: str) -> float:
+    """What a model reads for a cell of a table: the inverse of :func:`buttress.experiments.present.cell`.
+
+    Errors:
+        ValueError: It is no finite number, or no word of the column; or it is empty, and the data lack no value.
+
+    Example:
+        >>> from buttress.core import Layout
+        >>> spec = DataSpec(Layout.table(2), words=((), ("Rome", "Oslo")), offset=(1.7e12, 0.0))
+        >>> value_of(spec, 0, "1700000000010.5"), value_of(spec, 1, "Oslo")
+        (10.5, 1.0)
+    """
+    if spec.words and spec.words[column]:
+        return float(spec.words[column].index(cell))
+    if not cell and spec.missing:
+        return float("nan")
+    value = float(cell) - (spec.offset[column] if spec.offset else 0.0)
+    if not np.isfinite(value):
+        raise ValueError(f"{cell!r} is not finite")
+    return value
 
 
 def _tokens(run: Run, texts: list[str]) -> list[Batch]:
@@ -132,14 +158,31 @@ def other_rows(run: Run, path: str) -> Iterator[Row]:
     if run.spec.kind == "text":
         yield from _lines(run, path)
         return
-    there = opened(_whole(run.recipe.data, path))
+    there = opened(_whole(run.recipe.data, path, run.spec.columns))
     for what, mine, found in (
         ("shape", run.spec.shape, there.spec.shape),
         ("columns", run.spec.columns, there.spec.columns),
     ):
         if mine != found:
             raise ValueError(f"{path}: expected examples of {what} {mine}, as the run was trained on, found {found}")
-    yield from heapq.merge(named(there.train), named(there.held_out), key=_order)
+    for name, batch in heapq.merge(named(there.train), named(there.held_out), key=_order):
+        yield name, batch.with_x(_translated(batch.x, there.spec, run.spec, name))
+
+
+def _translated(x: Tensor, found: DataSpec, mine: DataSpec, name: str) -> Tensor:
+    """A row of another file in the codes and with the offset of the run; x as it is where both are the same."""
+    if not x.is_floating_point() or (found.words, found.offset) == (mine.words, mine.offset):
+        return x
+    shift = torch.tensor(found.offset or 0.0, dtype=torch.float64) - torch.tensor(mine.offset or 0.0).double()
+    moved = (x.double() + shift).to(x.dtype)
+    for i, words in enumerate(mine.words):
+        if words and not x[0, i].isnan():
+            there = found.words[i] if found.words else ()
+            word = there[int(x[0, i])] if there else f"{x[0, i]:g}"
+            if word not in words:
+                raise ValueError(f"{name}: column {mine.columns[i]!r} holds {word!r}, which the run has not seen")
+            moved[0, i] = words.index(word)
+    return moved
 
 
 def _order(row: Row) -> Any:
@@ -148,9 +191,10 @@ def _order(row: Row) -> Any:
     return int(number[1]) if number else row[0]
 
 
-def _whole(data: Data, path: str) -> Data:
+def _whole(data: Data, path: str, columns: tuple[str, ...]) -> Data:
     """The data part for another file, none of which is held out by name; copies may be on both sides."""
     part: Any = moved(data, path)
+    part = replace(part, columns=columns) if hasattr(part, "columns") else part
     apart = [name for name in ("held_out_key", "held_out_path", "labels_key", "label") if hasattr(part, name)]
     return replace(part, **dict.fromkeys(apart), **({"split": "seed"} if hasattr(part, "split") else {}))
 

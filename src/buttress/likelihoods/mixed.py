@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from buttress.core import DataSpec, Layout, Likelihood
+from buttress.core.likelihood import COLDEST
 from buttress.distributions.sites import SiteLikelihood, refuse
 from buttress.likelihoods.categorical import choose
 from buttress.nn.layers import bounded, full, unbounded
@@ -178,6 +179,16 @@ class MixedModule(SiteLikelihood):
             choose(scores, uniforms[..., i : i + 1]) for (i, _), scores in zip(self.categories, logits, strict=True)
         ]
         return self.row(y, codes)
+
+    def temper(
+        self, parameters: Float[Tensor, "*rest"], uniforms: Float[Tensor, "*rest2"], temperature: float
+    ) -> tuple[Tensor, Tensor]:
+        """See :class:`buttress.core.LikelihoodModule`: the noise of numbers, and the logits of categories."""
+        count = len(self.numbers)
+        means, logits = full(parameters).split([count, self.channels - count], -1)
+        noise = torch.special.ndtri(uniforms[..., self.numbers].clamp(2**-25, 1 - 2**-24))
+        cooled = uniforms.index_copy(-1, self.numbers, torch.special.ndtr(temperature * noise))
+        return torch.cat([means, logits / max(temperature, COLDEST)], -1), cooled
 
     def center(self, parameters: Float[Tensor, "*rest"]) -> Tensor:
         """Means of numbers, and the likeliest categories."""

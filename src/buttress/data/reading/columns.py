@@ -23,9 +23,7 @@ MOST = 5000
 """Categories of a column beyond which it is set aside."""
 _ODD = re.compile(r"[-+]?[$€£]?\s*[-+]?\d[\d.,'_  ]*\s*[%$€£]?$")
 """Numbers as people write them and programs do not read them: with separators, a decimal comma, a unit."""
-_ROW_NUMBER = re.compile(
-    r"(^|.*[^a-z])(id|idx|index|row|no|nr|number|unnamed: \d+|level_0__)$|.*[a-z]Id$", re.IGNORECASE
-)
+_ROW_NUMBER = re.compile(r"(^|.*[^a-z])(id|idx|index|row|no|nr|number|unnamed: \d+|level_0__)$", re.IGNORECASE)
 _SENTENCE = 3
 """Words in a cell, on average, from which on cells are sentences."""
 

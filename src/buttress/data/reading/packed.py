@@ -15,7 +15,7 @@ import zlib
 from functools import partial
 from io import BufferedIOBase
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -69,7 +69,7 @@ def _format(path: Path) -> Format | None:
     return "idx" if len(start) == 4 and start[:2] == b"\0\0" and start[2] in _IDX_TYPES and start[3] else None
 
 
-def _open(path: Path) -> IO[bytes] | BufferedIOBase:
+def _open(path: Path) -> BufferedIOBase:
     with path.open("rb") as file:
         packed = file.read(2) == _GZIP
     return gzip.open(path, "rb") if packed else path.open("rb")

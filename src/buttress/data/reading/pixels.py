@@ -67,6 +67,10 @@ def pages_of(image: Image.Image) -> Iterator[Image.Image]:
         >>> [page.size for page in pages_of(Image.new("L", (4, 2)))]
         [(4, 2)]
     """
+    if image.format == "TIFF":
+        vars(image)["filename"] = (
+            ""  # else Pillow maps plain files with height and width exchanged where they are turned
+        )
     if image.format in _PAGED and getattr(image, "n_frames", 1) > 1:
         yield from ImageSequence.Iterator(image)
     else:
@@ -81,12 +85,16 @@ def header_of(image: Image.Image) -> Header:
     """
     if image.mode not in _GREY + _COLOUR:
         raise Unfit(f"pixels of mode {image.mode!r}, wanted grey or colour; try converting, or a .npy of floats")
-    depth = 16 if image.mode.startswith("I;16") or _deep(image) else 32 if image.mode in ("I", "F") else 8
-    if image.format == "PPM" and image.mode == "I":
-        depth = 16
+    depth = _bits(image)
     width, height = image.size
-    turned = image.getexif().get(_ORIENTATION) in _SIDEWAYS
+    turned = image.format != "TIFF" and image.getexif().get(_ORIENTATION) in _SIDEWAYS  # Pillow turns TIFFs itself
     return Header((width, height) if turned else (height, width), image.mode in _COLOUR, depth)
+
+
+def _bits(image: Image.Image) -> int:
+    if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PPM") or _deep(image):
+        return 16
+    return 32 if image.mode in ("I", "F") else 8
 
 
 def _deep(image: Image.Image) -> bool:
@@ -129,11 +137,12 @@ def decode(
         >>> pixels.tolist(), transparent
         ([[[255, 255, 255, 255], [255, 255, 255, 255]]], True)
     """
-    if depth == np.uint8 or (depth == np.uint16 and header_of(image).depth == 8):
+    if depth == np.uint8 or (depth == np.uint16 and _bits(image) == 8):
         pixels, transparent = _eight(image, size, fit, color, background)
         return (pixels if depth == np.uint8 else pixels.astype(np.uint16) * 257), transparent
+    values = _levels(image)  # before its orientation is looked up, which may decode it
     turn = _TURNS.get(image.getexif().get(_ORIENTATION))
-    planes, transparent = _laid(_levels(image), 65535.0 * (background == "white"))
+    planes, transparent = _laid(values, 65535.0 * (background == "white"))
     images = [Image.fromarray(plane) for plane in planes]
     fitted = [_fitted(plane if turn is None else plane.transpose(turn), size, fit) for plane in images]
     pixels = np.stack([np.asarray(plane) for plane in fitted])
