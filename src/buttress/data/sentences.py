@@ -17,12 +17,12 @@ from tokenizers import __version__ as tokenizers_version
 
 from buttress.core import Column, Data, DataSpec, Layout, Splits
 from buttress.data.reading import advice, corpus
+from buttress.data.reading.cells import Fields
 from buttress.data.reading.collected import Collected, collect
 from buttress.data.reading.corpus import Corpus
 from buttress.data.reading.encodings import checked
 from buttress.data.reading.labels import numbered
 from buttress.data.reading.memory import Array, cached, read_json, write_json
-from buttress.data.reading.records import Fields
 from buttress.data.reading.split import Division
 from buttress.data.reading.tidy import Form, Tidy
 from buttress.data.reading.token_files import Written, examples, write
@@ -246,6 +246,8 @@ def _sampled(part: Sentences, count: int) -> Array:
     """True for the sentences that are used, shape (N,)."""
     used = np.ones(count, bool)
     if part.limit is not None and part.limit < count:
-        order = np.arange(count) if part.sample == "first" else np.random.default_rng(part.split_seed).permutation(count)
+        order = (
+            np.arange(count) if part.sample == "first" else np.random.default_rng(part.split_seed).permutation(count)
+        )
         used[order[part.limit :]] = False
     return used

@@ -18,21 +18,20 @@ __all__ = ["enough", "few_classes", "of_length", "of_reading", "of_vocabulary"]
 
 MANY_UNKNOWN = 0.05
 """Share of unknown tokens from which on something should be done about them."""
+_BREAK = "try breaking them into sentences"
 _NO_SPACES = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]")
 """Thai, Lao, Burmese, Khmer, Japanese, Chinese."""
 
 
 def of_reading(found: Collected, source: Corpus) -> Iterator[str]:
     """The sentences that were left out, and why."""
-    if len(found.blank):
-        yield f"{len(found.blank)} blank lines were left out: {few(source.name, found.blank.tolist())}"
-    if len(found.long):
-        yield (
-            f"set aside {len(found.long)} lines of more than {lines.LONGEST} characters: "
-            f"{few(source.name, found.long.tolist())}; try breaking them into sentences"
-        )
-    if len(found.unlabelled):
-        yield f"{len(found.unlabelled)} sentences without a label were left out: {few(source.name, found.unlabelled.tolist())}"
+    if count := len(found.blank):
+        yield f"{count} blank lines were left out: {few(source.name, found.blank.tolist())}"
+    if count := len(found.long):
+        named = few(source.name, found.long.tolist())
+        yield f"set aside {count} lines of more than {lines.LONGEST} characters: {named}; {_BREAK}"
+    if count := len(found.unlabelled):
+        yield f"{count} sentences without a label were left out: {few(source.name, found.unlabelled.tolist())}"
 
 
 def enough(found: Collected, source: Corpus, division: Division) -> None:
@@ -43,13 +42,13 @@ def enough(found: Collected, source: Corpus, division: Division) -> None:
     """
     if len(found) < FEWEST and len(found.long):
         raise ValueError(
-            f"{source.where}: {len(found.long)} lines of more than {lines.LONGEST} characters, and {len(found)} others; "
-            "wanted one sentence a line; try breaking them into sentences"
+            f"{source.where}: {len(found)} example{'s' * (len(found) != 1)} and {len(found.long)} lines of more than "
+            f"{lines.LONGEST} characters; wanted one sentence a line; {_BREAK}"
         )
     if 0 < len(found) < FEWEST and found.path.stat().st_size > 1000 * len(found):
         raise ValueError(
             f"{source.where}: {len(found)} example{'s' * (len(found) != 1)}, too few and very long: more than 1,000 "
-            "characters a line; wanted one sentence a line; try breaking them at the ends of sentences"
+            f"characters a line; wanted one sentence a line; {_BREAK}"
         )
     division.enough(len(found), source.where)
 

@@ -100,7 +100,9 @@ class _Collector:
         blank = (_lengths(texts) == 0) & ~long
         absent = np.zeros(len(texts), bool) if block.labels is None else (_lengths(block.labels) == 0) & ~blank & ~long
         kept = ~(long | blank | absent)
-        end = len(texts) if most is None else int(np.searchsorted(kept.cumsum(), most)) + 1  # what is behind stays unread
+        end = (
+            len(texts) if most is None else int(np.searchsorted(kept.cumsum(), most)) + 1
+        )  # what is behind stays unread
         for name, some in (("numbers", kept), ("long", long), ("blank", blank), ("unlabelled", absent)):
             self._append(name, block.numbers[:end][some[:end]])
         self._keep(list(compress(texts[:end], kept)), file)

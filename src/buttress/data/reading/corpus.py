@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from buttress.data.reading import hub, lines, records
+from buttress.data.reading.cells import Fields
 from buttress.data.reading.endings import PACKED, RECORDS, ending
 from buttress.data.reading.memory import file_key, row_name
-from buttress.data.reading.records import Block, Fields
+from buttress.data.reading.records import Block
 
 __all__ = ["Corpus", "is_dataset", "of_dataset", "of_files", "several"]
 
@@ -84,9 +85,9 @@ def of_files(paths: tuple[str, ...], fields: Fields) -> Corpus:
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     _ = Path(folder, "a.txt").write_text("So it is"), Path(folder, "b.txt").write_text("\nSo be it")
         ...     corpus = of_files((folder,), Fields())
-        ...     one, other = corpus.blocks()
-        >>> one.texts, other.texts, corpus.name(other.numbers[1])
-        (['So it is'], ['', 'So be it'], '...b.txt, line 2')
+        ...     found = [(number, text) for b in corpus.blocks() for number, text in zip(b.numbers, b.texts, strict=True)]
+        >>> [text for _, text in found], corpus.name(found[2][0])
+        (['So it is', '', 'So be it'], '...b.txt, line 2')
     """
     files = lines.find(paths)
     notes = [note for file in files for note in _notes(file, fields)]

@@ -113,10 +113,10 @@ def _by_zeros(start: bytes) -> str | None:
 
 
 def hint(error: UnicodeDecodeError) -> str:
-    """What to try where a file is not in the encoding it was read in.
+    r"""What to try where a file is not in the encoding it was read in.
 
     Example:
-        >>> hint(UnicodeDecodeError("utf-8", b"gr\\xf6sse", 2, 3, "invalid start byte"))
+        >>> hint(UnicodeDecodeError("utf-8", b"gr\xf6sse", 2, 3, "invalid start byte"))
         "try encoding='latin-1', or converting the file with iconv -t utf-8"
     """
     if error.encoding.replace("_", "-").startswith(("utf-16", "utf-32")):

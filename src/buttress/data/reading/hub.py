@@ -12,8 +12,9 @@ import numpy as np
 from PIL import Image
 
 from buttress.core.registry import suggest
+from buttress.data.reading.cells import PEEK
 from buttress.data.reading.memory import Array, file_key
-from buttress.data.reading.records import PEEK, sentence_columns
+from buttress.data.reading.records import sentence_columns
 
 __all__ = [
     "blocks",
@@ -184,7 +185,9 @@ def class_names(data: Any, path: str, label: str) -> tuple[str, ...]:
         ('sad', 'glad')
     """
     if label not in data.features:
-        raise ValueError(f"{path}: no column {label!r}; {suggest(label, data.features)}It has {', '.join(data.features)}")
+        raise ValueError(
+            f"{path}: no column {label!r}; {suggest(label, data.features)}It has {', '.join(data.features)}"
+        )
     return tuple(getattr(data.features[label], "names", ()) or ())
 
 

@@ -201,7 +201,9 @@ def _opened(path: Path) -> Iterator[IO[bytes]]:
     except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
-        raise ValueError(f"{path}: not readable as {name} ({error}); try {name} -t on it, or copying it again") from error
+        raise ValueError(
+            f"{path}: not readable as {name} ({error}); try {name} -t on it, or copying it again"
+        ) from error
 
 
 def _packing(path: Path) -> str | None:

@@ -22,7 +22,7 @@ _INVISIBLE = re.compile(f"[{_SPACES}{_UNSEEN}]")
 
 
 class Tidy:
-    """Brings sentences to one spelling, and counts those it changed.
+    r"""Brings sentences to one spelling, and counts those it changed.
 
     Args:
         lower: Whether to use lower case.
@@ -30,7 +30,7 @@ class Tidy:
 
     Example:
         >>> tidy = Tidy(lower=True)
-        >>> tidy(["So  it\\tis ", "cafe\\u0301", "caf\\u00e9", "bro\\u00adken"])
+        >>> tidy(["So  it\tis ", "cafe\u0301", "caf\u00e9", "bro\u00adken"])
         ['so it is', 'café', 'café', 'broken']
         >>> tidy.notes()
         ["brought to the normal form NFC, in which 'é' is one character: 1 sentence", 'removed invisible characters ...]

@@ -58,7 +58,8 @@ def write(
         >>> import tempfile
         >>> from buttress.data.reading.tokens import word_tokenizer
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     done, kept = write([["so it", "it so it"]], word_tokenizer(["so", "it"]), 3, False, Path(folder), "train")
+        ...     words, texts = word_tokenizer(["so", "it"]), [["so it", "it so it"]]
+        ...     done, kept = write(texts, words, longest=3, cut=False, folder=Path(folder), side="train")
         ...     np.load(f"{folder}/train.ids.npy").tolist(), kept.tolist(), done.too_long.tolist()
         ([4, 5, 2], [0], [1])
     """

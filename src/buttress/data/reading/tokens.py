@@ -88,7 +88,8 @@ def learn(
         >>> learn(["a b", "a c", "a b"], "word", vocabulary=6).encode("a b c").ids  # room for the two commonest
         [4, 5, 3]
     """
-    tokenizer = _learn_words(texts, vocabulary, punctuation) if kind == "word" else _learn_pieces(texts, vocabulary, punctuation)
+    learned = _learn_words if kind == "word" else _learn_pieces
+    tokenizer = learned(texts, vocabulary, punctuation)
     _enough(tokenizer, where)
     return tokenizer
 
@@ -201,7 +202,11 @@ class Encoder:
 
 def _needs_context(text: str) -> bool:
     """Whether pieces of a word may depend on its neighbours: Metaspace treats spaces beside these in its own way."""
-    return "▁" in text or ("<" in text and any(token in text for token in SPECIAL))
+    return "▁" in text or _spells_special(text)
+
+
+def _spells_special(text: str) -> bool:
+    return "<" in text and any(token in text for token in SPECIAL)
 
 
 class _Known(dict[str, tuple[int, ...]]):
@@ -213,7 +218,7 @@ class _Known(dict[str, tuple[int, ...]]):
         split = isinstance(tokenizer.pre_tokenizer, pre_tokenizers.WhitespaceSplit)
         self._whole = split and isinstance(tokenizer.model, models.WordLevel)
         if self._whole:
-            self.update({word: (i,) for word, i in tokenizer.get_vocab().items() if word not in SPECIAL})
+            self.update({word: (i,) for word, i in tokenizer.get_vocab().items() if not _spells_special(word)})
 
     def __missing__(self, word: str) -> tuple[int, ...]:
         if self._whole and "<" not in word:
@@ -236,6 +241,7 @@ def decode(spec: DataSpec, ids: Int[Tensor, "N T"]) -> list[str]:
         ValueError: The data is not text.
 
     Example:
+        >>> from buttress.core import Layout
         >>> spec = DataSpec(Layout.text(6, longest=3), tokenizer=word_tokenizer(["so", "it"]).to_str())
         >>> decode(spec, torch.tensor([[5, 4, 2], [4, 2, 0]]))
         ['it so', 'so']
