@@ -85,8 +85,8 @@ def of_files(paths: tuple[str, ...], fields: Fields) -> Corpus:
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     _ = Path(folder, "a.txt").write_text("So it is"), Path(folder, "b.txt").write_text("\nSo be it")
         ...     corpus = of_files((folder,), Fields())
-        ...     found = [(number, text) for b in corpus.blocks() for number, text in zip(b.numbers, b.texts, strict=True)]
-        >>> [text for _, text in found], corpus.name(found[2][0])
+        ...     blocks = list(corpus.blocks())
+        >>> [text for block in blocks for text in block.texts], corpus.name(int(blocks[-1].numbers[-1]))
         (['So it is', '', 'So be it'], '...b.txt, line 2')
     """
     files = lines.find(paths)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from buttress.core.registry import suggest
 
-__all__ = ["Encoding", "checked", "encoding_of", "hint"]
+__all__ = ["WIDE", "Encoding", "checked", "encoding_of", "hint"]
 
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -19,6 +19,8 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
+WIDE = "UTF-16; try encoding='utf-16-le' or 'utf-16-be', or converting the file with iconv -t utf-8"
+"""What a text with NUL bytes may be, and what to try."""
 _WITHOUT_MARK = {"utf-8-sig": "utf-8", "utf-16": "utf-16-le", "utf-32": "utf-32-le"}
 _MANY, _NONE = 0.4, 0.01  # shares of zeros that mean that a byte is the upper, or the lower half
 
@@ -121,5 +123,7 @@ def hint(error: UnicodeDecodeError) -> str:
     """
     if error.encoding.replace("_", "-").startswith(("utf-16", "utf-32")):
         return "the file may be cut short or damaged; try copying it again"
+    if 0 in error.object:
+        return f"holds NUL bytes, so it is no text, or {WIDE}"
     windows = 0x80 <= error.object[error.start] < 0xA0  # quotation marks and dashes there, unused in latin-1
     return f"try encoding='{'cp1252' if windows else 'latin-1'}', or converting the file with iconv -t utf-8"

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from buttress.data.reading.encodings import Encoding, encoding_of, hint
+from buttress.data.reading.encodings import WIDE, Encoding, encoding_of, hint
 from buttress.data.reading.endings import RECORDS, ending, is_text, suffixes
 
 __all__ = ["LONGEST", "blocks", "encoding_in", "find", "read"]
@@ -147,15 +147,11 @@ def _pieces(path: Path, encoding: str, ends: bool) -> Iterator[str]:
             text = text if ends or text.isascii() else _one_end(text, found.codec)
             if "\0" in text:
                 line += _newlines(text[: text.index("\0")])
-                raise ValueError(f"{path}, line {line}: holds NUL bytes, so it is no text, or UTF-16; {_utf_16()}")
+                raise ValueError(f"{path}, line {line}: holds NUL bytes, so it is no text, or {WIDE}")
             line += _newlines(text)
             yield text
             if not raw:
                 return
-
-
-def _utf_16() -> str:
-    return "try encoding='utf-16-le' or 'utf-16-be', or converting the file with iconv -t utf-8"
 
 
 def _one_end(text: str, codec: str) -> str:

@@ -124,23 +124,31 @@ def chosen(path: Path, fields: Fields) -> str:
         ValueError: ...a.jsonl: columns 'said', 'title' all have sentences; try ...
     """
     columns = _peek(path, fields)
+    if not any(map(len, columns.values())):
+        raise ValueError(f"{path}: the file has no rows; try another file")
     for name in (fields.column, fields.label):
         if name is not None and name not in columns:
             raise ValueError(f"{path}: no column {name!r}; {suggest(name, columns)}It has {', '.join(columns)}")
     if fields.column is not None:
-        if all(is_number(cell) for cell in columns[fields.column]):
-            raise ValueError(
-                f"{path}: column {fields.column!r} holds numbers, wanted text; it has {', '.join(columns)}"
-            )
+        if all(map(is_number, columns[fields.column])):
+            raise ValueError(f"{path}: column {fields.column!r} has no text; it has {', '.join(columns)}")
         return fields.column
     others = {name: cells for name, cells in columns.items() if name != fields.label}
-    found = sentence_columns(others) or [name for name, cells in others.items() if not any(map(is_number, cells))]
-    if "text" in found or len(found) == 1:
-        return "text" if "text" in found else found[0]
+    found = _most_likely(others)
+    if len(found) == 1:
+        return found[0]
     if not found:
         raise ValueError(f"{path}: no column has sentences; it has {', '.join(columns)}; try --data.column NAME")
     options = " or ".join(f"--data.column {name}" for name in found)
     raise ValueError(f"{path}: columns {', '.join(map(repr, found))} all have sentences; try {options}")
+
+
+def _most_likely(columns: Mapping[str, Sequence[Any]]) -> list[str]:
+    """The columns that may be meant: "text", or those of sentences, or of long texts, or of words."""
+    if not all(map(is_number, columns.get("text", ()))):
+        return ["text"]
+    long = [name for name, cells in columns.items() if _are_long(cells)]
+    return sentence_columns(columns) or long or [n for n, cells in columns.items() if not any(map(is_number, cells))]
 
 
 def sentence_columns(columns: Mapping[str, Sequence[Any]]) -> list[str]:
@@ -155,6 +163,8 @@ def sentence_columns(columns: Mapping[str, Sequence[Any]]) -> list[str]:
 
 
 def _are_sentences(cells: Sequence[Any]) -> bool:
-    texts = [cell for cell in cells if isinstance(cell, str) and cell.strip()]
-    long = sum(words(text) >= 3 for text in texts)
-    return 2 * long > len(texts) and 2 * len(texts) > len(cells) and 10 * len(set(texts)) >= len(texts)
+    return _are_long(cells) and 10 * len(set(map(str, cells))) >= len(cells)
+
+
+def _are_long(cells: Sequence[Any]) -> bool:
+    return 2 * sum(isinstance(cell, str) and words(cell) >= 3 for cell in cells) > len(cells)
