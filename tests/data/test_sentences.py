@@ -124,7 +124,7 @@ def test_max_length_counts_eos(tmp_path):
 def test_a_line_without_end_is_not_read_into_memory(tmp_path, monkeypatch):
     monkeypatch.setattr(lines, "LONGEST", 200)
     splits = Sentences(written(tmp_path, [*TEXT[:30], "x" * 10_000, *TEXT[30:], "y" * 10_000])).open()
-    note = next(n for n in splits.notes if "more than 200 bytes" in n)
+    note = next(n for n in splits.notes if "more than 200 characters" in n)
     assert "set aside 2 lines" in note and "line 31" in note and "line 102" in note
     assert len(read_back(splits)) == 100
 
@@ -142,7 +142,7 @@ def test_other_encodings(tmp_path):
         Sentences(path).open()
     found = read_back(Sentences(path, encoding="latin-1", split="seed").open())
     assert found[f"{path}, line 1"].startswith("größe")
-    with pytest.raises(ValueError, match="not text in the encoding nonsense"):
+    with pytest.raises(ValueError, match="encoding is 'nonsense'"):
         Sentences(path, encoding="nonsense").open()
 
 
@@ -159,7 +159,7 @@ def test_a_byte_order_mark_is_no_word(tmp_path):
         (b"one\ntwo\nthree", r"a\.txt: 3 examples, too few"),
         (b"same\n" * 100, r"a\.txt: of 100 examples .* one side would be empty"),
         (b"a b\n\x00\x01\n" * 50, r"a\.txt, line 2: holds NUL bytes"),
-        ("word\n".encode("utf-16") * 50, r"a\.txt, line 1: not text .*iconv"),
+        (b"a b\n\xff\x00\n" * 50, r"a\.txt, line 2: not text .*holds NUL bytes.*iconv"),
     ],
 )
 def test_files_that_are_no_sentences_are_refused(tmp_path, content, message):
@@ -200,7 +200,7 @@ def test_what_is_not_there_is_said_to_be_looked_for(tmp_path, monkeypatch, path)
 
 
 def test_a_folder_without_text_is_refused(tmp_path):
-    with pytest.raises(ValueError, match=r"no file in the folder ends in \.txt or \.gz"):
+    with pytest.raises(ValueError, match=r"no file in the folder ends in \.txt, \.csv, .*\.gz"):
         Sentences(str(tmp_path)).open()
 
 
@@ -222,9 +222,9 @@ def test_a_dataset_of_sentences(tmp_path, kind):
         Sentences(str(tmp_path / "data"), column="stars").open()
 
 
-@pytest.mark.parametrize("settings", [{"vocabulary": 5}, {"max_length": 1}, {"limit": 0}, {"encoding": "utf-16"}])
+@pytest.mark.parametrize("settings", [{"vocabulary": 5}, {"max_length": 1}, {"limit": 0}, {"encoding": "utf-99"}])
 def test_contradictions_are_refused_at_once(settings):
-    with pytest.raises(ValueError, match=r"wanted|try"):
+    with pytest.raises(ValueError, match=r"[Ww]anted|try"):
         Sentences("anywhere", **settings)
 
 

@@ -1,16 +1,13 @@
-"""Sentences of yours: text files of one sentence a line, or a Hugging Face dataset.
+"""Sentences of yours: text files of one sentence a line, columns of tables, or a Hugging Face dataset.
 
-Three passes, each a line at a time: divide the lines by their text, learn the vocabulary from the training lines only,
-turn all lines into ids. The ids go to the cache, so that a run starts at once the next time.
+The text is read once, a block at a time, and its sentences written one a line to a scratch file. From there the
+vocabulary is learned, from the training sentences only, and all are turned into ids. The ids go to the cache, so that a
+run starts at once the next time.
 """
 
 from __future__ import annotations
 
-from array import array
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from functools import partial
-from itertools import islice
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,16 +15,23 @@ import numpy as np
 from tokenizers import Tokenizer
 from tokenizers import __version__ as tokenizers_version
 
-from buttress.core import UNK, Data, DataSpec, Layout, Splits
-from buttress.data.reading import corpus, lines
+from buttress.core import Column, Data, DataSpec, Layout, Splits
+from buttress.data.reading import advice, corpus
+from buttress.data.reading.cells import Fields
+from buttress.data.reading.collected import Collected, collect
 from buttress.data.reading.corpus import Corpus
-from buttress.data.reading.memory import Array, NpyWriter, Rows, cached, few, name_at, read_json, write_json
+from buttress.data.reading.encodings import checked
+from buttress.data.reading.labels import numbered
+from buttress.data.reading.memory import Array, cached, read_json, write_json
 from buttress.data.reading.split import Division
-from buttress.data.reading.tokens import SPECIAL, TokenExamples, encode, learn
+from buttress.data.reading.tidy import Form, Tidy
+from buttress.data.reading.token_files import Written, examples, write
+from buttress.data.reading.tokens import SPECIAL, learn
 
 __all__ = ["Sentences"]
 
-_VERSION = 2  # of what is in the cache
+_VERSION = 3  # of what is in the cache
+_FORMS: dict[str, Form] = {"nfc": "NFC", "nfkc": "NFKC", "none": "none"}
 
 
 @dataclass(frozen=True)
@@ -35,21 +39,26 @@ class Sentences(Data):
     r"""Sentences, as token ids that end in EOS.
 
     Args:
-        path: A text file of one sentence a line (.gz is unpacked), several of them with commas between or as a list, a
-            folder of them, a folder that ``datasets.save_to_disk`` or parquet files made, or a name on the Hugging
-            Face hub.
+        path: A text file of one sentence a line, a .csv, .tsv, .jsonl or .parquet file with a column of sentences
+            (.gz, .bz2 and .xz are unpacked), several of them with commas between or as a list, a folder of them, a
+            folder that ``datasets.save_to_disk`` or parquet files made, or a name on the Hugging Face hub.
         held_out_path: Files that are held out as they are; None to split some off.
-        column: The column of a dataset; None for "text" or the only one of strings.
+        column: The column of sentences; None for "text" or the only one of sentences.
+        label: The column of class labels, words or whole numbers; None for none.
+        delimiter: Between the cells of a .csv file; None for finding out.
+        header: Whether the first line of a .csv file names the columns; None for finding out.
         subset: The split of a dataset to learn from.
         tokenizer: "word" for whole words, rare ones becoming UNK; "bpe" for pieces of words.
         vocabulary: Cap on the number of ids, the four special ones included.
         punctuation: Whether to split punctuation from words; leave off for text with spaces around it.
         lower: Whether to use lower case throughout.
+        normalize: The Unicode normal form: "nfc", in which an accented letter is one character; "nfkc", in which
+            ligatures and full-width letters are ordinary ones too; "none" to leave the spelling as it is.
         max_length: Longest sentence in tokens, EOS included.
         longer: Whether longer sentences are "set_aside" with a note, or "cut" to end early.
         limit: Use only so many sentences; None for all.
         sample: Which: the "first" ones or a "random" choice by ``split_seed``.
-        encoding: Of the files.
+        encoding: Of the files; a byte order mark at their beginning counts for more.
         held_out: Share of sentences held out.
         split: By content ("hash") or by position ("seed").
         split_seed: Another seed gives another split.
@@ -73,16 +82,21 @@ class Sentences(Data):
         On the command line, a text file or a folder of them::
 
             buttress train DATA --data.vocabulary 5000 --data.lower true --data.max_length 40
+            buttress train reviews.csv --data.column text --data.label stars
     """
 
     path: str | tuple[str, ...]
     held_out_path: str | tuple[str, ...] | None = None
     column: str | None = None
+    label: str | None = None
+    delimiter: str | None = None
+    header: bool | None = None
     subset: str = "train"
     tokenizer: Literal["word", "bpe"] = "word"
     vocabulary: int = 10_000
     punctuation: bool = False
     lower: bool = False
+    normalize: Literal["nfc", "nfkc", "none"] = "nfc"
     max_length: int = 100
     longer: Literal["set_aside", "cut"] = "set_aside"
     limit: int | None = None
@@ -100,8 +114,9 @@ class Sentences(Data):
             raise ValueError(f"sentences: max_length is {self.max_length}, wanted at least 2: a word and EOS")
         if self.limit is not None and self.limit < 1:
             raise ValueError(f"sentences: limit is {self.limit}, wanted at least 1 or none")
-        if self.encoding.lower().replace("_", "-").startswith(("utf-16", "utf-32", "utf16", "utf32")):
-            raise ValueError(f"sentences: encoding is {self.encoding}, which has NUL bytes; try iconv -t utf-8")
+        if self.delimiter is not None and len(self.delimiter) != 1:
+            raise ValueError(f"sentences: delimiter is {self.delimiter!r}, wanted one character, such as ';'")
+        checked(self.encoding)
 
     @classmethod
     def tiny(cls) -> tuple[Sentences, ...]:
@@ -112,11 +127,14 @@ class Sentences(Data):
         """See :class:`buttress.core.Data`."""
         text, given = self._corpora()
         key = ("sentences", _VERSION, tokenizers_version, text.key, given and given.key, self._settings())
-        folder = cached(key, lambda scratch: _prepare(self, text, given, scratch))
+        folder = cached(key, lambda scratch: _Preparation(self, text, given, scratch).run())
         meta = read_json(folder / "meta.json")
-        spec = DataSpec(Layout.text(meta["vocabulary"], longest=meta["longest"]), tokenizer=meta["tokenizer"])
-        train = _examples(folder, "train", text)
-        return Splits(train, _examples(folder, "held_out", given or text), spec, tuple(meta["notes"]))
+        layout = Layout.text(meta["vocabulary"], longest=meta["longest"])
+        names = tuple(meta["classes"])
+        columns = (Column("label", len(names), values=names),) if names else ()
+        spec = DataSpec(layout, tokenizer=meta["tokenizer"], given=columns)
+        train, held_out = examples(folder, "train", text.name), examples(folder, "held_out", (given or text).name)
+        return Splits(train, held_out, spec, tuple(meta["notes"]), held_out.conditions.get("label"), names)
 
     def _settings(self) -> list[Any]:
         return [value for name, value in vars(self).items() if name not in ("path", "held_out_path")]
@@ -124,147 +142,112 @@ class Sentences(Data):
     def _corpora(self) -> tuple[Corpus, Corpus | None]:
         paths = corpus.several(self.path)
         if len(paths) == 1 and corpus.is_dataset(paths[0]):
-            if self.held_out_path is not None:
-                raise ValueError(
-                    f"{self.path}: held_out_path goes with text files, not with a dataset; try leaving it out"
-                )
-            return corpus.of_dataset(paths[0], self.subset, self.column, self.lower), None
+            self._refuse("not to a dataset", held_out_path=None, delimiter=None, header=None)
+            return corpus.of_dataset(paths[0], self.subset, self.column, self.label), None
+        self._refuse("to a dataset, not to files", subset="train")
         given = None if self.held_out_path is None else self._files(corpus.several(self.held_out_path))
         return self._files(paths), given
 
+    def _refuse(self, why: str, **unset: Any) -> None:
+        for name, value in unset.items():
+            if getattr(self, name) != value:
+                goes = "goes with text files" if name == "held_out_path" else "applies"
+                raise ValueError(f"{self.path}: {name} {goes}, {why}; try leaving it out")
+
     def _files(self, paths: tuple[str, ...]) -> Corpus:
-        return corpus.of_files(paths, self.encoding, self.lower)
+        return corpus.of_files(paths, Fields(self.column, self.label, self.delimiter, self.header, self.encoding))
 
 
-@dataclass
-class _Choice:
-    """The first pass: which sentences are used and on which side."""
+class _Preparation:
+    """What is done once for each text and setting: files of ids, labels and what there is to know about them."""
 
-    numbers: Array
-    held: Array
-    notes: list[str] = field(default_factory=list)
+    def __init__(self, part: Sentences, text: Corpus, given: Corpus | None, folder: Path) -> None:
+        self.part, self.text, self.given, self.folder = part, text, given, folder
+        self.division = Division(part.split, part.held_out, part.split_seed)
+        self.notes: list[str] = []
+        self.classes: list[str] = []
 
+    def run(self) -> None:
+        """Read, divide, learn the vocabulary, write."""
+        found = self._collect(self.text, None if self.given else self.division)
+        used = _sampled(self.part, len(found))
+        held = self._divided(found, used)
+        train = used & ~held
+        other, rest = (self._collect(self.given, None), None) if self.given else (found, used & held)
+        rest = np.ones(len(other), bool) if rest is None else rest
+        self._number_classes([found] if other is found else [found, other])
+        texts = (text for block in found.texts(train) for text in block)
+        part, where = self.part, self.text.where
+        tokenizer = learn(texts, part.tokenizer, part.vocabulary, part.punctuation, where)
+        written = [self._write(tokenizer, self.text, found, train, "train")]
+        written.append(self._write(tokenizer, self.given or self.text, other, rest, "held_out"))
+        if self.given:
+            self.notes.append(f"held out: {self.given.where}")
+        self.notes += advice.of_vocabulary(part.tokenizer, part.vocabulary, tokenizer, written[1].unknown)
+        self._finish(tokenizer, max(side.longest for side in written))
+        for each in {found.path, other.path}:
+            each.unlink()
 
-def _survey(part: Sentences, source: Corpus, division: Division | None) -> _Choice:
-    numbers, digests, blank, huge = array("q"), array("Q"), array("q"), array("q")
-    for number, text in source.read():
-        if text is None:
-            huge.append(number)
-        elif not text:
-            blank.append(number)
-        else:
-            numbers.append(number)
-            if division is not None:
-                digests.append(int(division.digest([text.encode()])[0]))
-            if part.limit == len(numbers) and part.sample == "first":
-                break
-    kept = _sampled(part, len(numbers))
-    chosen = np.frombuffer(numbers, np.int64)[kept] if len(numbers) else np.empty(0, np.int64)
-    choice = _Choice(chosen, np.zeros(len(chosen), bool))
-    if blank:
-        choice.notes.append(f"{len(blank)} blank lines were left out: {few(source.name, blank)}")
-    if huge:
-        choice.notes.append(
-            f"set aside {len(huge)} lines of more than {lines.LONGEST} bytes: {few(source.name, huge)}; try breaking "
-            "them into sentences"
-        )
-    if division is not None:
-        division.enough(len(chosen), source.where)
-        hashes = np.frombuffer(digests, np.uint64)[kept]
-        choice.held = division.hashed(hashes) if division.method == "hash" else division.drawn(len(chosen))
-        division.both_sides(choice.held, source.where)
-        choice.notes.append(division.note(choice.held))
-    elif not len(chosen):
-        raise ValueError(f"{source.where}: there are no sentences; try another file, one sentence a line")
-    return choice
+    def _collect(self, source: Corpus, division: Division | None) -> Collected:
+        part, tidy = self.part, Tidy(self.part.lower, _FORMS[self.part.normalize])
+        limit = part.limit if part.sample == "first" else None
+        path = self.folder / ("held_out.txt" if source is self.given else "all.txt")
+        by_hash = division if division is not None and division.method == "hash" else None
+        found = collect(source.blocks(), tidy, path, by_hash, limit, source.where)
+        self.notes += [*source.notes, *advice.of_reading(found, source), *tidy.notes()]
+        if source is self.text:
+            advice.enough(found, source, self.division)
+        elif not len(found):
+            raise ValueError(f"{source.where}: there are no sentences; try another file, one sentence a line")
+        return found
+
+    def _divided(self, found: Collected, used: Array) -> Array:
+        """True where a sentence is held out, shape (N,)."""
+        held = np.zeros(len(found), bool)
+        if self.given is None:
+            division, count = self.division, int(used.sum())
+            by_hash = division.method == "hash"
+            held[used] = division.hashed(found.hashes[used]) if by_hash else division.drawn(count)
+            division.both_sides(held[used], self.text.where)
+            self.notes.append(division.note(held[used]))
+        return held
+
+    def _number_classes(self, sides: list[Collected]) -> None:
+        """Replace the codes of all sentences by the numbers of their classes."""
+        if self.part.label is None:
+            return
+        met = dict.fromkeys(value for found in sides for value in found.values)
+        self.classes = list(self.text.classes) or numbered(list(met))[1]
+        advice.few_classes(self.part.label, list(met), sum(map(len, sides)), self.text.where)
+        number = {name: i for i, name in enumerate(self.classes)}
+        for found in sides:
+            found.codes = np.array([number[value] for value in found.values])[found.codes]
+
+    def _write(self, tokenizer: Tokenizer, source: Corpus, found: Collected, wanted: Array, side: str) -> Written:
+        part, numbers = self.part, found.numbers[wanted]
+        done, kept = write(found.texts(wanted), tokenizer, part.max_length, part.longer == "cut", self.folder, side)
+        if not len(kept):
+            raise ValueError(
+                f"{source.where}: all {len(numbers)} {side.replace('_', '-')} sentences are longer than max_length "
+                f"{part.max_length}; try a larger max_length or longer='cut'"
+            )
+        np.save(self.folder / f"{side}.numbers.npy", numbers[kept])
+        if found.codes is not None:
+            np.save(self.folder / f"{side}.labels.npy", found.codes[wanted][kept].astype(np.int64))
+        self.notes += advice.of_length(part.max_length, part.longer == "cut", source, numbers[done.too_long], side)
+        return done
+
+    def _finish(self, tokenizer: Tokenizer, longest: int) -> None:
+        known = {"tokenizer": tokenizer.to_str(), "vocabulary": tokenizer.get_vocab_size(), "longest": longest}
+        write_json(self.folder / "meta.json", {**known, "classes": self.classes, "notes": self.notes})
 
 
 def _sampled(part: Sentences, count: int) -> Array:
-    if part.limit is None or part.limit >= count:
-        return np.arange(count)
-    if part.sample == "first":
-        return np.arange(part.limit)
-    return np.sort(np.random.default_rng(part.split_seed).permutation(count)[: part.limit])
-
-
-def _chosen(source: Corpus, numbers: Array) -> Iterator[tuple[int, str]]:
-    """The sentences of these numbers (rising), with their place in ``numbers``."""
-    position = 0
-    for number, text in source.read():
-        if position == len(numbers):
-            return
-        if number == numbers[position]:
-            assert text is not None
-            yield position, text
-            position += 1
-
-
-def _prepare(part: Sentences, source: Corpus, given: Corpus | None, folder: Path) -> None:
-    division = Division(part.split, part.held_out, part.split_seed)
-    choice = _survey(part, source, None if given else division)
-    if given:
-        division.enough(len(choice.numbers), source.where)
-    training = (text for i, text in _chosen(source, choice.numbers) if not choice.held[i])
-    tokenizer = learn(training, part.tokenizer, part.vocabulary, part.punctuation, source.where)
-    train = _write(part, tokenizer, source, choice.numbers[~choice.held], folder, "train")
-    if given:
-        other = _survey(part, given, None)
-        held = _write(part, tokenizer, given, other.numbers, folder, "held_out")
-        notes = [*choice.notes, *other.notes, f"held out: {given.where}"]
-    else:
-        held = _write(part, tokenizer, source, choice.numbers[choice.held], folder, "held_out")
-        notes = choice.notes
-    size = tokenizer.get_vocab_size()
-    unknown = f"vocabulary of {size} ids; {held.unknown:.2%} of held-out tokens are unknown to it"
-    meta = {"tokenizer": tokenizer.to_str(), "vocabulary": size, "longest": max(train.longest, held.longest)}
-    write_json(folder / "meta.json", {**meta, "notes": [*notes, *train.notes, *held.notes, unknown]})
-
-
-@dataclass
-class _Written:
-    longest: int
-    unknown: float
-    notes: list[str]
-
-
-def _write(part: Sentences, tokenizer: Tokenizer, source: Corpus, numbers: Array, folder: Path, side: str) -> _Written:
-    kept, ends, too_long, unknown = array("q"), array("q", [0]), array("q"), 0
-    with NpyWriter(folder / f"{side}.ids.npy", (), np.int32) as writer:
-        texts = _chosen(source, numbers)
-        while block := list(islice(texts, 512)):
-            flat: list[int] = []
-            for (i, _), ids in zip(block, encode(tokenizer, [text for _, text in block]), strict=True):
-                if len(ids) > part.max_length:
-                    too_long.append(int(numbers[i]))
-                    if part.longer == "set_aside":
-                        continue
-                    del ids[part.max_length - 1 : -1]
-                flat += ids
-                kept.append(int(numbers[i]))
-                ends.append(writer.rows + len(flat))
-            unknown += flat.count(UNK)
-            writer.append(np.array(flat, np.int32))
-    if not kept:
-        raise ValueError(
-            f"{source.where}: all {len(numbers)} {side.replace('_', '-')} sentences are longer than max_length "
-            f"{part.max_length}; try a larger max_length or longer='cut'"
+    """True for the sentences that are used, shape (N,)."""
+    used = np.ones(count, bool)
+    if part.limit is not None and part.limit < count:
+        order = (
+            np.arange(count) if part.sample == "first" else np.random.default_rng(part.split_seed).permutation(count)
         )
-    np.save(folder / f"{side}.ends.npy", np.frombuffer(ends, np.int64))
-    np.save(folder / f"{side}.numbers.npy", np.frombuffer(kept, np.int64))
-    longest = int(np.diff(np.frombuffer(ends, np.int64)).max())
-    return _Written(longest, unknown / ends[-1], _long_note(part, source, too_long, side))
-
-
-def _long_note(part: Sentences, source: Corpus, too_long: array[int], side: str) -> list[str]:
-    if not too_long:
-        return []
-    cut = part.longer == "cut"
-    done, instead = ("cut", "") if cut else ("set aside", ", or longer='cut'")
-    what = f"{done} {len(too_long)} {side.replace('_', '-')} sentences of more than {part.max_length} tokens"
-    return [f"{what}: {few(source.name, too_long)}; try a larger max_length{instead}"]
-
-
-def _examples(folder: Path, side: str, source: Corpus) -> TokenExamples:
-    ends, numbers = np.load(folder / f"{side}.ends.npy"), np.load(folder / f"{side}.numbers.npy")
-    ids = Rows(folder / f"{side}.ids.npy")
-    return TokenExamples(ids, ends[:-1], np.diff(ends), partial(name_at, source.name, numbers))
+        used[order[part.limit :]] = False
+    return used

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
 from buttress.core import Data, registry
 from buttress.data.reading import hub, npz
+from buttress.data.reading.endings import RECORDS, ending, is_text, suffixes
 from buttress.data.reading.memory import Rows
 from buttress.data.reading.packed import arrays_of
 from buttress.data.reading.pictures import ENDINGS, pages
+from buttress.data.reading.records import has_sentences
 from buttress.data.reading.sound import ENDINGS as SOUNDS
 
 __all__ = ["detect"]
 
-_TABLES, _TEXTS = (".csv", ".tsv", ".parquet"), (".txt", ".gz")
+_TABLES = (".csv", ".tsv", ".parquet")
 
 
 def detect(path_or_name: str, **options: Any) -> Data:
@@ -42,7 +45,8 @@ def detect(path_or_name: str, **options: Any) -> Data:
         return _made(path_or_name, options)
     path = Path(path_or_name).expanduser()
     if path.exists():
-        return _made(_of_folder(path) if path.is_dir() else _of_file(path), {"path": str(path.resolve()), **options})
+        found = _of_folder(path) if path.is_dir() else _of_file(path, options)
+        return _made(found, {"path": str(path.resolve()), **options})
     several = [Path(p.strip()).expanduser() for p in path_or_name.split(",")]
     if len(several) > 1 and all(p.exists() for p in several):
         return _made("sentences", {"path": tuple(str(p.resolve()) for p in several), **options})
@@ -76,19 +80,27 @@ def _made(name: str, options: dict[str, Any]) -> Data:
     return made
 
 
-def _of_file(path: Path) -> str:
-    name = path.name.lower()
-    if name.endswith(_TABLES + tuple(f"{ending}.gz" for ending in _TABLES)):
-        return "table"
+def _of_file(path: Path, options: Collection[str]) -> str:
+    if ending(path) in _TABLES:
+        return _of_columns(path, options)
     if path.suffix.lower() in ENDINGS:
         if pages(path) > 1:
             return "images"
         raise ValueError(f"{path}: one image; try the folder that holds all of them, {path.parent}")
     if (arrays := arrays_of(path)) is not None:
         return _of_arrays(arrays, path)
-    if path.suffix.lower() in _TEXTS:
+    if is_text(path) or ending(path) in RECORDS:
         return "sentences"
     raise ValueError(f"{path}: no telling what the file holds from its ending; wanted {_endings()}; try renaming it")
+
+
+def _of_columns(path: Path, options: Collection[str]) -> str:
+    """What a file of named columns holds: what the settings are for, or else sentences if a column has some."""
+    known = {name: {f.name for f in fields(registry.part("data", name))} for name in ("table", "sentences")}  # type: ignore[arg-type]
+    fitting = [name for name, settings in known.items() if settings.issuperset(options)]
+    if len(fitting) == 1:
+        return fitting[0]
+    return "sentences" if has_sentences(path) else "table"
 
 
 def _of_arrays(arrays: Path, path: Path) -> str:
@@ -116,11 +128,11 @@ def _of_folder(path: Path) -> str:
         if not file.name.startswith("."):
             found["sounds"] += file.suffix.lower() in SOUNDS
             found["images"] += file.suffix.lower() in ENDINGS
-            found["sentences"] += file.suffix.lower() in _TEXTS
+            found["sentences"] += is_text(file) or ending(file) in RECORDS
     name, count = found.most_common(1)[0] if found else ("", 0)
     if not count:
         raise ValueError(
-            f"{path}: no images ({', '.join(ENDINGS)}), no sound ({', '.join(SOUNDS)}), no text ({', '.join(_TEXTS)}) "
+            f"{path}: no images ({', '.join(ENDINGS)}), no sound ({', '.join(SOUNDS)}), no text ({suffixes()}) "
             "and no saved dataset in this folder; try naming a file in it"
         )
     return name
@@ -143,7 +155,7 @@ def _like_hub(name: str) -> bool:
 
 
 def _endings() -> str:
-    return ", ".join((".npy", ".npz", *_TABLES, *_TEXTS))
+    return ", ".join((".npy", ".npz", suffixes()))
 
 
 def _nothing(name: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,22 @@ import numpy as np
 from PIL import Image
 
 from buttress.core.registry import suggest
+from buttress.data.reading.cells import PEEK
 from buttress.data.reading.memory import Array, file_key
+from buttress.data.reading.records import sentence_columns
 
-__all__ = ["fingerprint", "image_column", "is_dataset", "labels", "load", "open_image", "text_column", "undecoded"]
+__all__ = [
+    "blocks",
+    "class_names",
+    "fingerprint",
+    "image_column",
+    "is_dataset",
+    "labels",
+    "load",
+    "open_image",
+    "text_column",
+    "undecoded",
+]
 
 _PREFIX = "hf:"
 
@@ -127,21 +141,66 @@ def image_column(data: Any, path: str, key: str | None) -> str:
     return _column(data, path, key, "images", lambda f: isinstance(f, Feature))
 
 
-def text_column(data: Any, path: str, key: str | None) -> str:
-    """The column of strings: ``key``, or the only one, or the one named "text".
+def text_column(data: Any, path: str, key: str | None, label: str | None = None) -> str:
+    """The column of strings: ``key``, the one named "text", the only one, or the only one of sentences.
+
+    Args:
+        data: The dataset.
+        path: Names it in errors.
+        key: The column that is meant, if one was named.
+        label: A column that is not meant.
 
     Errors:
-        ValueError: There is none, or no telling which.
+        ValueError: There is none, or it is unclear which is meant.
 
     Example:
         >>> import datasets
         >>> text_column(datasets.Dataset.from_dict({"said": ["so"], "text": ["it"]}), "my/words", key=None)
         'text'
-        >>> text_column(datasets.Dataset.from_dict({"said": ["so"], "stars": [4]}), "my/words", key=None)
+        >>> text_column(datasets.Dataset.from_dict({"said": ["so it is"], "id": ["a7"]}), "my/words", key=None)
         'said'
     """
-    key = "text" if key is None and "text" in data.features else key
-    return _column(data, path, key, "strings", lambda f: getattr(f, "dtype", None) in ("string", "large_string"))
+    strings = [name for name, feature in data.features.items() if _is_string(feature)]
+    if key is None and len(strings) > 1:
+        sample = data.select(range(min(PEEK, len(data)))).select_columns([name for name in strings if name != label])
+        found = sentence_columns(sample.to_dict())
+        key = "text" if "text" in strings else found[0] if len(found) == 1 else None
+    return _column(data, path, key, "strings", _is_string)
+
+
+def _is_string(feature: Any) -> bool:
+    return getattr(feature, "dtype", None) in ("string", "large_string")
+
+
+def class_names(data: Any, path: str, label: str) -> tuple[str, ...]:
+    """The classes of a column of labels in the order of their numbers, where the dataset names them; else ().
+
+    Errors:
+        ValueError: There is no such column, or not one of class labels.
+
+    Example:
+        >>> import datasets
+        >>> features = datasets.Features({"mood": datasets.ClassLabel(names=["sad", "glad"])})
+        >>> class_names(datasets.Dataset.from_dict({"mood": [1]}, features), "my/words", "mood")
+        ('sad', 'glad')
+    """
+    if label not in data.features:
+        raise ValueError(
+            f"{path}: no column {label!r}; {suggest(label, data.features)}It has {', '.join(data.features)}"
+        )
+    return tuple(getattr(data.features[label], "names", ()) or ())
+
+
+def blocks(data: Any, columns: list[str], size: int = 4096) -> Iterator[tuple[int, dict[str, list[Any]]]]:
+    """Some columns of a dataset, ``size`` rows at a time, each block with the number of its first row from 0.
+
+    Example:
+        >>> import datasets
+        >>> list(blocks(datasets.Dataset.from_dict({"text": ["so", "it"], "id": [7, 8]}), ["text"]))
+        [(0, {'text': ['so', 'it']})]
+    """
+    tables = data.select_columns(columns).with_format("arrow").iter(size)
+    return ((i * size, table.to_pydict()) for i, table in enumerate(tables))
 
 
 def _column(data: Any, path: str, key: str | None, what: str, fits: Any) -> str:

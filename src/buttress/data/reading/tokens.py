@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import heapq
+from collections import Counter
 from collections.abc import Callable, Iterable
 from functools import lru_cache
+from itertools import chain, islice
 from typing import Literal
 
 import numpy as np
@@ -12,13 +15,17 @@ from jaxtyping import Int
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch import Tensor
 
-from buttress.core import BOS, EOS, PAD, UNK, DataSpec, Examples
+from buttress.core import BOS, EMPTY, EOS, PAD, UNK, DataSpec, Examples, Given
 from buttress.data.reading.memory import Array, Rows
 
-__all__ = ["SPECIAL", "TokenExamples", "decode", "encode", "learn", "word_tokenizer"]
+__all__ = ["SPECIAL", "Encoder", "TokenExamples", "decode", "learn", "word_tokenizer"]
 
 SPECIAL = ("<pad>", "<bos>", "<eos>", "<unk>")
 """The tokens of the ids PAD, BOS, EOS and UNK."""
+MOST_WORDS = 2**21
+"""Different words that are counted at a time: some 300 MB."""
+MOST_KNOWN = 2**18
+"""Words whose ids are remembered."""
 
 
 class TokenExamples(Examples):
@@ -29,6 +36,7 @@ class TokenExamples(Examples):
         starts: Place of each sentence's first id, shape (N,).
         lengths: Number of its ids, EOS included, shape (N,).
         name: Names a sentence in errors, by its number.
+        conditions: What is known beside each sentence, such as its label, columns of shape (N, ...).
 
     Example:
         >>> two = TokenExamples(Rows(np.array([5, 2, 6, 7, 2])), np.array([0, 2]), np.array([2, 3]), str)
@@ -36,8 +44,11 @@ class TokenExamples(Examples):
         [[5, 2, 0], [6, 7, 2]]
     """
 
-    def __init__(self, ids: Rows, starts: Array, lengths: Array, name: Callable[[int], str]) -> None:
+    def __init__(
+        self, ids: Rows, starts: Array, lengths: Array, name: Callable[[int], str], conditions: Given = EMPTY
+    ) -> None:
         self._ids, self._starts, self._name = ids, starts.astype(np.int64), name
+        self.conditions = conditions
         self.lengths: Tensor = torch.from_numpy(lengths.astype(np.int64))
 
     def __len__(self) -> int:
@@ -64,7 +75,7 @@ def learn(
     """A tokenizer of at most ``vocabulary`` ids, the four special ones included, learned from texts.
 
     Args:
-        texts: One sentence each, read once.
+        texts: One sentence each, its words separated by one space; read once.
         kind: "word" keeps the most frequent words; "bpe" builds words from frequent pieces.
         vocabulary: The cap.
         punctuation: Whether to split words from punctuation; else words are what spaces separate.
@@ -77,22 +88,53 @@ def learn(
         >>> learn(["a b", "a c", "a b"], "word", vocabulary=6).encode("a b c").ids  # room for the two commonest
         [4, 5, 3]
     """
-    tokenizer = Tokenizer(models.WordLevel(unk_token=SPECIAL[UNK]) if kind == "word" else _pieces())
-    trainer: trainers.Trainer
-    if kind == "word":
-        tokenizer.pre_tokenizer = pre_tokenizers.Whitespace() if punctuation else pre_tokenizers.WhitespaceSplit()
-        trainer = trainers.WordLevelTrainer(vocab_size=vocabulary, special_tokens=list(SPECIAL), show_progress=False)
-    else:
-        tokenizer.pre_tokenizer = _spaces_kept(punctuation)
-        tokenizer.decoder = decoders.Metaspace()
-        trainer = trainers.BpeTrainer(
-            vocab_size=vocabulary,
-            special_tokens=list(SPECIAL),
-            limit_alphabet=vocabulary - len(SPECIAL),  # without it, letters alone may break the cap
-            show_progress=False,
-        )
-    tokenizer.train_from_iterator((_unspecial(text) for text in texts), trainer)
+    learned = _learn_words if kind == "word" else _learn_pieces
+    tokenizer = learned(texts, vocabulary, punctuation)
     _enough(tokenizer, where)
+    return tokenizer
+
+
+def _learn_words(texts: Iterable[str], vocabulary: int, punctuation: bool) -> Tokenizer:
+    """The most frequent words; of equally frequent ones the first in the order of their characters."""
+    split = pre_tokenizers.Whitespace() if punctuation else pre_tokenizers.WhitespaceSplit()
+    counts = _counted(texts)
+    if punctuation:
+        whole, counts = counts, Counter()
+        for word, count in whole.items():
+            for part, _ in split.pre_tokenize_str(word):
+                counts[part] += count
+    most = heapq.nsmallest(vocabulary - len(SPECIAL), counts.items(), key=lambda item: (-item[1], item[0]))
+    tokenizer = word_tokenizer(word for word, _ in most)
+    tokenizer.pre_tokenizer = split
+    tokenizer.add_special_tokens(list(SPECIAL))
+    return tokenizer
+
+
+def _counted(texts: Iterable[str]) -> Counter[str]:
+    """How often each word is there. Where there are too many to hold, the rarest so far are dropped now and then."""
+    counts, rare = Counter[str](), 1
+    rest = iter(texts)
+    while block := list(islice(rest, 4096)):
+        counts.update(" ".join(block).split(" "))
+        while len(counts) > MOST_WORDS:
+            counts = Counter({word: count for word, count in counts.items() if count > rare})
+            rare += 1
+    for special in ("", *SPECIAL):
+        del counts[special]
+    return counts
+
+
+def _learn_pieces(texts: Iterable[str], vocabulary: int, punctuation: bool) -> Tokenizer:
+    tokenizer = Tokenizer(_pieces())
+    tokenizer.pre_tokenizer = _spaces_kept(punctuation)
+    tokenizer.decoder = decoders.Metaspace()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary,
+        special_tokens=list(SPECIAL),
+        limit_alphabet=vocabulary - len(SPECIAL),  # without it, letters alone may break the cap
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator((_unspecial(text) for text in texts), trainer)
     return tokenizer
 
 
@@ -132,15 +174,60 @@ def word_tokenizer(words: Iterable[str]) -> Tokenizer:
     return tokenizer
 
 
-def encode(tokenizer: Tokenizer, texts: list[str]) -> list[list[int]]:
-    """The ids of each text, EOS included. A special token spelled out in the text is an unknown word.
+class Encoder:
+    """Sentences to ids, each word looked up once; a special token spelled out in a text is an unknown word.
+
+    Args:
+        tokenizer: Splits at spaces first, as those of :func:`learn` and :func:`word_tokenizer` do.
 
     Example:
-        >>> encode(word_tokenizer(["so", "it"]), ["it so", "so"])  # each ends in 2
-        [[5, 4, 2], [4, 2]]
+        >>> ids, lengths = Encoder(word_tokenizer(["so", "it"]))(["it so", "so"])  # each ends in 2
+        >>> ids.tolist(), lengths.tolist()
+        ([5, 4, 2, 4, 2], [3, 2])
     """
-    encoded = tokenizer.encode_batch(texts, add_special_tokens=False)
-    return [[i if i > UNK else UNK for i in e.ids] + [EOS] for e in encoded]
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._known = _Known(tokenizer)
+        self._by_word = isinstance(tokenizer.model, models.WordLevel)
+
+    def __call__(self, texts: list[str]) -> tuple[Array, Array]:
+        """The ids of all texts one after the other, and how many each has, EOS included."""
+        if self._by_word or not any(map(_needs_context, texts)):
+            words = " \n ".join([*texts, ""])[:-1].split(" ") if texts else []
+        else:
+            words = [w for text in texts for w in ([text] if _needs_context(text) else text.split(" ")) + ["\n"]]
+        ids = np.fromiter(chain.from_iterable(map(self._known.__getitem__, words)), np.int32)
+        return ids, np.diff(np.flatnonzero(ids == EOS), prepend=-1)
+
+
+def _needs_context(text: str) -> bool:
+    """Whether pieces of a word may depend on its neighbours: Metaspace treats spaces beside these in its own way."""
+    return "▁" in text or _spells_special(text)
+
+
+def _spells_special(text: str) -> bool:
+    return "<" in text and any(token in text for token in SPECIAL)
+
+
+class _Known(dict[str, tuple[int, ...]]):
+    """The ids of words met so far."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        super().__init__({"\n": (EOS,)})
+        self._tokenizer = tokenizer
+        split = isinstance(tokenizer.pre_tokenizer, pre_tokenizers.WhitespaceSplit)
+        self._whole = split and isinstance(tokenizer.model, models.WordLevel)
+        if self._whole:
+            self.update({word: (i,) for word, i in tokenizer.get_vocab().items() if not _spells_special(word)})
+
+    def __missing__(self, word: str) -> tuple[int, ...]:
+        if self._whole and "<" not in word:
+            return (UNK,)
+        ids = self._tokenizer.encode(word, add_special_tokens=False).ids
+        found = tuple(i if i > UNK else UNK for i in ids)
+        if len(self) < MOST_KNOWN:
+            self[word] = found
+        return found
 
 
 def decode(spec: DataSpec, ids: Int[Tensor, "N T"]) -> list[str]:
@@ -154,6 +241,7 @@ def decode(spec: DataSpec, ids: Int[Tensor, "N T"]) -> list[str]:
         ValueError: The data is not text.
 
     Example:
+        >>> from buttress.core import Layout
         >>> spec = DataSpec(Layout.text(6, longest=3), tokenizer=word_tokenizer(["so", "it"]).to_str())
         >>> decode(spec, torch.tensor([[5, 4, 2], [4, 2, 0]]))
         ['it so', 'so']
