@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 from torch.distributions import Distribution
@@ -10,13 +12,14 @@ from buttress.core.batch import Batch, Given, rows_of
 from buttress.diagnostics.check_data import check_batches
 from buttress.diagnostics.check_density import check_density
 from buttress.diagnostics.check_posterior import differs, steady_posterior, values_of
+from buttress.diagnostics.check_remarks import remarks
 from buttress.diagnostics.conditions import RESERVED, with_others
 from buttress.diagnostics.evaluation import draw, evaluating
 from buttress.diagnostics.passes import Encoded, as_codes, one_hot
 from buttress.diagnostics.protocol import ARGUMENTS, Batches, Conditional, Model
 from buttress.distributions.inspect import factors, within
 
-__all__ = ["SUMMED", "check"]
+__all__ = ["Checked", "check"]
 
 SUMMED = "sum over the places of x (pixels, tokens, columns), and over nothing else"
 CALLABLES = (
@@ -29,11 +32,21 @@ CHANGE = 1e-5
 """Mean change beside the mean size of an answer, from which on it depends on a condition and is not only rounded."""
 
 
-def check(model: Model, batches: Batches, seed: int = 0) -> tuple[str, ...]:
-    """Refuse a model that does not keep the protocol, with what came and what was wanted.
+@dataclass(frozen=True)
+class Checked:
+    """What was found out of a model that keeps the protocol.
 
-    Returns:
-        Names of the conditions in ``given`` that the model reads.
+    Args:
+        conditions: Names in ``given`` that it reads.
+        notes: What looks wrong without being certain to be.
+    """
+
+    conditions: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def check(model: Model, batches: Batches, seed: int = 0) -> Checked:
+    """Refuse a model that does not keep the protocol, with what came and what was wanted.
 
     Errors:
         ValueError: A callable is missing or gives the wrong shape or NaN; q puts z where p has no density; what it
@@ -61,7 +74,7 @@ def check(model: Model, batches: Batches, seed: int = 0) -> tuple[str, ...]:
         return _check(data.asked, data, seed)
 
 
-def _check(model: Conditional, data: Encoded, seed: int) -> tuple[str, ...]:
+def _check(model: Conditional, data: Encoded, seed: int) -> Checked:
     batch = data[0].take(slice(0, ROWS))
     x, given = batch.x, batch.given
     q = _posterior(model, batch, data)
@@ -78,7 +91,7 @@ def _check(model: Conditional, data: Encoded, seed: int) -> tuple[str, ...]:
     _log_likelihood(_call(model, x, z, given), z, len(x))
     _steady(model, x, z, given)
     check_density(model, batch, z)
-    return _conditions(model, data, batch, q, z)
+    return Checked(_conditions(model, data, batch, q, z), remarks(model, batch, z))
 
 
 def _posterior(model: Conditional, batch: Batch, data: Encoded) -> Distribution:

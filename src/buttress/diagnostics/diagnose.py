@@ -65,7 +65,7 @@ def diagnose(
     model: Any,
     batches: Any = None,
     *,
-    likelihood: Literal["bernoulli", "gaussian", "mse"] | None = None,
+    likelihood: str | None = None,
     variance: float | None = None,
     kind: Kind | None = None,
     dims: int | None = None,
@@ -148,7 +148,8 @@ def diagnose(
     notes = [*found.notes, *_mode_note(found.model)]
     asked = Conditional(found.model)
     data = Encoded(asked, found.batches)
-    conditions = check(asked, data, seed)
+    checked = check(asked, data, seed)
+    notes += checked.notes
     names = groups if groups is not None else getattr(found.model, "groups", None)
     subject = Subject(
         model=asked,
@@ -160,7 +161,7 @@ def diagnose(
         encode=encode if encode is not None else getattr(found.model, "encode", None),
         labels=found.numbers(count(data)),
         groups=names,
-        conditions=conditions,
+        conditions=checked.conditions,
     )
     with evaluating(asked, seed):
         shape = tuple(prior_of(asked, data).event_shape)
@@ -174,7 +175,7 @@ def diagnose(
         estimates,
         _groups(subject, shape),
         settings,
-        judge(estimates, subject.kind),
+        judge(estimates, subject.kind, checked.notes),
         tuple(notes),
     )
 

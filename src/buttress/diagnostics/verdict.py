@@ -46,12 +46,13 @@ DISPERSE = "pooled_encoder"
 """What makes the features of sentences less alike."""
 
 
-def judge(estimates: Mapping[str, Estimate], kind: str) -> Verdict:
+def judge(estimates: Mapping[str, Estimate], kind: str, doubts: tuple[str, ...] = ()) -> Verdict:
     """The verdict on a model.
 
     Args:
         estimates: The numbers of :class:`buttress.diagnostics.evidence.Evidence`.
         kind: Of the data: which remedies fit.
+        doubts: What looks wrong with the log-likelihood: no other cause is named where there is any.
 
     Returns:
         The verdict; "unknown" with the reason where a number that it rests on is missing or not finite.
@@ -70,7 +71,7 @@ def judge(estimates: Mapping[str, Estimate], kind: str) -> Verdict:
     if vague := _vague(numbers):
         return Verdict(UNKNOWN, None, vague, ())
     state, reasons = _state(numbers)
-    cause, why = _cause(numbers, state)
+    cause, why = (None, doubts) if doubts and state in (COLLAPSED, PARTLY) else _cause(numbers, state)
     alike = state in (COLLAPSED, PARTLY) and numbers["feature_cosine"] > FEATURES_ALIKE
     advice = _advice(numbers, state, cause, kind)
     if alike:
