@@ -145,8 +145,8 @@ class Sentences(Data):
             self._refuse("not to a dataset", held_out_path=None, delimiter=None, header=None)
             return corpus.of_dataset(paths[0], self.subset, self.column, self.label), None
         self._refuse("to a dataset, not to files", subset="train")
-        given = None if self.held_out_path is None else self._files(corpus.several(self.held_out_path))
-        return self._files(paths), given
+        given = None if self.held_out_path is None else self.files(corpus.several(self.held_out_path))
+        return self.files(paths), given
 
     def _refuse(self, why: str, **unset: Any) -> None:
         for name, value in unset.items():
@@ -154,7 +154,12 @@ class Sentences(Data):
                 goes = "goes with text files" if name == "held_out_path" else "applies"
                 raise ValueError(f"{self.path}: {name} {goes}, {why}; try leaving it out")
 
-    def _files(self, paths: tuple[str, ...]) -> Corpus:
+    def tidy(self) -> Tidy:
+        """What brings sentences to the one spelling that the settings ask for."""
+        return Tidy(self.lower, _FORMS[self.normalize])
+
+    def files(self, paths: tuple[str, ...]) -> Corpus:
+        """The sentences of files, read by these settings."""
         return corpus.of_files(paths, Fields(self.column, self.label, self.delimiter, self.header, self.encoding))
 
 
@@ -189,7 +194,7 @@ class _Preparation:
             each.unlink()
 
     def _collect(self, source: Corpus, division: Division | None) -> Collected:
-        part, tidy = self.part, Tidy(self.part.lower, _FORMS[self.part.normalize])
+        part, tidy = self.part, self.part.tidy()
         limit = part.limit if part.sample == "first" else None
         path = self.folder / ("held_out.txt" if source is self.given else "all.txt")
         by_hash = division if division is not None and division.method == "hash" else None

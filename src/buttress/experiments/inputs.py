@@ -7,7 +7,6 @@ import re
 import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,9 @@ from buttress.core import Batch, Data, DataSpec, Examples
 from buttress.data.opened import opened
 from buttress.data.reading import corpus
 from buttress.data.reading.pictures import ENDINGS, Pictures, decode_all
-from buttress.data.reading.tokens import encode
+from buttress.data.reading.tidy import Tidy
+from buttress.data.reading.tokens import Encoder
+from buttress.data.sentences import Sentences
 from buttress.training.run import Run
 
 __all__ = ["Row", "moved", "named", "other_rows", "typed", "value_of"]
@@ -137,12 +138,13 @@ def value_of(spec: DataSpec, column: int, cell: str) -> float:
 
 def _tokens(run: Run, texts: list[str]) -> list[Batch]:
     """Sentences in the words of the run, whatever words another text has."""
-    data: Any = run.recipe.data
     if run.spec.tokenizer is None:
         raise ValueError("the run has no tokenizer for typed sentences; its data were made and not read")
-    texts = [" ".join(text.lower().split() if getattr(data, "lower", False) else text.split()) for text in texts]
-    found = encode(Tokenizer.from_str(run.spec.tokenizer), texts)
-    return [Batch(torch.tensor([ids]), {"lengths": torch.tensor([len(ids)])}) for ids in found]
+    data = run.recipe.data
+    tidy = data.tidy() if isinstance(data, Sentences) else Tidy()
+    ids, lengths = Encoder(Tokenizer.from_str(run.spec.tokenizer))(tidy(texts))
+    rows = torch.from_numpy(ids.astype(np.int64)).split(lengths.tolist())
+    return [Batch(row[None], {"lengths": torch.tensor([len(row)])}) for row in rows]
 
 
 def other_rows(run: Run, path: str) -> Iterator[Row]:
@@ -216,9 +218,12 @@ def named(examples: Examples) -> Iterator[Row]:
 
 
 def _lines(run: Run, path: str) -> Iterator[Row]:
-    data: Any = run.recipe.data
-    source = corpus.of_files(corpus.several(path), getattr(data, "encoding", "utf-8"), getattr(data, "lower", False))
-    lines = ((number, text) for number, text in source.read() if text)
-    while block := list(islice(lines, BATCH)):
-        for (number, _), ids in zip(block, _tokens(run, [text for _, text in block]), strict=True):
+    data = run.recipe.data
+    part = data if isinstance(data, Sentences) else Sentences(path)
+    source = part.files(corpus.several(path))
+    for block in source.blocks():
+        kept = [
+            (number, text) for number, text in zip(block.numbers.tolist(), block.texts, strict=True) if text.strip()
+        ]
+        for (number, _), ids in zip(kept, _tokens(run, [text for _, text in kept]), strict=True):
             yield source.name(number), ids

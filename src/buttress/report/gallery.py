@@ -23,7 +23,7 @@ MOST_COLUMNS = 12
 """Columns of a table; the others are left out."""
 COUNTS = {"image": (24, 8), "text": (8, 4), "table": (6, 3), "wave": (8, 4), "frames": (8, 4)}
 """Groups of a part, and fewer where space is short."""
-AS_IMAGES = {"image": np.asarray, "wave": waveforms, "frames": spectrograms}
+AS_IMAGES: dict[str, Callable[[Any], Any]] = {"image": np.asarray, "wave": waveforms, "frames": spectrograms}
 """Kind -> what makes images (N, C, H, W) of its examples."""
 
 
