@@ -35,7 +35,8 @@ def vector_quantized(
         slots: Codes at each place, or where there are no places for the whole example; 0 for 1 and 8 of them.
         dim: Numbers in a codeword.
         spatial: Codes at every place of a convolutional encoder's last map, with a PixelCNN as their prior, instead of
-            a few for the whole example, with an LSTM. By default where the decoder reads z place by place, as conv does.
+            a few for the whole example, with an LSTM. By default where the decoder reads z place by place, as
+            conv does.
         first: Share of the steps that train the autoencoder; the rest trains the prior.
 
     Example:
