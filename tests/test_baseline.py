@@ -78,7 +78,8 @@ def test_greys_that_become_black_and_white_are_told_with_what_to_do():
 @pytest.mark.parametrize("white", [255, 1])
 def test_colours_are_trained_as_levels_and_as_fractions(white):
     mean = torch.full((3, 8, 8), 0.5 * white)
-    spec = DataSpec(Layout.image(3, 8, 8), mean=mean, std=mean / 2)
+    levels = 256 if white == 255 else 0
+    spec = DataSpec(Layout.image(3, 8, 8), mean=mean, std=mean / 2, levels=levels, span=(0, white))
     likelihood = baseline(ANYTHING, spec).likelihood.build(spec)
     raw = torch.rand(2, 3, 8, 8) * white
     likelihood.check(raw.to(torch.uint8) if white > 1 else raw)
