@@ -37,7 +37,13 @@ def ours(folder: Path, images: int) -> float:
     start = baseline(data, data.open().spec)
     steps = EPOCHS * (images // BATCH)
     training = replace(
-        start.training, steps=steps, batch_size=BATCH, clip=None, validate_every=steps, checkpoint_every=steps
+        start.training,
+        steps=steps,
+        batch_size=BATCH,
+        learning_rate=1e-3,
+        clip=None,
+        validate_every=steps,
+        checkpoint_every=steps,
     )  # pythae clips nothing either
     recipe = replace(
         start,

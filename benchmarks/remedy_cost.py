@@ -5,9 +5,9 @@ step: every remedy's model makes a few steps in each round, in turn with a plain
 does falls on both; "none" stands among them to show how much. Then all are trained, in turn again, with a diagnosis of
 held-out data every few steps, whose time is not counted. Costs are in steps of "none": seconds over its seconds a step.
 
-    python benchmarks/remedy_cost.py [DATA] [--steps 200] [--every 50] [--remedies none,free_bits] [--decoder.gain 0.01]
+    python benchmarks/remedy_cost.py [DATA] [--steps 200] [--every 50] [--remedies none,free_bits] [--decoder pixelcnn]
 
-DATA, and flags for parts such as --decoder.gain, are those of ``buttress train``; --help lists all.
+DATA, and flags for parts such as --decoder, are those of ``buttress train``; --help lists all.
 """
 
 from __future__ import annotations

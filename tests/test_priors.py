@@ -22,6 +22,7 @@ from buttress.data.linear_gaussian import LinearGaussianData
 from buttress.data.lstm_text import LstmText
 from buttress.data.mnist5k import Mnist5k
 from buttress.decoders.mlp import MlpDecoder
+from buttress.decoders.pixelcnn import PixelCNN
 from buttress.encoders.mlp import MlpEncoder
 from buttress.encoders.recurrent import RecurrentEncoder
 from buttress.likelihoods.categorical import Categorical as Tokens
@@ -290,7 +291,7 @@ def test_the_rate_under_a_prior_that_does_not_factorise_is_one_group():
 
 @pytest.fixture
 def image():
-    return baseline(Mnist5k(), DataSpec(Layout.image(1, 28, 28)))
+    return replace(baseline(Mnist5k(), DataSpec(Layout.image(1, 28, 28))), decoder=PixelCNN())
 
 
 def test_the_variational_lossy_autoencoder_is_two_remedies(image):

@@ -18,6 +18,7 @@ from buttress.core.recipe import Recipe
 from buttress.data.lstm_text import LstmText
 from buttress.data.mnist5k import Mnist5k
 from buttress.decoders.mlp import MlpDecoder
+from buttress.decoders.pixelcnn import PixelCNN
 from buttress.encoders.mlp import MlpEncoder
 from buttress.objectives.importance_weighted import ImportanceWeighted
 from buttress.schedules.constant import Constant
@@ -26,8 +27,14 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture
-def image() -> Recipe:
+def conv() -> Recipe:
     return baseline(Mnist5k(), DataSpec(Layout.image(1, 28, 28)))
+
+
+@pytest.fixture
+def image(conv) -> Recipe:
+    """Every remedy for images has something to change in a PixelCNN."""
+    return replace(conv, decoder=PixelCNN())
 
 
 @pytest.fixture
@@ -176,7 +183,9 @@ def test_a_weight_chosen_by_hand_is_not_overwritten(text):
     assert remedy.apply("vector_quantized", weighted).objective.beta == Constant(0.5)
 
 
-def test_a_remedy_with_nothing_to_change_says_why(image, text):
+def test_a_remedy_with_nothing_to_change_says_why(conv, image, text):
+    with pytest.raises(remedy.DoesNotFit, match="this recipe has the conv decoder; try --decoder pixelcnn"):
+        remedy.apply("local_decoder", conv)
     with pytest.raises(
         remedy.DoesNotFit,
         match="has the mlp decoder; try --decoder pixelcnn",
@@ -217,8 +226,16 @@ def test_codes_come_with_all_that_they_need(image, text):
     )
     few = remedy.apply("vector_quantized", image)
     assert not few.encoder.spatial and (few.posterior.slots, few.prior.name()) == (8, "recurrent")
-    heard = replace(image, decoder=image.decoder.replace(spatial=True))
-    for mapped in (remedy.apply("vector_quantized", heard), remedy.apply("vector_quantized:spatial=true", image)):
+
+
+def test_codes_are_a_map_where_the_decoder_reads_them_place_by_place(conv, image):
+    read = replace(image, decoder=image.decoder.replace(spatial=True))
+    for written, recipe in (
+        ("vector_quantized", conv),
+        ("vector_quantized", read),
+        ("vector_quantized:spatial=true", image),
+    ):
+        mapped = remedy.apply(written, recipe)
         assert mapped.encoder.spatial and (mapped.posterior.slots, mapped.prior.name()) == (1, "pixelcnn")
         assert mapped.model(DataSpec(Layout.image(1, 28, 28))).inference.space.shape == (7, 7, 1)
 

@@ -21,6 +21,7 @@ from buttress.core.autoregressive import AutoregressiveModule
 from buttress.decoders._pixel_loop import PixelLoop
 from buttress.nn.attention import Attention
 from buttress.nn.gated import Horizontal, Vertical, gate, reaches
+from buttress.nn.layers import channels_last
 from buttress.nn.maps import Upsample, is_map
 
 __all__ = ["PixelsModule", "Stack", "check_sizes"]
@@ -104,7 +105,7 @@ class PixelsModule(AutoregressiveModule):
         """See :class:`AutoregressiveModule`. What does not depend on z is computed once for all samples of it."""
         lead = torch.broadcast_shapes(z.shape[:-1], x.shape[:-3])
         maps = self.maps_of(z.expand(*lead, z.shape[-1]).reshape(-1, z.shape[-1]))
-        seen = _channels_last(self.read(self.likelihood.features(x).to(z.dtype).flatten(0, -4)))
+        seen = channels_last(self.read(self.likelihood.features(x).to(z.dtype).flatten(0, -4)))
         above, h = seen, seen
         layers: list[Any] = list(self.horizontal)
         for i, layer in enumerate(layers):
@@ -162,11 +163,6 @@ def _reader(likelihood: LikelihoodModule, channels: int, used: bool) -> tuple[nn
     embed = nn.Conv2d(likelihood.feature_channels, channels, 1, bias=False)
     nn.init.normal_(embed.weight)  # as an embedding: the scale of a convolution would vanish with the number of symbols
     return embed, channels
-
-
-def _channels_last(maps: Float[Tensor, "N C H W"]) -> Float[Tensor, "N C H W"]:
-    """The same numbers, channels last in memory, also where there is one channel: the fast layout of convolutions."""
-    return maps.movedim(1, -1).clone(memory_format=torch.contiguous_format).movedim(-1, 1)
 
 
 def _repeat(maps: Float[Tensor, "X C H W"], have: torch.Size, want: torch.Size) -> Float[Tensor, "N C H W"]:

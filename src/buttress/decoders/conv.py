@@ -18,7 +18,7 @@ from torch.distributions import Distribution
 
 from buttress.core import EMPTY, DataSpec, Decoder, DecoderModule, Given, Layout, LikelihoodModule
 from buttress.encoders.conv import halved
-from buttress.nn.layers import Activation, Residual, activation, check_widths
+from buttress.nn.layers import Activation, Residual, activation, channels_last, check_widths
 from buttress.nn.maps import Upsample, is_map
 
 __all__ = ["ConvDecoder"]
@@ -95,7 +95,7 @@ class ConvDecoderModule(DecoderModule):
         """See :class:`buttress.core.DecoderModule`."""
         flat = z.flatten(-self.z_dims)
         lifted = self.lift(flat.reshape(-1, flat.shape[-1]))
-        maps = lifted.movedim(-1, 1) if lifted.dim() == 4 else lifted.view(-1, *self.smallest)
+        maps = lifted.movedim(-1, 1) if lifted.dim() == 4 else channels_last(lifted.view(-1, *self.smallest))
         for stage, (height, width) in zip(self.stages, reversed(self.sizes), strict=True):
             maps = stage(maps)[..., :height, :width]
         parameters = self.out(maps).movedim(1, -1) + self.bias

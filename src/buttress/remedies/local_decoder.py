@@ -26,7 +26,8 @@ def local_decoder(recipe: Recipe, field: int = 5) -> Recipe:
         >>> from buttress.baseline import baseline
         >>> from buttress.data.mnist5k import Mnist5k
         >>> from buttress.core import DataSpec, Layout
-        >>> recipe = baseline(Mnist5k(), DataSpec(Layout.image(1, 28, 28)))
+        >>> from buttress.decoders.pixelcnn import PixelCNN
+        >>> recipe = replace(baseline(Mnist5k(), DataSpec(Layout.image(1, 28, 28))), decoder=PixelCNN())
         >>> recipe.decoder.field, local_decoder(recipe).decoder.field
         (13, 5)
     """

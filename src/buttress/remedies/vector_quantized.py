@@ -35,16 +35,17 @@ def vector_quantized(
         slots: Codes at each place, or where there are no places for the whole example; 0 for 1 and 8 of them.
         dim: Numbers in a codeword.
         spatial: Codes at every place of a convolutional encoder's last map, with a PixelCNN as their prior, instead of
-            a few for the whole example, with an LSTM. By default where the decoder can hear them place by place.
+            a few for the whole example, with an LSTM. By default where the decoder reads z place by place, as
+            conv does.
         first: Share of the steps that train the autoencoder; the rest trains the prior.
 
     Example:
         >>> from buttress.baseline import baseline
         >>> from buttress.data.mnist5k import Mnist5k
         >>> from buttress.core import DataSpec, Layout
-        >>> recipe = vector_quantized(baseline(Mnist5k(), DataSpec(Layout.image(1, 28, 28))), slots=2)
+        >>> recipe = vector_quantized(baseline(Mnist5k(), DataSpec(Layout.image(1, 28, 28))))
         >>> recipe.posterior.codes, recipe.posterior.slots, recipe.prior.name(), recipe.algorithm.name()
-        (64, 2, 'recurrent', 'two_stage')
+        (64, 1, 'pixelcnn', 'two_stage')
     """
     _check(recipe)
     can = isinstance(recipe.encoder, ConvEncoder)

@@ -39,13 +39,15 @@ def demo(out: Path = Path("runs/demo"), steps: int = 300, seeds: int = 1, jobs: 
     from buttress.data.opened import opened
     from buttress.decoders.pixelcnn import PixelCNN
     from buttress.encoders.conv import ConvEncoder
+    from buttress.posteriors.gaussian import GaussianPosterior
 
     data = Mnist5k()
     recipe = baseline(data, opened(data).spec)
     recipe = replace(
         recipe,
         encoder=ConvEncoder(widths=(16, 32)),
+        posterior=GaussianPosterior(16),
         decoder=PixelCNN(spatial=True, gain=GAIN),
-        training=replace(recipe.training, steps=steps, validate_every=60),
+        training=replace(recipe.training, steps=steps, learning_rate=1e-3, validate_every=60),
     )
     show(recipe, list(ARMS), out, seeds=seeds, jobs=jobs, settings=QUICK)

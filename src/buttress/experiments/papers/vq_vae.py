@@ -28,6 +28,7 @@ from buttress.data.mnist5k import Mnist5k
 from buttress.data.opened import opened
 from buttress.decoders.conv import ConvDecoder
 from buttress.diagnostics.evidence import Evidence
+from buttress.encoders.conv import ConvEncoder
 from buttress.experiments.claim import Claim
 from buttress.experiments.compare import compare
 from buttress.experiments.papers._result import write_result
@@ -94,7 +95,7 @@ class VqVae:
     def first(self) -> Recipe:
         """The first model: codes at every place, a decoder whose pixels are independent given them."""
         spec = opened(self.data).spec
-        recipe = replace(baseline(self.data, spec), decoder=ConvDecoder())
+        recipe = replace(baseline(self.data, spec), encoder=ConvEncoder(), decoder=ConvDecoder())
         settings = f"codes={self.first_codes}:dim={self.first_dim}:slots=1:spatial=true:first=0.8"
         return self._trained(remedy.apply(f"vector_quantized:{settings}", recipe), self.first_steps)
 
