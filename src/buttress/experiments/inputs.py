@@ -222,8 +222,7 @@ def _lines(run: Run, path: str) -> Iterator[Row]:
     part = data if isinstance(data, Sentences) else Sentences(path)
     source = part.files(corpus.several(path))
     for block in source.blocks():
-        kept = [
-            (number, text) for number, text in zip(block.numbers.tolist(), block.texts, strict=True) if text.strip()
-        ]
+        rows = zip(block.numbers.tolist(), block.texts, strict=True)
+        kept = [(number, text) for number, text in rows if text.strip()]
         for (number, _), ids in zip(kept, _tokens(run, [text for _, text in kept]), strict=True):
             yield source.name(number), ids

@@ -6,7 +6,7 @@ Each part is made of groups: a sample is a group of one, an original and its rec
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
