@@ -125,7 +125,7 @@ def _part(role: str, value: Any) -> Any:
         return registry.part(folders[role], value)()
     if role in ("encoder", "decoder"):
         kind: Any = registry.part(folders[role], "own")
-        return kind(module=own.keep(value))
+        return kind(module=own.keep(value, role))
     raise ValueError(f"{role} is a {type(value).__name__}, wanted the name of a part, or a part")
 
 
@@ -223,9 +223,9 @@ def load(folder: str | Path, *, encoder: nn.Module | Callable[[], nn.Module] | N
     from buttress.core import own
     from buttress.training.run import Run
 
-    for module in (encoder, decoder):
+    for role, module in {"encoder": encoder, "decoder": decoder}.items():
         if module is not None:
-            own.keep(module)
+            own.keep(module, role)
     return Run.load(folder)
 
 

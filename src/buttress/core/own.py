@@ -16,27 +16,27 @@ __all__ = ["Maker", "keep", "make", "one_tensor"]
 Maker = Callable[[], nn.Module]
 """Makes an untrained copy of a module."""
 
-_makers: dict[str, Maker] = {}
+_makers: dict[tuple[str, str], Maker] = {}
 
 
-def keep(module: nn.Module | Maker, name: str = "") -> str:
-    """Make a module known in this process; the name under which recipes mention it.
+def keep(module: nn.Module | Maker, role: str) -> str:
+    """Make a module known in this process; the name under which recipes mention it: that of its class or function.
 
     Args:
         module: The module, of which every model gets a copy with its present weights; or a function that makes one.
-        name: What to call it; its class or function name by default.
+        role: "encoder" or "decoder".
 
     Errors:
         ValueError: It is neither a module nor a function.
 
     Example:
-        >>> keep(nn.Linear(3, 2)), make("Linear", "encoder").out_features
+        >>> keep(nn.Linear(3, 2), "encoder"), make("Linear", "encoder").out_features
         ('Linear', 2)
     """
     if not (isinstance(module, nn.Module) or callable(module)):
         raise ValueError(f"got a {type(module).__name__}, wanted a torch.nn.Module or a function that makes one")
-    called = name or (type(module).__name__ if isinstance(module, nn.Module) else getattr(module, "__name__", "own"))
-    _makers[called] = (lambda: copy.deepcopy(module)) if isinstance(module, nn.Module) else module
+    called = type(module).__name__ if isinstance(module, nn.Module) else getattr(module, "__name__", "own")
+    _makers[role, called] = (lambda: copy.deepcopy(module)) if isinstance(module, nn.Module) else module
     return called
 
 
@@ -46,12 +46,12 @@ def make(name: str, role: str) -> nn.Module:
     Errors:
         ValueError: This process does not know it.
     """
-    if name not in _makers:
+    if (role, name) not in _makers:
         raise ValueError(
             f"the {role} of this run is the module {name!r} of your own, which is not known here; give it again, as in "
             f"buttress.load(folder, {role}={name}())"
         )
-    made = _makers[name]()
+    made = _makers[role, name]()
     if not isinstance(made, nn.Module):
         raise ValueError(f"the function {name!r} gave a {type(made).__name__}, wanted a torch.nn.Module; return one")
     return made

@@ -32,7 +32,7 @@ class OwnDecoder(Decoder):
     Example:
         >>> from buttress.core.own import keep
         >>> from buttress.likelihoods.bernoulli import Bernoulli
-        >>> spec, name = DataSpec(Layout.image(1, 2, 3)), keep(nn.Linear(4, 6))
+        >>> spec, name = DataSpec(Layout.image(1, 2, 3)), keep(nn.Linear(4, 6), "decoder")
         >>> OwnDecoder(name).build(spec, (4,), Bernoulli().build(spec))(torch.zeros(7, 4)).event_shape
         torch.Size([1, 2, 3])
     """

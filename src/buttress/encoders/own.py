@@ -32,7 +32,7 @@ class OwnEncoder(Encoder):
     Example:
         >>> from buttress.core import Layout
         >>> from buttress.core.own import keep
-        >>> name = keep(nn.Sequential(nn.Flatten(), nn.Linear(6, 4)))
+        >>> name = keep(nn.Sequential(nn.Flatten(), nn.Linear(6, 4)), "encoder")
         >>> OwnEncoder(name).build(DataSpec(Layout.image(1, 2, 3)))(torch.zeros(5, 1, 2, 3)).shape
         torch.Size([5, 4])
     """
