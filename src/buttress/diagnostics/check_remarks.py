@@ -74,8 +74,8 @@ def _scale(model: Conditional, batch: Batch, z: Tensor) -> tuple[str, ...]:
         return ()
     return (
         f"log_likelihood is {value:.3g} nats where the densities along single columns of x add up to {total:.3g}: "
-        f"unless columns depend on each other given z, it is averaged over the {columns} columns and not summed over them, or "
-        "it lacks the constants of a density (log sigma)",
+        f"unless columns depend on each other given z, it is averaged over the {columns} columns and not summed over "
+        "them, or it lacks the constants of a density (log sigma)",
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -175,7 +175,7 @@ def diagnose(
         estimates,
         _groups(subject, shape),
         settings,
-        judge(estimates, subject.kind, checked.notes),
+        judge(estimates, subject.kind, tuple(notes)),
         tuple(notes),
     )
 
