@@ -9,8 +9,10 @@ from torch.nn import functional
 
 from buttress.diagnostics.check import check
 from buttress.diagnostics.diagnose import diagnose
+from buttress.diagnostics.estimate import Estimate
 from buttress.diagnostics.modules import modules_of, training_parts
 from buttress.diagnostics.protocol import Adapter
+from buttress.diagnostics.verdict import judge
 
 X = torch.randn(200, 6, generator=torch.Generator().manual_seed(0))
 BITS = (X > 0).float()
@@ -72,7 +74,11 @@ def test_a_mean_over_columns_is_noted_and_named_as_the_cause():
     (note,) = check(wrong, batches).notes
     assert "averaged over the 20 columns" in note and not check(vae, batches).notes
     evidence = diagnose(wrong, batches, nll_samples=0, gap_steps=5)
-    assert note in evidence.notes and evidence.verdict.cause is None and note in evidence.verdict.reasons
+    assert note in evidence.notes
+    wasted = {**evidence.estimates, "rate": Estimate(99.0, 0.1, 200, "closed form")}
+    assert judge(wasted, "table").cause is not None
+    verdict = judge(wasted, "table", evidence.notes)
+    assert verdict.cause is None and note in verdict.reasons
 
 
 def test_padding_that_is_counted_is_noted():
@@ -103,10 +109,10 @@ class Net(nn.Module):
         return normals(self.parts(x)[:, :2], 0.3)
 
 
-@pytest.mark.parametrize("part", [nn.Dropout(0.5), nn.BatchNorm1d(6)])
+@pytest.mark.parametrize("make", [lambda: nn.Dropout(0.5), lambda: nn.BatchNorm1d(6)], ids=["dropout", "batch norm"])
 @pytest.mark.parametrize("way", ["closure", "method", "partial"])
-def test_modules_are_found_and_put_into_eval_mode(part, way):
-    net = Net(part)
+def test_modules_are_found_and_put_into_eval_mode(make, way):
+    net = Net(part := make())
     if way == "closure":
         made = model(lambda x: net.posterior(x))
     elif way == "method":

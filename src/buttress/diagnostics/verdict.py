@@ -95,16 +95,14 @@ def _missing(estimates: Mapping[str, Estimate]) -> tuple[str, ...]:
 
 
 def _vague(n: _Numbers) -> tuple[str, ...]:
-    """Why there can be no verdict: the smaller measure of what z carries may be on either side of a threshold."""
+    """Why there can be no verdict: a measure of what z carries that may be on either side of a threshold."""
     measures = {name: min(n[name], n["rate"]) for name in ("mutual_information", "worth_shuffled")}
     if any(value + 2 * n.error(name) < COLLAPSED_NATS for name, value in measures.items()):
         return ()
-    name = min(measures, key=lambda name: measures[name])
-    apart = min(abs(measures[name] - threshold) for threshold in (COLLAPSED_NATS, USED_NATS))
-    if n.error(name) <= USED_NATS or apart >= 2 * n.error(name):
-        return ()
-    return (
-        f"not enough precision: {name} is {n.text(name)} nats; measure more examples, or look for extreme values in x",
+    return tuple(
+        f"not enough precision: {name} is {n.text(name)} nats; measure more examples, or look for extreme values in x"
+        for name, value in measures.items()
+        if n.error(name) > USED_NATS and value - 2 * n.error(name) < USED_NATS
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 import numpy as np
 
@@ -21,10 +22,8 @@ def numbered(labels: Sequence[str]) -> tuple[Array, list[str]]:
         (array([ 1,  0, -1,  1]), ['9', '10'])
     """
     names = sorted({label for label in labels if label.strip()})
-    try:
+    with suppress(ValueError):  # words
         names = sorted(names, key=int)
-    except ValueError:
-        pass
     number = {name: i for i, name in enumerate(names)}
     return np.array([number.get(label, -1) for label in labels], np.int64), names
 
