@@ -2,11 +2,11 @@
 
 import pytest
 import torch
-from closed_forms import close, normals, toy
+from closed_forms import close, data, normals, toy
 from torch.distributions import Categorical, Independent, Normal
 
 from buttress.diagnostics.diagnose import diagnose
-from buttress.diagnostics.estimators.probe import chance, label_accuracy
+from buttress.diagnostics.estimators.probe import chance, class_numbers, label_accuracy
 from buttress.diagnostics.protocol import Adapter
 
 
@@ -79,3 +79,15 @@ def test_evidence_has_it_where_there_are_labels():
     found = diagnose(toy(normals), [x], labels=y, nll_samples=0, gap_steps=0).estimates
     assert 0.5 < found["label_accuracy_sampled"].value <= found["label_accuracy"].value <= 1
     assert found["label_accuracy_chance"].value == 0.5
+
+
+def test_examples_without_a_label_are_left_out():
+    model, batches = data(300)
+    labels = (torch.cat(batches)[:, 0] > 0).long()
+    whole = label_accuracy(model.vae(), batches, labels)
+    labels[::5] = -1
+    some = label_accuracy(model.vae(), batches, labels)
+    assert (whole.n, some.n) == (300, 240) and "60 examples without a label left out" in some.note
+    assert chance(labels).note == "of 2 labels"
+    floats = labels.double().masked_fill(labels < 0, torch.nan)
+    assert torch.equal(class_numbers(floats, 300), labels)

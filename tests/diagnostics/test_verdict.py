@@ -7,7 +7,7 @@ from buttress.diagnostics.estimate import Estimate
 from buttress.diagnostics.evidence import Evidence
 from buttress.diagnostics.protocol import Adapter
 from buttress.diagnostics.reference import LinearVAE
-from buttress.diagnostics.verdict import COLLAPSED, DEGENERATE, IGNORED, LAGS, PARTLY, UNKNOWN, USED, judge
+from buttress.diagnostics.verdict import COLLAPSED, DEGENERATE, FAR, IGNORED, LAGS, PARTLY, UNKNOWN, USED, judge
 
 
 def made_up(**values):
@@ -165,5 +165,36 @@ def test_a_linear_autoencoder_is_found_out():
 
 
 def test_a_floor_that_is_paid_for_nothing_is_found_out():
-    verdict = quick(toy(lambda x: normals(3 * x, 0.5), latents=2), [torch.randn(200, 2)]).verdict
+    def alone(x, z):
+        return torch.distributions.Normal(0.0, 1.0).log_prob(x).sum(-1).expand(z.shape[:2])
+
+    verdict = quick(toy(lambda x: normals(3 * x, 0.5), 2, alone), [torch.randn(200, 2)]).verdict
     assert (verdict.state, verdict.cause) == (COLLAPSED, IGNORED)
+
+
+def test_a_loss_of_unequal_weights_is_named_where_q_equals_the_prior():
+    silent = {"mutual_information": 0.0, "worth_shuffled": (0.02, 0.01)}
+    lags = {"amortisation_gap": (1.0, 0.05), "decoder_gain": (1.5, 0.05)}
+    verdict = judge(made_up(rate=0.001, **silent, **lags), "image")
+    assert verdict.cause == LAGS and any("weight of 1" in reason for reason in verdict.reasons)
+    carried = judge(made_up(rate=2.0, **silent, **lags), "image")
+    assert not any("weight of 1" in reason for reason in carried.reasons)
+
+
+def test_a_cause_needs_precision():
+    silent = {"rate": 0.01, "mutual_information": 0.01, "worth_shuffled": (0.0, 0.01)}
+    verdict = judge(made_up(**silent, amortisation_gap=(6.0, 5e6), decoder_gain=(6.0, 5e6)), "text")
+    assert verdict.cause is None and "not enough precision" in verdict.reasons[-1]
+
+
+def test_a_state_needs_precision():
+    vague = judge(made_up(rate=8.0, mutual_information=5.0, worth_shuffled=(6.0, 5e6)), "text")
+    assert vague.state == UNKNOWN and "worth_shuffled is 6 ± 5000000 nats" in vague.reasons[0]
+    settled = judge(made_up(rate=8.0, mutual_information=(0.01, 0.001), worth_shuffled=(6.0, 5e6)), "text")
+    assert settled.state == COLLAPSED
+
+
+def test_a_rate_that_is_mostly_distance_is_not_called_ignored():
+    far = {"rate": 9e5, "mutual_information": 6.0, "aggregate_kl": 9e5, "worth_shuffled": (7.9, 0.6)}
+    verdict = judge(made_up(**far, amortisation_gap=(6.0, 5e6), decoder_gain=(0.0, 0.01)), "table")
+    assert (verdict.state, verdict.cause, verdict.advice) == (PARTLY, FAR, ("kl_annealing",))

@@ -175,7 +175,7 @@ def diagnose(
         estimates,
         _groups(subject, shape),
         settings,
-        judge(estimates, subject.kind, checked.notes),
+        judge(estimates, subject.kind, tuple(notes)),
         tuple(notes),
     )
 

@@ -57,7 +57,7 @@ def merge(before: Evidence, after: Evidence) -> tuple[Evidence, tuple[str, ...]]
     if not kept:
         return after, ()
     merged = replace(after, estimates=estimates, settings=settings)
-    return replace(merged, verdict=judge(estimates, after.kind)), tuple(kept)
+    return replace(merged, verdict=judge(estimates, after.kind, after.notes)), tuple(kept)
 
 
 def _same_model(before: Evidence, after: Evidence) -> bool:

@@ -29,11 +29,11 @@ def modules_of(model: Any) -> list[nn.Module]:
         True
     """
     found: dict[int, nn.Module] = {}
-    seen: set[int] = set()
+    seen: dict[int, Any] = {}  # with the values, so that no number is given to another one
     layer = [model]
     for _ in range(DEPTH):
         layer = [value for value in layer if id(value) not in seen]
-        seen |= {id(value) for value in layer}
+        seen |= {id(value): value for value in layer}
         found |= {id(value): value for value in layer if isinstance(value, nn.Module)}
         layer = [part for value in layer if not isinstance(value, nn.Module) for part in _parts(value)]
     return list(found.values())

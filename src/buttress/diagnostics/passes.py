@@ -332,6 +332,7 @@ def one_hot(q: Distribution) -> bool:
     """Whether q is a categorical that gives one code all of the probability, everywhere.
 
     Example:
+        >>> from torch.distributions import Categorical
         >>> one_hot(Categorical(probs=torch.eye(3))), one_hot(Categorical(probs=torch.ones(3, 3)))
         (True, False)
     """
@@ -343,6 +344,7 @@ def one_hot_vectors(q: Distribution) -> OneHotCategorical | None:
     """The distributions over one-hot vectors that q is a product of, or None.
 
     Example:
+        >>> from torch.distributions import Categorical
         >>> one_hot_vectors(Categorical(probs=torch.eye(3))) is None
         True
     """
@@ -354,6 +356,7 @@ def as_codes(q: Distribution) -> Distribution:
     """A one-hot Categorical as the point that it is.
 
     Example:
+        >>> from torch.distributions import Categorical
         >>> as_codes(Categorical(probs=torch.eye(3))).value.tolist()
         [0, 1, 2]
     """

@@ -42,17 +42,19 @@ WEIGHTS = (
     "averaged over pixels, tokens or columns beside a summed KL gives the KL as many times its weight (beta)"
 )
 """What else makes a rate of 0."""
+DOUBT = "log_likelihood "
+"""How notes begin that name something wrong with the log-likelihood; see buttress.diagnostics.check_remarks."""
 DISPERSE = "pooled_encoder"
 """What makes the features of sentences less alike."""
 
 
-def judge(estimates: Mapping[str, Estimate], kind: str, doubts: tuple[str, ...] = ()) -> Verdict:
+def judge(estimates: Mapping[str, Estimate], kind: str, notes: tuple[str, ...] = ()) -> Verdict:
     """The verdict on a model.
 
     Args:
         estimates: The numbers of :class:`buttress.diagnostics.evidence.Evidence`.
         kind: Of the data: which remedies fit.
-        doubts: What looks wrong with the log-likelihood: no other cause is named where there is any.
+        notes: Of the evidence: where one names something wrong with the log-likelihood, no other cause is named.
 
     Returns:
         The verdict; "unknown" with the reason where a number that it rests on is missing or not finite.
@@ -71,6 +73,7 @@ def judge(estimates: Mapping[str, Estimate], kind: str, doubts: tuple[str, ...] 
     if vague := _vague(numbers):
         return Verdict(UNKNOWN, None, vague, ())
     state, reasons = _state(numbers)
+    doubts = tuple(note for note in notes if note.startswith(DOUBT))
     cause, why = (None, doubts) if doubts and state in (COLLAPSED, PARTLY) else _cause(numbers, state)
     alike = state in (COLLAPSED, PARTLY) and numbers["feature_cosine"] > FEATURES_ALIKE
     advice = _advice(numbers, state, cause, kind)
@@ -92,16 +95,14 @@ def _missing(estimates: Mapping[str, Estimate]) -> tuple[str, ...]:
 
 
 def _vague(n: _Numbers) -> tuple[str, ...]:
-    """Why there can be no verdict: the smaller measure of what z carries may be on either side of a threshold."""
+    """Why there can be no verdict: a measure of what z carries that may be on either side of a threshold."""
     measures = {name: min(n[name], n["rate"]) for name in ("mutual_information", "worth_shuffled")}
     if any(value + 2 * n.error(name) < COLLAPSED_NATS for name, value in measures.items()):
         return ()
-    name = min(measures, key=lambda name: measures[name])
-    apart = min(abs(measures[name] - threshold) for threshold in (COLLAPSED_NATS, USED_NATS))
-    if n.error(name) <= USED_NATS or apart >= 2 * n.error(name):
-        return ()
-    return (
-        f"not enough precision: {name} is {n.text(name)} nats; measure more examples, or look for extreme values in x",
+    return tuple(
+        f"not enough precision: {name} is {n.text(name)} nats; measure more examples, or look for extreme values in x"
+        for name, value in measures.items()
+        if n.error(name) > USED_NATS and value - 2 * n.error(name) < USED_NATS
     )
 
 

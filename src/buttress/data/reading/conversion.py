@@ -142,6 +142,11 @@ class Conversion:
         if self.label is not None:
             labels, meta["labels"] = numbered(self.labels)
             np.save(self.folder / "labels.npy", labels)
+            if without := int((labels < 0).sum()):
+                notes.append(
+                    f"{self.path}: {without} of {len(labels)} rows have no label in column {self.asked.label!r}; they "
+                    "are left out of what is reported of labels"
+                )
         write_json(self.folder / "meta.json", meta)
 
 

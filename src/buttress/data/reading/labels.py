@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 import numpy as np
 
@@ -14,17 +15,17 @@ __all__ = ["classes", "numbered"]
 def numbered(labels: Sequence[str]) -> tuple[Array, list[str]]:
     """The number of each label, and the names in the order of their numbers: sorted, whole numbers as such.
 
+    An empty label is none, and gets the number -1.
+
     Example:
-        >>> numbered(["10", "9", "10"])
-        (array([1, 0, 1]), ['9', '10'])
+        >>> numbered(["10", "9", "", "10"])
+        (array([ 1,  0, -1,  1]), ['9', '10'])
     """
-    found, numbers = np.unique(np.array(labels, dtype=str), return_inverse=True)
-    names: list[str] = found.tolist()
-    try:
-        order = np.argsort([int(name) for name in names], kind="stable")
-    except ValueError:
-        return numbers, names
-    return np.argsort(order)[numbers], [names[i] for i in order]
+    names = sorted({label for label in labels if label.strip()})
+    with suppress(ValueError):  # words
+        names = sorted(names, key=int)
+    number = {name: i for i, name in enumerate(names)}
+    return np.array([number.get(label, -1) for label in labels], np.int64), names
 
 
 def classes(values: Array) -> tuple[Array, tuple[str, ...]]:

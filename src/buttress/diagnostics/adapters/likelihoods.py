@@ -48,6 +48,7 @@ def scored(name: str, variance: float | None, x: Tensor, recon: Tensor) -> Score
         ValueError: There is no such likelihood, it lacks its variance, or x is outside its support.
 
     Example:
+        >>> import torch
         >>> found = scored("mse", None, torch.zeros(2, 3), torch.ones(2, 3))
         >>> found.log_prob(torch.ones(1, 2, 3), torch.zeros(2, 3)).sum(-1)  # 3 (-1 - log(pi) / 2)
         tensor([[-4.7171, -4.7171]])

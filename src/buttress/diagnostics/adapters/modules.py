@@ -50,7 +50,7 @@ def reconstructing(model: nn.Module, batches: Batches, likelihood: str | None, v
         ...         mu, logvar = self.encoder(x).chunk(2, -1)
         ...         return self.decoder(mu + torch.randn_like(mu) * (logvar / 2).exp()), mu, logvar
         >>> model = reconstructing(Vae(), [torch.zeros(5, 3)], "gaussian", 1.0)
-        >>> model.log_likelihood(torch.zeros(5, 3), torch.zeros(7, 5, 2), {}).shape
+        >>> model.log_likelihood(torch.zeros(5, 3), torch.zeros(7, 5, 2)).shape
         torch.Size([7, 5])
     """
     if likelihood is None:
