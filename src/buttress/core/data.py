@@ -32,6 +32,8 @@ class Examples(ABC):
     """True lengths along the first place axis (tokens with EOS, frames), shape (N,); None where there are none."""
     conditions: Given = EMPTY
     """What is known beside every example, such as its label: columns (N, ...) by name."""
+    missing: bool = False
+    """Whether NaN is a missing value, as in tables with gaps, and no fault."""
 
     @abstractmethod
     def __len__(self) -> int:

@@ -42,7 +42,7 @@ def check_batches(batches: Batches) -> None:
         _shape(batch, x, i, _tensor(first, 0))
         if i == 0 and not torch.equal(x.nan_to_num(), _tensor(first, 0).nan_to_num()):
             raise ValueError("batch 0 differs from one reading to the next; observe (binarise, dequantise) data once")
-        _finite(x, i, total)
+        _finite(x, i, total, getattr(batches, "missing", False))
         total += len(x)
     if total < 2:
         raise ValueError(f"got {total} example, wanted at least 2 (some hundreds for usable standard errors)")
@@ -72,8 +72,9 @@ def _shape(batch: Any, x: Tensor, number: int, first: Tensor) -> None:
             )
 
 
-def _finite(x: Tensor, number: int, before: int) -> None:
-    """Refuse NaN and infinity, naming the first row that holds one."""
+def _finite(x: Tensor, number: int, before: int, missing: bool) -> None:
+    """Refuse NaN and infinity, naming the first row that holds one; NaN may be what the data say is missing."""
+    x = x.nan_to_num(0.0, torch.inf, -torch.inf) if missing and x.is_floating_point() else x
     if not x.is_floating_point() or bool(x.isfinite().all()):
         return
     bad = ~x.isfinite().flatten(1).all(1) if x.dim() > 1 else ~x.isfinite()

@@ -175,8 +175,8 @@ def _translated(x: Tensor, found: DataSpec, mine: DataSpec, name: str) -> Tensor
     """A row of another file in the codes and with the offset of the run; x as it is where both are the same."""
     if not x.is_floating_point() or (found.words, found.offset) == (mine.words, mine.offset):
         return x
-    shift = torch.tensor(found.offset or 0.0, dtype=torch.float64) - torch.tensor(mine.offset or 0.0).double()
-    moved = (x.double() + shift).to(x.dtype)
+    theirs, own = (torch.tensor(spec.offset or 0.0, dtype=torch.float64) for spec in (found, mine))
+    moved = (x.double() + theirs - own).to(x.dtype)
     for i, words in enumerate(mine.words):
         if words and not x[0, i].isnan():
             there = found.words[i] if found.words else ()

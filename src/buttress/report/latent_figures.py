@@ -69,12 +69,22 @@ def code_use(view: LatentView) -> Markup | None:
     return as_svg(figure, "codes")
 
 
+def _spreads(examples: ReportExamples) -> np.ndarray:
+    """The standard deviation of each column; infinite where nothing varies, or where values have no order."""
+    there = ~np.isnan(examples.originals)
+    spread = np.std(examples.originals, axis=0, where=there) if there.any(0).all() else np.ones(there.shape[1])
+    words = [bool(words) for words in examples.words] or [False] * len(spread)
+    return np.where((spread > 0) & ~np.array(words), spread, np.inf)
+
+
 def moved_columns(examples: ReportExamples) -> Markup | None:
     """What moving each dimension of z does to the columns of a table, in standard deviations of the column."""
     if examples.kind != "table" or examples.traversals is None or examples.originals is None:
         return None
-    rows, scale = examples.traversals[:PANELS], np.maximum(np.std(examples.originals, axis=0), 1e-12)
+    rows, scale = examples.traversals[:PANELS], _spreads(examples)
     moves = (rows - rows.mean(axis=1, keepdims=True)) / scale
+    if not moves.any():
+        return None
     names = list(examples.columns) or [f"x{i}" for i in range(rows.shape[2])]
     shown = np.sort(np.abs(moves).max(axis=(0, 1)).argsort()[::-1][:LEGEND])
     figure, axes = new_axes(3.2, 2 * WIDTH, columns=len(rows))

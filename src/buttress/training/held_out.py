@@ -60,6 +60,7 @@ class HeldOut:
         device: torch.device | str = "cpu",
     ) -> None:
         self.examples, self.observe, self.seed, self.device = examples, observe, seed, device
+        self.missing = examples.missing
         index = torch.arange(len(examples))
         if most is not None and most < len(examples):
             index = torch.randperm(len(examples), generator=torch.Generator().manual_seed(seed))[:most].sort().values
