@@ -11,7 +11,7 @@ import pytest
 
 from buttress.diagnostics.estimate import Estimate
 from buttress.diagnostics.evidence import Verdict
-from buttress.report.advice import commands, data_argument, notices
+from buttress.report.advice import commands, notices
 from buttress.report.results import MetricsTable, RunResult
 from buttress.report.run import save_report
 
@@ -92,14 +92,15 @@ def advised(run: RunResult, *advice: str) -> RunResult:
     return replace(run, evidence=replace(run.evidence, verdict=Verdict("collapsed", None, (), advice)))
 
 
-def test_a_command_names_the_data_the_recipe_and_a_new_folder() -> None:
+def test_a_command_names_the_run_and_a_new_folder() -> None:
     run = advised(measured(0.0, 0.02), "free_bits", "local_decoder")
     assert commands(run) == [
-        "buttress train mnist5k --from runs/first/recipe.yaml --remedies free_bits --out runs/first-free_bits",
-        "buttress train mnist5k --from runs/first/recipe.yaml --remedies local_decoder --out runs/first-local_decoder",
+        "buttress train --from runs/first --remedies free_bits --out runs/first-free_bits",
+        "buttress train --from runs/first --remedies local_decoder --out runs/first-local_decoder",
     ]
-    spaced = replace(run, folder=Path("my runs/a"), recipe={**run.recipe, "data": {"name": "images", "path": "/a b/c"}})
-    assert commands(spaced)[0].startswith("buttress train '/a b/c' --from 'my runs/a/recipe.yaml'")
+    assert commands(replace(run, folder=Path("my runs/a")))[0].startswith(
+        "buttress train --from 'my runs/a' --remedies"
+    )
 
 
 def test_what_was_tried_is_not_advised_again() -> None:
@@ -107,19 +108,6 @@ def test_what_was_tried_is_not_advised_again() -> None:
     tried = replace(run, recipe={**run.recipe, "remedies": ["free_bits:per_group=1"]})
     assert ["local_decoder" in line for line in commands(tried)] == [True]
     assert commands(replace(run, recipe={})) == []
-
-
-@pytest.mark.parametrize(
-    ("plain", "argument"),
-    [
-        ({"name": "mnist5k"}, "mnist5k"),
-        ({"name": "images", "path": "/a/b"}, "/a/b"),
-        ({"name": "sentences", "path": ["/a", "/b"]}, "/a,/b"),
-        (None, "DATA"),
-    ],
-)
-def test_data_are_named_as_on_the_command_line(plain: Any, argument: str) -> None:
-    assert data_argument(plain) == argument
 
 
 def test_a_model_of_ones_own_has_a_page(tmp_path: Path) -> None:

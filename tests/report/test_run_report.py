@@ -125,8 +125,8 @@ def test_a_collapsed_run_says_so_with_cause_reasons_and_advice(tmp_path: Path) -
     assert "the model ignores z" in text and "0 of 16 dimensions of z active" in text
     assert "0.0003 ± 0.0002 nats" in text, "0.0003 nats is not nothing"
     for name in ("kl_annealing", "free_bits", "local_decoder"):
-        words = f"--from {tmp_path}/recipe.yaml --remedies {name} --out {tmp_path}-{name}"
-        assert f'<pre class="command">buttress train mnist5k {words}</pre>' in page
+        words = f"--from {tmp_path} --remedies {name} --out {tmp_path}-{name}"
+        assert f'<pre class="command">buttress train {words}</pre>' in page
 
 
 def test_the_page_depends_on_the_files_alone(tmp_path: Path) -> None:

@@ -5,15 +5,14 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from buttress.diagnostics.verdict import COLLAPSED
+from buttress.diagnostics.verdict import COLLAPSED, FAR
 from buttress.report.numbers import nats
 from buttress.report.results import Curve, RunResult
 
-__all__ = ["Notice", "command", "commands", "data_argument", "notices"]
+__all__ = ["Notice", "command", "commands", "notices"]
 
 LATE = 0.2
 """The last fifth of training, in which −ELBO should hardly change."""
@@ -53,7 +52,7 @@ def notices(run: RunResult) -> list[Notice]:
 
 
 def commands(run: RunResult) -> list[str]:
-    """Commands that try what the verdict advises, and all of it in one comparison; then what the notices advise."""
+    """Commands that try what the verdict advises, then what the notices advise."""
     if not run.recipe:
         return []
     tried = {name.partition(":")[0] for name in run.remedies.split("+")}
@@ -64,19 +63,9 @@ def commands(run: RunResult) -> list[str]:
 
 
 def command(run: RunResult, flags: Sequence[str], suffix: str) -> str:
-    """``buttress train`` on the same data and recipe with other flags, into a folder beside that of the run."""
-    folder = run.folder
-    words = [data_argument(run.recipe.get("data")), "--from", str(folder / "recipe.yaml"), *flags]
-    out = folder.with_name(f"{folder.name}-{suffix.partition(':')[0]}")
-    return shlex.join(["buttress", "train", *words, "--out", str(out)])
-
-
-def data_argument(plain: Any) -> str:
-    """What names the data of a recipe on the command line: its path, else the name of the part."""
-    if not isinstance(plain, dict):
-        return "DATA"
-    path = plain.get("path")
-    return ",".join(map(str, path)) if isinstance(path, list) else str(path or plain.get("name") or "DATA")
+    """``buttress train`` on the data and recipe of a run with other flags, into a folder beside that of the run."""
+    out = run.folder.with_name(f"{run.folder.name}-{suffix.partition(':')[0]}")
+    return shlex.join(["buttress", "train", "--from", str(run.folder), *flags, "--out", str(out)])
 
 
 def _not_converged(run: RunResult) -> Notice | None:
@@ -110,7 +99,9 @@ def _overfits(run: RunResult) -> Notice | None:
 
 def _prior_mismatch(run: RunResult) -> Notice | None:
     gap, rate = run.value("aggregate_kl"), run.value("rate")
-    if gap is None or rate is None or run.state == COLLAPSED or gap < max(MISMATCH, MISMATCH_SHARE * rate):
+    if gap is None or rate is None or gap < max(MISMATCH, MISMATCH_SHARE * rate):
+        return None
+    if run.state == COLLAPSED or (run.evidence and run.evidence.verdict.cause == FAR):  # the verdict says it
         return None
     if run.value("rate_uniform") is not None:
         uniform = (

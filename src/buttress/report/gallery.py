@@ -85,8 +85,8 @@ WALKS = Shown(
 )  # fmt: skip
 TRAVERSALS = Shown(
     "Latent traversals",
-    "One held-out example, decoded with one dimension of its z set to the values that it takes on held-out data, from "
-    "the most active dimension on. Where nothing changes, the decoder ignores that dimension.",
+    "One held-out example, decoded with one dimension of its z moved over the range of the prior (or one of its codes "
+    "through the codebook), the highest rate first. Where nothing changes, the decoder ignores that dimension.",
     ("traversals",),
     across=True,
 )

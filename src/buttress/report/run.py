@@ -12,7 +12,7 @@ import yaml
 
 from buttress.diagnostics.evidence import Evidence
 from buttress.diagnostics.thresholds import USED_NATS
-from buttress.diagnostics.verdict import COLLAPSED, DEGENERATE, PARTLY, USED
+from buttress.diagnostics.verdict import COLLAPSED, DEGENERATE, PARTLY, UNKNOWN, USED
 from buttress.report import curves, latent_figures, plane, units
 from buttress.report.advice import commands, notices
 from buttress.report.examples import gather
@@ -42,6 +42,7 @@ SENTENCES = {
     COLLAPSED: "The posterior has collapsed: the decoder does as well without z, which carries {carried}.",
     DEGENERATE: "z is used, but q(z|x) has shrunk to almost a point: the model has become a deterministic autoencoder, "
     "and its samples from the prior are unreliable. z carries {carried}.",
+    UNKNOWN: "The numbers do not allow a verdict; the reasons are below.",
 }
 
 
