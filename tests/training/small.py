@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from buttress.algorithms.aggressive import Aggressive
+from buttress.algorithms.factor_vae import FactorVAE
 from buttress.algorithms.joint import Joint
 from buttress.algorithms.semi_amortized import SemiAmortized, Variant
 from buttress.algorithms.two_stage import TwoStage
@@ -89,6 +90,12 @@ def sentences(path: Path, **training: Any) -> Recipe:
         Aggressive(max_inner=4, window=2),
         replace(TRAINING, steps=10, validate_every=4, checkpoint_every=4, **training),
     )
+
+
+def factor_vae(**training: Any) -> Recipe:
+    """The annealed VAE with a discriminator that learns fast, clipped."""
+    algorithm = FactorVAE(gamma=5.0, width=6, layers=1, discriminator_rate=0.02)
+    return replace(joint(**{"clip": 1.0, **training}), algorithm=algorithm)
 
 
 def two_stage(**training: Any) -> Recipe:

@@ -100,7 +100,7 @@ def test_a_seed_that_is_none_is_refused(finished, seed):
 @pytest.mark.parametrize("command", ["diagnose", "sample", "reconstruct", "interpolate"])
 def test_a_seed_that_is_none_is_refused_in_one_line_of_the_command(finished, capsys, command):
     assert cli.main([command, str(finished.folder), "--seed", str(2**70)]) == 2
-    assert capsys.readouterr().err.startswith(f"buttress: seed is {2**70}, wanted 0 or more and below 2**62")
+    assert capsys.readouterr().err.startswith(f"buttress: --seed is {2**70}, wanted 0 or more and below 2**62")
 
 
 def test_no_examples_are_not_drawn(finished):

@@ -49,6 +49,15 @@ def test_two_processes_refine_as_one(tmp_path, variant):
     assert_close(*(checkpoint.load(tmp_path / name / "state.safetensors") for name in ("one", "two")))
 
 
+def test_two_processes_share_the_discriminator_and_the_permutation_of_z(tmp_path):
+    recipe = small.factor_vae()
+    for name, devices in (("one", 1), ("two", 2)):
+        train(recipe, tmp_path / name, progress=False, devices=devices)
+    one, two = (checkpoint.load(tmp_path / name / "state.safetensors") for name in ("one", "two"))
+    assert "discriminator.0.weight" in one["algorithm"]
+    assert_close(one, two)
+
+
 def test_two_processes_equal_one_in_both_stages(tmp_path):
     recipe = small.two_stage()
     for name, devices in (("one", 1), ("two", 2)):
@@ -60,7 +69,7 @@ def test_two_processes_equal_one_in_both_stages(tmp_path):
 
 @pytest.mark.parametrize("room", ["algorithms", "objectives", "posteriors"])
 def test_every_part_that_may_depend_on_the_number_of_processes_is_in_a_recipe_above(room):
-    recipes = (small.floored(), BOUNDED, small.semi_amortized(), small.two_stage())
+    recipes = (small.floored(), BOUNDED, small.semi_amortized(), small.two_stage(), small.factor_vae())
     assert {getattr(recipe, room.rstrip("s")).name() for recipe in recipes} == {*registry.names(room)}
 
 

@@ -79,9 +79,10 @@ def fit(
         except OSError as error:
             if not _full(error):
                 raise
+            done = Progress.read(folder).step
             raise OSError(
-                f"{folder}: no space is left on the disk. The last checkpoint (step {Progress.read(folder).step}) is "
-                "kept; make room and continue with --resume (resume=True)"
+                f"{folder}: no space is left on the disk. The last checkpoint (step {done}) is kept; make room and "
+                "continue with --resume (resume=True)"
             ) from error
         finally:
             stop.remove()

@@ -72,7 +72,7 @@ class HeldOut:
         """Number of batches."""
         return len(self.index)
 
-    def __getitem__(self, number: int) -> Tensor | Batch:
+    def __getitem__(self, number: int) -> Any:
         """One batch: x, and what is given with it where x alone does not say all that a model may read."""
         raw = self.examples.read(self.index[number]).to(self.device)
         with torch.random.fork_rng([]), torch.no_grad():
