@@ -94,7 +94,7 @@ WRONG = {
     "compare ok.npy --nll_samples -1": "nll_samples is -1, wanted at least 0",
     "compare ok.npy --gap_examples 0": "gap_examples is 0, wanted at least 1, or null for all",
     "compare ok.npy --out file": "file is a file, wanted a folder",
-    "compare ok.npy --remedies word_dropout": "no remedy fits: word_dropout is for text data",
+    "compare ok.npy --remedies word_dropout": "no remedy fits: word_dropout needs the recurrent decoder",
     "compare ok.npy --remedies nonee": "did you mean 'none'",
     "paper vq_vae --jobs 0": "jobs is 0, wanted at least 1",
     "paper lagging_inference --steps x": "--steps: expected a whole number, got 'x'",
@@ -152,7 +152,9 @@ def test_every_command_and_argument_has_its_line_of_help():
 
     for name, function in each():
         command = Command(function, name)
-        missing = {*command.places, *command.own} - {key.rstrip("_") for key in arguments(function)}
+        missing = {key.rstrip("_") for key in (*command.places, *command.own)} - {
+            key.rstrip("_") for key in arguments(function)
+        }
         assert summary(function) and not missing, (name, missing)
 
 

@@ -60,7 +60,10 @@ def test_a_run_takes_the_next_free_folder_and_latest_leads_to_it(here, capsys):
 
 def test_the_model_and_its_training_are_told_before_it_starts(here, capsys):
     assert buttress("train", *SMALL, "--no_diagnose", "--remedies", "free_bits") == 0
-    model, latent, training = capsys.readouterr().err.splitlines()[:3]
+    told = [
+        line for line in capsys.readouterr().err.splitlines() if line.startswith(("model: ", "latent: ", "training: "))
+    ]
+    model, latent, training = told[:3]
     size = sum(p.numel() for p in Run.load("runs/latest").model.parameters())
     assert model.startswith("model: mlp encoder, gaussian posterior") and model.endswith(f"; {size:,} parameters")
     assert latent == "latent: 2 real numbers"
