@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 import shlex
+import wave
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -79,18 +80,29 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cache")
 
 
+def write_sound(path: Path, samples: np.ndarray) -> None:
+    """A mono file of 16 bits and 8 kHz."""
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(8000)
+        file.writeframes(samples.tobytes())
+
+
 @pytest.fixture
 def here(codes: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with what the reader is said to have."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("BUTTRESS_CACHE", str(cache))
     rng = np.random.default_rng(0)
-    for name in ("DATA", "photos", "runs"):
+    for name in ("DATA", "photos", "recordings", "runs"):
         (tmp_path / name).mkdir()
     words = [" ".join(rng.choice(["a", "b", "c", "d"], 5)) for _ in range(80)]
     (tmp_path / "DATA" / "sentences.txt").write_text("\n".join(words))
     for i in range(20):
         Image.fromarray(rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)).save(tmp_path / "photos" / f"{i}.png")
+    for i in range(12):
+        write_sound(tmp_path / "recordings" / f"{i}.wav", rng.integers(-9000, 9000, 4000).astype("<i2"))
     table = "\n".join(f"{x:.3f},{y:.3f},{'rose' if x > 0 else 'tulip'}" for x, y in rng.normal(size=(80, 2)))
     (tmp_path / "flowers.csv").write_text(f"width,height,kind\n{table}\n")
     (tmp_path / "runs" / "codes").symlink_to(codes)

@@ -90,7 +90,7 @@ class Command:
     @cached_property
     def place_names(self) -> list[str]:
         """The words in their places, as help writes them."""
-        return [*["DATA"] * self.takes_recipe, *(name.upper() for name in self.places)]
+        return [*["DATA"] * self.takes_recipe, *(name.rstrip("_").upper() for name in self.places)]
 
     def hints(self, flag: str) -> list[Any]:
         """The types that a flag may have, one for each part that may stand there; empty where there is no such flag."""

@@ -74,17 +74,20 @@ def command_help(command: Command, line: Line) -> str:
           --times INT                 How often. [1]
     """
     said = arguments(command.function)
-    words = [*[("DATA", DATA)] * command.takes_recipe, *((name.upper(), said.get(name, "")) for name in command.places)]
+    words = [
+        *[("DATA", DATA)] * command.takes_recipe,
+        *((name.rstrip("_").upper(), said.get(name, "")) for name in command.places),
+    ]
     own = [
         (f"--{name} {kind_of(hint)}", _with_default(said.get(name, said.get(f"{name}_", "")), command.defaults[name]))
         for name, hint in command.own.items()
     ]
     if command.takes_recipe:
         own.append(("--from PATH", START))
-    places = [
+    shown = [
         name if i < command.needed + command.takes_recipe else f"[{name}]" for i, name in enumerate(command.place_names)
     ]
-    usage = " ".join([command.name, *places, "[--FLAG VALUE ...]"])
+    usage = " ".join([command.name, *shown, "[--FLAG VALUE ...]"])
     return _page(
         usage, summary(command.function), {"Words": words, "Flags": own, **_root(command, line)}, _last(command)
     )

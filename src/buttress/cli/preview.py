@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from buttress.core.recipe import Recipe
 
@@ -17,14 +18,15 @@ SECONDS = 2.0
 """How long steps are timed before their time is told."""
 
 
-def preview(recipe: Recipe, folder: Path) -> list[str]:
-    """The model, its latent variable and its training, a line each.
+def preview(recipe: Recipe, folder: Path, model: Any) -> list[str]:
+    """The model that was built, its latent variable and its training, a line each.
 
     Example:
         >>> from buttress.baseline import baseline
         >>> from buttress.data.linear_gaussian import LinearGaussianData
         >>> data = LinearGaussianData(n=200)
-        >>> for line in preview(baseline(data, data.open().spec), Path("runs/first")):
+        >>> recipe = baseline(data, data.open().spec)
+        >>> for line in preview(recipe, Path("runs/first"), recipe.model(data.open().spec)):
         ...     print(line)
         model: mlp encoder, gaussian posterior, standard_normal prior, mlp decoder, gaussian likelihood; ... parameters
         latent: 7 real numbers
@@ -35,14 +37,13 @@ def preview(recipe: Recipe, folder: Path) -> list[str]:
     from buttress.data.opened import opened
 
     splits, training = opened(recipe.data), recipe.training
-    with torch.random.fork_rng([]):
-        model = recipe.model(splits.spec)
     size = sum(parameter.numel() for parameter in model.parameters())
     roles = ("encoder", "posterior", "prior", "decoder", "likelihood")
     parts = ", ".join(f"{getattr(recipe, role).name()} {role}" for role in roles)
     reads = f"; given {', '.join(model.reads)}" if model.reads else ""
     number, of = torch.Size(model.space.shape).numel(), model.space.classes
-    z = f"{number} codes, each one of {of:,}" if of else f"{number} real numbers"
+    many = "s" * (number != 1)
+    z = f"{number} code{many}, each one of {of:,}" if of else f"{number} real number{many}"
     shape = f" ({' x '.join(map(str, model.space.shape))})" if len(model.space.shape) > 1 else ""
     passes = training.steps * training.batch_size / len(splits.train)
     remedies = f", with {'+'.join(recipe.remedies)}" if recipe.remedies else ""

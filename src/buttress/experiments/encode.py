@@ -67,9 +67,11 @@ def encoded(run: Run, path: str | None = None, drawn: bool = False, seed: int = 
 def _batches(run: Run, split: str, rows: Iterator[Row], drawn: bool, seed: int) -> Iterator[Encoded]:
     number = 0
     while block := list(islice(rows, BATCH)):
+        batch = _together([one for _, one in block])
         with seeded(seed, number):
-            z = latent_of(posterior_of(run, _together([one for _, one in block]), seed), mean=not drawn)
-        yield Encoded(z, split, [name for name, _ in block])
+            z = latent_of(posterior_of(run, batch, seed), mean=not drawn)
+        labels = batch.given["label"].tolist() if "label" in batch.given else None
+        yield Encoded(z, split, [name for name, _ in block], labels)
         number += 1
 
 
@@ -80,10 +82,10 @@ def _together(ones: Sequence[Batch]) -> Batch:
 
 
 def _with_labels(batches: Iterator[Encoded], splits: Splits) -> Iterator[Encoded]:
-    """With the labels of held-out examples, the only ones that data keep."""
+    """With the labels of held-out examples, which data keep also where no label is a condition."""
     start = 0
     for found in batches:
-        if found.split == "held_out" and splits.labels is not None:
+        if found.split == "held_out" and found.labels is None and splits.labels is not None:
             labels = splits.labels[start : start + len(found.rows)].tolist()
             found = Encoded(found.z, found.split, found.rows, labels)
             start += len(found.rows)

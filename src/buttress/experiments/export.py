@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import subprocess
 import sys
 import warnings
@@ -136,15 +137,18 @@ def export_run(run: Run, out: Path, seed: int = 0) -> list[Exported]:
 
 @contextmanager
 def _plain_distributions() -> Any:
-    """Distributions that check nothing, for checks of values cannot be exported; warnings of the exporter are kept."""
-    before = Distribution._validate_args
+    """Distributions that check nothing, for checks of values cannot be exported; the exporter keeps its warnings."""
+    before, logger = Distribution._validate_args, logging.getLogger("torch")
+    level = logger.level
     Distribution.set_default_validate_args(False)
+    logger.setLevel(logging.CRITICAL)  # what cannot be exported is reported in one line
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
         Distribution.set_default_validate_args(before)
+        logger.setLevel(level)
 
 
 def _export(name: str, module: nn.Module, inputs: Mapping[str, Tensor], outputs: str, out: Path) -> Exported:

@@ -16,7 +16,7 @@ from PIL import Image
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from buttress.core import Batch, Data, DataSpec, Examples
+from buttress.core import Batch, Data, DataSpec, Examples, Splits
 from buttress.data.opened import opened
 from buttress.data.reading import corpus
 from buttress.data.reading.pictures import ENDINGS, Pictures, decode_all
@@ -160,7 +160,7 @@ def other_rows(run: Run, path: str) -> Iterator[Row]:
     if run.spec.kind == "text":
         yield from _lines(run, path)
         return
-    there = opened(_whole(run.recipe.data, path, run.spec.columns))
+    there = _opened_whole(run.recipe.data, path, run.spec.columns)
     for what, mine, found in (
         ("shape", run.spec.shape, there.spec.shape),
         ("columns", run.spec.columns, there.spec.columns),
@@ -193,12 +193,19 @@ def _order(row: Row) -> Any:
     return int(number[1]) if number else row[0]
 
 
-def _whole(data: Data, path: str, columns: tuple[str, ...]) -> Data:
-    """The data part for another file, none of which is held out by name; copies may be on both sides."""
+def _opened_whole(data: Data, path: str, columns: tuple[str, ...]) -> Splits:
+    """Another file, none of which is held out by name; copies may be on both sides, and labels may be missing."""
     part: Any = moved(data, path)
     part = replace(part, columns=columns) if hasattr(part, "columns") else part
-    apart = [name for name in ("held_out_key", "held_out_path", "labels_key", "label") if hasattr(part, name)]
-    return replace(part, **dict.fromkeys(apart), **({"split": "seed"} if hasattr(part, "split") else {}))
+    apart = {name: None for name in ("held_out_key", "held_out_path") if hasattr(part, name)}
+    part = replace(part, **apart, **({"split": "seed"} if hasattr(part, "split") else {}))
+    labels = {name: None for name in ("label", "labels_key") if getattr(part, name, None) is not None}
+    try:
+        return opened(part)
+    except ValueError:
+        if not labels:
+            raise
+        return opened(replace(part, **labels))
 
 
 def named(examples: Examples) -> Iterator[Row]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +53,6 @@ def train(
             buttress train DATA --remedies kl_annealing+free_bits:per_group=0.5 --training.steps 5000 --out runs/first
     """
     from buttress.cli.commands.diagnose import conclude
-    from buttress.cli.preview import preview
     from buttress.diagnostics.diagnose import check_effort
     from buttress.training.run import train as run
     from buttress.training.run_names import point_latest
@@ -71,9 +69,7 @@ def train(
     changed.check()
     say_if_binarised(changed)
     folder = out or _folder(changed, resume)
-    for line in preview(changed, folder):
-        print(line, file=sys.stderr)
-    callbacks = [_first_steps(folder)] if devices == 1 else []
+    callbacks = [_first_steps(changed, folder)] if devices == 1 else []
     more: dict[str, Any] = {} if init is None else {"init": init}
     trained = run(changed, folder, resume=resume, devices=devices, callbacks=callbacks, **more)
     point_latest(folder)
@@ -94,23 +90,19 @@ def _folder(recipe: Recipe, resume: bool) -> Path:
     return next_free(recipe.data)
 
 
-def _first_steps(folder: Path) -> Any:
-    """What is done at the first steps: the run becomes the newest, and the time it will take is told."""
-    from buttress.cli.preview import estimate, say_on_stderr
+def _first_steps(recipe: Recipe, folder: Path) -> Any:
+    """What is done at the first steps: the model is told, the run becomes the newest, and the time is estimated."""
+    from buttress.cli.preview import estimate, preview, say_on_stderr
     from buttress.training.callbacks import ProgressCallback
     from buttress.training.run_names import point_latest
 
-    timed, linked = estimate(say_on_stderr), False
-
-    def hear(step: int, total: int) -> None:
-        nonlocal linked
-        if not linked:
+    class FirstSteps(ProgressCallback):
+        def begin(self, engine: Any) -> None:
             point_latest(folder)
-            linked = True
-        timed(step, total)
+            for line in preview(recipe, folder, engine.model):
+                say_on_stderr(line)
 
-    heard: Callable[[int, int], None] = hear
-    return ProgressCallback(heard, 1)
+    return FirstSteps(estimate(say_on_stderr), 1)
 
 
 def say_if_binarised(recipe: Recipe) -> None:
