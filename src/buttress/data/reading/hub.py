@@ -12,6 +12,7 @@ from PIL import Image
 
 from buttress.core.registry import suggest
 from buttress.data.reading.memory import Array, file_key
+from buttress.data.reading.open_picture import open_picture
 
 __all__ = ["fingerprint", "image_column", "is_dataset", "labels", "load", "open_image", "text_column", "undecoded"]
 
@@ -199,7 +200,7 @@ def open_image(cell: dict[str, Any]) -> Image.Image:
         >>> image.size, image.getpixel((3, 1))
         ((4, 2), 200)
     """
-    return Image.open(BytesIO(cell["bytes"]) if cell["bytes"] is not None else cell["path"])
+    return open_picture(BytesIO(cell["bytes"]) if cell["bytes"] is not None else Path(cell["path"]))
 
 
 def fingerprint(data: Any) -> tuple[Any, ...]:

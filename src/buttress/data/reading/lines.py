@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from io import BufferedIOBase
 from pathlib import Path
 
+from buttress.runtime.safe_files import open_gzip, open_regular
+
 __all__ = ["LONGEST", "find", "read"]
 
 LONGEST = 2**20
@@ -81,7 +83,7 @@ def read(path: Path, encoding: str = "utf-8", tidy: bool = True) -> Iterator[tup
 
 
 def _open(path: Path) -> BufferedIOBase:
-    return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
+    return open_gzip(path) if path.suffix == ".gz" else open_regular(path)
 
 
 def _pass_over(file: BufferedIOBase, raw: bytes) -> None:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from buttress.core import BOS, EOS, PAD, UNK, DataSpec, Examples
 from buttress.data.reading.memory import Array, Rows
+from buttress.runtime.safe_files import reading
 
 __all__ = ["SPECIAL", "TokenExamples", "decode", "encode", "learn", "word_tokenizer"]
 
@@ -170,4 +171,5 @@ def _end(row: list[int]) -> int:
 
 @lru_cache(maxsize=4)
 def _tokenizer(text: str) -> Tokenizer:
-    return Tokenizer.from_str(text)
+    with reading("tokenizer.json", "a tokenizer", "going back to a copy of it"):
+        return Tokenizer.from_str(text)
