@@ -19,8 +19,8 @@ DEEPEST = 100
 """Levels of lists and mappings inside each other; what comes afterwards walks them recursively."""
 DIGITS = 100
 """Most digits of a number, so that every whole number fits into a float, whatever its base."""
-YAML = 2**23
-"""Most characters of a YAML text: a second's reading."""
+YAML, VALUES = 2**23, 300_000
+"""Most characters, and most values, of a YAML text: a few seconds' reading."""
 MESSAGE = 300
 """Most characters of what a library says."""
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -132,7 +132,9 @@ def parse_yaml(text: str, where: object) -> Any:
 def _check_events(events: Iterable[Any]) -> None:
     """Refuse, before anything is built, what is deep, repeated by reference, or a number without end."""
     depth = 0
-    for event in events:
+    for number, event in enumerate(events):
+        if number > VALUES:
+            raise ValueError(f"more than {VALUES:,} values")
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > DEEPEST:
             raise ValueError(_deep())
