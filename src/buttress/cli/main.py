@@ -24,7 +24,9 @@ from buttress.cli.recipes import experiment_of, recipe_of
 from buttress.cli.values import Misread
 from buttress.core import registry
 from buttress.data.opened import opening_once
+from buttress.runtime.atomic_write import FULL
 from buttress.runtime.denormals import flushed
+from buttress.runtime.one_line import one_line
 
 __all__ = ["call", "functions", "main", "script"]
 
@@ -56,12 +58,20 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _unread()
         raise
     except (ValueError, OSError) as error:
-        print(f"buttress: {_plainly(error)}", file=sys.stderr)
-        return 2
+        return _refuse(_plainly(error))
+    except MemoryError as error:
+        return _refuse(f"not enough memory ({error}); try less data, a smaller model or fewer draws".replace(" ()", ""))
+    except RecursionError:
+        return _refuse("a word or a file of this command is nested too deeply to be read; try a plainer one")
     except KeyboardInterrupt:
         print("buttress: interrupted; what was saved is kept, and --resume goes on from there", file=sys.stderr)
         return 130
     return 0
+
+
+def _refuse(why: str) -> int:
+    print(f"buttress: {one_line(why)}", file=sys.stderr)
+    return 2
 
 
 def _unread() -> int:
@@ -72,6 +82,9 @@ def _unread() -> int:
 
 def _plainly(error: Exception) -> str:
     """A message; one of the system without its number."""
+    if isinstance(error, OSError) and error.errno in FULL:
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}there is no room for more ({error.strerror}); free some of the disk, and go on with --resume"
     named = isinstance(error, OSError) and error.strerror and error.filename is not None
     return f"{error.filename}: {error.strerror}; try another path" if named else str(error)  # type: ignore[attr-defined]
 

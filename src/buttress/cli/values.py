@@ -8,9 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from buttress.core import registry
+from buttress.runtime.plain_data import parse_yaml
 
 __all__ = ["NO", "YES", "Misread", "is_switch", "kind_of", "options", "value_of"]
 
@@ -125,8 +124,8 @@ def _members(kinds: tuple[Any, ...], text: str) -> Iterator[Any]:
     if kinds[-1] is str and not text.startswith("["):
         raise ValueError(text)
     try:
-        plain = yaml.safe_load(text if text.startswith("[") else f"[{text}]")
-    except yaml.YAMLError as error:
+        plain = parse_yaml(text if text.startswith("[") else f"[{text}]", "the list")
+    except ValueError as error:
         raise ValueError(text) from error
     inner = [kinds[0]] * len(plain) if kinds[-1] is Ellipsis else kinds
     if len(inner) != len(plain):

@@ -26,6 +26,7 @@ from buttress.core import (
 )
 from buttress.core.model import LatentVariableModel
 from buttress.core.registry import from_yaml, load, part, to_plain
+from buttress.runtime.memory import Budget
 
 __all__ = ["Recipe", "Training"]
 
@@ -95,9 +96,10 @@ class Recipe:
 
     def model(self, spec: DataSpec) -> LatentVariableModel:
         """The untrained model for data like ``spec``. Seed torch first."""
-        return LatentVariableModel(
-            spec, self.encoder, self.posterior, self.prior, self.decoder, self.likelihood, self.condition
-        )
+        with Budget("the parameters of this model", "smaller sizes of its parts"):
+            return LatentVariableModel(
+                spec, self.encoder, self.posterior, self.prior, self.decoder, self.likelihood, self.condition
+            )
 
     def to_yaml(self) -> str:
         """The recipe as YAML."""

@@ -21,8 +21,6 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from buttress.core import (
     Algorithm,
     Condition,
@@ -36,6 +34,8 @@ from buttress.core import (
     Prior,
     Schedule,
 )
+from buttress.runtime.plain_data import parse_yaml
+from buttress.runtime.safe_files import read_text
 
 __all__ = [
     "ROOMS",
@@ -221,11 +221,7 @@ def from_yaml(hint: Any, text: str, where: str) -> Any:
         Traceback (most recent call last):
         ValueError: some.yaml: not readable as YAML: while parsing a flow sequence ...
     """
-    try:
-        plain = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that is none, and other plain words
-        raise ValueError(f"{where}: not readable as YAML: {' '.join(str(error).split())}") from error
-    return from_plain(hint, plain, where)
+    return from_plain(hint, parse_yaml(text, where), where)
 
 
 def load(hint: Any, path: Path) -> Any:
@@ -239,13 +235,7 @@ def load(hint: Any, path: Path) -> Any:
         ...     load(Schedule, path)
         Linear(steps=5, start=0.1, end=1.0, hold=0)
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"{path}: not a text ({error}), wanted YAML; perhaps damaged, go back to a copy of it"
-        ) from error
-    return from_yaml(hint, text, str(path))
+    return from_yaml(hint, read_text(path), str(path))
 
 
 def _dataclass(kind: Any, plain: Mapping[Any, Any], where: str) -> Any:
@@ -284,7 +274,7 @@ def _scalar(hint: Any, plain: Any, where: str) -> Any:
     if hint is float and isinstance(plain, int | float | str) and not isinstance(plain, bool):
         try:  # YAML 1.1 reads 1e-3 as a string
             return float(plain)
-        except ValueError:
+        except (ValueError, OverflowError):
             pass
     if isinstance(hint, type) and isinstance(plain, hint) and (hint is bool or not isinstance(plain, bool)):
         return plain

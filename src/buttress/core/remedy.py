@@ -16,11 +16,10 @@ from functools import cache
 from importlib.metadata import entry_points
 from typing import Any, get_type_hints
 
-import yaml
-
 from buttress.core.part import Part
 from buttress.core.recipe import Recipe
 from buttress.core.registry import from_plain, suggest
+from buttress.runtime.plain_data import parse_yaml
 
 __all__ = ["ANYTHING", "DoesNotFit", "Remedy", "add", "apply", "catalogue", "cures", "fitting", "remedy"]
 
@@ -301,8 +300,5 @@ def _setting(chosen: Remedy, text: str) -> tuple[str, Any]:
     if not equals or key not in chosen.settings:
         have = ", ".join(f"{k}={v}" for k, v in chosen.settings.items()) or "none"
         raise ValueError(f"remedy {chosen.name}: cannot read the setting {text!r}; it has {have}")
-    try:
-        plain = yaml.safe_load(value)
-    except yaml.YAMLError as error:
-        raise ValueError(f"remedy {chosen.name}: cannot read the value in {text!r}") from error
-    return key, from_plain(get_type_hints(chosen.change)[key], plain, f"remedy {chosen.name}: {key}")
+    where = f"remedy {chosen.name}: {key}"
+    return key, from_plain(get_type_hints(chosen.change)[key], parse_yaml(value, where), where)

@@ -10,13 +10,13 @@ from typing import Literal
 
 import numpy as np
 from PIL.Image import Image
-from PIL.Image import open as open_image
 
 from buttress.core import Data, Splits
 from buttress.data.reading import folders, hub, npz
 from buttress.data.reading.arrays import Source, open_rows
 from buttress.data.reading.labels import classes
 from buttress.data.reading.memory import Array, Rows, cached, file_key, read_json, row_name
+from buttress.data.reading.open_picture import open_picture
 from buttress.data.reading.packed import arrays_of
 from buttress.data.reading.pictures import ENDINGS, Pictures, decode_all
 from buttress.data.reading.split import Division
@@ -170,7 +170,7 @@ class Images(Data):
 
     def _decoded_folder(self, root: Path, found: folders.Listing) -> Source:
         files = found.files
-        pictures = self._pictures(str(root), len(files), partial(_file_name, files), lambda i: open_image(files[i]))
+        pictures = self._pictures(str(root), len(files), partial(_file_name, files), lambda i: open_picture(files[i]))
         key = (_VERSION, [(str(f.relative_to(root)), *file_key(f)[1:]) for f in files], str(root.resolve()))
         return self._decoded(pictures, key, found)
 

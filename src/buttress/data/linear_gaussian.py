@@ -18,6 +18,7 @@ from buttress.core import Data, Splits
 from buttress.data.reading.arrays import Source, open_rows
 from buttress.data.reading.memory import Rows, row_name
 from buttress.data.reading.split import Division
+from buttress.runtime.memory import check_memory
 
 __all__ = ["LinearGaussianData"]
 
@@ -60,6 +61,8 @@ class LinearGaussianData(Data):
             raise ValueError(
                 f"linear_gaussian data: wanted sizes and noise above 0 and a seed of 0 or more, got {self}"
             )
+        numbers = 2 * (self.n + self.latent_dim) * (self.dim + self.latent_dim)
+        check_memory(4 * numbers, f"{self.n:,} rows of {self.dim:,} columns", "a smaller n, dim or latent_dim")
 
     @classmethod
     def tiny(cls) -> tuple[LinearGaussianData, ...]:

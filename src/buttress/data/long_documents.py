@@ -21,6 +21,7 @@ from torch import Tensor
 from buttress.core import EOS, Data, DataSpec, Layout, Splits
 from buttress.data.reading.memory import Array, Rows, row_name
 from buttress.data.reading.tokens import SPECIAL, TokenExamples, word_tokenizer
+from buttress.runtime.memory import check_memory
 
 __all__ = ["LongDocuments"]
 
@@ -74,6 +75,9 @@ class LongDocuments(Data):
                 f"long_documents data: shortest is {self.shortest}, longest {self.longest} and noise {self.noise}; "
                 "wanted longest at least shortest, and noise from 0 to 1"
             )
+        count = self.train + self.held_out
+        numbers = 4 * count * self.longest + self.words * (3 * self.words + self.topics)
+        check_memory(8 * numbers, f"{count:,} documents of {self.words:,} words", "smaller sizes")
         if self.words // 2 < max(self.topic_words, SUCCESSORS):
             raise ValueError(
                 f"long_documents data: words is {self.words}; half of them must hold topic_words = {self.topic_words} "

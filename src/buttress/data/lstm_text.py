@@ -19,6 +19,7 @@ from buttress.core import Data, DataSpec, Layout, Splits
 from buttress.data.reading.memory import Rows, cached, row_name
 from buttress.data.reading.tokens import SPECIAL, TokenExamples, word_tokenizer
 from buttress.decoders.random_lstm import RandomLstm, RandomLstmNetwork
+from buttress.runtime.memory import check_memory
 
 __all__ = ["Generator", "LstmText"]
 
@@ -72,6 +73,9 @@ class LstmText(Data):
             raise ValueError(
                 f"lstm_text data: wanted at least 2 words, no size below 1 and nothing below 0, got {self}"
             )
+        count = self.train + self.held_out + self.test
+        numbers = 2 * count * (self.length + self.latent_dim) + self.hidden * (self.words + 8 * self.hidden)
+        check_memory(4 * numbers, f"{count:,} sentences of {self.words:,} words", "smaller sizes")
 
     @classmethod
     def tiny(cls) -> tuple[LstmText, ...]:

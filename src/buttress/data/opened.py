@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 from buttress.core import Data, Splits
+from buttress.runtime.one_line import one_line
 
 __all__ = ["opened", "opening_once", "tell"]
 
@@ -71,4 +72,4 @@ def tell(splits: Splits) -> None:
         data: held out 5 of 50 examples (10.0 %), at random by position, seed 0
     """
     for note in splits.notes:
-        print(f"data: {note}", file=sys.stderr)
+        print(f"data: {one_line(note)}", file=sys.stderr)

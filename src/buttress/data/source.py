@@ -43,11 +43,11 @@ def detect(path_or_name: str, **options: Any) -> Data:
     """
     if path_or_name in _named():
         return _made(path_or_name, options)
-    path = Path(path_or_name).expanduser()
+    path = _expanded(path_or_name)
     if path.exists():
         found = _of_folder(path) if path.is_dir() else _of_file(path, options)
         return _made(found, {"path": str(path.resolve()), **options})
-    several = [Path(p.strip()).expanduser() for p in path_or_name.split(",")]
+    several = [_expanded(p.strip()) for p in path_or_name.split(",")]
     if len(several) > 1 and all(p.exists() for p in several):
         return _made("sentences", {"path": tuple(str(p.resolve()) for p in several), **options})
     if path_or_name.startswith("hf:") or _like_hub(path_or_name):
@@ -56,6 +56,13 @@ def detect(path_or_name: str, **options: Any) -> Data:
             {"path": path_or_name, **options},
         )
     raise ValueError(_nothing(path_or_name))
+
+
+def _expanded(path: str) -> Path:
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:  # ~name, where nobody is called so: a file may be
+        return Path(path)
 
 
 def _named() -> list[str]:

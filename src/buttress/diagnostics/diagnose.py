@@ -20,6 +20,7 @@ from buttress.diagnostics.modules import training_parts
 from buttress.diagnostics.passes import Encoded, count, prior_of
 from buttress.diagnostics.protocol import Conditional
 from buttress.diagnostics.verdict import judge
+from buttress.runtime.memory import check_memory
 from buttress.runtime.randomness import check_seed
 
 __all__ = ["LEAST", "STAGES", "check_effort", "diagnose"]
@@ -36,6 +37,10 @@ OPTIONAL = ("nll_samples", "gap_steps")
 """What 0 leaves out."""
 
 
+LATENT = 4 * 64
+"""Bytes of one sample of z, roughly."""
+
+
 def check_effort(settings: Mapping[str, int | None]) -> None:
     """Refuse settings of :func:`diagnose` with which it would fail half-way.
 
@@ -49,6 +54,7 @@ def check_effort(settings: Mapping[str, int | None]) -> None:
     """
     if (seed := settings.get("seed")) is not None:
         check_seed(seed)
+    check_memory(LATENT * (settings.get("nll_samples") or 0), "so many nll_samples", "fewer of them")
     for name, least in LEAST.items():
         if (value := settings.get(name)) is not None and value < least:
             instead = (

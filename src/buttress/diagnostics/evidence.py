@@ -9,7 +9,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from buttress.core.registry import from_plain
 from buttress.diagnostics.estimate import Estimate, short
+from buttress.runtime.plain_data import parse_json
+from buttress.runtime.safe_files import read_text
 
 __all__ = ["FORMAT", "Evidence", "Groups", "Verdict"]
 
@@ -89,10 +92,6 @@ class Verdict:
         return "\n  ".join([head, *(f"because {reason}" for reason in self.reasons), *tried])
 
 
-def _verdict(state: str, cause: str | None, reasons: list[str], advice: list[str]) -> Verdict:
-    return Verdict(state, cause, tuple(reasons), tuple(advice))
-
-
 def _cells(name: str, estimate: Estimate) -> tuple[str, ...]:
     """One line of the table of estimates."""
     ceiling = "" if estimate.ceiling is None else short(estimate.ceiling)
@@ -165,21 +164,21 @@ class Evidence:
         Errors:
             ValueError: The text is not JSON, or not evidence of a format we know.
         """
-        plain = json.loads(text)
+        plain = parse_json(text, "evidence")
         if not isinstance(plain, dict) or plain.get("format") != FORMAT:
             came = plain.get("format") if isinstance(plain, dict) else type(plain).__name__
             raise ValueError(f"evidence: got format {came!r}, wanted {FORMAT}; measure again with this version")
         try:
             return cls(
-                plain["n"],
-                plain["kind"],
-                {name: Estimate(**estimate) for name, estimate in plain["estimates"].items()},
-                Groups(**{name: tuple(values) for name, values in plain["groups"].items()}),
-                plain["settings"],
-                _verdict(**plain["verdict"]),
-                tuple(plain.get("notes", ())),
+                from_plain(int, plain["n"], "n"),
+                from_plain(str, plain["kind"], "kind"),
+                {name: from_plain(Estimate, estimate, name) for name, estimate in plain["estimates"].items()},
+                from_plain(Groups, plain["groups"], "groups"),
+                dict(plain["settings"]),
+                from_plain(Verdict, plain["verdict"], "verdict"),
+                from_plain(tuple[str, ...], plain.get("notes", ()), "notes"),
             )
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise ValueError(f"evidence: a part is missing or unknown: {error}") from error
 
     def save(self, path: str | Path) -> None:
@@ -189,4 +188,4 @@ class Evidence:
     @classmethod
     def load(cls, path: str | Path) -> Evidence:
         """The record in a JSON file."""
-        return cls.from_json(Path(path).read_text(encoding="utf-8"))
+        return cls.from_json(read_text(Path(path)))

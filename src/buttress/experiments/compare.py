@@ -24,8 +24,13 @@ from buttress.core import remedy
 from buttress.core.recipe import Recipe
 from buttress.experiments.pool import News, run_all
 from buttress.runtime.atomic_write import write_text
+from buttress.runtime.plain_data import load_json
 
 __all__ = ["Arm", "Comparison", "arms", "compare"]
+
+
+MOST = 1000
+"""Most seeds, and most runs at a time."""
 
 
 @dataclass(frozen=True)
@@ -139,8 +144,8 @@ def compare(
 
     folder = Path(folder)
     for name, value in {"seeds": seeds, "jobs": jobs}.items():
-        if value < 1:
-            raise ValueError(f"compare: {name} is {value}, wanted at least 1")
+        if not 1 <= value <= MOST:
+            raise ValueError(f"compare: {name} is {value}, wanted {'at least 1' if value < 1 else f'at most {MOST}'}")
     check_effort(settings or {})
     fitting, left_out = arms(recipe, names)
     if not fitting:
@@ -178,10 +183,10 @@ def compare(
 def _before(folder: Path) -> dict[str, Any]:
     """The table that the folder holds already; empty where it holds none."""
     path = folder / "comparison.json"
-    if not path.is_file():
+    if not path.exists():
         return {}
     try:
-        plain = json.loads(path.read_bytes())
+        plain = load_json(path)
         for entry in plain["arms"]:
             _ = entry["name"], entry["runs"], entry.setdefault("failed", {}).items()
     except (ValueError, KeyError, TypeError, AttributeError) as error:

@@ -95,6 +95,7 @@ def sampled(
     """
     if count < 1:
         raise ValueError(f"count is {count}, wanted at least 1")
+    run.check_room(count)
     with seeded(seed):
         z = run.model.sample_z(count, Uniform().build(run.model.space)() if uniform else None, given)
         return decoded(run, z, given, mean, temperature)
@@ -173,6 +174,7 @@ def drawn_again(run: Run, raw: Batch, times: int = 4, seed: int = 0, temperature
     """
     if times < 1:
         raise ValueError(f"got {times} draws of each z, wanted at least 1")
+    run.check_room(times * len(raw))
     with seeded(seed):
         x = run.model.observe(raw.x)
         z = evaluation_model(run, seed).posterior(x, raw.given).sample()
@@ -214,6 +216,7 @@ def interpolations(
             f"got {len(raw_a)} and {len(raw_b)} examples and {steps} steps; wanted as many ends as beginnings, and at "
             "least 2 steps"
         )
+    run.check_room(steps * len(raw_a))
     with seeded(seed):
         a, b = (latent_of(posterior_of(run, raw, seed), mean) for raw in (raw_a, raw_b))
         points = between(a, b, torch.linspace(0, 1, steps))

@@ -73,6 +73,7 @@ def traversal(
         )
     if wrong := [dim for dim in dims if not 0 <= dim < size]:
         raise ValueError(f"traverse: dims has {wrong[0]}, but z has dimensions 0 to {size - 1}")
+    run.check_room(steps * len(dims))
     with seeded(seed):
         middle, spread = _prior(run, given)
         base = (middle if start is None else start.to(middle)).reshape(-1)

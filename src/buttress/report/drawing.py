@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -77,6 +78,10 @@ class Style:
     def size(self, points: float) -> float:
         """The marker size that looks as large as a circle of ``points``."""
         return SIZES.get(self.marker, 1.0) * points
+
+
+STYLE: Any = {"svg.fonttype": "none", "svg.hashsalt": "buttress", "text.parse_math": False}
+"""How matplotlib writes: letters as letters, equal figures as equal text, and a name with $ as it is."""
 
 
 def styles(names: Iterable[str]) -> dict[str, Style]:
@@ -175,7 +180,7 @@ def write_png(figure: Figure, path: Path) -> None:
 def as_svg(figure: Figure, name: str) -> Markup:
     """The figure as an element of a page; its identifiers start with ``name``, so that two figures share none."""
     file = io.StringIO()
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "buttress"}), warnings.catch_warnings():
+    with matplotlib.rc_context(STYLE), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing")  # the reader's browser has more letters than we
         FigureCanvasSVG(figure).print_svg(file, metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
     text = file.getvalue().partition("<svg")[2]

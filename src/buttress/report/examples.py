@@ -22,6 +22,8 @@ from safetensors.numpy import save_file
 from torch import Tensor
 
 from buttress.runtime.atomic_write import replace_file, write_text
+from buttress.runtime.plain_data import load_json, parse_json
+from buttress.runtime.safe_files import regular
 
 __all__ = ["Kind", "ReportExamples", "gather", "load_examples", "pixels", "save_examples"]
 
@@ -137,11 +139,19 @@ def load_examples(folder: str | Path) -> ReportExamples | None:
         ValueError: The file is not one that :func:`save_examples` wrote.
     """
     text, arrays = Path(folder) / "examples.json", Path(folder) / "examples.safetensors"
-    if text.is_file():
-        plain = json.loads(text.read_text(encoding="utf-8"))
+    if text.exists():
+        plain = load_json(text)
         names = {key: _tuples(plain.get(key) or ()) for key in NAMES}
-        return ReportExamples("text", **{name: plain.get(name) for name in PARTS}, **names)
-    return _load_arrays(arrays) if arrays.is_file() else None
+        return ReportExamples("text", **{name: _sentences(name, plain.get(name)) for name in PARTS}, **names)
+    return _load_arrays(regular(arrays)) if arrays.exists() else None
+
+
+def _sentences(name: str, value: Any) -> Any:
+    """Strings, or rows of strings, as they were written; None where there are none."""
+    rows = value if name in ROWS else [value]
+    if value is not None and not all(isinstance(row, list) and all(isinstance(s, str) for s in row) for row in rows):
+        raise ValueError(f"expected lists of sentences, got other {name}")
+    return value
 
 
 def _load_arrays(path: Path) -> ReportExamples:
@@ -151,8 +161,25 @@ def _load_arrays(path: Path) -> ReportExamples:
             found = {name: file.get_tensor(name) for name in file.keys() if name in PARTS}  # noqa: SIM118 - not a dict
     except Exception as error:  # safetensors raises its own, which is no ValueError
         raise ValueError(f"examples are not readable: {error}") from error
-    names = {key: _tuples(json.loads(metadata.get(key, "[]"))) for key in NAMES}
-    return ReportExamples(metadata.get("kind", "image"), **found, **names)
+    kind, names = metadata.get("kind", "image"), {key: _names(metadata, key) for key in NAMES}
+    for name, array in found.items():
+        _check_shape(kind, name, array, len(names["columns"]))
+    return ReportExamples(kind, **found, **names)
+
+
+def _names(metadata: dict[str, str], key: str) -> tuple[Any, ...]:
+    plain = parse_json(metadata.get(key, "[]"), key)
+    if not isinstance(plain, list):
+        raise ValueError(f"expected a list of {key}, got {plain!r}")
+    return _tuples(plain)
+
+
+def _check_shape(kind: str, name: str, array: np.ndarray, columns: int) -> None:
+    """Refuse what :func:`save_examples` would not have written."""
+    if kind not in KINDS or not array.size or array.ndim != (4 if kind == "image" else 2) + (name in ROWS):
+        raise ValueError(f"expected {name} of examples, got shape {array.shape} of kind {kind!r}")
+    if kind == "table" and columns not in (0, array.shape[-1]):
+        raise ValueError(f"expected {name} of {columns} columns, got shape {array.shape}")
 
 
 def _checked(kind: str, parts: dict[str, Any]) -> dict[str, Any]:

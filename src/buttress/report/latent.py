@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from buttress.runtime.atomic_write import write_text
+from buttress.runtime.plain_data import load_json
 
 __all__ = ["LatentView", "load_latent", "save_latent"]
 
@@ -58,7 +59,7 @@ def load_latent(path: Path) -> LatentView:
     Errors:
         ValueError: The file is not one that :func:`save_latent` wrote.
     """
-    plain = json.loads(path.read_text(encoding="utf-8"))
+    plain = load_json(path)
     if not isinstance(plain, dict) or plain.pop("format", None) != FORMAT:
         raise ValueError(f"expected format {FORMAT}; diagnose the run again with this version")
     view = LatentView(**plain)

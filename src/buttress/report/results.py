@@ -8,7 +8,6 @@ A comparison is ``comparison.json``, which lists its arms and the run folders in
 from __future__ import annotations
 
 import csv
-import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -17,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from jaxtyping import Float
 
 from buttress.diagnostics.estimate import Estimate
@@ -26,6 +24,8 @@ from buttress.diagnostics.thresholds import NEAR_CEILING
 from buttress.diagnostics.verdict import COLLAPSED
 from buttress.report.examples import ReportExamples, load_examples
 from buttress.report.latent import LatentView, load_latent
+from buttress.runtime.plain_data import load_json, parse_yaml
+from buttress.runtime.safe_files import read_text, regular
 
 __all__ = [
     "NOTHING",
@@ -179,14 +179,14 @@ def load_run(folder: str | Path) -> RunResult:
     def attempt(name: str, read: Callable[[Path], Any], missing: str = "") -> Any:
         return _attempt(remarks, folder / name, read, missing)
 
-    text = attempt("recipe.yaml", lambda path: path.read_text(encoding="utf-8"), "its settings")
+    text = attempt("recipe.yaml", read_text, "its settings")
     found = {
         "recipe": (attempt("recipe.yaml", _recipe) if text else None) or {},
         "metrics": attempt("metrics.csv", _metrics, "training curves"),
         "evidence": attempt("evidence.json", Evidence.load, "a verdict; buttress diagnose writes one"),
         "examples": attempt("", load_examples),
         "latent": attempt("latent.json", load_latent),
-        "notes": attempt("notes.txt", lambda path: tuple(path.read_text(encoding="utf-8").splitlines())) or (),
+        "notes": attempt("notes.txt", lambda path: tuple(read_text(path).splitlines())) or (),
     }
     if found["examples"] is None:
         remarks.append("There are no saved examples, so this page has no pictures; buttress diagnose saves some.")
@@ -201,13 +201,13 @@ def load_comparison(folder: str | Path) -> ComparisonResult:
         ValueError: It is not the JSON of a comparison.
     """
     path = Path(folder) / "comparison.json"
-    if not path.is_file():
+    if not path.exists():
         raise FileNotFoundError(f"{path} does not exist; expected the folder of a comparison")
     try:
-        plain = json.loads(path.read_text(encoding="utf-8"))
+        plain = load_json(path)
         failed = {str(run): str(why) for entry in plain["arms"] for run, why in (entry.get("failed") or {}).items()}
         arms = tuple(_arm(Path(folder), entry) for entry in plain["arms"] if entry["runs"] or not entry.get("failed"))
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         wanted = "expected JSON with a list 'arms' of name and runs"
         raise ValueError(f"{path}: {wanted}, got {type(error).__name__}: {error}") from error
     return ComparisonResult(
@@ -233,13 +233,13 @@ def _attempt(remarks: list[str], path: Path, read: Callable[[Path], Any], missin
         return None
     try:
         return read(path)
-    except (ValueError, KeyError, TypeError, AttributeError, OSError, RecursionError, yaml.YAMLError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OSError, csv.Error) as error:
         remarks.append(f"{path.name} is not readable ({type(error).__name__}: {error}).")
         return None
 
 
 def _recipe(path: Path) -> dict[str, Any]:
-    plain = yaml.safe_load(path.read_text(encoding="utf-8"))
+    plain = parse_yaml(read_text(path), path)
     if not isinstance(plain, dict):
         raise ValueError(f"expected a mapping, got {type(plain).__name__}")
     return plain
@@ -262,7 +262,7 @@ def name_of(plain: Any) -> str:
 
 def _metrics(path: Path) -> MetricsTable:
     cells: dict[tuple[str, str], list[tuple[float, float]]] = {}
-    with path.open(newline="", encoding="utf-8") as file:
+    with regular(path).open(newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
             step = _number(row.get("step"))
             for column, cell in row.items():

@@ -6,13 +6,17 @@ leaves the file that was there before.
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
 
 from safetensors import SafetensorError
 
-__all__ = ["replace_file", "sweep", "write_text"]
+__all__ = ["FULL", "replace_file", "sweep", "write_text"]
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What the system says where there is no room for more bytes."""
 
 
 def replace_file(path: str | Path, write: Callable[[Path], None]) -> None:

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
-from torch import Tensor
+import importlib
+import math
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
 
-__all__ = ["ROWS", "pairs_at_once"]
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+__all__ = ["ROWS", "Budget", "check_memory", "pairs_at_once", "total_memory"]
 
 ROWS = 256
 """Most examples looked at together."""
@@ -27,3 +36,85 @@ def pairs_at_once(x: Tensor) -> int:
     """
     weight = 1 if x.is_floating_point() else TOKEN
     return min(ROWS, max(16, NUMBERS // max(1, weight * x[0].numel())))
+
+
+def total_memory() -> int:
+    """Bytes of memory that this process may have: of the machine, its container, or a limit of its own."""
+    found = [2**62]
+    with suppress(ValueError, OSError, AttributeError):
+        found.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    for name in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        with suppress(ValueError, OSError):
+            found.append(int(Path(name).read_text()))
+    with suppress(ImportError, ValueError, OSError):  # not on Windows
+        resource = importlib.import_module("resource")
+        found += [limit for limit in resource.getrlimit(resource.RLIMIT_AS) if limit != resource.RLIM_INFINITY]
+    return min(found)
+
+
+def check_memory(needed: int, what: str, advice: str) -> None:
+    """Refuse what needs more memory than there is, before any of it is taken.
+
+    Args:
+        needed: Bytes, roughly.
+        what: What needs them, in the plural.
+        advice: What to try.
+
+    Errors:
+        ValueError: They are more than :func:`total_memory`.
+
+    Example:
+        >>> check_memory(4 * 10**15, "10^15 samples", "a smaller count")
+        Traceback (most recent call last):
+        ValueError: 10^15 samples need about 4,000,000 GB of memory, and there are ... GB; try a smaller count
+    """
+    if needed > (total := total_memory()):
+        raise ValueError(
+            f"{what} need about {_gigabytes(needed)} of memory, and there are {_gigabytes(total)}; try {advice}"
+        )
+
+
+def _gigabytes(count: int) -> str:
+    return f"{count // 10**9:,} GB" if count < 10**24 else "more than 10^15 GB"
+
+
+_SHAPED = (torch.empty, torch.zeros, torch.ones, torch.randn, torch.rand)
+"""What makes a tensor of a shape; parameters begin as one of these."""
+_MADE = 100_000
+"""Most tensors that a model begins with."""
+
+
+class Budget(TorchFunctionMode):
+    """While this lasts, tensors are made only as far as they fit into memory together.
+
+    Args:
+        what: What they are for, in the plural.
+        advice: What to try where they do not.
+
+    Errors:
+        ValueError: The next one would not fit; it is not made.
+
+    Example:
+        >>> with Budget("the parameters of this model", "smaller sizes"):
+        ...     torch.nn.Linear(10**9, 10**9)
+        Traceback (most recent call last):
+        ValueError: the parameters of this model need about 4,000,000,000 GB of memory, and there are ...
+    """
+
+    def __init__(self, what: str, advice: str) -> None:
+        super().__init__()
+        self.what, self.advice = what, advice
+        self.bytes = self.made = 0
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func in _SHAPED:
+            self._count(args, kwargs or {})
+        return func(*args, **(kwargs or {}))
+
+    def _count(self, args: Any, kwargs: Any) -> None:
+        shape = args[0] if args and isinstance(args[0], tuple | list) else args or kwargs.get("size", ())
+        self.bytes += 4 * math.prod(int(n) for n in shape)
+        self.made += 1
+        check_memory(self.bytes, self.what, self.advice)
+        if self.made > _MADE:
+            raise ValueError(f"{self.what} are more than {_MADE:,} tensors; try {self.advice}")

@@ -12,8 +12,10 @@ from buttress.algorithms.descent import NonFinite, first_non_finite, first_non_f
 from buttress.core import Batch, Examples, Splits, Training
 from buttress.core.model import LatentVariableModel
 from buttress.core.recipe import Recipe
+from buttress.runtime.memory import check_memory
 from buttress.runtime.randomness import seed_step
 from buttress.training.batch_sampler import BatchSampler
+from buttress.training.room import decoding
 from buttress.training.warm_start import begin_with
 
 __all__ = ["check", "check_support"]
@@ -47,6 +49,8 @@ def check(recipe: Recipe, splits: Splits, devices: int = 1, init: str = "") -> s
         recipe.algorithm.build(model, recipe.objective, settings)
         said = begin_with(model, Path(init)) if init else ""
         batch = splits.train.read(sampler.indices(0))
+        drawn = recipe.objective.samples * len(batch)
+        check_memory(drawn * decoding(splits.spec), f"{drawn:,} latents decoded together", "fewer samples")
         wrong = _first_wrong(recipe, model, batch.with_x(model.observe(batch.x)))
     if wrong:
         raise NonFinite(f"before the first step {wrong} is NaN or infinite; look for extreme values in the data")

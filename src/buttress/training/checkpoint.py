@@ -18,6 +18,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from buttress.runtime.atomic_write import replace_file
+from buttress.runtime.plain_data import parse_json
+from buttress.runtime.safe_files import regular
 
 __all__ = ["load", "save"]
 
@@ -52,8 +54,9 @@ def load(path: str | Path) -> dict[str, Any]:
         FileNotFoundError: There is no such file.
     """
     path = Path(path)
-    if not path.is_file():
+    if not path.exists():
         raise FileNotFoundError(f"{path}: there is no such checkpoint")
+    regular(path)
     try:
         with safe_open(path, "pt") as file:
             header = (file.metadata() or {}).get("buttress")
@@ -67,13 +70,17 @@ def load(path: str | Path) -> dict[str, Any]:
         raise ValueError(f"{path}: a checkpoint of format {plain.get('format')!r}, wanted {FORMAT}")
     if plain.get("crc32") != _checksum(str(plain.get("tree")), tensors):
         raise ValueError(f"{path}: damaged, its checksum is wrong; go back to a copy of it, or train again")
-    return _restore(json.loads(plain["tree"]), tensors)
+    tree = parse_json(plain["tree"], path, constants=True)
+    try:
+        return dict(_restore(tree, tensors))
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path}: its tree is none of buttress ({error}); go back to a copy of it") from error
 
 
 def _readable(header: str) -> dict[str, Any]:
     """The header as JSON; where it is none, one whose checksum cannot be right."""
     try:
-        plain = json.loads(header)
+        plain = parse_json(header, "the header")
     except ValueError:
         return {"format": FORMAT}
     return plain if isinstance(plain, dict) else {"format": FORMAT}

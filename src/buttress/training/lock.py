@@ -11,6 +11,7 @@ from typing import Any
 from buttress.core.recipe import Recipe
 from buttress.core.registry import to_plain
 from buttress.runtime.atomic_write import sweep, write_text
+from buttress.runtime.safe_files import regular
 from buttress.training.differences import differences, lengthened
 from buttress.training.folder import LOCK, PROGRESS, RECIPE, WRITTEN_UNDER_LOCK
 from buttress.training.progress import Progress
@@ -40,6 +41,8 @@ def lock(folder: Path) -> Iterator[None]:
         ValueError: another process is training in ...; wait for it, or choose another folder
     """
     folder.mkdir(parents=True, exist_ok=True)
+    if (folder / LOCK).exists():
+        regular(folder / LOCK)
     with (folder / LOCK).open("ab") as file:  # the lock ends with the process, however it ends
         try:
             if fcntl is not None:

@@ -10,6 +10,7 @@ from typing import Any, Self
 
 from buttress.core.registry import from_plain
 from buttress.runtime.atomic_write import write_text
+from buttress.runtime.plain_data import load_json
 from buttress.training.folder import PROGRESS
 
 __all__ = ["Progress"]
@@ -93,11 +94,11 @@ class Progress:
             ValueError: The file is damaged.
         """
         path = folder / PROGRESS
-        if not path.is_file():
+        if not path.exists():
             return cls()
         known = [f.name for f in fields(cls)]
         try:
-            plain = json.loads(path.read_bytes())
+            plain = load_json(path, constants=True)
             if isinstance(plain, dict):
                 plain = {k: v for k, v in plain.items() if k in known}
             return from_plain(cls, plain, "it")

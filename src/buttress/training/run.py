@@ -37,6 +37,7 @@ from buttress.diagnostics.evidence import Evidence
 from buttress.diagnostics.protocol import Batches
 from buttress.priors.uniform import Uniform
 from buttress.runtime.atomic_write import write_text
+from buttress.runtime.memory import check_memory
 from buttress.runtime.randomness import check_seed, seed_step
 from buttress.training.callbacks import Callback
 from buttress.training.check import check
@@ -45,6 +46,7 @@ from buttress.training.folder import EVIDENCE, RECIPE
 from buttress.training.held_out import HeldOut
 from buttress.training.lock import belongs_to, create, lock, release
 from buttress.training.progress import Progress
+from buttress.training.room import decoding
 from buttress.training.spec_file import check_same_data, load_spec, save_spec
 from buttress.training.stop import Stop
 from buttress.training.warm_start import weights_in
@@ -323,6 +325,7 @@ class Run:
         """
         if count < 1:
             raise ValueError(f"sample: count is {count}, wanted at least 1")
+        self.check_room(count)
         with self._draws(seed):
             beside = self._given_at_random(count, seed) if given is None else given
             return self.model.sample(count, Uniform().build(self.model.space)() if uniform else None, beside)
@@ -334,6 +337,14 @@ class Run:
         examples = self.splits().held_out
         index = torch.randint(len(examples), (count,), generator=torch.Generator().manual_seed(seed))
         return examples.read(index).given
+
+    def check_room(self, count: int) -> None:
+        """Refuse to decode more examples at once than fit into memory.
+
+        Errors:
+            ValueError: They would not fit; says what they need.
+        """
+        check_memory(count * decoding(self.spec), f"{count:,} examples decoded together", "fewer of them")
 
     def reconstruct(self, raw: Tensor, seed: int = 0, given: Given = EMPTY) -> Tensor:
         """Stored examples, with what is given beside them -> z ~ q(z|x) -> x ~ p(x|z)."""
@@ -360,6 +371,7 @@ class Run:
                 f"interpolate: got {len(raw_a)} and {len(raw_b)} examples and {steps} steps; wanted as many ends as "
                 "beginnings, and at least 2 steps"
             )
+        self.check_room(steps * len(raw_a))
         with self._draws(seed), torch.no_grad():
             model = self.evaluation_model(seed)
             a, b = (model.posterior(self.model.observe(raw), given).sample() for raw in (raw_a, raw_b))

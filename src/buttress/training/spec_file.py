@@ -13,6 +13,7 @@ from torch import Tensor
 from buttress.core import Column, DataSpec, Kind, Layout, Splits
 from buttress.core.registry import load, to_plain
 from buttress.runtime.atomic_write import write_text
+from buttress.runtime.safe_files import read_text
 from buttress.training import checkpoint
 from buttress.training.differences import differences
 from buttress.training.fingerprint import fingerprint
@@ -160,7 +161,7 @@ def load_spec(folder: Path) -> DataSpec:
 
 def _load_tokenizer(folder: Path) -> str | None:
     path = folder / TOKENIZER
-    return path.read_text(encoding="utf-8") if path.exists() else None
+    return read_text(path) if path.exists() else None
 
 
 def _load_sites(path: Path, shape: tuple[int, ...]) -> dict[str, Tensor]:

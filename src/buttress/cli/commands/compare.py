@@ -102,7 +102,7 @@ def show(recipe: Recipe, names: list[str], out: Path, seeds: int, jobs: int, set
     with bars(console, recipe.data) as watch:
         done = run(recipe, names, out, seeds=seeds, jobs=jobs, settings=settings, watch=watch, begin=begin, ended=ended)
     for name, reason in done.left_out.items():
-        console.print(f"[dim]left out: {name}: {reason}[/dim]")
+        console.print(f"left out: {name}: {reason}", style="dim", **PLAIN)
     for why in dict.fromkeys(done.measured_again.values()):
         runs = ", ".join(run for run, reason in done.measured_again.items() if reason == why)
         console.print(f"measured again, because {why}: {runs}", markup=False, highlight=False)
@@ -110,7 +110,7 @@ def show(recipe: Recipe, names: list[str], out: Path, seeds: int, jobs: int, set
     console.print(terminal_table(done.folder, console.width))
     for name, reason in done.failed.items():
         Console(stderr=True).print(f"failed: {name}: {reason}", style="red", markup=False, highlight=False)
-    console.print(f"report: {page}")
+    console.print(f"report: {page}", **PLAIN)
 
 
 @contextmanager
@@ -123,7 +123,7 @@ def bars(console: Console, data: Data) -> Iterator[Callable[[str, int, int], Non
     """
     from buttress.data.opened import opened, tell
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     now_and_then = _lines(console)
     with Progress(*columns, console=console) as progress:
         tasks: dict[str, TaskID] = {}

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from buttress.data.reading.columns import Column
 from buttress.data.reading.conversion import Asked, Conversion
 from buttress.data.reading.memory import Array
+from buttress.runtime.safe_files import check_unpacked, reading, regular
 
 __all__ = ["convert", "schema"]
 
@@ -31,11 +32,10 @@ def schema(path: Path) -> Any:
         ...     schema(path).names, [str(kind) for kind in schema(path).types]
         (['height', 'kind'], ['double', 'string'])
     """
-    try:
+    if regular(path).stat().st_size == 0:
+        raise ValueError(f"{path}: the file is empty; try writing it again")
+    with reading(path, "parquet", "writing it again"):
         return pq.read_schema(path)
-    except (pa.ArrowException, OSError) as error:
-        hint = "the file is empty" if path.stat().st_size == 0 else f"not readable as parquet ({error})"
-        raise ValueError(f"{path}: {hint}; try writing it again") from error
 
 
 def convert(path: Path, asked: Asked, folder: Path) -> None:
@@ -82,11 +82,17 @@ def _cells(values: Any) -> list[str]:
 
 
 def _blocks(path: Path, columns: list[str]) -> Any:
-    try:
-        with pq.ParquetFile(path) as file:
-            yield from file.iter_batches(16_384, columns=columns)
-    except (pa.ArrowException, OSError) as error:
-        raise ValueError(f"{path}: not readable as parquet ({error}); try writing it again") from error
+    with reading(path, "parquet", "writing it again"):
+        file = pq.ParquetFile(path)
+        blocks = file.iter_batches(16_384, columns=columns)
+    check_unpacked(path, 4 * len(columns) * file.metadata.num_rows)
+    with file:
+        while True:
+            with reading(path, "parquet", "writing it again"):
+                block = next(blocks, None)
+            if block is None:
+                return
+            yield block
 
 
 def _readable(path: Path, column: Column) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -164,7 +165,7 @@ def choose(path: Path, names: list[str], asked: Asked) -> list[int]:
         >>> choose(Path("t.csv"), ["a", "b", "kind"], Asked(label="kind"))
         [0, 1]
     """
-    twice = sorted({n for n in names if names.count(n) > 1})
+    twice = sorted(n for n, count in Counter(names).items() if count > 1)
     if twice:
         raise ValueError(f"{path}: columns of the same name: {_some([repr(n) for n in twice])}; try renaming one")
     for name in (*asked.columns, *asked.categories, *([asked.label] if asked.label is not None else [])):

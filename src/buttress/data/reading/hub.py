@@ -14,6 +14,7 @@ from PIL import Image
 from buttress.core.registry import suggest
 from buttress.data.reading.cells import PEEK
 from buttress.data.reading.memory import Array, file_key
+from buttress.data.reading.open_picture import open_picture
 from buttress.data.reading.records import sentence_columns
 
 __all__ = [
@@ -258,7 +259,7 @@ def open_image(cell: dict[str, Any]) -> Image.Image:
         >>> image.size, image.getpixel((3, 1))
         ((4, 2), 200)
     """
-    return Image.open(BytesIO(cell["bytes"]) if cell["bytes"] is not None else cell["path"])
+    return open_picture(BytesIO(cell["bytes"]) if cell["bytes"] is not None else Path(cell["path"]))
 
 
 def fingerprint(data: Any) -> tuple[Any, ...]:

@@ -11,10 +11,11 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from buttress.data.reading.encodings import WIDE, Encoding, encoding_of, hint
 from buttress.data.reading.endings import RECORDS, ending, is_text, suffixes
+from buttress.runtime.safe_files import open_gzip, open_regular, regular
 
 __all__ = ["LONGEST", "blocks", "encoding_in", "find", "read"]
 
@@ -183,16 +184,16 @@ def encoding_in(path: Path, encoding: str) -> Encoding:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[IO[bytes]]:
+def _opened(path: Path) -> Iterator[Any]:
     """The bytes of a file, unpacked if its name or its beginning says that it is packed."""
     packing = _packing(path)
     if packing is None:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             yield file
         return
     name, _, unpack = _PACKED[packing]
     try:
-        with unpack(path, "rb") as file:
+        with open_gzip(path, unpack=unpack) as file:
             yield file
     except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
         if isinstance(error, OSError) and error.errno is not None:
@@ -204,7 +205,7 @@ def _opened(path: Path) -> Iterator[IO[bytes]]:
 
 def _packing(path: Path) -> str | None:
     if (suffix := path.suffix.lower()) in _PACKED:
-        return suffix if path.stat().st_size else None
-    with path.open("rb") as file:
+        return suffix if regular(path).stat().st_size else None
+    with open_regular(path) as file:
         start = file.read(6)
     return next((suffix for suffix, (_, magic, _) in _PACKED.items() if start.startswith(magic)), None)

@@ -21,6 +21,10 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from buttress.data.reading import npy
+from buttress.runtime.atomic_write import FULL
+from buttress.runtime.plain_data import load_json
+
 __all__ = [
     "Array",
     "NpyWriter",
@@ -99,16 +103,24 @@ def cached(key: object, make: Callable[[Path], None]) -> Path:
         folder.parent.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(prefix=".", dir=folder.parent))
     except OSError as error:
-        raise ValueError(
-            f"cannot write to the cache {folder.parent} ({error.strerror}); "
-            "try setting the environment variable BUTTRESS_CACHE to a folder with space"
-        ) from error
+        raise _unwritable(folder.parent, error) from error
     try:
         make(scratch)
         _publish(scratch, folder)
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        raise _unwritable(folder.parent, error) from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return folder
+
+
+def _unwritable(folder: Path, error: OSError) -> ValueError:
+    return ValueError(
+        f"cannot write to the cache {folder} ({error.strerror}); "
+        "try setting the environment variable BUTTRESS_CACHE to a folder with space"
+    )
 
 
 def _publish(scratch: Path, folder: Path) -> None:
@@ -171,7 +183,7 @@ def read_json(path: Path) -> Any:
         ...     read_json(Path(folder) / "a.json")  # what was a tuple comes back as a list
         {'columns': ['a', 'b'], 'notes': []}
     """
-    return json.loads(path.read_text(encoding="utf-8"))
+    return load_json(path)
 
 
 class NpyWriter:
@@ -290,23 +302,5 @@ class Rows:
 
 
 def _map(path: Path) -> Array:
-    try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)
-    except FileNotFoundError:
-        raise
-    except (ValueError, EOFError, OSError) as error:
-        raise ValueError(f"{path}: {_unreadable(path, error)}") from error
-
-
-def _unreadable(path: Path, error: Exception) -> str:
-    if path.stat().st_size == 0:
-        return "the file is empty; try writing it again"
-    with path.open("rb") as file:
-        magic = file.read(6)
-    if magic == b"\x93NUMPY" and ("bject" in str(error) or "pickle" in str(error)):
-        return (
-            "holds Python objects, which only running pickled code could read; "
-            "try saving plain numbers, such as np.save(path, np.stack(list_of_arrays))"
-        )
-    state = "cut short" if magic == b"\x93NUMPY" else "not of numpy"
-    return f"not readable as a .npy file, perhaps {state} ({error}); try writing it again with np.save"
+    npy.check(path)
+    return np.load(path, mmap_mode="r", allow_pickle=False)

@@ -10,11 +10,15 @@ from pathlib import Path
 import numpy as np
 
 from buttress.core.registry import suggest
+from buttress.data.reading import npy
 from buttress.data.reading.memory import Array, Rows, cached, file_key
+from buttress.runtime.safe_files import check_unpacked, reading, regular
 
 __all__ = ["for_training", "labels", "member", "pick", "shapes", "unused"]
 
 _HELD_OUT = re.compile("test|validation|valid|val|held_out|heldout|dev|eval", re.IGNORECASE)
+MOST = 10_000
+"""Most arrays in an archive whose headers are read."""
 _USUAL = ("x_train", "train", "images", "x", "X", "data", "arr_0")
 
 
@@ -25,27 +29,24 @@ def shapes(path: Path) -> dict[str, tuple[int, ...]]:
         ValueError: The file is no archive, or a member's header is unreadable.
 
     Example:
-        >>> import tempfile
+        >>> import tempfile, numpy as np
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     np.savez(f"{folder}/a.npz", x=np.zeros((5, 2)))
         ...     shapes(Path(folder) / "a.npz")
         {'x': (5, 2)}
     """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return {n.removesuffix(".npy"): _shape(archive, n) for n in archive.namelist() if n.endswith(".npy")}
-    except FileNotFoundError:
-        raise
-    except (zipfile.BadZipFile, ValueError, EOFError, OSError) as error:
-        hint = "the file is empty" if path.stat().st_size == 0 else f"not readable as a .npz archive ({error})"
-        raise ValueError(f"{path}: {hint}; try writing it again with np.savez") from error
+    if regular(path).stat().st_size == 0:
+        raise ValueError(f"{path}: the file is empty; try writing it again with np.savez")
+    with reading(path, "a .npz archive", "writing it again with np.savez"), zipfile.ZipFile(path) as archive:
+        arrays = [name for name in archive.namelist() if name.endswith(".npy")]
+        if len(arrays) > MOST:
+            raise ValueError(f"{len(arrays):,} arrays, wanted at most {MOST:,}")
+        return {name.removesuffix(".npy"): _shape(archive, name) for name in arrays}
 
 
 def _shape(archive: zipfile.ZipFile, name: str) -> tuple[int, ...]:
     with archive.open(name) as file:
-        version = np.lib.format.read_magic(file)
-        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        return read(file)[0]
+        return npy.header(file)[0]
 
 
 def pick(path: Path, key: str | None, ndim: tuple[int, ...]) -> str:
@@ -55,7 +56,7 @@ def pick(path: Path, key: str | None, ndim: tuple[int, ...]) -> str:
         ValueError: There is none or no telling which.
 
     Example:
-        >>> import tempfile
+        >>> import tempfile, numpy as np
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     np.savez(f"{folder}/a.npz", images=np.zeros((9, 8, 8)), labels=np.zeros(9), masks=np.zeros((9, 8, 8)))
         ...     pick(Path(folder) / "a.npz", None, ndim=(3, 4)), pick(Path(folder) / "a.npz", None, ndim=(1,))
@@ -116,7 +117,7 @@ def unused(path: Path, key: str) -> tuple[str, ...]:
     """A note about arrays beside ``key`` that hold examples of the same shape.
 
     Example:
-        >>> import tempfile
+        >>> import tempfile, numpy as np
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     np.savez(f"{folder}/a.npz", train=np.zeros((20, 8, 8)), test=np.zeros((5, 8, 8)), labels=np.zeros(20))
         ...     unused(Path(folder) / "a.npz", "train")
@@ -135,7 +136,7 @@ def member(path: Path, key: str) -> Rows:
     """The rows of an array in an archive.
 
     Example:
-        >>> import os, tempfile
+        >>> import os, tempfile, numpy as np
         >>> from unittest.mock import patch
         >>> with tempfile.TemporaryDirectory() as folder, patch.dict(os.environ, BUTTRESS_CACHE=folder):
         ...     np.savez(f"{folder}/a.npz", x=np.array([[0, 1], [2, 3], [4, 5]]), y=np.zeros(3))
@@ -144,13 +145,27 @@ def member(path: Path, key: str) -> Rows:
     """
 
     def extract(folder: Path) -> None:
+        target = folder / "array.npy"
+        with zipfile.ZipFile(path) as archive:
+            about = archive.getinfo(f"{key}.npy")
+            check_unpacked(path, about.file_size, about.compress_size)
+            with reading(where, "an array", "writing it again with np.savez"):
+                _refuse_lies(archive, about)
+                with archive.open(about) as file, target.open("wb") as copy:
+                    shutil.copyfileobj(file, copy, 2**20)
         try:
-            target = folder / "array.npy"
-            with zipfile.ZipFile(path) as archive, archive.open(f"{key}.npy") as file, target.open("wb") as copy:
-                shutil.copyfileobj(file, copy, 2**20)
-            Rows(folder / "array.npy")
-        except (zipfile.BadZipFile, EOFError, ValueError) as error:
-            reason = str(error).rpartition("array.npy: ")[2]
-            raise ValueError(f"{path}, array {key!r}: {reason}") from error
+            Rows(target)
+        except ValueError as error:
+            raise ValueError(f"{where}: {str(error).rpartition('array.npy: ')[2]}") from error
 
+    where = f"{path}, array {key!r}"
     return Rows(cached(("npz", 1, file_key(path), key), extract) / "array.npy")
+
+
+def _refuse_lies(archive: zipfile.ZipFile, about: zipfile.ZipInfo) -> None:
+    """Refuse an array that states more, or far less, than is in it, before anything is unpacked."""
+    with archive.open(about) as file:
+        shape, dtype, start = npy.header(file)
+    if dtype.hasobject:  # said in better words once it is unpacked
+        return
+    npy.check_plain(shape, dtype, about.file_size - start)

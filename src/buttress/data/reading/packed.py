@@ -7,7 +7,6 @@ Gzipped files and IDX are written once into the cache as ordinary .npy and .npz 
 
 from __future__ import annotations
 
-import gzip
 import math
 import shutil
 import struct
@@ -20,6 +19,7 @@ from typing import Any, Literal
 import numpy as np
 
 from buttress.data.reading.memory import Rows, cached, file_key
+from buttress.runtime.safe_files import RATIO, is_regular, open_gzip
 
 __all__ = ["arrays_of"]
 
@@ -55,7 +55,7 @@ def arrays_of(path: Path) -> Path | None:
 
 def _format(path: Path) -> Format | None:
     """What the file begins with; None for anything but arrays."""
-    if not path.is_file():
+    if not is_regular(path):
         return None
     try:
         with _open(path) as file:
@@ -72,7 +72,7 @@ def _format(path: Path) -> Format | None:
 def _open(path: Path) -> BufferedIOBase:
     with path.open("rb") as file:
         packed = file.read(2) == _GZIP
-    return gzip.open(path, "rb") if packed else path.open("rb")
+    return open_gzip(path, RATIO) if packed else path.open("rb")
 
 
 def _unpack(path: Path, kind: Format, name: str, folder: Path) -> None:

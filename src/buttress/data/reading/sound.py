@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from buttress.data.reading.memory import Array, NpyWriter, write_json
+from buttress.runtime.safe_files import regular
 
 __all__ = ["ENDINGS", "RATE", "decode_all"]
 
@@ -51,7 +52,7 @@ def decode_all(files: Sequence[Path], rate: int | None, folder: Path) -> None:
     with NpyWriter(folder / "samples.npy", (), np.int16) as out:
         for number, file in enumerate(files):
             try:
-                with soundfile.SoundFile(file) as sound:
+                with soundfile.SoundFile(regular(file)) as sound:
                     rate = _same_rate(sound, rate, file)
                     count, loud = 0, 0
                     for block in sound.blocks(BLOCK, dtype="int16", always_2d=True):

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from buttress.core import BOS, EMPTY, EOS, PAD, UNK, DataSpec, Examples, Given
 from buttress.data.reading.memory import Array, Rows
+from buttress.runtime.safe_files import reading
 
 __all__ = ["SPECIAL", "Encoder", "TokenExamples", "decode", "learn", "word_tokenizer"]
 
@@ -258,4 +259,5 @@ def _end(row: list[int]) -> int:
 
 @lru_cache(maxsize=4)
 def _tokenizer(text: str) -> Tokenizer:
-    return Tokenizer.from_str(text)
+    with reading("tokenizer.json", "a tokenizer", "going back to a copy of it"):
+        return Tokenizer.from_str(text)
