@@ -95,6 +95,11 @@ class Layout:
         return self.places if self.symbols and self.axes else (*self.places, self.channels)
 
     @property
+    def moments_shape(self) -> tuple[int, ...]:
+        """Of mean and standard deviation of the data: one number a site, or a channel where lengths differ."""
+        return (self.channels,) if self.lengths else self.shape
+
+    @property
     def kind(self) -> Kind:
         """What people call it."""
         if self.axes == 1:

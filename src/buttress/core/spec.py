@@ -60,7 +60,8 @@ class DataSpec:
 
     Args:
         layout: What one example is made of.
-        mean: Mean of the training data per site, float, shape ``shape``; None for symbols or where unknown.
+        mean: Mean of the training data per site, float, shape ``layout.moments_shape``; None for symbols or where
+            unknown.
         std: Standard deviation of the same.
         columns: Names of a table's columns.
         tokenizer: JSON of the ``tokenizers.Tokenizer`` that made the ids, text only.

@@ -153,7 +153,7 @@ def load_spec(folder: Path) -> DataSpec:
                 f"{folder / name} is missing, and the run in {folder} can't be read without it; go back to a copy of "
                 "it, or train again"
             )
-    sites = _load_sites(folder / SITES, spec.shape) if (folder / SITES).exists() else {}
+    sites = _load_sites(folder / SITES, spec.layout.moments_shape) if (folder / SITES).exists() else {}
     text = _load_tokenizer(folder)
     plain = (spec.layout, sites.get("mean"), sites.get("std"), spec.columns, text, spec.given)
     return DataSpec(*plain, **_measured(spec))
