@@ -254,3 +254,16 @@ def test_a_run_of_one_step_is_drawn(tmp_path: Path) -> None:
     assert {"curve-elbo", "information", "plane", "units"} <= set(drawings)
     round_mark = re.compile(r'<path id="[^"]*" d="M 0 \S+ *\n?C ')
     assert [name for name, part in drawings.items() if name.startswith("curve") and not round_mark.search(part)] == []
+
+
+def test_numbers_of_levels_follow_those_of_all_of_z(tmp_path: Path) -> None:
+    found = Evidence.load(made_up.run(tmp_path, examples=False) / "evidence.json")
+    levels = {"rate/coarse": Estimate(0.4, 0.1, 500, "closed form"), "mine": Estimate(1.0, None, 500, "")}
+    replace(found, estimates={**levels, **found.estimates}).save(tmp_path / "evidence.json")
+    titles = [row.title for row in evidence_rows(load_run(tmp_path))]
+    assert titles.index("Rate, coarse") in (titles.index("Rate") - 1, titles.index("Rate") + 1)
+    assert titles[-1] == "mine"
+
+
+def test_a_verdict_that_is_unknown_is_said_in_words(tmp_path: Path) -> None:
+    assert "do not allow a verdict" in sentence(load_run(made_up.run(tmp_path, state="unknown", examples=False)))

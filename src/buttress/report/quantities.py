@@ -6,11 +6,11 @@ $$ -\mathrm{ELBO} = \text{distortion} + \text{rate}, \qquad \text{rate} = I_q(x;
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from buttress.report.numbers import count, nats
 
-__all__ = ["QUANTITIES", "Quantity"]
+__all__ = ["QUANTITIES", "Quantity", "quantity"]
 
 
 @dataclass(frozen=True)
@@ -215,3 +215,17 @@ QUANTITIES: dict[str, Quantity] = {
     ),
 }
 """Name in ``evidence.json`` -> quantity, in the order of the page."""
+
+
+def quantity(name: str) -> Quantity:
+    """The quantity of an estimate: ``rate/coarse`` is that of a level, and what we do not know is called as it is.
+
+    Example:
+        >>> quantity("rate/coarse").title, quantity("my_number").title
+        ('Rate, coarse', 'my number')
+    """
+    base, _, level = name.partition("/")
+    if base not in QUANTITIES:
+        return Quantity(name.replace("_", " "), "", unit="")
+    known = QUANTITIES[base]
+    return replace(known, title=f"{known.title}, {level}") if level else known

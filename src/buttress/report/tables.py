@@ -17,7 +17,8 @@ from rich.text import Text
 from buttress.diagnostics.verdict import COLLAPSED, DEGENERATE, PARTLY, USED
 from buttress.report.differences import difference, of
 from buttress.report.numbers import MISSING, count, nats, plus_minus, seconds, spread
-from buttress.report.quantities import QUANTITIES, Quantity
+from buttress.report.quantities import QUANTITIES
+from buttress.report.quantities import quantity as quantity_of
 from buttress.report.results import ArmResult, ComparisonResult, RunResult
 
 __all__ = [
@@ -102,12 +103,13 @@ class ArmRow:
 def evidence_rows(run: RunResult) -> list[EvidenceRow]:
     """A run's estimates in the order of the page, unknown ones last; without a value only those that say why."""
     found = run.evidence.estimates if run.evidence else {}
-    names = [*(n for n in QUANTITIES if n in found), *(n for n in found if n not in QUANTITIES)]
+    order = {name: i for i, name in enumerate(QUANTITIES)}
+    names = sorted(found, key=lambda name: order.get(name.partition("/")[0], len(order)))
     return [_evidence_row(name, run) for name in names if found[name].value is not None or found[name].note]
 
 
 def _evidence_row(name: str, run: RunResult) -> EvidenceRow:
-    estimate, quantity = run.estimate(name), QUANTITIES.get(name, Quantity(name.replace("_", " "), "", unit=""))
+    estimate, quantity = run.estimate(name), quantity_of(name)
     value, capped = estimate.value, name == "mutual_information" and run.at_ceiling
     write, digits = quantity.write, 2 if quantity.write is nats else 1
     signed = None if value is None else value * quantity.sign
