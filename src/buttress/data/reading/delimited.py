@@ -14,8 +14,8 @@ from buttress.data.reading.conversion import Asked, Conversion
 
 __all__ = ["convert", "is_header", "text_rows"]
 
-BLOCK = 4096
-"""Rows that are converted at a time; the first so many decide what the columns hold."""
+FIRST, BLOCK = 4096, 256
+"""Rows from which it is decided what the columns hold, and rows that are converted at a time."""
 _YEAR = re.compile(r"(1[89]|2[01])\d\d$")
 
 
@@ -69,7 +69,7 @@ def convert(path: Path, asked: Asked, folder: Path) -> None:
         ([[1.5], [2.5]], [2, 4])
     """
     rows = text_rows(path, asked)
-    first = list(islice(rows, BLOCK))
+    first = list(islice(rows, FIRST))
     if not first:
         raise ValueError(f"{path}: the file has no rows; try another file")
     _right_delimiter(path, *first[0], asked.delimiter)
