@@ -16,7 +16,7 @@ from buttress.data.reading import memory
 from buttress.data.reading.arrays import ArrayExamples, RunningMoments, Source
 from buttress.data.reading.memory import NpyWriter, Rows, cached
 from buttress.data.reading.tokens import TokenExamples
-from buttress.training.support import check_support
+from buttress.training.check import check_support
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 SENTENCES = [[5, 6, EOS], [7, EOS], [8, 9, 10, 11, EOS], [EOS], [12, 13, EOS]]
