@@ -52,7 +52,7 @@ def given_for(spec, raw):
         c.name: torch.arange(len(raw)) % c.classes if c.classes else torch.rand(len(raw), c.size) for c in spec.given
     }
     if spec.layout.lengths and spec.layout.numeric:
-        given["lengths"] = 1 + torch.arange(n) % spec.layout.places[0]
+        given["lengths"] = 1 + torch.arange(len(raw)) % spec.layout.places[0]
     return given
 
 

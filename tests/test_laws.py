@@ -14,6 +14,7 @@ import torch
 from torch.distributions import Distribution, Independent, Normal
 
 from buttress.core import Schedule, Space, registry
+from buttress.core.batch import rows_of
 from buttress.core.model import LatentVariableModel
 from buttress.core.records import Latent, Terms
 from buttress.objectives.elbo import ELBO

@@ -25,10 +25,9 @@ DATA = LstmText(latent_dim=1, spread=0.0, hidden=8, words=20, length=4, train=64
 SMALL = paper.SemiAmortizedVae(DATA, hidden=6, steps=6, batch_size=8, refine_steps=3, every=3, grid_step=0.1, seeds=2)
 
 
-def one_after_the_other(todo, folder, jobs, settings, watch, ended):
+def one_after_the_other(work, tasks, jobs, watch, ended):
     """The runs of a comparison in this process, for others take seconds to start."""
-    one = [(name, compare._run_one(r.to_yaml(), str(folder), name, 1, settings, queue.Queue())) for name, r in todo]
-    return dict(one), {}
+    return {name: work(*task, queue.Queue()) for name, task in tasks.items()}, {}
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +35,7 @@ def done(tmp_path_factory):
     folder = tmp_path_factory.mktemp("sa")
     threads = torch.get_num_threads()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(compare, "_run_all", one_after_the_other)
+        patch.setattr(compare, "run_all", one_after_the_other)
         found = SMALL.run(folder)
     torch.set_num_threads(threads)
     return folder, found
@@ -89,8 +88,8 @@ def test_the_true_nll_is_what_samples_of_the_prior_say(done):
 def test_a_finished_experiment_is_not_done_again(done, monkeypatch):
     folder, found = done
     before = (folder / paper.RESULT).read_text()
-    monkeypatch.setattr(compare, "_run_all", one_after_the_other)
-    for step in ("training.engine.Engine.run", "training.run.Run.diagnose", "diagnostics.rate.bound"):
+    monkeypatch.setattr(compare, "run_all", one_after_the_other)
+    for step in ("training.engine.Engine.run", "training.run.Run.diagnose", "diagnostics.estimators.rate.bound"):
         monkeypatch.setattr(f"buttress.{step}", None)
     monkeypatch.setattr("buttress.diagnostics.grid_posterior.grid_posterior", None)
     assert SMALL.run(folder) == found and (folder / paper.RESULT).read_text() == before

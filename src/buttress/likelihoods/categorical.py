@@ -71,7 +71,8 @@ class Categorical(Likelihood):
 
     def misfit(self, layout: Layout) -> str:
         """See :class:`buttress.core.part.DataPart`."""
-        return "" if layout.axes else "it needs symbols or grey levels at places, and a table has none"
+        fits = layout.axes == 2 or (layout.axes == 1 and not layout.numeric)
+        return "" if fits else "it needs symbols or grey levels at places"
 
     def build(self, spec: DataSpec) -> TokensModule | LevelsModule:
         """See :class:`buttress.core.Likelihood`."""
@@ -135,8 +136,9 @@ class LevelsModule(SiteLikelihood):
 
     def __init__(self, part: Categorical, spec: DataSpec) -> None:
         super().__init__(spec)
-        self.levels, self.symbols = part.levels, not part.ordinal
-        self.channels = self.values * part.levels
+        self.levels = part.levels if spec.layout.numeric else spec.layout.symbols
+        self.symbols = not part.ordinal
+        self.channels = self.values * self.levels
 
     @property
     def feature_channels(self) -> int:
@@ -152,10 +154,13 @@ class LevelsModule(SiteLikelihood):
 
     def observe(self, raw: Tensor) -> Tensor:
         """See :class:`buttress.core.LikelihoodModule`."""
-        return raw.long() if self.symbols or self.levels == 256 else raw.long() * self.levels // 256
+        stored = self.symbols or self.levels == 256 or not self.layout.numeric
+        return raw.long() if stored else raw.long() * self.levels // 256
 
     def features(self, x: Tensor) -> Tensor:
         """See :class:`buttress.core.LikelihoodModule`. A symbol becomes ``levels`` channels of which one is 1."""
+        if self.symbols and self.layout.axes == 1:
+            return F.one_hot(x, self.levels).float()
         if self.symbols:
             return one_hot(x, self.levels)
         scaled = x / (self.levels - 1)

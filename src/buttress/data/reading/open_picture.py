@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 
@@ -16,6 +17,13 @@ FORMATS = ("PNG", "JPEG", "MPO", "BMP", "DIB", "GIF", "WEBP", "TIFF", "PPM")
 """What the endings stand for; among Pillow's others is PostScript, which is a program."""
 MOST = 2**26
 """Most pixels of a picture: 8192 by 8192."""
+
+
+@cache
+def _known() -> list[str]:
+    """Those of :data:`FORMATS` that this Pillow has."""
+    Image.init()
+    return [name for name in FORMATS if name in Image.OPEN]
 
 
 def open_picture(source: Path | BytesIO) -> Image.Image:
@@ -36,7 +44,7 @@ def open_picture(source: Path | BytesIO) -> Image.Image:
         (4, 2)
     """
     with warnings.catch_warnings(action="ignore"):  # of sizes that are refused below, and of odd tags
-        image = Image.open(regular(source) if isinstance(source, Path) else source, formats=FORMATS)
+        image = Image.open(regular(source) if isinstance(source, Path) else source, formats=_known())
     width, height = image.size
     if width * height > MOST:
         image.close()
