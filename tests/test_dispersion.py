@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from buttress.algorithms.descent import Descent
-from buttress.core import DataSpec, Layout, Step
+from buttress.core import Batch, DataSpec, Layout, Step
 from buttress.core.model import LatentVariableModel
 from buttress.core.recipe import Training
 from buttress.decoders.mlp import MlpDecoder
@@ -80,8 +80,8 @@ def test_the_model_passes_the_penalty_on_for_every_sample_and_the_algorithm_adds
     logs = {}
     for name, of in (("heavy", heavy), ("light", light)):
         torch.manual_seed(2)
-        step = Step(0, x, lambda: x, lambda loss: loss.backward())
-        logs[name] = Descent(of, ELBO(), Training())(step, x)
+        step = Step(0, Batch(x), lambda: Batch(x))
+        logs[name] = Descent(of, ELBO(), Training())(step, step.batch)
     torch.testing.assert_close(logs["heavy"]["cosine"], 2 * c.mean().detach())
     torch.testing.assert_close(logs["heavy"]["loss"] - logs["light"]["loss"], 2 * c.mean().detach())
 

@@ -131,7 +131,7 @@ def test_sentences_of_different_widths():
 
 
 def test_ours_need_no_adapter():
-    from buttress.core import DataSpec
+    from buttress.core import DataSpec, Layout
     from buttress.core.model import LatentVariableModel
     from buttress.decoders.mlp import MlpDecoder
     from buttress.encoders.mlp import MlpEncoder

@@ -77,6 +77,8 @@ class GradientStep:
         moving = [p for p in self.parameters.values() if p.requires_grad]
         for parameter in self.parameters.values():
             parameter.grad = None
+        if not loss.requires_grad:  # all that the loss depends on is frozen
+            return
         loss.backward(inputs=moving)
         everywhere = distributed.average_gradients(moving, loss.detach())
         gradients = [p.grad for p in moving if p.grad is not None]

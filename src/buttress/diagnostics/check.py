@@ -126,7 +126,7 @@ def _posterior(model: Conditional, batch: Batch, data: Encoded) -> Distribution:
 
 def _misfit(model: Conditional, data: Encoded) -> str:
     """What the entries of the list must be, where the posterior takes something else than some rows of one."""
-    if _takes(model, data[0]):
+    if len(data[0].x) > ROWS and _takes(model, data[0]):
         return (
             f", the first examples of batch 0, and takes that batch complete, {tuple(data[0].x.shape)}: it knows "
             "something of each example, such as labels, that does not follow the rows of x; let it take a last "

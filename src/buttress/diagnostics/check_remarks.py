@@ -60,6 +60,8 @@ def _padding(model: Conditional, batch: Batch, z: Tensor) -> tuple[str, ...]:
 
 def _scale(model: Conditional, batch: Batch, z: Tensor) -> tuple[str, ...]:
     """Compare a log-density of columns with the sum of those along single columns."""
+    if len(batch) < 2 or ((batch.x == 0) | (batch.x == 1)).all():  # zeros and ones may have a mass
+        return ()
     part, columns = batch.take(slice(0, ROWS)), batch.x.shape[1]
     some = torch.linspace(0, columns - 1, min(columns, COLUMNS)).round().long().unique()
     spread = batch.x.std(0)

@@ -96,8 +96,9 @@ def _missing(estimates: Mapping[str, Estimate]) -> tuple[str, ...]:
 
 def _vague(n: _Numbers) -> tuple[str, ...]:
     """Why there can be no verdict: a measure of what z carries that may be on either side of a threshold."""
-    measures = {name: min(n[name], n["rate"]) for name in ("mutual_information", "worth_shuffled")}
-    if any(value + 2 * n.error(name) < COLLAPSED_NATS for name, value in measures.items()):
+    measures = {name: n[name] for name in ("mutual_information", "worth_shuffled")}
+    sure = any(value + 2 * n.error(name) < COLLAPSED_NATS for name, value in measures.items())
+    if sure or n["rate"] + 2 * n.error("rate") < COLLAPSED_NATS:  # the rate is a ceiling of the information
         return ()
     return tuple(
         f"not enough precision: {name} is {n.text(name)} nats; measure more examples, or look for extreme values in x"
