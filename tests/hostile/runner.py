@@ -15,7 +15,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from .cases import DATA, QUICK, Case
+from .case import QUICK, Case
+from .run_cases import DATA
 
 SECONDS = 20.0
 """Longest that a command may take of a core: accepted input is trained on and diagnosed within it."""

@@ -123,12 +123,12 @@ def test_a_damaged_file_is_read_or_refused(name, own_cache):
     assert "refused" in outcomes or name == "metrics.csv"  # of which all but the readable rows are passed over
 
 
-@settings(max_examples=300)
+@settings(max_examples=100)
 @given(
     st.recursive(
         st.none()
         | st.booleans()
-        | st.integers(-(10**99), 10**99)
+        | st.integers(-(10**98), 10**98)
         | st.floats(allow_nan=False, allow_infinity=False)
         | st.text(st.characters(codec="utf-8")),
         lambda inner: st.lists(inner) | st.dictionaries(st.text(st.characters(codec="utf-8")), inner),
@@ -145,10 +145,10 @@ def test_plain_data_comes_back_as_it_was(plain):
 @pytest.mark.parametrize("parse", [parse_json, parse_yaml])
 def test_nesting_is_bounded(parse, depth):
     text = "[" * depth + "]" * depth
-    if depth < 100:
-        assert parse(text, "it")
+    if depth <= 100:
+        assert isinstance(parse(text, "it"), list)
     else:
-        with pytest.raises(ValueError, match="nested deeper than 100 levels" if depth > 100 else "|"):
+        with pytest.raises(ValueError, match="nested deeper than 100 levels"):
             parse(text, "it")
 
 

@@ -13,7 +13,8 @@ import pytest
 
 from . import nodes, runner
 from .arrays import written
-from .cases import Case, cases
+from .case import Case
+from .cases import cases
 from .runner import attempts
 
 ROOT = Path(__file__).parents[2]

@@ -7,10 +7,12 @@ Gzipped files and IDX are written once into the cache as ordinary .npy and .npz 
 
 from __future__ import annotations
 
+import gzip
 import math
 import shutil
 import struct
 import zlib
+from collections.abc import Callable
 from functools import partial
 from io import BufferedIOBase
 from pathlib import Path
@@ -58,7 +60,7 @@ def _format(path: Path) -> Format | None:
     if not is_regular(path):
         return None
     try:
-        with _open(path) as file:
+        with _open(path, gzip.open) as file:
             start = file.read(4)
     except (OSError, EOFError, zlib.error):
         return None
@@ -69,10 +71,10 @@ def _format(path: Path) -> Format | None:
     return "idx" if len(start) == 4 and start[:2] == b"\0\0" and start[2] in _IDX_TYPES and start[3] else None
 
 
-def _open(path: Path) -> BufferedIOBase:
+def _open(path: Path, unpack: Callable[..., Any] = partial(open_gzip, ratio=RATIO)) -> BufferedIOBase:
     with path.open("rb") as file:
         packed = file.read(2) == _GZIP
-    return open_gzip(path, RATIO) if packed else path.open("rb")
+    return unpack(path) if packed else path.open("rb")
 
 
 def _unpack(path: Path, kind: Format, name: str, folder: Path) -> None:

@@ -64,7 +64,8 @@ class Division:
 
     def digest_rows(self, rows: Array) -> Array:
         """The hash of every row of an array, by its bytes, uint64, shape (n,)."""
-        rows = rows + rows.dtype.type(0) if rows.dtype.kind == "f" else rows  # -0 and 0 are one number
+        with np.errstate(invalid="ignore"):  # of NaN, which others refuse by name
+            rows = rows + rows.dtype.type(0) if rows.dtype.kind == "f" else rows  # -0 and 0 are one number
         flat = np.ascontiguousarray(rows).reshape(len(rows), -1)
         width = flat.shape[1] * flat.itemsize
         view = flat.view(np.uint8).reshape(-1).data
