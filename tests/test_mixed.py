@@ -111,6 +111,17 @@ def test_samples_are_rows_that_could_be_data(model):
     torch.testing.assert_close(share, first.softmax(-1), atol=0.02, rtol=0)
 
 
+def test_a_temperature_narrows_numbers_and_categories():
+    p = Mixed(0.25, "fixed").build(SPEC)
+    output = outputs(p)
+    uniforms = torch.rand(5000, 1, p.draws)
+    for temperature in (0.0, 0.3, 1.0):
+        q = p.pick(*p.temper(output.expand(5000, -1, -1), uniforms, temperature)).squeeze(1)
+        assert q[:, 1].std().item() == pytest.approx(temperature, abs=0.05)
+        assert temperature or len(q.unique(dim=0)) == 1
+    torch.testing.assert_close(q, p.pick(output.expand(5000, -1, -1), uniforms).squeeze(1), atol=1e-3, rtol=1e-3)
+
+
 @pytest.mark.parametrize(
     ("row", "message"),
     [

@@ -182,6 +182,20 @@ def test_more_words_than_can_be_learned_are_set_aside(tmp_path):
     assert splits.spec.columns == ("a",) and told(splits, "'w' (identifiers, over 5000 different)")
 
 
+def test_more_sentences_than_can_be_learned_are_still_sentences(tmp_path):
+    words = [f"the cat number {i} sat here" for i in range(13_000)]
+    with pytest.raises(ValueError, match=r"column 'text': sentences, which are no categories"):
+        opened(tmp_path, "text,a\n" + lines(words, np.random.default_rng(0).random(13_000)))
+
+
+def test_a_table_of_another_encoding_is_read(tmp_path):
+    text = "größe,Stadt\n" + lines(X[:, 0], ["Köln", "Bonn"] * 40)
+    for name, encoding, setting in (("a.csv", "utf-16", "utf-8"), ("b.csv", "latin-1", "latin-1")):
+        (tmp_path / name).write_bytes(text.encode(encoding))
+        spec = Table(str(tmp_path / name), encoding=setting, split="seed").open().spec
+        assert spec.columns == ("größe", "Stadt") and spec.words[1] == ("Köln", "Bonn")
+
+
 def test_numbers_can_be_read_as_words(tmp_path):
     splits = opened(tmp_path, "kind,a\n" + lines([7, 3, 7, 9] * 20, X[:, 0]), categories=("kind",))
     assert splits.spec.words == (("7", "3", "9"), ())

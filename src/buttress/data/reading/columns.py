@@ -80,7 +80,7 @@ class Column:
         self.forced = bool(categories)
         self.codes: dict[str, int] = {}
         self.too_many = False
-        self.rows = self.present = self.cell_words = 0
+        self.rows = self.present = self.different = self.cell_words = 0
         self.counts_up = True
         self._next: float | None = None
 
@@ -164,6 +164,7 @@ class Column:
         for cell in kept:
             if cell not in codes:
                 codes[cell] = len(codes)
+                self.different += 1
                 self.cell_words += len(cell.split())
         self.present += len(kept) - kept.count("")
         values = np.array([codes[cell] for cell in kept], np.float64)
@@ -175,7 +176,7 @@ class Column:
     @property
     def sentences(self) -> bool:
         """Whether its cells are sentences, most of which occur once."""
-        return bool(self.holds_words) and self.cell_words >= _SENTENCE * max(1, len(self.codes)) and self.identifier
+        return bool(self.holds_words) and self.cell_words >= _SENTENCE * max(1, self.different) and self.identifier
 
     @property
     def identifier(self) -> bool:
