@@ -257,6 +257,16 @@ def test_missing_texts_are_blank_and_odd_characters_are_mended(tmp_path):
     assert any("30 blank lines were left out" in note for note in splits.notes)
 
 
+def test_damaged_parquet_files_are_refused(tmp_path):
+    table = pa.table({"text": TEXT * 20, "y": STARS * 20})
+    pq.write_table(table, tmp_path / "a.parquet", compression="none", use_dictionary=False)
+    whole = (tmp_path / "a.parquet").read_bytes()
+    for damaged in (whole[: len(whole) // 2], whole.replace(b"the red cat", b"the \xff\xfed cat")):
+        (tmp_path / "a.parquet").write_bytes(damaged)
+        with pytest.raises(ValueError, match=r"a\.parquet: not readable as parquet .* try writing it again"):
+            Sentences(str(tmp_path / "a.parquet"), column="text").open()
+
+
 def test_strings_a_line_are_sentences(tmp_path):
     (tmp_path / "a.ndjson").write_text("\n".join(map(json.dumps, TEXT)))
     assert [text for text, _ in read_back(detect(str(tmp_path / "a.ndjson"), split="seed").open())] == TEXT

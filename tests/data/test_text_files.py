@@ -143,6 +143,12 @@ def test_pieces_may_break_anywhere(tmp_path, monkeypatch, piece, end):
             assert list(lines.read(path)) == list(enumerate(content, 1))
 
 
+def test_sentences_keep_their_numbers_and_sides_whatever_is_read_at_a_time(tmp_path, monkeypatch):
+    path = written(tmp_path / "a.txt", "\n".join(["", *TEXT, ""]).encode())
+    monkeypatch.setattr(lines, "PIECE", 100)
+    assert sentences(path)[0] == TEXT
+
+
 @given(st.text(st.sampled_from('ab\r\n,"é'), min_size=1))
 def test_lines_with_ends_are_those_that_python_reads(tmp_path_factory, text):
     path = tmp_path_factory.mktemp("lines") / "a.csv"

@@ -11,11 +11,10 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
-
 from buttress.data.reading import lines
-from buttress.data.reading.columnar import schema
+from buttress.data.reading.columnar import blocks, schema
 from buttress.data.reading.endings import ending
+from buttress.runtime.safe_files import reading
 
 __all__ = ["MISSING", "PEEK", "Fields", "Rows", "is_number", "rows", "words"]
 
@@ -78,12 +77,12 @@ def rows(path: Path, fields: Fields, only: list[str] | None = None) -> Rows:
 
 
 def _parquet(path: Path, only: list[str] | None) -> Rows:
-    schema(path)
     start = 0
-    with pq.ParquetFile(path) as file:
-        for batch in file.iter_batches(PEEK if only is None else BLOCK, columns=only):
-            yield range(start, start + batch.num_rows), batch.to_pydict()
-            start += batch.num_rows
+    for block in blocks(path, schema(path).names if only is None else only, PEEK if only is None else BLOCK):
+        with reading(path, "parquet", "writing it again"):  # its strings may be none
+            columns = block.to_pydict()
+        yield range(start, start + block.num_rows), columns
+        start += block.num_rows
 
 
 def _objects(path: Path, encoding: str, only: list[str] | None) -> Rows:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from buttress.data.reading.conversion import Asked, Conversion
 from buttress.data.reading.memory import Array
 from buttress.runtime.safe_files import check_unpacked, reading, regular
 
-__all__ = ["convert", "schema"]
+__all__ = ["blocks", "convert", "schema"]
 
 
 def schema(path: Path) -> Any:
@@ -59,7 +60,7 @@ def convert(path: Path, asked: Asked, folder: Path) -> None:
     wanted = list(dict.fromkeys([c.name for c in table.columns] + [names[i] for i in [table.label] if i is not None]))
     start = 0
     with table.into(folder):
-        for block in _blocks(path, wanted):
+        for block in blocks(path, wanted):
             numbers = range(start, start + block.num_rows)
             values = [
                 _numbers(c, block[c.name]) if plain else c.read(_cells(block[c.name]), numbers, table.place)
@@ -81,10 +82,23 @@ def _cells(values: Any) -> list[str]:
     return ["" if v is None else str(v).strip() for v in values.to_pylist()]
 
 
-def _blocks(path: Path, columns: list[str]) -> Any:
+def blocks(path: Path, columns: list[str], size: int = 16_384) -> Iterator[Any]:
+    """Some columns of a parquet file, ``size`` rows at a time, as ``pyarrow.RecordBatch``.
+
+    Errors:
+        ValueError: The file is broken, or unpacks to far more than it should.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder) / "t.parquet"
+        ...     pq.write_table(pa.table({"height": [1.8, 1.6], "kind": ["a", "b"]}), path)
+        ...     [block.to_pydict() for block in blocks(path, ["kind"])]
+        [{'kind': ['a', 'b']}]
+    """
     with reading(path, "parquet", "writing it again"):
         file = pq.ParquetFile(path)
-        blocks = file.iter_batches(16_384, columns=columns)
+        blocks = file.iter_batches(size, columns=columns)
     check_unpacked(path, 4 * len(columns) * file.metadata.num_rows)
     with file:
         while True:
