@@ -40,6 +40,7 @@ class Parameters:
         make: From such tensors, of any number of rows, to the distribution.
 
     Example:
+        >>> import torch
         >>> q = Independent(d.Normal(torch.tensor([[1.0], [2.0]]), 1.0), 1)
         >>> parameters(q).take(torch.tensor([1])).mean
         tensor([[2.]])
@@ -57,6 +58,7 @@ def parameters(q: Distribution) -> Parameters | None:
     """The parameters of q, batch shape (B,), or None where the family is not known here.
 
     Example:
+        >>> import torch
         >>> parameters(d.Cauchy(torch.zeros(2), 1.0)) is None
         True
     """
@@ -79,6 +81,7 @@ def in_double(q: Distribution) -> Distribution:
     """q with its parameters in float64, or q itself where the family is not known here.
 
     Example:
+        >>> import torch
         >>> in_double(d.Normal(torch.zeros(2), 1.0)).loc.dtype
         torch.float64
     """
