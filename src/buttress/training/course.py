@@ -66,6 +66,7 @@ def finished(folder: Path, recipe: Recipe) -> bool:
         ValueError: More steps are wanted, and early stopping has ended it.
     """
     done = Progress.read(folder)
+    done.total = done.total or Recipe.load(folder / RECIPE).training.steps
     if done.finished and done.out_of_patience and not done.finished_at(recipe.training.steps):
         raise ValueError(
             f"the run in {folder} ended at step {done.step} by early stopping (training.patience is "
