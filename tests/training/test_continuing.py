@@ -88,6 +88,17 @@ def test_an_algorithm_that_divides_its_steps_is_not_made_longer():
     assert lengthened(small.joint(steps=48), small.joint()) is None
 
 
+def test_the_state_of_an_earlier_version_is_refused_before_anything_is_written(finished, tmp_path):
+    folder = shutil.copytree(finished.folder, tmp_path / "run")
+    state = checkpoint.load(folder / "state.safetensors")
+    state["algorithm"] = {"optimizer": state["algorithm"]["_extra_state"]["optimizers"][0]}
+    checkpoint.save(folder / "state.safetensors", state)
+    with pytest.raises(ValueError, match=r"the training state of an earlier version.* \(--init "):
+        train(small.joint(steps=40), folder, resume=True, progress=False)
+    assert Run.load(folder).recipe == small.joint()
+    assert train(small.joint(), tmp_path / "new", init=folder, progress=False).progress.finished
+
+
 def test_a_run_that_early_stopping_ended_says_so(tmp_path):
     recipe = small.joint(patience=1, learning_rate=0.5, steps=200, checkpoint_every=999)
     run = train(recipe, tmp_path / "run", progress=False)

@@ -12,9 +12,10 @@ from buttress.core import Splits
 from buttress.core.recipe import Recipe
 from buttress.data.opened import opened, tell
 from buttress.runtime.atomic_write import write_text
+from buttress.training import checkpoint
 from buttress.training.check import check
 from buttress.training.fit import fit, fit_together
-from buttress.training.folder import RECIPE
+from buttress.training.folder import RECIPE, STATE
 from buttress.training.lock import create, release
 from buttress.training.progress import Progress
 from buttress.training.spec_file import check_same_data, save_spec
@@ -46,6 +47,7 @@ def prepare(
     try:
         splits = opened(own.data)
         check_same_data(folder, splits, "Train a new run in another folder, or bring the data back")
+        _check_version(folder)
         said = check(own, splits, devices, Progress.read(folder).init)
     except BaseException:
         if new:
@@ -57,6 +59,17 @@ def prepare(
         tell(splits)
         _tell_course(recipe, own, said)
     return own, splits
+
+
+def _check_version(folder: Path) -> None:
+    """Refuse the training state of an earlier version before anything is written."""
+    path = folder / STATE
+    algorithm = checkpoint.load(path).get("algorithm") if path.exists() else None
+    if isinstance(algorithm, dict) and "_extra_state" not in algorithm:
+        raise ValueError(
+            f"{path}: the training state of an earlier version, which this one can't continue; begin a new run with its "
+            f"weights (--init {folder}, init=)"
+        )
 
 
 def finished(folder: Path, recipe: Recipe) -> bool:
