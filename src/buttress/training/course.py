@@ -67,8 +67,8 @@ def _check_version(folder: Path) -> None:
     algorithm = checkpoint.load(path).get("algorithm") if path.exists() else None
     if isinstance(algorithm, dict) and "_extra_state" not in algorithm:
         raise ValueError(
-            f"{path}: the training state of an earlier version, which this one can't continue; begin a new run with its "
-            f"weights (--init {folder}, init=)"
+            f"{path}: the training state of an earlier version, which this one can't continue; begin a new run with "
+            f"its weights (--init {folder}, init=)"
         )
 
 
