@@ -20,12 +20,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.pytorch import Callback
 
 from buttress.core import remedy
 from buttress.core.recipe import Recipe
 from buttress.data.lstm_text import LstmText
 from buttress.experiments.papers.lagging_inference import LaggingInference
+from buttress.training.callbacks import Callback
 from buttress.training.run import train
 
 STEPS, MAX_INNER, LOOK_EVERY, BATCH, WANTED = 5000, 30, 25, 32, 2.5
@@ -43,32 +43,33 @@ class Cost(Callback):
     gradients: list[float] = field(default_factory=list)
     active: list[bool] = field(default_factory=list)
     information: list[float] = field(default_factory=list)
+    engine: Any = None
 
-    def on_train_batch_start(self, trainer: Any, engine: Any, *_: Any) -> None:
-        """Lightning's hook: before every step, where the step before has also been logged."""
-        self.active.append(getattr(engine.algorithm, "active", False))
-        self.information.append(engine.latest.get(INFORMATION, math.nan))
+    def begin(self, engine: Any) -> None:
+        """Time every step of the algorithm from now on."""
         step = engine.algorithm.step
 
-        def timed(*given: Any) -> Any:
-            engine.algorithm.step = step
+        def timed(given: Any) -> Any:
+            self.active.append(getattr(engine.algorithm, "active", False))
+            self.information.append(engine.latest.get(INFORMATION, math.nan))
             begin = time.perf_counter()
-            logs = step(*given)
+            logs = step(given)
             self.seconds.append(time.perf_counter() - begin)
             self.gradients.append(1 + logs.get("inner_steps", 0.0))
             return logs
 
-        engine.algorithm.step = timed
+        engine.algorithm.step, self.engine = timed, engine
 
-    def on_train_end(self, trainer: Any, engine: Any) -> None:
-        """Lightning's hook: when all is done."""
-        self.information.append(engine.latest[INFORMATION])
+    def end(self) -> None:
+        """Note the last look."""
+        self.information.append(self.engine.latest[INFORMATION])
 
 
 def run(recipe: Recipe, folder: Path) -> Cost:
     """The cost of training a recipe."""
     cost = Cost()
     train(recipe, folder, progress=False, callbacks=[cost])
+    cost.end()
     return cost
 
 

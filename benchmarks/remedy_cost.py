@@ -22,10 +22,9 @@ from typing import Any
 import torch
 from rich.console import Console
 from rich.progress import track
-from torch import Tensor
 
 from buttress.cli import main as cli
-from buttress.core import Splits, Step, remedy
+from buttress.core import Batch, Splits, Step, remedy
 from buttress.core.recipe import Recipe
 from buttress.data.opened import opened
 from buttress.diagnostics.diagnose import diagnose
@@ -55,22 +54,22 @@ class Arm:
         seed_step(self.seed, INITIAL)
         self.model = recipe.model(splits.spec)
         self.algorithm: Any = recipe.algorithm.build(self.model, recipe.objective, settings)
-        self.order = BatchSampler(len(splits.train), settings.batch_size, self.seed, splits.train.lengths)
+        self.sampler = BatchSampler(len(splits.train), settings.batch_size, self.seed, splits.train.lengths)
         self.held_out = HeldOut(splits.held_out, self.model.observe, self.seed, most=examples)
 
     def step(self, number: int) -> float:
         """Make step ``number``; the seconds it took, data and all."""
         begin = time.perf_counter()
         seed_step(self.seed, number)
-        self.algorithm.step(Step(number, self._observed(number), self._more(number), Tensor.backward))
+        self.algorithm.step(Step(number, self._observed(number), self._next_batch(number)))
         self.model.inference.after_step()
         return time.perf_counter() - begin
 
     def look(self, number: int) -> str:
         """The verdict's state after step ``number``; the algorithm hears what was seen, as in a run."""
         recipe, last = self.recipe, number + 1 == self.recipe.training.steps
-        asked = recipe.algorithm.asked(self.model, recipe.objective, number, self.seed)
-        evidence = diagnose(asked, self.held_out, kind=self.splits.spec.kind, seed=self.seed, **CHEAP)
+        model = recipe.algorithm.evaluation_model(self.model, recipe.objective, number, self.seed)
+        evidence = diagnose(model, self.held_out, kind=self.splits.spec.kind, seed=self.seed, **CHEAP)
         self.algorithm.after_validation({name: e.value for name, e in evidence.estimates.items()}, last)
         self.model.train()
         return evidence.verdict.state
@@ -81,12 +80,13 @@ class Arm:
             return {", first stage": 0, ", second stage": border + 1}  # the border itself also counts codes, once
         return {", phase on": 0} if hasattr(self.algorithm, "active") else {"": 0}
 
-    def _observed(self, batch: int) -> Tensor:
-        return self.model.observe(self.splits.train.batch(self.order.indices(batch)))
+    def _observed(self, number: int) -> Batch:
+        batch = self.splits.train.read(self.sampler.indices(number))
+        return batch.with_x(self.model.observe(batch.x))
 
-    def _more(self, number: int) -> Callable[[], Tensor]:
-        start = number // self.order.epoch_steps * self.order.epoch_steps
-        return lambda: self._observed(start + int(torch.randint(self.order.epoch_steps, ())))
+    def _next_batch(self, number: int) -> Callable[[], Batch]:
+        start = number // self.sampler.epoch_steps * self.sampler.epoch_steps
+        return lambda: self._observed(start + int(torch.randint(self.sampler.epoch_steps, ())))
 
 
 @dataclass

@@ -32,7 +32,7 @@ def folder(tmp_path):
 
 def test_a_corrupt_image_is_told_before_training_and_on_the_page(folder, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(
-        "buttress.training.run._fit", lambda *_, **__: (_ for _ in ()).throw(ValueError("not this far"))
+        "buttress.training.run.carry_out", lambda *_, **__: (_ for _ in ()).throw(ValueError("not this far"))
     )
     assert cli.main(["train", str(folder), *SMALL, "--out", str(tmp_path / "run")]) == 2
     aside, split, ended = capsys.readouterr().err.splitlines()

@@ -218,7 +218,7 @@ def test_patience_outlasts_every_cycle_but_the_last(tmp_path, monkeypatch):
 
 
 def test_a_finished_run_is_returned_at_once(finished, monkeypatch):
-    monkeypatch.setattr("buttress.training.run.fit", lambda *_, **__: pytest.fail("it was trained again"))
+    monkeypatch.setattr("buttress.training.course.fit", lambda *_, **__: pytest.fail("it was trained again"))
     again = train(small.joint(), finished.folder, resume=True)
     assert all(torch.equal(a, b) for a, b in zip(again.model.parameters(), finished.model.parameters(), strict=True))
 
@@ -670,10 +670,11 @@ def test_a_run_without_what_it_knew_of_the_data_is_refused(copied):
 
 def test_folders_from_before_the_files_of_the_data_were_recorded_open_where_they_are_whole(copied):
     text = (copied / "spec.yaml").read_text()
-    assert re.search(r"files:\n- spec.safetensors\nfingerprint: \w{32}\n$", text)
+    assert re.search(r"files:\n- spec.safetensors\n(.*\n)+fingerprint: \w{32}\n$", text)
     (copied / "spec.yaml").write_text(text.partition("files:")[0])
     (copied / "progress.json").unlink()
     assert train(small.joint(), copied, resume=True, progress=False).progress.finished
+    assert (copied / "spec.yaml").read_text() == text
     (copied / "spec.yaml").write_text(text.partition("files:")[0])
     (copied / "spec.safetensors").unlink()
     with pytest.raises(FileNotFoundError, match=r"spec\.safetensors is missing"):

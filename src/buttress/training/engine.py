@@ -186,8 +186,8 @@ class Engine:
         except (RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:
             why = f"no {error}" if isinstance(error, KeyError) else str(error).strip().splitlines()[-1].strip()
             raise ValueError(
-                f"{self.folder / STATE}: not the state of this run ({why}), or that of another version; go back to a "
-                "copy of it, or choose another folder"
+                f"{self.folder / STATE}: not the state of this run ({why}); go back to a copy of it, or choose "
+                "another folder"
             ) from error
 
     def save(self) -> None:

@@ -46,7 +46,7 @@ class HeldOut:
         >>> batches = HeldOut(held_out, lambda raw: raw + torch.randn(raw.shape), seed=0, batch_size=4)
         >>> [len(batches[number]) for number in range(len(batches))]
         [4, 4, 2]
-        >>> torch.equal(batches[1], batches[1])  # the noise is always the same
+        >>> torch.equal(batches[1].x, batches[1].x)  # the noise is always the same
         True
     """
 
@@ -72,14 +72,12 @@ class HeldOut:
         """Number of batches."""
         return len(self.index)
 
-    def __getitem__(self, number: int) -> Any:
-        """One batch: x, and what is given with it where x alone does not say all that a model may read."""
+    def __getitem__(self, number: int) -> Batch:
+        """One batch: x, and what is given with it."""
         raw = self.examples.read(self.index[number]).to(self.device)
         with torch.random.fork_rng([]), torch.no_grad():
             seed_step(self.seed, OBSERVED, number)
-            x = self.observe(raw.x)
-        padded_numbers = self.examples.lengths is not None and x.is_floating_point()
-        return raw.with_x(x) if self.examples.conditions or padded_numbers else x
+            return raw.with_x(self.observe(raw.x))
 
 
 def look(model: Any, batches: HeldOut, seed: int) -> dict[str, float]:
@@ -128,7 +126,7 @@ def _terms(model: Any, batches: HeldOut) -> tuple[float, Float[Tensor, " G"]]:
     count, distortion, rate = 0, 0.0, torch.zeros(len(model.groups), dtype=torch.float64)
     for number in range(len(batches)):
         batch = batches[number]
-        terms = model(batch.x, given=batch.given) if isinstance(batch, Batch) else model(batch)
+        terms = model(batch.x, given=batch.given)
         count += terms.distortion.shape[1]
         distortion += terms.distortion.double().mean(0).sum().item()
         rate += terms.latent.rate.double().sum(0).cpu()

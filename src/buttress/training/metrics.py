@@ -99,7 +99,8 @@ class Means:
         if not self.names:
             extra = [name for name in logs if name not in ("loss", "distortion", "rate")]
             self.names = ["loss", "distortion", *extra, *(f"rate/{group}" for group in self.groups)]
-        scalars = [torch.as_tensor(logs[n], dtype=torch.float32) for n in self.names if not n.startswith("rate/")]
+        names = self.names[: len(self.names) - len(self.groups)]
+        scalars = [torch.as_tensor(logs[name], dtype=torch.float32) for name in names]
         rate = torch.as_tensor(logs["rate"])
         row: Float[Tensor, " K"] = torch.cat([torch.stack([s.to(rate.device) for s in scalars]), rate.float()])
         self.sums = row if self.sums is None else self.sums + row

@@ -53,7 +53,7 @@ class Progress:
 
     def finished_at(self, steps: int) -> bool:
         """Whether a run of so many steps needs no more."""
-        return self.finished and self.total in (0, steps)
+        return self.finished and self.total == steps
 
     def judge(self, elbo: float, counts: bool, patience: int | None) -> bool:
         """Take note of a held-out ELBO.

@@ -16,8 +16,6 @@ torch.Size([3, 4])
 from __future__ import annotations
 
 import math
-import signal
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -26,11 +24,10 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from buttress.algorithms.descent import NonFinite
 from buttress.core import EMPTY, DataSpec, Given, Splits, remedy
 from buttress.core.model import LatentVariableModel
 from buttress.core.recipe import Recipe
-from buttress.data.opened import opened, tell
+from buttress.data.opened import opened
 from buttress.diagnostics.diagnose import LEAST, check_effort, diagnose
 from buttress.diagnostics.estimators.rate import bound
 from buttress.diagnostics.evidence import Evidence
@@ -40,15 +37,13 @@ from buttress.runtime.atomic_write import write_text
 from buttress.runtime.memory import check_memory
 from buttress.runtime.randomness import check_seed, seed_step
 from buttress.training.callbacks import Callback
-from buttress.training.check import check
-from buttress.training.fit import fit, fit_together
+from buttress.training.course import carry_out, finished, prepare
 from buttress.training.folder import EVIDENCE, RECIPE
 from buttress.training.held_out import HeldOut
-from buttress.training.lock import belongs_to, create, lock, release
+from buttress.training.lock import belongs_to, lock
 from buttress.training.progress import Progress
 from buttress.training.room import decoding
-from buttress.training.spec_file import check_same_data, load_spec, save_spec
-from buttress.training.stop import Stop
+from buttress.training.spec_file import check_same_data, load_spec
 from buttress.training.warm_start import weights_in
 
 __all__ = ["Run", "train"]
@@ -104,80 +99,12 @@ def train(
     """
     folder = Path(folder)
     recipe.check()
-    if (held := belongs_to(folder, recipe, resume, longer=True)) is not None and _finished(folder, held):
+    if (held := belongs_to(folder, recipe, resume, longer=True)) is not None and finished(folder, held):
         return Run.load(folder)
-    with lock(folder):  # where it is asked again whose the folder is: another process may have been faster
-        going_on, new = create(folder, recipe, resume, "" if init is None else str(Path(init).resolve()))
-        try:
-            splits = opened(going_on.data)
-            check_same_data(folder, splits, "Train a new run in another folder, or bring the data back")
-            said = check(going_on, splits, devices, Progress.read(folder).init)
-        except BaseException:
-            if new:
-                release(folder)
-            raise
-        write_text(folder / RECIPE, going_on.to_yaml())  # which may have more steps than before
-        save_spec(folder, splits)
-        if progress:
-            tell(splits)
-            _tell_course(recipe, going_on, said)
-        _fit(going_on, splits, folder, devices, progress=progress, callbacks=callbacks, loggers=loggers)
+    with lock(folder):
+        own, splits = prepare(recipe, folder, resume, init, devices, progress)
+        carry_out(own, splits, folder, devices, progress=progress, callbacks=callbacks, loggers=loggers)
     return Run.load(folder, splits)
-
-
-def _finished(folder: Path, recipe: Recipe) -> bool:
-    """Whether the run in a folder needs no more steps to be one of this recipe.
-
-    Errors:
-        ValueError: More steps are wanted, and early stopping has ended it.
-    """
-    done = Progress.read(folder)
-    if done.finished and done.out_of_patience and not done.finished_at(recipe.training.steps):
-        raise ValueError(
-            f"the run in {folder} ended at step {done.step} by early stopping (training.patience is "
-            f"{recipe.training.patience}), and more steps would end there too; try a new run that begins with its "
-            "weights (--init, init=)"
-        )
-    return done.finished_at(recipe.training.steps)
-
-
-def _tell_course(asked: Recipe, recipe: Recipe, said: str) -> None:
-    """Print on stderr what a person should know about how the run begins or continues."""
-    if said:
-        print(f"training: {said}", file=sys.stderr)
-    if asked.objective != recipe.objective:
-        print(
-            f"training: the schedules stay as the run began with them ({recipe.objective}), though for "
-            f"{recipe.training.steps} steps from the start they would be others ({asked.objective})",
-            file=sys.stderr,
-        )
-
-
-def _fit(recipe: Recipe, splits: Splits, folder: Path, devices: int, **wishes: Any) -> None:
-    stop = Stop()
-    try:
-        if devices == 1:
-            fit(recipe, splits, folder, stop, **wishes)
-        else:
-            fit_together(recipe, folder, stop, devices, **wishes)
-    except NonFinite as error:
-        raise NonFinite(f"{error}. {_advice(recipe, folder)}") from error
-    if not (done := Progress.read(folder)).finished:
-        message = f"stopped at step {done.step} of {recipe.training.steps} and saved; go on with --resume (resume=True)"
-        if stop.signal == signal.SIGINT:
-            raise KeyboardInterrupt(message)
-        print(f"buttress: {folder}: {message}", file=sys.stderr)
-        raise SystemExit(128 + stop.signal)
-
-
-def _advice(recipe: Recipe, folder: Path) -> str:
-    settings, done = recipe.training, Progress.read(folder)
-    kept = f"The checkpoint of step {done.step} is kept" if done.step else "No checkpoint had been made yet"
-    bf16 = ", or precision 32-true" if settings.precision != "32-true" else ""
-    return (
-        f"{kept}. Try a learning_rate below {settings.learning_rate}, or a clip below {settings.clip} (in training)"
-        f"{bf16}, and look for extreme values in the data"
-    )
 
 
 class Run:

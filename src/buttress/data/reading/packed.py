@@ -71,10 +71,12 @@ def _format(path: Path) -> Format | None:
     return "idx" if len(start) == 4 and start[:2] == b"\0\0" and start[2] in _IDX_TYPES and start[3] else None
 
 
-def _open(path: Path, unpack: Callable[..., Any] = partial(open_gzip, ratio=RATIO)) -> BufferedIOBase:
+def _open(path: Path, unpack: Callable[..., Any] | None = None) -> BufferedIOBase:
     with path.open("rb") as file:
         packed = file.read(2) == _GZIP
-    return unpack(path) if packed else path.open("rb")
+    if not packed:
+        return path.open("rb")
+    return open_gzip(path, ratio=RATIO) if unpack is None else unpack(path)
 
 
 def _unpack(path: Path, kind: Format, name: str, folder: Path) -> None:

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from buttress.core import Batch
 from buttress.diagnostics.evaluation import evaluating
 from buttress.diagnostics.grid_posterior import grid_posterior
-from buttress.diagnostics.passes import as_batch
 from buttress.distributions.inspect import mean_of
 from buttress.runtime.atomic_write import write_text
 from buttress.training.callbacks import Callback
@@ -55,7 +55,7 @@ class PosteriorMeans(Callback):
         model, held_out, seed = engine.model, engine.splits.held_out, engine.recipe.training.seed
         few = HeldOut(held_out, model.observe, SENTENCES, most=self.examples, device=engine.device)
         with evaluating(model):
-            means = torch.cat([_means(model, as_batch(few[i]).x) for i in range(len(few))]).flatten()
+            means = torch.cat([_means(model, few[i]) for i in range(len(few))]).flatten()
             validated = HeldOut(held_out, model.observe, seed, most=VALIDATION_EXAMPLES, device=engine.device)
             seen = look(model, validated, seed)
         width, step = self.grid
@@ -72,9 +72,9 @@ class PosteriorMeans(Callback):
         write_text(self.folder / f"{engine.step_number:06d}.json", json.dumps(row) + "\n")
 
 
-def _means(model: Any, x: torch.Tensor) -> torch.Tensor:
+def _means(model: Any, batch: Batch) -> torch.Tensor:
     """E_q[z] of a batch, on the CPU."""
-    means = mean_of(model.posterior(x))
+    means = mean_of(model.posterior(batch.x, batch.given))
     if means is None:
         raise ValueError("posterior means: this family of q does not know its mean; use the gaussian posterior")
     return means.cpu()
