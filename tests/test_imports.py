@@ -78,3 +78,26 @@ def test_an_import_that_points_the_other_way_is_seen(tmp_path):
     assert imported(file) == found
     assert against_the_order("nn/some.py", "nn", found) == found
     assert against_the_order("diagnostics/some.py", "diagnostics", found) == {"baseline"}
+
+
+def test_no_two_public_classes_share_a_name():
+    homes: dict[str, list[str]] = {}
+    for path in FILES:
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                homes.setdefault(node.name, []).append(path.relative_to(SOURCE).as_posix())
+    assert {name: files for name, files in homes.items() if len(files) > 1} == {}
+
+
+def test_no_file_and_no_function_is_long():
+    for path in FILES:
+        text = path.read_text(encoding="utf-8")
+        assert len(text.splitlines()) <= 400, path
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef):
+                first = node.body[1:] if ast.get_docstring(node) else node.body
+                assert not first or node.body[-1].end_lineno - first[0].lineno < 60, f"{path}: {node.name}"
+
+
+def test_at_most_two_modules_stand_outside_the_folders():
+    assert {path.name for path in SOURCE.glob("*.py")} == {"__init__.py", "api.py", "baseline.py"}

@@ -10,7 +10,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
 from buttress.core import EOS, UNK
 from buttress.data.reading import tokens
-from buttress.data.reading.tokens import SPECIAL, Encoder, learn, word_tokenizer
+from buttress.data.reading.tokens import SPECIAL, TokenEncoder, learn, word_tokenizer
 
 WORDS = [
     "so",
@@ -50,7 +50,7 @@ def test_every_word_is_encoded_as_in_its_sentence(kind, punctuation, training, t
     if tokenizer is not None:
         encoded = tokenizer.encode_batch(texts, add_special_tokens=False)
         wanted = [[i if i > UNK else UNK for i in e.ids] + [EOS] for e in encoded]
-        ids, lengths = Encoder(tokenizer)(texts)
+        ids, lengths = TokenEncoder(tokenizer)(texts)
         assert [part.tolist() for part in np.split(ids, lengths.cumsum()[:-1])] == wanted
 
 
@@ -78,7 +78,7 @@ def test_the_rarest_words_are_dropped_where_there_are_too_many(monkeypatch):
 
 
 def test_no_text_has_no_ids():
-    ids, lengths = Encoder(word_tokenizer(["so"]))([])
+    ids, lengths = TokenEncoder(word_tokenizer(["so"]))([])
     assert ids.size == lengths.size == 0
 
 
@@ -86,6 +86,6 @@ def test_words_that_are_no_longer_remembered_are_looked_up(monkeypatch):
     monkeypatch.setattr(tokens, "MOST_KNOWN", 3)
     tokenizer = learn(["so, it is", "it, so"], "word", 20, punctuation=True)
     texts = ["so, it is", "it, so, is", "so it"]
-    encode = Encoder(tokenizer)
+    encode = TokenEncoder(tokenizer)
     once, again = encode(texts), encode(texts)
-    assert once[0].tolist() == again[0].tolist() == Encoder(tokenizer)(texts)[0].tolist()
+    assert once[0].tolist() == again[0].tolist() == TokenEncoder(tokenizer)(texts)[0].tolist()

@@ -22,13 +22,13 @@ from buttress.experiments.inputs import Row, named, other_rows
 from buttress.runtime.atomic_write import replace_file
 from buttress.training.run import Run
 
-__all__ = ["Encoded", "encoded", "write_latents"]
+__all__ = ["EncodedRows", "encoded", "write_latents"]
 
 BATCH = 256
 
 
 @dataclass(frozen=True)
-class Encoded:
+class EncodedRows:
     """The latents of a few examples.
 
     Args:
@@ -44,7 +44,7 @@ class Encoded:
     labels: list[int] | None = None
 
 
-def encoded(run: Run, path: str | None = None, drawn: bool = False, seed: int = 0) -> Iterator[Encoded]:
+def encoded(run: Run, path: str | None = None, drawn: bool = False, seed: int = 0) -> Iterator[EncodedRows]:
     """The latents of all of a run's data, or of other data, a batch at a time.
 
     Args:
@@ -64,14 +64,14 @@ def encoded(run: Run, path: str | None = None, drawn: bool = False, seed: int = 
         yield from _with_labels(_batches(run, split, named(getattr(splits, split)), drawn, seed), splits)
 
 
-def _batches(run: Run, split: str, rows: Iterator[Row], drawn: bool, seed: int) -> Iterator[Encoded]:
+def _batches(run: Run, split: str, rows: Iterator[Row], drawn: bool, seed: int) -> Iterator[EncodedRows]:
     number = 0
     while block := list(islice(rows, BATCH)):
         batch = _together([one for _, one in block])
         with seeded(seed, number):
             z = latent_of(posterior_of(run, batch, seed), mean=not drawn)
         labels = batch.given["label"].tolist() if "label" in batch.given else None
-        yield Encoded(z, split, [name for name, _ in block], labels)
+        yield EncodedRows(z, split, [name for name, _ in block], labels)
         number += 1
 
 
@@ -81,18 +81,18 @@ def _together(ones: Sequence[Batch]) -> Batch:
     return Batch(x, {name: torch.cat([one.given[name] for one in ones]) for name in ones[0].given})
 
 
-def _with_labels(batches: Iterator[Encoded], splits: Splits) -> Iterator[Encoded]:
+def _with_labels(batches: Iterator[EncodedRows], splits: Splits) -> Iterator[EncodedRows]:
     """With the labels of held-out examples, which data keep also where no label is a condition."""
     start = 0
     for found in batches:
         if found.split == "held_out" and found.labels is None and splits.labels is not None:
             labels = splits.labels[start : start + len(found.rows)].tolist()
-            found = Encoded(found.z, found.split, found.rows, labels)
+            found = EncodedRows(found.z, found.split, found.rows, labels)
             start += len(found.rows)
         yield found
 
 
-def write_latents(batches: Iterable[Encoded], out: Path) -> tuple[int, int]:
+def write_latents(batches: Iterable[EncodedRows], out: Path) -> tuple[int, int]:
     """Write latents to a .parquet file, or to a .npy file and a .csv file beside it; how many, and their width.
 
     Errors:
@@ -101,7 +101,7 @@ def write_latents(batches: Iterable[Encoded], out: Path) -> tuple[int, int]:
     Example:
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     batch = Encoded(torch.tensor([[0.5, 1.0]]), "held_out", ["a.csv, line 2"], [3])
+        ...     batch = EncodedRows(torch.tensor([[0.5, 1.0]]), "held_out", ["a.csv, line 2"], [3])
         ...     write_latents([batch], Path(folder, "z.parquet"))
         ...     pq.read_table(f"{folder}/z.parquet").to_pylist()
         (1, 2)
@@ -114,7 +114,7 @@ def write_latents(batches: Iterable[Encoded], out: Path) -> tuple[int, int]:
         raise ValueError(f"{out.parent} is not a folder, so {out.name} cannot be written there; make it first")
     size: tuple[int, int] = (0, 0)
 
-    def counted(found: Iterable[Encoded]) -> Iterator[Encoded]:
+    def counted(found: Iterable[EncodedRows]) -> Iterator[EncodedRows]:
         nonlocal size
         for one in found:
             size = (size[0] + len(one.rows), one.z[0].numel())
@@ -124,7 +124,7 @@ def write_latents(batches: Iterable[Encoded], out: Path) -> tuple[int, int]:
     return size
 
 
-def _write_parquet(batches: Iterable[Encoded], out: Path) -> None:
+def _write_parquet(batches: Iterable[EncodedRows], out: Path) -> None:
     def write(scratch: Path) -> None:
         writer: Any = None
         for found in batches:
@@ -136,7 +136,7 @@ def _write_parquet(batches: Iterable[Encoded], out: Path) -> None:
     replace_file(out, write)
 
 
-def _table(found: Encoded) -> Any:
+def _table(found: EncodedRows) -> Any:
     flat = found.z.flatten(1).numpy()
     flat = flat.astype(np.int32) if not found.z.is_floating_point() else flat.astype(np.float32)
     labels = pa.array(found.labels if found.labels is not None else [None] * len(found.rows), pa.int64())
@@ -144,7 +144,7 @@ def _table(found: Encoded) -> Any:
     return pa.table({**columns, **{f"z{i}": flat[:, i] for i in range(flat.shape[1])}})
 
 
-def _write_npy(batches: Iterable[Encoded], out: Path) -> None:
+def _write_npy(batches: Iterable[EncodedRows], out: Path) -> None:
     """The latents in their own shape; memory holds all of them."""
     found = list(batches)
     z = torch.cat([one.z for one in found]).numpy()

@@ -21,7 +21,7 @@ from buttress.data.opened import opened
 from buttress.data.reading import corpus
 from buttress.data.reading.pictures import ENDINGS, Pictures, decode_all
 from buttress.data.reading.tidy import Tidy
-from buttress.data.reading.tokens import Encoder
+from buttress.data.reading.tokens import TokenEncoder
 from buttress.data.sentences import Sentences
 from buttress.training.run import Run
 
@@ -142,7 +142,7 @@ def _tokens(run: Run, texts: list[str]) -> list[Batch]:
         raise ValueError("the run has no tokenizer for typed sentences; its data were made and not read")
     data = run.recipe.data
     tidy = data.tidy() if isinstance(data, Sentences) else Tidy()
-    ids, lengths = Encoder(Tokenizer.from_str(run.spec.tokenizer))(tidy(texts))
+    ids, lengths = TokenEncoder(Tokenizer.from_str(run.spec.tokenizer))(tidy(texts))
     rows = torch.from_numpy(ids.astype(np.int64)).split(lengths.tolist())
     return [Batch(row[None], {"lengths": torch.tensor([len(row)])}) for row in rows]
 

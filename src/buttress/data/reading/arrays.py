@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from buttress.core import Column, DataSpec, Layout, Splits
-from buttress.data.reading.checks import Checked
+from buttress.data.reading.checks import CheckedRows
 from buttress.data.reading.memory import Array
 from buttress.data.reading.moments import RunningMoments
 from buttress.data.reading.precision import fitted
@@ -53,7 +53,7 @@ def open_rows(source: Source, division: Division, held_out: Source | None = None
         )
     division.enough(len(source.rows), source.where)
     source, held_out = fitted(source, held_out)
-    met, moments = Checked(source), RunningMoments()
+    met, moments = CheckedRows(source), RunningMoments()
     held = _divided(met, moments, division, apart=held_out is not None)
     notes = (*source.notes, *(met.column_notes(moments) if source.is_table else met.image_notes()))
     if held_out is None:
@@ -73,7 +73,7 @@ def _splits(train: ArrayExamples, held_out: ArrayExamples, spec: DataSpec, notes
     return Splits(train, held_out, spec, notes, held_out.conditions.get("label"), held_out.source.label_names)
 
 
-def _divided(met: Checked, moments: RunningMoments, division: Division, apart: bool) -> Array:
+def _divided(met: CheckedRows, moments: RunningMoments, division: Division, apart: bool) -> Array:
     """True for the rows held out; the others are measured."""
     source = met.source
     held = np.zeros(len(source.rows), bool) if source.held is None else source.held
@@ -96,7 +96,7 @@ def _held_notes(source: Source, division: Division, held: Array) -> tuple[str, .
     return _copied(*((None, None) if digests is None else (digests[~held], digests[held])))
 
 
-def _spec(train: ArrayExamples, held_out: ArrayExamples, moments: RunningMoments, met: list[Checked]) -> DataSpec:
+def _spec(train: ArrayExamples, held_out: ArrayExamples, moments: RunningMoments, met: list[CheckedRows]) -> DataSpec:
     source = train.source
     mean, std = (_tensor(source.arrange(m[None])[0]) for m in (moments.mean, moments.std))
     offset = () if source.offset is None else tuple(np.atleast_1d(source.offset).tolist())
@@ -130,9 +130,9 @@ def _tensor(values: Array) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(values, np.float32))
 
 
-def _given(source: Source, wanted: tuple[int, ...]) -> tuple[ArrayExamples, Checked]:
+def _given(source: Source, wanted: tuple[int, ...]) -> tuple[ArrayExamples, CheckedRows]:
     """Held-out examples that are stored apart, and what was met in them."""
-    met = Checked(source)
+    met = CheckedRows(source)
     for start, chunk in source.rows.chunks():
         shape = source.arrange(met.convert(start, chunk)).shape[1:]
         if shape != wanted:

@@ -8,10 +8,10 @@ from buttress.data.reading.memory import Array, few
 from buttress.data.reading.moments import RunningMoments
 from buttress.data.reading.stored import Source
 
-__all__ = ["Checked"]
+__all__ = ["CheckedRows"]
 
 
-class Checked:
+class CheckedRows:
     """Converts the rows of a source chunk by chunk, and remembers what was met.
 
     Args:
@@ -23,7 +23,7 @@ class Checked:
     Example:
         >>> from buttress.data.reading.memory import Rows
         >>> table = Source(Rows(np.array([[0.5, np.nan]])), "ND", "t.csv", "t.csv, row {}".format, columns=("a", "b"))
-        >>> met = Checked(table)
+        >>> met = CheckedRows(table)
         >>> met.convert(0, table.rows.take(np.array([0]))).tolist(), met.missing.tolist()
         ([[0.5, nan]], [0, 1])
     """

@@ -11,8 +11,8 @@ import numpy as np
 
 from buttress.data.reading import lines
 from buttress.data.reading.memory import Array
-from buttress.data.reading.progress import Progress
-from buttress.data.reading.records import Block
+from buttress.data.reading.progress import ReadingProgress
+from buttress.data.reading.records import TextBlock
 from buttress.data.reading.split import Division
 from buttress.data.reading.tidy import Tidy
 
@@ -27,7 +27,7 @@ class Collected:
 
     Example:
         >>> import tempfile
-        >>> block = Block(np.array([1, 2, 3]), ["So  it is", "", "so be it"], ["good", "good", "bad"])
+        >>> block = TextBlock(np.array([1, 2, 3]), ["So  it is", "", "so be it"], ["good", "good", "bad"])
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     found = collect([block], Tidy(), Path(folder) / "all.txt", Division())
         ...     list(found.texts(np.array([False, True])))
@@ -62,7 +62,12 @@ class Collected:
 
 
 def collect(
-    blocks: Iterable[Block], tidy: Tidy, path: Path, division: Division | None, limit: int | None = None, what: str = ""
+    blocks: Iterable[TextBlock],
+    tidy: Tidy,
+    path: Path,
+    division: Division | None,
+    limit: int | None = None,
+    what: str = "",
 ) -> Collected:
     """Read a text once.
 
@@ -77,7 +82,7 @@ def collect(
     Example:
         See :class:`Collected`.
     """
-    collector, progress = _Collector(Collected(path), tidy, division), Progress(f"reading {what}")
+    collector, progress = _Collector(Collected(path), tidy, division), ReadingProgress(f"reading {what}")
     with path.open("w", encoding="utf-8", newline="\n") as file:
         for block in blocks:
             collector.add(block, file, None if limit is None else limit - collector.count)
@@ -94,7 +99,7 @@ class _Collector:
         self._classes: dict[str, int] = {}
         self._parts: dict[str, list[Array]] = {}
 
-    def add(self, block: Block, file: TextIO, most: int | None) -> None:
+    def add(self, block: TextBlock, file: TextIO, most: int | None) -> None:
         long = _lengths(block.texts) > lines.LONGEST
         texts = self.tidy(["" if cut else text for text, cut in zip(block.texts, long, strict=True)])
         blank = (_lengths(texts) == 0) & ~long

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from buttress.data.reading.columns import Column
+from buttress.data.reading.columns import TableColumn
 from buttress.data.reading.conversion import Asked, Conversion
 from buttress.data.reading.memory import Array
 from buttress.runtime.safe_files import check_unpacked, reading, regular
@@ -71,7 +71,7 @@ def convert(path: Path, asked: Asked, folder: Path) -> None:
             start += block.num_rows
 
 
-def _numbers(column: Column, cells: Any) -> Array:
+def _numbers(column: TableColumn, cells: Any) -> Array:
     values = np.asarray(pc.cast(cells, pa.float64(), safe=False), np.float64)  # null becomes NaN
     column.note(values)
     return values
@@ -109,7 +109,7 @@ def blocks(path: Path, columns: list[str], size: int = 16_384) -> Iterator[Any]:
             yield block
 
 
-def _readable(path: Path, column: Column) -> bool:
+def _readable(path: Path, column: TableColumn) -> bool:
     """Whether a column holds numbers rather than words; what is neither is refused."""
     kind: Any = schema(path).field(column.name).type
     kind = kind.value_type if pa.types.is_dictionary(kind) else kind

@@ -15,7 +15,7 @@ import numpy as np
 
 from buttress.data.reading.memory import Array, few
 
-__all__ = ["MISSING", "MOST", "Column", "is_missing", "is_number", "notes_on", "used"]
+__all__ = ["MISSING", "MOST", "TableColumn", "is_missing", "is_number", "notes_on", "used"]
 
 MISSING = frozenset(("", "na", "n/a", "nan", "-nan", "null", "none", "?", "-", ".", "#n/a", "<na>", "missing"))
 """What represents a missing value, in small letters."""
@@ -57,7 +57,7 @@ def is_number(cell: str) -> bool:
     return "_" not in cell and not is_missing(cell)
 
 
-class Column:
+class TableColumn:
     """One column while it is read.
 
     Args:
@@ -66,10 +66,10 @@ class Column:
         categories: Whether its cells are words although they may look like numbers; None for finding out.
 
     Example:
-        >>> column = Column(Path("t.csv"), "city")
+        >>> column = TableColumn(Path("t.csv"), "city")
         >>> column.read(["Rome", "Oslo", "NA", "Rome"], [2, 3, 4, 5]).tolist(), column.names
         ([0.0, 1.0, 2.0, 0.0], ('Rome', 'Oslo', ''))
-        >>> Column(Path("t.csv"), "age").read(["31", "4_0"], [2, 3])
+        >>> TableColumn(Path("t.csv"), "age").read(["31", "4_0"], [2, 3])
         Traceback (most recent call last):
         ValueError: t.csv, line 3, column 'age': '4_0' is no plain number; wanted digits and at most one point, ...
     """
@@ -196,14 +196,14 @@ class Column:
         return "one word in all rows" if len(self.codes) == 1 else ""
 
 
-def used(path: Path, columns: Sequence[Column], chosen: bool) -> list[int]:
+def used(path: Path, columns: Sequence[TableColumn], chosen: bool) -> list[int]:
     """The positions of the columns that a model can learn; those that users chose stay where they can.
 
     Errors:
         ValueError: None is left, or little is left beside a column of sentences.
 
     Example:
-        >>> column = Column(Path("t.csv"), "name")
+        >>> column = TableColumn(Path("t.csv"), "name")
         >>> _ = column.read(["Ann", "Bob", "Eve"], [2, 3, 4])
         >>> used(Path("t.csv"), [column], chosen=False)
         Traceback (most recent call last):
@@ -221,11 +221,11 @@ def used(path: Path, columns: Sequence[Column], chosen: bool) -> list[int]:
     return stay
 
 
-def notes_on(path: Path, columns: Sequence[Column], stay: Sequence[int]) -> list[str]:
+def notes_on(path: Path, columns: Sequence[TableColumn], stay: Sequence[int]) -> list[str]:
     """What to say of columns of words, and of those set aside.
 
     Example:
-        >>> column = Column(Path("t.csv"), "city")
+        >>> column = TableColumn(Path("t.csv"), "city")
         >>> _ = column.read(["Rome", "Oslo", "Rome", "Rome"], [2, 3, 4, 5])
         >>> notes_on(Path("t.csv"), [column], [0])
         ["t.csv: read as categories: 'city' (2: Rome, Oslo)"]
@@ -240,10 +240,10 @@ def notes_on(path: Path, columns: Sequence[Column], stay: Sequence[int]) -> list
     return notes
 
 
-def _kinds(column: Column) -> str:
+def _kinds(column: TableColumn) -> str:
     shown = ", ".join(name or "missing" for name in column.names[:5])
     return f"{column.name!r} ({len(column.names)}: {shown}{', ...' if len(column.names) > 5 else ''})"
 
 
-def _listed(columns: Sequence[Column]) -> str:
+def _listed(columns: Sequence[TableColumn]) -> str:
     return few(lambda i: f"{columns[i].name!r} ({columns[i].why_not})", range(len(columns)), 3)

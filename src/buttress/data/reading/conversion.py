@@ -12,7 +12,7 @@ from typing import Any, Literal, Self
 import numpy as np
 
 from buttress.core.registry import suggest
-from buttress.data.reading.columns import Column, notes_on, used
+from buttress.data.reading.columns import TableColumn, notes_on, used
 from buttress.data.reading.labels import numbered
 from buttress.data.reading.memory import Array, NpyWriter, few, write_json
 
@@ -73,7 +73,7 @@ class Conversion:
         unnamed = unnamed and not asked.columns and asked.label != names[0]
         chosen = choose(path, names, asked)
         self.positions = [i for i in chosen if not (unnamed and i == 0)] or chosen
-        self.columns = [Column(path, names[i], names[i] in asked.categories) for i in self.positions]
+        self.columns = [TableColumn(path, names[i], names[i] in asked.categories) for i in self.positions]
         self.label = None if asked.label is None else names.index(asked.label)
         self.numbers, self.dropped, self.labels = array("q"), array("q"), list[str]()
         self.notes: list[str] = []
@@ -151,7 +151,7 @@ class Conversion:
         write_json(self.folder / "meta.json", meta)
 
 
-def _absent(column: Column, values: Array) -> Array:
+def _absent(column: TableColumn, values: Array) -> Array:
     return np.isnan(values) | (values == column.missing_code)
 
 

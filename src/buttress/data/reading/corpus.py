@@ -14,7 +14,7 @@ from buttress.data.reading import hub, lines, records
 from buttress.data.reading.cells import Fields
 from buttress.data.reading.endings import PACKED, RECORDS, ending
 from buttress.data.reading.memory import file_key, row_name
-from buttress.data.reading.records import Block
+from buttress.data.reading.records import TextBlock
 
 __all__ = ["Corpus", "is_dataset", "of_dataset", "of_files", "several"]
 
@@ -34,7 +34,7 @@ class Corpus:
         notes: What a person should know about how the source was read.
 
     Example:
-        >>> said = Block(np.arange(3), ["so it is", "", "so be it"])
+        >>> said = TextBlock(np.arange(3), ["so it is", "", "so be it"])
         >>> corpus = Corpus("said.txt", key=1, blocks=lambda: iter([said]), name="said.txt, line {}".format)
         >>> [block.texts[0] for block in corpus.blocks()], corpus.name(2)
         (['so it is'], 'said.txt, line 2')
@@ -42,7 +42,7 @@ class Corpus:
 
     where: str
     key: Any
-    blocks: Callable[[], Iterator[Block]]
+    blocks: Callable[[], Iterator[TextBlock]]
     name: Callable[[int], str]
     classes: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
@@ -92,7 +92,7 @@ def of_files(paths: tuple[str, ...], fields: Fields) -> Corpus:
     files = lines.find(paths)
     notes = [note for file in files for note in _notes(file, fields)]
 
-    def blocks() -> Iterator[Block]:
+    def blocks() -> Iterator[TextBlock]:
         for i, file in enumerate(files):
             for block in records.sentences(file, fields) if ending(file) in RECORDS else _lines(file, fields.encoding):
                 yield replace(block, numbers=(i << _BITS) + block.numbers)
@@ -101,9 +101,9 @@ def of_files(paths: tuple[str, ...], fields: Fields) -> Corpus:
     return Corpus(where, [file_key(f) for f in files], blocks, partial(_place, files), notes=tuple(notes))
 
 
-def _lines(file: Path, encoding: str) -> Iterator[Block]:
+def _lines(file: Path, encoding: str) -> Iterator[TextBlock]:
     for number, texts in lines.blocks(file, encoding):
-        yield Block(np.arange(number, number + len(texts)), texts)
+        yield TextBlock(np.arange(number, number + len(texts)), texts)
 
 
 def _notes(file: Path, fields: Fields) -> Iterator[str]:
@@ -140,12 +140,12 @@ def of_dataset(path: str, subset: str, column: str | None, label: str | None = N
     names = () if label is None else hub.class_names(data, path, label)
     where = f"{path}, split {subset!r}, column {used!r}"
 
-    def blocks() -> Iterator[Block]:
+    def blocks() -> Iterator[TextBlock]:
         for start, columns in hub.blocks(data, [used] if label is None else [used, label]):
             numbers = np.arange(start, start + len(columns[used]))
             texts = [text or "" for text in columns[used]]
             labels = None if label is None else [_class(cell, names, where, label) for cell in columns[label]]
-            yield Block(numbers, texts, labels)
+            yield TextBlock(numbers, texts, labels)
 
     notes = () if column == used else (f"{path}: read the sentences of column {used!r}",)
     return Corpus(where, (hub.fingerprint(data), used), blocks, partial(row_name, where), names, notes)

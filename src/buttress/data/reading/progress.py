@@ -5,13 +5,13 @@ from __future__ import annotations
 import sys
 import time
 
-__all__ = ["Progress"]
+__all__ = ["ReadingProgress"]
 
 EVERY = 5.0
 """Seconds between two lines."""
 
 
-class Progress:
+class ReadingProgress:
     """Reports how far a long pass has come; a short one prints nothing.
 
     Args:
@@ -21,7 +21,7 @@ class Progress:
         >>> from contextlib import redirect_stderr
         >>> from unittest.mock import patch
         >>> with redirect_stderr(sys.stdout), patch(f"{__name__}.EVERY", 0.0):
-        ...     Progress("reading a.txt")(2_000_000)
+        ...     ReadingProgress("reading a.txt")(2_000_000)
         data: reading a.txt: 2,000,000 sentences ...
     """
 

@@ -13,11 +13,11 @@ from buttress.core.registry import suggest
 from buttress.data.reading.cells import MISSING, Fields, is_number, rows, words
 from buttress.data.reading.memory import Array
 
-__all__ = ["Block", "chosen", "has_sentences", "label_text", "sentence_columns", "sentences"]
+__all__ = ["TextBlock", "chosen", "has_sentences", "label_text", "sentence_columns", "sentences"]
 
 
 @dataclass(frozen=True)
-class Block:
+class TextBlock:
     """Some sentences of a source, as they are written there.
 
     Args:
@@ -26,7 +26,7 @@ class Block:
         labels: Their classes, "" for a missing one; None where none were wanted.
 
     Example:
-        >>> Block(np.array([2, 3]), ["so it is", "so be it"], ["good", "bad"]).labels[1]
+        >>> TextBlock(np.array([2, 3]), ["so it is", "so be it"], ["good", "bad"]).labels[1]
         'bad'
     """
 
@@ -35,7 +35,7 @@ class Block:
     labels: list[str] | None = None
 
 
-def sentences(path: Path, fields: Fields) -> Iterator[Block]:
+def sentences(path: Path, fields: Fields) -> Iterator[TextBlock]:
     r"""The sentences of a file.
 
     Errors:
@@ -54,7 +54,7 @@ def sentences(path: Path, fields: Fields) -> Iterator[Block]:
     for numbers, columns in rows(path, fields, wanted):
         texts = [_text(cell, path, column, number) for number, cell in zip(numbers, columns[column], strict=True)]
         labels = None if fields.label is None else [label_text(cell, path, fields.label) for cell in columns[wanted[1]]]
-        yield Block(np.array(numbers, np.int64), texts, labels)
+        yield TextBlock(np.array(numbers, np.int64), texts, labels)
 
 
 def _text(cell: Any, path: Path, column: str, number: int) -> str:

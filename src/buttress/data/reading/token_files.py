@@ -13,8 +13,8 @@ from tokenizers import Tokenizer
 
 from buttress.core import EMPTY, UNK
 from buttress.data.reading.memory import Array, NpyWriter, Rows, name_at
-from buttress.data.reading.progress import Progress
-from buttress.data.reading.tokens import Encoder, TokenExamples
+from buttress.data.reading.progress import ReadingProgress
+from buttress.data.reading.tokens import TokenEncoder, TokenExamples
 
 __all__ = ["Written", "examples", "write"]
 
@@ -63,7 +63,7 @@ def write(
         ...     np.load(f"{folder}/train.ids.npy").tolist(), kept.tolist(), done.too_long.tolist()
         ([4, 5, 2], [0], [1])
     """
-    encode, progress = Encoder(tokenizer), Progress(f"writing {side.replace('_', '-')} ids")
+    encode, progress = TokenEncoder(tokenizer), ReadingProgress(f"writing {side.replace('_', '-')} ids")
     start, unknown, parts = 0, 0, [np.empty(0, np.int64)]
     dtype = np.uint16 if tokenizer.get_vocab_size() <= 2**16 else np.uint32
     with NpyWriter(folder / f"{side}.ids.npy", (), dtype) as writer:

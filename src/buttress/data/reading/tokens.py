@@ -19,7 +19,7 @@ from buttress.core import BOS, EMPTY, EOS, PAD, UNK, DataSpec, Examples, Given
 from buttress.data.reading.memory import Array, Rows
 from buttress.runtime.safe_files import reading
 
-__all__ = ["SPECIAL", "Encoder", "TokenExamples", "decode", "learn", "word_tokenizer"]
+__all__ = ["SPECIAL", "TokenEncoder", "TokenExamples", "decode", "learn", "word_tokenizer"]
 
 SPECIAL = ("<pad>", "<bos>", "<eos>", "<unk>")
 """The tokens of the ids PAD, BOS, EOS and UNK."""
@@ -175,14 +175,14 @@ def word_tokenizer(words: Iterable[str]) -> Tokenizer:
     return tokenizer
 
 
-class Encoder:
+class TokenEncoder:
     """Sentences to ids, each word looked up once; a special token spelled out in a text is an unknown word.
 
     Args:
         tokenizer: Splits at spaces first, as those of :func:`learn` and :func:`word_tokenizer` do.
 
     Example:
-        >>> ids, lengths = Encoder(word_tokenizer(["so", "it"]))(["it so", "so"])  # each ends in 2
+        >>> ids, lengths = TokenEncoder(word_tokenizer(["so", "it"]))(["it so", "so"])  # each ends in 2
         >>> ids.tolist(), lengths.tolist()
         ([5, 4, 2, 4, 2], [3, 2])
     """
