@@ -71,7 +71,7 @@ def _sign_of_mass(model: Conditional, batch: Batch, z: Tensor) -> None:
 def _sign_of_density(model: Conditional, batch: Batch, z: Tensor) -> None:
     """Refuse a log-density that grows as x moves away from the data: no density does."""
     x = batch.x
-    near, spread = model.log_likelihood(x, z, batch.given), x.std()
+    near, spread = model.log_likelihood(x, z, batch.given), x.std(correction=0)
     if not spread > 0:
         return
     noise = torch.randn(x.shape, dtype=x.dtype, device=x.device)

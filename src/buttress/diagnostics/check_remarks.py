@@ -34,9 +34,12 @@ def remarks(model: Conditional, batch: Batch, z: Shaped[Tensor, "S B *event"]) -
         batch: Some examples.
         z: Samples of their q.
     """
-    if batch.x.dim() != 2:
+    x = batch.x
+    if x.dim() != 2:
         return ()
-    return (_scale if batch.x.is_floating_point() else _padding)(model, batch, z[:1])
+    if not x.is_floating_point():
+        return _padding(model, batch, z[:1])
+    return () if len(x) < 2 or torch.equal(x, x.round()) else _scale(model, batch, z[:1])  # whole numbers have a mass
 
 
 def _padding(model: Conditional, batch: Batch, z: Tensor) -> tuple[str, ...]:
