@@ -103,7 +103,11 @@ def test_every_parameter_learns(cell):
     model.train()
     terms = model(x, given=given)
     (ELBO()(terms, 0) + sum(p.mean() for p in terms.latent.penalty.values())).backward()
-    assert [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()] == []
+    idle = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()]
+    levels = model.space.levels or ()
+    if any(level.shape[:1] == (1,) for level in levels):  # nothing stands above the only row of a map
+        idle = [name for name in idle if ".vertical.0." not in name]
+    assert idle == []
 
 
 def test_every_penalty_has_a_gradient_and_is_the_same_for_a_batch_given_twice(cell):
@@ -237,7 +241,7 @@ def test_a_prior_integrates_to_one(prior):
     with torch.no_grad():
         for parameter in module.parameters():
             parameter.add_(0.3 * torch.randn_like(parameter))
-        p: Distribution = module({"label": torch.tensor([1])})
+        p: Distribution = module({"label": torch.tensor([1]), "age": torch.tensor([[0.5]])})
     axis = torch.linspace(-8, 8, 401)
     mass = p.log_prob(torch.cartesian_prod(axis, axis)).exp().sum() * (axis[1] - axis[0]) ** 2
     assert mass.item() == pytest.approx(1, abs=1e-3)

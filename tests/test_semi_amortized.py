@@ -23,6 +23,7 @@ from buttress.likelihoods.categorical import Categorical
 from buttress.objectives.elbo import ELBO
 from buttress.objectives.free_bits import FreeBits
 from buttress.posteriors.gaussian import GaussianPosterior
+from buttress.posteriors.vector_quantized import VectorQuantized
 from buttress.priors.standard_normal import StandardNormal
 from buttress.schedules.constant import Constant
 from test_laws import SPECS, fits, raw_data, tiny
@@ -298,7 +299,11 @@ def decoders():
 @pytest.mark.parametrize(("spec", "decoder", "likelihood"), list(decoders()))
 def test_every_decoder_can_be_differentiated_twice(spec, decoder, likelihood):
     """d/dtheta of the slope in z, along a direction of each, against a finite difference."""
-    model = decoder.build(spec, (2,), likelihood.build(spec)).double().eval()
+    try:
+        reading = likelihood.build(spec)
+    except ValueError as refusal:
+        pytest.skip(f"does not fit, and says so: {refusal}")
+    model = decoder.build(spec, (2,), reading).double().eval()
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
@@ -393,13 +398,12 @@ def test_only_a_gaussian_posterior_is_refined():
         SemiAmortized().build(Model(), ELBO(), SGD)
 
 
-def test_the_remedy_sets_the_algorithm(monkeypatch):
+def test_the_remedy_sets_the_algorithm():
     from buttress.baseline import baseline
     from buttress.data.mnist5k import Mnist5k
 
     recipe = baseline(Mnist5k(), DataSpec(Layout.image(1, 28, 28)))
     changed = apply("kl_annealing+semi_amortized:steps=4:variant=vae_svi", recipe)
     assert changed.algorithm == SemiAmortized(refine_steps=4, antithetic=True, variant="vae_svi")
-    monkeypatch.setattr("buttress.remedies.semi_amortized.GaussianPosterior", Mnist5k)
-    with pytest.raises(DoesNotFit, match="semi_amortized refines a gaussian posterior, and this one is gaussian"):
-        apply("semi_amortized", recipe)
+    with pytest.raises(DoesNotFit, match="semi_amortized needs the gaussian posterior"):
+        apply("semi_amortized", replace(recipe, posterior=VectorQuantized()))

@@ -59,10 +59,10 @@ class SignsModule(PosteriorModule):
     def embed(self, value):
         return 2.0 * value - 1
 
-    def forward(self, h):
+    def forward(self, h, valid=None):
         return Independent(Point((self.linear(h) > 0).long()), 1)
 
-    def latent(self, h, prior, samples=1):
+    def latent(self, h, prior, samples=1, valid=None):
         a = self.linear(h)
         codes = (a > 0).long()[None].expand(samples, *a.shape)
         z = self.embed(codes) + a - a.detach()

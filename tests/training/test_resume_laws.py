@@ -16,11 +16,13 @@ from buttress.algorithms.two_stage import TwoStage
 from buttress.core import Schedule
 from buttress.core.recipe import Recipe
 from buttress.data.images import Images
+from buttress.data.table import Table
 from buttress.decoders.conv import ConvDecoder
 from buttress.encoders.conv import ConvEncoder
 from buttress.likelihoods.bernoulli import Bernoulli
 from buttress.objectives.elbo import ELBO
 from buttress.posteriors.gaussian import GaussianPosterior
+from buttress.posteriors.two_level_quantized import TwoLevelQuantized
 from buttress.posteriors.vector_quantized import VectorQuantized
 from buttress.priors.uniform import Uniform
 from buttress.training.callbacks import Callback
@@ -38,6 +40,8 @@ MAPS = replace(
     decoder=ConvDecoder(widths=(4, 3)),
     likelihood=Bernoulli(),
 )
+LEVELS = replace(MAPS, encoder=ConvEncoder(widths=(3,), spatial=True), decoder=ConvDecoder(widths=(3,)))
+LEVELS = replace(LEVELS, posterior=TwoLevelQuantized(codes=4, dim=2, revive=3))
 
 
 def with_objective(objective):
@@ -48,14 +52,17 @@ def with_objective(objective):
 
 def with_prior(prior):
     """A recipe with it: codes come first and a prior that learns after them; maps where it wants some."""
+    if prior.conditional:
+        return [replace(TABLE, data=Table("labelled.csv", label="kind"), posterior=GaussianPosterior(2), prior=prior)]
     if not prior.discrete:
         return [replace(TABLE, posterior=GaussianPosterior(2), prior=prior)]
     stages = {} if prior == Uniform() else {"algorithm": TwoStage(first=0.5, least=1.0)}
-    return [replace(base, prior=prior, **stages) for base in (CODES, MAPS)]
+    return [replace(base, prior=prior, **stages) for base in (CODES, MAPS, LEVELS)]
 
 
 def with_posterior(posterior):
-    return [replace(CODES, posterior=posterior)] if posterior.discrete else [replace(TABLE, posterior=posterior)]
+    codes = [replace(base, posterior=posterior) for base in (CODES, LEVELS)]
+    return codes if posterior.discrete else [replace(TABLE, posterior=posterior)]
 
 
 def with_algorithm(algorithm):
@@ -105,8 +112,11 @@ def first_that_fits(recipes: list[Recipe]) -> Recipe:
 @pytest.mark.parametrize("recipes", CELLS.values(), ids=CELLS.keys())
 def test_a_resumed_run_equals_one_that_never_stopped(recipes, tmp_path, own_cache):
     np.save(tmp_path / "pictures.npy", np.random.default_rng(0).integers(0, 256, (60, 8, 8), np.uint8))
+    rows = "".join(f"{i % 7},{i % 5},{'ab'[i % 2]}\n" for i in range(60))
+    (tmp_path / "labelled.csv").write_text(f"x,y,kind\n{rows}")
     here = [
-        replace(r, data=Images(str(tmp_path / "pictures.npy"))) if isinstance(r.data, Images) else r for r in recipes
+        replace(r, data=replace(r.data, path=str(tmp_path / r.data.path))) if hasattr(r.data, "path") else r
+        for r in recipes
     ]
     recipe = first_that_fits(here)
     train(recipe, tmp_path / "whole", progress=False)

@@ -399,7 +399,7 @@ DESCENT = "buttress.algorithms.descent:Descent.__call__"
 REPLACE = "os:replace"
 MOMENTS = {
     "joint": [
-        ("buttress.training.spec_file:save_spec", 1, False),  # before anything is known
+        ("buttress.training.course:save_spec", 1, False),  # before anything is known
         (REPLACE, 1, False),
         (DESCENT, 3, True),  # before the first checkpoint
         ("buttress.training.metrics:Metrics.append", 1, True),  # a row is written that no checkpoint knows

@@ -7,13 +7,19 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import small
 import torch
 
 from buttress.algorithms.descent import NonFinite
 from buttress.core import registry
+from buttress.data.images import Images
+from buttress.decoders.conv import ConvDecoder
+from buttress.encoders.conv import ConvEncoder
 from buttress.objectives.importance_weighted import ImportanceWeighted
+from buttress.posteriors.two_level_quantized import TwoLevelQuantized
+from buttress.priors.level_product import LevelProduct
 from buttress.training import checkpoint
 from buttress.training.callbacks import Callback
 from buttress.training.progress import Progress
@@ -22,6 +28,13 @@ from buttress.training.run import train
 pytestmark = pytest.mark.slow
 
 
+LEVELS = replace(
+    small.code_maps(Path("pictures.npy")),
+    encoder=ConvEncoder(widths=(3,), spatial=True),
+    posterior=TwoLevelQuantized(codes=6, dim=2, revive=3),
+    prior=LevelProduct(layers=2, channels=4, embedding=2),
+    decoder=ConvDecoder(widths=(3,)),
+)
 BOUNDED = replace(small.dispersed(), objective=ImportanceWeighted(samples=3))
 
 
@@ -67,9 +80,17 @@ def test_two_processes_equal_one_in_both_stages(tmp_path):
     assert_close(one, two)
 
 
+def test_two_processes_share_the_codebooks_of_two_levels(tmp_path, own_cache):
+    np.save(tmp_path / "pictures.npy", np.random.default_rng(0).integers(0, 256, (60, 8, 8), np.uint8))
+    recipe = replace(LEVELS, data=Images(str(tmp_path / "pictures.npy")))
+    for name, devices in (("one", 1), ("two", 2)):
+        train(recipe, tmp_path / name, progress=False, devices=devices)
+    assert_close(*(checkpoint.load(tmp_path / name / "state.safetensors") for name in ("one", "two")))
+
+
 @pytest.mark.parametrize("room", ["algorithms", "objectives", "posteriors"])
 def test_every_part_that_may_depend_on_the_number_of_processes_is_in_a_recipe_above(room):
-    recipes = (small.floored(), BOUNDED, small.semi_amortized(), small.two_stage(), small.factor_vae())
+    recipes = (small.floored(), BOUNDED, small.semi_amortized(), small.two_stage(), small.factor_vae(), LEVELS)
     assert {getattr(recipe, room.rstrip("s")).name() for recipe in recipes} == {*registry.names(room)}
 
 

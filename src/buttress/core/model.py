@@ -81,6 +81,11 @@ class LatentVariableModel(nn.Module):
         read = _as_read(spec, reading)
         self.condition = None if condition is None else condition.build(spec)
         beside = 0 if self.condition is None else self.condition.features
+        if beside and prior.of_posterior:
+            raise ValueError(
+                f"the {prior.name()} prior is a mixture of q(z|x), and in a conditional model q reads more than x; "
+                "choose another prior, or condition none"
+            )
         self.encoder = encoder.build(read)
         self.encoder.cosine = encoder.cosine
         self.inference = posterior.build(self.encoder.features + beside, self.encoder.places)

@@ -48,7 +48,8 @@ class Prior(DataPart):
     """p(z), or p(z|given).
 
     ``conditional`` says whether it depends on what is given, ``discrete`` whether z is made of codes, ``factorised``
-    whether log p(z) is a sum over the posterior's groups. Where it is not, the rate can't be split among them: it has
+    whether log p(z) is a sum over the posterior's groups, ``of_posterior`` whether it is made of q(z|x) for inputs of
+    its own, which come without conditions. Where it does not factorise, the rate can't be split among them: it has
     one group, "z".
 
     Example:
@@ -61,6 +62,7 @@ class Prior(DataPart):
     discrete: ClassVar[bool] = False
     factorised: ClassVar[bool] = True
     conditional: ClassVar[bool] = False
+    of_posterior: ClassVar[bool] = False
 
     @abstractmethod
     def build(self, space: Space) -> PriorModule:

@@ -109,7 +109,7 @@ def _posterior(model: Conditional, batch: Batch, data: Encoded) -> Distribution:
         raise
     if not isinstance(q, Distribution):
         raise ValueError(f"posterior(x) gave a {type(q).__name__}, wanted a torch.distributions.Distribution")
-    if q.batch_shape != (len(x),) and (why := _misfit(model, data)):
+    if q.batch_shape[:1] != (len(x),) and (why := _misfit(model, data)):
         raise ValueError(f"posterior(x) gave batch shape {tuple(q.batch_shape)} for x of shape {tuple(x.shape)}{why}")
     if q.batch_shape != (len(x),):
         hint = (

@@ -81,8 +81,10 @@ def latent_view(run: Run, seed: int = 0) -> LatentView:
     return LatentView([[round(v, 4) for v in row] for row in points.tolist()], axes, [str(label) for label in found])
 
 
-def plane_of(z: Float[Tensor, "N D"], groups: tuple[str, ...]) -> tuple[Float[Tensor, "N 2"], list[str]]:
+def plane_of(z: Float[Tensor, "N D"], groups: tuple[str, ...]) -> tuple[Float[Tensor, "M 2"], list[str]]:
     """Two coordinates of z: its dimensions where there are two, else its first two principal components.
+
+    None where there is nothing to draw: fewer than two dimensions or than three examples.
 
     Example:
         >>> z = torch.tensor([[1.0, 0, 0], [-1, 0, 0], [0, 0.5, 0], [0, -0.5, 0]])

@@ -40,6 +40,7 @@ class Vamp(Prior):
     """
 
     factorised: ClassVar[bool] = False
+    of_posterior: ClassVar[bool] = True
     components: int = 64
 
     def __post_init__(self) -> None:

@@ -29,6 +29,8 @@ __all__ = ["Kind", "ReportExamples", "gather", "load_examples", "pixels", "save_
 
 Kind = Literal["image", "text", "table", "wave", "frames"]
 KINDS = ("image", "text", "table", "wave", "frames")
+DIMENSIONS = {"image": 4, "frames": 3}
+"""Of an array of examples, where they are not two."""
 PARTS = ("samples", "originals", "reconstructions", "interpolations", "uniform_samples", "draws", "mean_samples",
          "mean_reconstructions", "traversals")  # fmt: skip
 ROWS = ("interpolations", "draws", "traversals")
@@ -176,7 +178,7 @@ def _names(metadata: dict[str, str], key: str) -> tuple[Any, ...]:
 
 def _check_shape(kind: str, name: str, array: np.ndarray, columns: int) -> None:
     """Refuse what :func:`save_examples` would not have written."""
-    if kind not in KINDS or not array.size or array.ndim != (4 if kind == "image" else 2) + (name in ROWS):
+    if kind not in KINDS or not array.size or array.ndim != DIMENSIONS.get(kind, 2) + (name in ROWS):
         raise ValueError(f"expected {name} of examples, got shape {array.shape} of kind {kind!r}")
     if kind == "table" and columns not in (0, array.shape[-1]):
         raise ValueError(f"expected {name} of {columns} columns, got shape {array.shape}")
