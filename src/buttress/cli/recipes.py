@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from buttress.cli.flags import Command, Line, change
 from buttress.cli.values import YES, Misread
 from buttress.core import Data, registry
 from buttress.core.recipe import Recipe
+from buttress.runtime.safe_files import expanded
 
 __all__ = ["experiment_of", "recipe_of", "starting_recipe"]
 
@@ -88,7 +90,7 @@ def _data(source: str, given: Mapping[str, str]) -> Data:
     from buttress.data.source import detect
 
     if (kind := given.get("data")) in registry.names("data"):
-        plain = {"name": kind, "path": str(Path(source).expanduser().resolve())}
+        plain = {"name": kind, "path": os.path.abspath(expanded(source))}
         given = {flag: text for flag, text in given.items() if flag != "data"}
     else:
         plain = registry.to_plain(detect(source))

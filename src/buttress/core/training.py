@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -54,4 +55,6 @@ class Training:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ValueError(f"training: {name} is {value}, wanted more than 0")
+            if value == math.inf:
+                raise ValueError(f"training: {name} is {value}, wanted a finite number")
         check_seed(self.seed, "training")

@@ -21,6 +21,7 @@ from buttress.data.reading.packed import arrays_of
 from buttress.data.reading.pictures import ENDINGS, Pictures, decode_all
 from buttress.data.reading.split import Division
 from buttress.data.reading.stored import Axes
+from buttress.runtime.safe_files import expanded
 
 __all__ = ["Images"]
 
@@ -109,7 +110,7 @@ class Images(Data):
 
     def open(self) -> Splits:
         """See :class:`buttress.core.Data`."""
-        path = Path(self.path).expanduser()
+        path = expanded(self.path)
         if path.suffix.lower() in ENDINGS and path.is_file():
             sources: _Sources = (self._decoded_folder(path.parent, folders.Listing([path])), None)
         elif (arrays := self._arrays(path)) is not None:

@@ -17,6 +17,7 @@ from buttress.data.reading.folders import listing
 from buttress.data.reading.memory import Array, Rows, cached, file_key, read_json
 from buttress.data.reading.split import Division
 from buttress.nn.mel import log_mel, mu_law
+from buttress.runtime.safe_files import expanded
 
 __all__ = ["Sounds"]
 
@@ -83,7 +84,7 @@ class Sounds(Data):
 
     def open(self) -> Splits:
         """See :class:`buttress.core.Data`."""
-        root = Path(self.path).expanduser()
+        root = expanded(self.path)
         if not root.is_dir():
             raise ValueError(f"{root}: there is no such folder (looked in {Path.cwd()}); try an absolute path")
         found = listing(root, sound.ENDINGS)

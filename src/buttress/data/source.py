@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Collection
 from dataclasses import MISSING, fields
@@ -16,6 +17,7 @@ from buttress.data.reading.packed import arrays_of
 from buttress.data.reading.pictures import ENDINGS, pages
 from buttress.data.reading.records import has_sentences
 from buttress.data.reading.sound import ENDINGS as SOUNDS
+from buttress.runtime.safe_files import expanded
 
 __all__ = ["detect"]
 
@@ -43,26 +45,19 @@ def detect(path_or_name: str, **options: Any) -> Data:
     """
     if path_or_name in _named():
         return _made(path_or_name, options)
-    path = _expanded(path_or_name)
+    path = expanded(path_or_name)
     if path.exists():
         found = _of_folder(path) if path.is_dir() else _of_file(path, options)
-        return _made(found, {"path": str(path.resolve()), **options})
-    several = [_expanded(p.strip()) for p in path_or_name.split(",")]
+        return _made(found, {"path": os.path.abspath(path), **options})
+    several = [expanded(p.strip()) for p in path_or_name.split(",")]
     if len(several) > 1 and all(p.exists() for p in several):
-        return _made("sentences", {"path": tuple(str(p.resolve()) for p in several), **options})
+        return _made("sentences", {"path": tuple(os.path.abspath(p) for p in several), **options})
     if path_or_name.startswith("hf:") or _like_hub(path_or_name):
         return _made(
             _of_features(hub.load(path_or_name, options.get("subset")), path_or_name),
             {"path": path_or_name, **options},
         )
     raise ValueError(_nothing(path_or_name))
-
-
-def _expanded(path: str) -> Path:
-    try:
-        return Path(path).expanduser()
-    except RuntimeError:  # ~name, where nobody is called so: a file may be
-        return Path(path)
 
 
 def _named() -> list[str]:

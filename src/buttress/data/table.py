@@ -17,6 +17,7 @@ from buttress.data.reading.labels import classes
 from buttress.data.reading.memory import Rows, cached, file_key, name_at, read_json, row_name
 from buttress.data.reading.packed import arrays_of
 from buttress.data.reading.split import Division
+from buttress.runtime.safe_files import expanded
 
 __all__ = ["Table"]
 
@@ -87,7 +88,7 @@ class Table(Data):
 
     def open(self) -> Splits:
         """See :class:`buttress.core.Data`."""
-        path = Path(self.path).expanduser()
+        path = expanded(self.path)
         if not path.is_file():
             raise ValueError(f"{path}: there is no such file (looked in {Path.cwd()}); try an absolute path")
         arrays = None if _ending(path) in (*_TEXT, ".parquet") else arrays_of(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import os
 import re
 import tempfile
 from collections.abc import Iterator
@@ -12,17 +13,18 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 from tokenizers import Tokenizer
 from torch import Tensor
 
 from buttress.core import Batch, Data, DataSpec, Examples, Splits
 from buttress.data.opened import opened
 from buttress.data.reading import corpus
+from buttress.data.reading.open_picture import open_picture
 from buttress.data.reading.pictures import ENDINGS, Pictures, decode_all
 from buttress.data.reading.tidy import Tidy
 from buttress.data.reading.tokens import TokenEncoder
 from buttress.data.sentences import Sentences
+from buttress.runtime.safe_files import expanded
 from buttress.training.run import Run
 
 __all__ = ["Row", "moved", "named", "other_rows", "typed", "value_of"]
@@ -47,7 +49,7 @@ def moved(data: Data, path: str) -> Data:
         raise ValueError(
             f"--data {path}: {data.name()} data come with buttress and are at no other place; leave it out"
         )
-    places = tuple(str(Path(p).expanduser().resolve()) if Path(p).expanduser().exists() else p for p in path.split(","))
+    places = tuple(os.path.abspath(expanded(p)) if expanded(p).exists() else p for p in path.split(","))
     there: Data = data.replace(path=places[0] if len(places) == 1 else places)
     return there
 
@@ -64,11 +66,11 @@ def typed(run: Run, written: str) -> Batch:
         ValueError: It is none of these, or does not fit the run's data.
     """
     path, _, number = written.rpartition(":")
-    if number.isdecimal() and Path(path).expanduser().is_file():
+    if number.isdecimal() and expanded(path).is_file():
         return _row(run, path, int(number))
     if run.spec.kind == "text":
         return _tokens(run, [written])[0]
-    x = _picture(run, Path(written).expanduser()) if run.spec.kind == "image" else _numbers(run, written)
+    x = _picture(run, expanded(written)) if run.spec.kind == "image" else _numbers(run, written)
     return Batch(x[None])
 
 
@@ -87,7 +89,7 @@ def _picture(run: Run, path: Path) -> Tensor:
         )
     channels, *size = run.spec.shape
     one = Pictures(
-        str(path), 1, lambda _: str(path), lambda _: Image.open(path), (size[0], size[1]), color=channels == 3
+        str(path), 1, lambda _: str(path), lambda _: open_picture(path), (size[0], size[1]), color=channels == 3
     )
     with tempfile.TemporaryDirectory() as folder:
         decode_all(one, Path(folder))

@@ -15,7 +15,7 @@ from io import BufferedIOBase
 from pathlib import Path
 from typing import Any
 
-__all__ = ["check_unpacked", "is_regular", "open_gzip", "open_regular", "read_text", "reading", "regular"]
+__all__ = ["check_unpacked", "expanded", "is_regular", "open_gzip", "open_regular", "read_text", "reading", "regular"]
 
 ALLOWANCE = 2**28
 """Bytes that any file may unpack to."""
@@ -31,6 +31,19 @@ _KINDS = {
     stat.S_IFBLK: "a device",
     stat.S_IFDIR: "a folder",
 }
+
+
+def expanded(path: str | Path) -> Path:
+    """The path with ``~`` replaced by the home folder; as it is where nobody is called so, for a file may be.
+
+    Example:
+        >>> expanded("~nobody-of-this-name/x").as_posix()
+        '~nobody-of-this-name/x'
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
 
 
 def is_regular(path: Path) -> bool:

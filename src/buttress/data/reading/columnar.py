@@ -54,9 +54,10 @@ def convert(path: Path, asked: Asked, folder: Path) -> None:
         ...     np.load(f"{folder}/rows.npy").tolist(), np.load(f"{folder}/numbers.npy").tolist()  # without row 1
         ([[1.0, 0.5], [3.0, 2.5]], [0, 2])
     """
-    names = schema(path).names
+    types = schema(path)
+    names = types.names
     table = Conversion(path, names, asked, "row {} (from 0)")
-    readable = [_readable(path, column) for column in table.columns]
+    readable = [_readable(path, types, column) for column in table.columns]
     wanted = list(dict.fromkeys([c.name for c in table.columns] + [names[i] for i in [table.label] if i is not None]))
     start = 0
     with table.into(folder):
@@ -109,9 +110,9 @@ def blocks(path: Path, columns: list[str], size: int = 16_384) -> Iterator[Any]:
             yield block
 
 
-def _readable(path: Path, column: TableColumn) -> bool:
+def _readable(path: Path, types: Any, column: TableColumn) -> bool:
     """Whether a column holds numbers rather than words; what is neither is refused."""
-    kind: Any = schema(path).field(column.name).type
+    kind: Any = types.field(column.name).type
     kind = kind.value_type if pa.types.is_dictionary(kind) else kind
     number = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
     if not (number or pa.types.is_boolean(kind) or pa.types.is_string(kind) or pa.types.is_large_string(kind)):

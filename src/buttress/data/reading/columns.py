@@ -231,7 +231,8 @@ def notes_on(path: Path, columns: Sequence[TableColumn], stay: Sequence[int]) ->
         ["t.csv: read as categories: 'city' (2: Rome, Oslo)"]
     """
     words = [columns[i] for i in stay if columns[i].holds_words]
-    aside = [c for i, c in enumerate(columns) if i not in stay]
+    learned = set(stay)
+    aside = [c for i, c in enumerate(columns) if i not in learned]
     notes = []
     if words:
         notes.append(f"{path}: read as categories: {few(lambda i: _kinds(words[i]), range(len(words)), 3)}")

@@ -18,6 +18,9 @@ from buttress.data.reading.memory import Array, NpyWriter, few, write_json
 
 __all__ = ["Asked", "Conversion", "choose"]
 
+MOST = 100_000
+"""Most columns of a table with names."""
+
 
 @dataclass(frozen=True)
 class Asked:
@@ -165,6 +168,8 @@ def choose(path: Path, names: list[str], asked: Asked) -> list[int]:
         >>> choose(Path("t.csv"), ["a", "b", "kind"], Asked(label="kind"))
         [0, 1]
     """
+    if len(names) > MOST:
+        raise ValueError(f"{path}: {len(names):,} columns, wanted at most {MOST:,}; try a .npy file of the numbers")
     twice = sorted(n for n, count in Counter(names).items() if count > 1)
     if twice:
         raise ValueError(f"{path}: columns of the same name: {_some([repr(n) for n in twice])}; try renaming one")

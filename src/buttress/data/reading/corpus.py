@@ -15,6 +15,7 @@ from buttress.data.reading.cells import Fields
 from buttress.data.reading.endings import PACKED, RECORDS, ending
 from buttress.data.reading.memory import file_key, row_name
 from buttress.data.reading.records import TextBlock
+from buttress.runtime.safe_files import expanded
 
 __all__ = ["Corpus", "is_dataset", "of_dataset", "of_files", "several"]
 
@@ -57,7 +58,7 @@ def several(path: str | tuple[str, ...]) -> tuple[str, ...]:
     """
     if isinstance(path, tuple):
         return path
-    return (path,) if Path(path).expanduser().exists() else tuple(p.strip() for p in path.split(","))
+    return (path,) if expanded(path).exists() else tuple(p.strip() for p in path.split(","))
 
 
 def is_dataset(path: str) -> bool:
@@ -67,7 +68,7 @@ def is_dataset(path: str) -> bool:
         >>> is_dataset("stanfordnlp/imdb"), is_dataset("my/words.txt"), is_dataset("/no/such/folder")
         (True, False, False)
     """
-    folder = Path(path).expanduser()
+    folder = expanded(path)
     if folder.is_dir():
         return hub.is_dataset(folder)
     named = folder.suffix.lower() in PACKED or ending(folder) in (".txt", *RECORDS)

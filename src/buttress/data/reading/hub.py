@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from buttress.data.reading.cells import PEEK
 from buttress.data.reading.memory import Array, file_key
 from buttress.data.reading.open_picture import open_picture
 from buttress.data.reading.records import sentence_columns
+from buttress.runtime.safe_files import expanded
 
 __all__ = [
     "blocks",
@@ -68,13 +70,14 @@ def load(path: str, subset: str | None) -> Any:
     """
     import datasets  # takes a second to import, and most runs need none
 
-    folder = Path(path).expanduser()
+    folder = expanded(path)
     if not folder.is_dir():
         return _from_hub(path, subset)
     if any(folder.glob("*.parquet")):
         return _from_parquet(folder, subset)
     try:
-        found = datasets.load_from_disk(str(folder))
+        with _quiet():
+            found = datasets.load_from_disk(str(folder))
     except Exception as error:  # a library of many formats has many exceptions
         raise ValueError(f"{path}: not readable as a dataset ({_brief(error)}); try save_to_disk again") from error
     return _split(found, path, subset) if isinstance(found, datasets.DatasetDict) else found
@@ -88,9 +91,26 @@ def _from_parquet(folder: Path, subset: str | None) -> Any:
     if not named and subset != "train":
         raise ValueError(f"{folder}: no parquet file is named {subset}*; it has {', '.join(f.name for f in files[:5])}")
     try:
-        return datasets.Dataset.from_parquet([str(f) for f in named or files], keep_in_memory=False)
+        with _quiet():
+            return datasets.Dataset.from_parquet([str(f) for f in named or files], keep_in_memory=False)
     except Exception as error:
         raise ValueError(f"{folder}: parquet files not readable ({_brief(error)}); try writing them again") from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No progress bars and log lines of the library while this lasts: what is wrong is said once, by us."""
+    import datasets
+
+    bars, level = not datasets.are_progress_bars_disabled(), datasets.logging.get_verbosity()
+    datasets.disable_progress_bars()
+    datasets.logging.set_verbosity(datasets.logging.CRITICAL)
+    try:
+        yield
+    finally:
+        datasets.logging.set_verbosity(level)
+        if bars:
+            datasets.enable_progress_bars()
 
 
 def _from_hub(path: str, subset: str | None) -> Any:

@@ -15,7 +15,7 @@ from typing import Any
 
 from buttress.data.reading.encodings import WIDE, Encoding, encoding_of, hint
 from buttress.data.reading.endings import RECORDS, ending, is_text, suffixes
-from buttress.runtime.safe_files import open_gzip, open_regular, regular
+from buttress.runtime.safe_files import expanded, open_gzip, open_regular, regular
 
 __all__ = ["LONGEST", "blocks", "encoding_in", "find", "read"]
 
@@ -47,7 +47,7 @@ def find(paths: tuple[str, ...]) -> tuple[Path, ...]:
         ['a.txt']
     """
     files: list[Path] = []
-    for path in (Path(p).expanduser() for p in paths):
+    for path in (expanded(p) for p in paths):
         if path.is_dir():
             files += _inside(path)
         elif path.is_file():

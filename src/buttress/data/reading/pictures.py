@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.progress import track
 
 from buttress.data.reading.memory import Array, NpyWriter, Rows, few, write_json
+from buttress.data.reading.open_picture import open_picture
 from buttress.data.reading.pixels import Header, Unfit, decode, header_of, pages_of
 
 __all__ = ["ENDINGS", "Pictures", "decode_all", "pages"]
@@ -69,7 +70,7 @@ def pages(path: Path) -> int:
         2
     """
     try:
-        with Image.open(path) as image:
+        with open_picture(path) as image:
             return sum(1 for _ in pages_of(image))
     except Exception:  # see _try
         return 1
