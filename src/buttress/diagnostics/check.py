@@ -109,7 +109,7 @@ def _posterior(model: Conditional, batch: Batch, data: Encoded) -> Distribution:
         raise
     if not isinstance(q, Distribution):
         raise ValueError(f"posterior(x) gave a {type(q).__name__}, wanted a torch.distributions.Distribution")
-    if q.batch_shape != (len(x),) and (why := _misfit(model, data)):
+    if q.batch_shape[:1] != (len(x),) and (why := _misfit(model, data)):
         raise ValueError(f"posterior(x) gave batch shape {tuple(q.batch_shape)} for x of shape {tuple(x.shape)}{why}")
     if q.batch_shape != (len(x),):
         hint = (
@@ -133,7 +133,7 @@ def _misfit(model: Conditional, data: Encoded) -> str:
             "argument `given`, and hand over batches Batch(x, {'label': y}) of buttress.core.batch"
         )
     some = [data[i] for i in range(min(len(data), 3))]
-    if len({batch.x.shape for batch in some}) == 1 and _takes(model, _stacked(some)):
+    if len(some) > 1 and len({batch.x.shape for batch in some}) == 1 and _takes(model, _stacked(some)):
         return (
             ", and takes several of these stacked: each entry of the list is one example; wanted a list of batches "
             "(B, ...); try torch.stack(batches).split(100)"
