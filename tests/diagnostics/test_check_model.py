@@ -38,6 +38,12 @@ def model(posterior=None, log_likelihood=None, **more):
         (BITS, lambda x, z: (x - z @ W).square().sum(-1)),
         (X, lambda x, z: -Normal(z @ W, 0.7).log_prob(x).sum(-1)),
         (X, lambda x, z: (x - z @ W).square().sum(-1)),
+        (
+            X.sigmoid(),
+            lambda x, z: functional.binary_cross_entropy_with_logits(
+                z @ W, x.expand(*z.shape[:2], 6), reduction="none"
+            ).sum(-1),
+        ),
         (X, lambda x, z: -Laplace(z @ W, 0.7).log_prob(x).sum(-1)),
         (X, lambda x, z: (x - z @ W).abs().sum(-1)),
         ((X * 2).long().clamp(0, 3), lambda x, z: -Categorical(torch.ones(4)).log_prob(x).sum(-1) + 0 * z.sum(-1)),

@@ -133,7 +133,7 @@ def _misfit(model: Conditional, data: Encoded) -> str:
             "argument `given`, and hand over batches Batch(x, {'label': y}) of buttress.core.batch"
         )
     some = [data[i] for i in range(min(len(data), 3))]
-    if len({batch.x.shape for batch in some}) == 1 and _takes(model, _stacked(some)):
+    if len(some) > 1 and len({batch.x.shape for batch in some}) == 1 and _takes(model, _stacked(some)):
         return (
             ", and takes several of these stacked: each entry of the list is one example; wanted a list of batches "
             "(B, ...); try torch.stack(batches).split(100)"

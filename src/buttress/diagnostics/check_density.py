@@ -42,8 +42,10 @@ def check_density(model: Conditional, batch: Batch, z: Shaped[Tensor, "S B *even
     if x[0].numel() and (not x.is_floating_point() or _bits(x)):
         _sign_of_mass(model, batch, z)
         _mass(model, batch, z)
-    elif x.is_floating_point():
-        _sign_of_density(model, batch, z)
+        return
+    _sign_of_density(model, batch, z)
+    if bool(((x >= 0) & (x <= 1)).all()) and bool((model.log_likelihood(x, z, batch.given) > 0).all()):
+        _sign_of_mass(model, batch.with_x(x.round()), z)  # a cross-entropy of grey values is linear in x
 
 
 def _bits(x: Tensor) -> bool:

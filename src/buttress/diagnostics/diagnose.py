@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from buttress.core.layout import Kind
-from buttress.diagnostics.adapters import adapted
+from buttress.diagnostics.adapters import Adapted, adapted
 from buttress.diagnostics.check import check
 from buttress.diagnostics.estimator import STAGES, Subject, catalogue
 from buttress.diagnostics.evaluation import evaluating
@@ -140,50 +140,40 @@ def diagnose(
     wishes = {name: value for name, value in locals().items() if name not in ("model", "batches")}
     if callable(getattr(model, "diagnose", None)) and not callable(getattr(model, "log_likelihood", None)):
         return _of_run(model, batches, wishes)
-    settings: dict[str, Any] = {
-        "samples": samples,
-        "nll_samples": nll_samples,
-        "nll_examples": nll_examples,
-        "gap_steps": gap_steps,
-        "gap_examples": gap_examples,
-        "mi_examples": mi_examples,
-        "seed": seed,
-    }
+    settings = {name: wishes[name] for name in (*LEAST, "seed")}
     check_effort(settings)
     found = adapted(model, batches, likelihood, variance, labels)
-    notes = [*found.notes, *_mode_note(found.model)]
+    subject, noted = _subject(found, settings, wishes)
+    with evaluating(subject.model, seed):
+        shape = tuple(prior_of(subject.model, subject.data).event_shape)
+    if groups is not None:
+        _check_groups(groups, shape)
+    _measure(subject, progress)
+    notes = (*found.notes, *_mode_note(found.model), *noted)
+    verdict = judge(subject.estimates, subject.kind, notes)
+    named = _groups(subject, shape)
+    return Evidence(count(subject.data), subject.kind, subject.estimates, named, settings, verdict, notes)
+
+
+def _subject(found: Adapted, settings: Mapping[str, Any], wishes: Mapping[str, Any]) -> tuple[Subject, tuple[str, ...]]:
+    """What is measured, checked, and what was noted of it."""
     asked = Conditional(found.model)
     data = Encoded(asked, found.batches)
-    checked = check(asked, data, seed)
-    notes += checked.notes
-    names = groups if groups is not None else getattr(found.model, "groups", None)
+    checked = check(asked, data, settings["seed"])
+    offered = {name: getattr(found.model, name, None) for name in ("encode", "groups")}
     subject = Subject(
         model=asked,
         data=data,
         settings=settings,
-        kind=_kind(data[0].x) if kind is None else kind,
-        dims=dims,
-        tokens=tokens,
-        encode=encode if encode is not None else getattr(found.model, "encode", None),
+        kind=_kind(data[0].x) if wishes["kind"] is None else wishes["kind"],
+        dims=wishes["dims"],
+        tokens=wishes["tokens"],
+        encode=offered["encode"] if wishes["encode"] is None else wishes["encode"],
         labels=found.numbers(count(data)),
-        groups=names,
+        groups=offered["groups"] if wishes["groups"] is None else wishes["groups"],
         conditions=checked.conditions,
     )
-    with evaluating(asked, seed):
-        shape = tuple(prior_of(asked, data).event_shape)
-    if groups is not None:
-        _check_groups(groups, shape)
-    _measure(subject, progress)
-    estimates = subject.estimates
-    return Evidence(
-        count(data),
-        subject.kind,
-        estimates,
-        _groups(subject, shape),
-        settings,
-        judge(estimates, subject.kind, tuple(notes)),
-        tuple(notes),
-    )
+    return subject, checked.notes
 
 
 def _of_run(run: Any, batches: object, wishes: Mapping[str, Any]) -> Evidence:
