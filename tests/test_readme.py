@@ -51,9 +51,8 @@ def shown_in_docstrings() -> Iterator[str]:
         yield from commands_in(inspect.getdoc(thing) or "")
 
 
-IN_README = [
-    line for block in re.findall(r"^```(?:bash|console|sh)?\n(.*?)^```", README, re.DOTALL | re.MULTILINE) for line in commands_in(block)
-]
+BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+IN_README = [line for language, block in BLOCKS if not language for line in commands_in(block)]
 COMMANDS = list(dict.fromkeys([*IN_README, *shown_in_docstrings()]))
 
 
