@@ -29,7 +29,14 @@ from buttress.training.stop import Stop
 
 __all__ = ["fit", "fit_together"]
 
-TALKATIVE = ("lightning", "lightning.fabric", "torch.multiprocessing.spawn")
+TALKATIVE = (
+    "lightning",
+    "lightning.fabric",
+    "lightning.fabric.utilities.rank_zero",
+    "lightning.pytorch.utilities.rank_zero",
+    "lightning_utilities.core.rank_zero",
+    "torch.multiprocessing.spawn",
+)
 """Loggers of messages about what no user asked for."""
 
 
