@@ -70,5 +70,6 @@ def test_the_runner_tells_a_refusal_from_what_is_accepted(tmp_path):
         outcome.name: outcome
         for outcome in attempts([Case("bad", bad), Case("good", lambda runs: ["remedies"])], tmp_path, 2)
     }
-    assert found["bad"].kind == "refused" and "the file is empty" in found["bad"].said
+    assert found["bad"].kind == "refused", found["bad"].said
+    assert "the file is empty" in found["bad"].said
     assert found["good"].kind == "accepted"
