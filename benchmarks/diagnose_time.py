@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -74,7 +75,7 @@ def train(model: VAE, x: torch.Tensor) -> None:
         optimiser.step()
 
 
-def measure(data: Path, kind: str, examples: int) -> dict[str, object]:
+def measure(data: Path, kind: str, examples: int) -> dict[str, Any]:
     """Seconds, posterior calls per example and estimates of the buttress that Python finds."""
     from buttress.diagnostics.diagnose import diagnose
 
@@ -99,7 +100,7 @@ def measure(data: Path, kind: str, examples: int) -> dict[str, object]:
     }
 
 
-def in_own_process(source: Path, words: list[str]) -> dict[str, object]:
+def in_own_process(source: Path, words: list[str]) -> dict[str, Any]:
     """The same of another source tree."""
     environment = {**os.environ, "PYTHONPATH": str(source), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
@@ -110,15 +111,16 @@ def in_own_process(source: Path, words: list[str]) -> dict[str, object]:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def report(found: dict[str, dict[str, object]]) -> None:
+def report(found: dict[str, dict[str, Any]]) -> None:
     for name, one in found.items():
         print(
-            f"{name}: {one['seconds']:.1f} s, {one['encoded']:.2f} encodings per example, {one['peak']:.2f} GB at most"
+            f"{name}: {one['cpu']:.1f} s of CPU, {one['seconds']:.1f} s, {one['encoded']:.2f} encodings per example, "
+            f"{one['peak']:.2f} GB at most"
         )
-        print("   reached after: " + ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in one["stages"]))
+        print("   CPU before: " + ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in one["stages"]))
     if len(found) == 2:
         this, other = found.values()
-        print(f"ratio of times {this['seconds'] / other['seconds']:.2f}")
+        print(f"ratio of CPU times {this['cpu'] / other['cpu']:.2f}")
         for name, (value, error) in this["estimates"].items():
             old = other["estimates"].get(name, (None, None))[0]
             if value is not None and old is not None and abs(value - old) > 1e-3 * max(1, abs(old)):
