@@ -14,10 +14,12 @@ from buttress.algorithms.factor_vae import FactorVAE
 from buttress.algorithms.joint import Joint
 from buttress.algorithms.semi_amortized import SemiAmortized, Variant
 from buttress.algorithms.two_stage import TwoStage
+from buttress.conditions.embedding import Embedding
 from buttress.core.recipe import Recipe, Training
 from buttress.data.images import Images
 from buttress.data.linear_gaussian import LinearGaussianData
 from buttress.data.sentences import Sentences
+from buttress.data.table import Table
 from buttress.decoders.conv import ConvDecoder
 from buttress.decoders.mlp import MlpDecoder
 from buttress.decoders.recurrent import RecurrentDecoder
@@ -31,6 +33,7 @@ from buttress.objectives.elbo import ELBO
 from buttress.objectives.free_bits import FreeBits
 from buttress.posteriors.gaussian import GaussianPosterior
 from buttress.posteriors.vector_quantized import VectorQuantized
+from buttress.priors.conditional_normal import ConditionalNormal
 from buttress.priors.pixelcnn import PixelCNNPrior
 from buttress.priors.recurrent import RecurrentPrior
 from buttress.priors.standard_normal import StandardNormal
@@ -120,6 +123,12 @@ def code_maps(path: Path, **training: Any) -> Recipe:
         decoder=ConvDecoder(widths=(4, 3)),
         likelihood=Bernoulli(),
     )
+
+
+def conditional(path: Path, **training: Any) -> Recipe:
+    """The annealed VAE of a table with labels, which posterior, decoder and prior read."""
+    data, prior = Table(str(path), label="kind"), ConditionalNormal(dim=2)
+    return replace(joint(**training), data=data, prior=prior, condition=Embedding(dim=2))
 
 
 def attempt(recipe: str, folder: str, wound: tuple[str, int, bool] | None) -> None:

@@ -1,6 +1,6 @@
 """A run that is stopped at a middle step and resumed equals the one that never stopped, bit for bit.
 
-For every algorithm, objective, schedule, posterior and prior that the catalogue finds, each in a small recipe.
+For every algorithm, objective, schedule, posterior, prior and condition of the catalogue, each in a small recipe.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ MAPS = replace(
     decoder=ConvDecoder(widths=(4, 3)),
     likelihood=Bernoulli(),
 )
-LEVELS = replace(MAPS, encoder=ConvEncoder(widths=(3,), spatial=True), decoder=ConvDecoder(widths=(3,)))
-LEVELS = replace(LEVELS, posterior=TwoLevelQuantized(codes=4, dim=2, revive=3))
+LEVELS = replace(MAPS, posterior=TwoLevelQuantized(codes=4, dim=2, revive=3))
+LABELLED = replace(TABLE, data=Table("table.csv", label="kind"))
 
 
 def with_objective(objective):
@@ -52,17 +52,14 @@ def with_objective(objective):
 
 def with_prior(prior):
     """A recipe with it: codes come first and a prior that learns after them; maps where it wants some."""
-    if prior.conditional:
-        return [replace(TABLE, data=Table("labelled.csv", label="kind"), posterior=GaussianPosterior(2), prior=prior)]
     if not prior.discrete:
-        return [replace(TABLE, posterior=GaussianPosterior(2), prior=prior)]
+        return [replace(base, posterior=GaussianPosterior(2), prior=prior) for base in (TABLE, LABELLED)]
     stages = {} if prior == Uniform() else {"algorithm": TwoStage(first=0.5, least=1.0)}
     return [replace(base, prior=prior, **stages) for base in (CODES, MAPS, LEVELS)]
 
 
 def with_posterior(posterior):
-    codes = [replace(base, posterior=posterior) for base in (CODES, LEVELS)]
-    return codes if posterior.discrete else [replace(TABLE, posterior=posterior)]
+    return [replace(base, posterior=posterior) for base in ((CODES, MAPS) if posterior.discrete else (TABLE,))]
 
 
 def with_algorithm(algorithm):
@@ -79,6 +76,7 @@ CELLS = {
         "schedules": lambda schedule: [replace(TABLE, objective=ELBO(beta=schedule))],
         "posteriors": with_posterior,
         "priors": with_prior,
+        "conditions": lambda condition: [replace(base, condition=condition) for base in (TABLE, LABELLED)],
     }.items()
     for number, part in enumerate(tiny(room))
     for recipes in [make(part)]
@@ -109,16 +107,18 @@ def first_that_fits(recipes: list[Recipe]) -> Recipe:
     raise error
 
 
+def _with_files_in(folder, recipe):
+    path = getattr(recipe.data, "path", None)
+    return recipe if path is None else replace(recipe, data=recipe.data.replace(path=str(folder / path)))
+
+
 @pytest.mark.parametrize("recipes", CELLS.values(), ids=CELLS.keys())
 def test_a_resumed_run_equals_one_that_never_stopped(recipes, tmp_path, own_cache):
     np.save(tmp_path / "pictures.npy", np.random.default_rng(0).integers(0, 256, (60, 8, 8), np.uint8))
-    rows = "".join(f"{i % 7},{i % 5},{'ab'[i % 2]}\n" for i in range(60))
-    (tmp_path / "labelled.csv").write_text(f"x,y,kind\n{rows}")
-    here = [
-        replace(r, data=replace(r.data, path=str(tmp_path / r.data.path))) if hasattr(r.data, "path") else r
-        for r in recipes
-    ]
-    recipe = first_that_fits(here)
+    noise = np.random.default_rng(1)
+    rows = [f"{a:.3f},{b:.3f},{kind}\n" for kind in ("cat", "dog") for a, b in noise.standard_normal((40, 2))]
+    (tmp_path / "table.csv").write_text("".join(["a,b,kind\n", *rows]))
+    recipe = first_that_fits([_with_files_in(tmp_path, recipe) for recipe in recipes])
     train(recipe, tmp_path / "whole", progress=False)
     with pytest.raises(SystemExit):
         train(recipe, tmp_path / "run", progress=False, callbacks=[End()])

@@ -71,6 +71,15 @@ def test_two_processes_share_the_discriminator_and_the_permutation_of_z(tmp_path
     assert_close(one, two)
 
 
+def test_two_processes_equal_one_given_labels(tmp_path):
+    rows = [f"{a:.3f},{b:.3f},{'cat' if a > b else 'dog'}\n" for a, b in np.random.default_rng(1).normal(size=(80, 2))]
+    (tmp_path / "table.csv").write_text("".join(["a,b,kind\n", *rows]))
+    recipe = small.conditional(tmp_path / "table.csv")
+    for name, devices in (("one", 1), ("two", 2)):
+        train(recipe, tmp_path / name, progress=False, devices=devices)
+    assert_close(*(checkpoint.load(tmp_path / name / "state.safetensors") for name in ("one", "two")))
+
+
 def test_two_processes_equal_one_in_both_stages(tmp_path):
     recipe = small.two_stage()
     for name, devices in (("one", 1), ("two", 2)):

@@ -189,17 +189,13 @@ class Run:
         """Take these data for those of the run.
 
         Errors:
-            OtherData: They are not those that the run was trained on, and ``other_data`` is False.
-            ValueError: The model cannot read them.
+            OtherData: They are not those that the run was trained on, and ``other_data`` is False or the model cannot
+                read them.
         """
-        if not self.other_data:
-            advice = "To use these data all the same, add --other_data true (Run.load(folder, other_data=True))"
-            check_same_data(self.folder, splits, advice)
-        elif splits.spec.layout != self.spec.layout:
-            raise ValueError(
-                f"the model in {self.folder} reads {self.spec.kind} data of shape {self.spec.shape}, and these are "
-                f"{splits.spec.kind} of shape {splits.spec.shape}; bring the data back that it was trained on"
-            )
+        fits = splits.spec.layout == self.spec.layout
+        if not (fits and self.other_data):
+            accept = "To use these data all the same, add --other_data true (Run.load(folder, other_data=True))"
+            check_same_data(self.folder, splits, accept if fits else "Bring the data back, or train a new run")
         self._splits = splits
 
     def held_out(self, seed: int = 0, most: int | None = None) -> HeldOut:
