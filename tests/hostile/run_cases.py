@@ -118,7 +118,7 @@ def _swapped(file: str, command: str, other: str, runs: Path) -> list[str]:
 def mixed_runs() -> Iterator[Case]:
     """Run folders with a file of another run."""
     for other in ("text", "codes", "narrow"):
-        for file in FILES[:9]:
+        for file in (f for f in FILES[:9] if (f, other) != ("spec.safetensors", "text")):  # sentences have no mean
             for command in ("sample", "diagnose", "report", "resume"):
                 yield Case(f"mixed/{file}-of-{other}-{command}", partial(_swapped, file, command, other))
     for command in COMMANDS:
