@@ -235,6 +235,8 @@ def disks() -> Iterator[Case]:
                     "none",
                     "--seeds",
                     "1",
+                    "--training.batch_size",
+                    "4",
                     "--budget",
                     "2",
                     "--nll_samples",
