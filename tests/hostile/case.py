@@ -64,3 +64,21 @@ COMMANDS: dict[str, list[str]] = {
     "codes": ["train", "run", *QUICK[:-1], "second"],
     "compare-report": ["report", "comparison"],
 }
+COMPARED = [
+    "compare",
+    "ok.npy",
+    "--remedies",
+    "none",
+    "--seeds",
+    "1",
+    "--budget",
+    "2",
+    "--training.batch_size",
+    "4",
+    "--nll_samples",
+    "0",
+    "--gap_steps",
+    "0",
+    "--out",
+]
+"""A short comparison; the folder comes last."""

@@ -26,7 +26,7 @@ MEMORY = 3 * 2**30
 """Bytes that it may take beyond what the copy began with."""
 LONGEST = 3000
 """Characters of a message."""
-KNOWN = ("buttress: ", "data: ", "report: ", "diagnosing", "drawing")
+KNOWN = ("buttress: ", "data: ", "model: ", "latent: ", "training: ", "report: ", "diagnosing", "drawing")
 
 
 @dataclass(frozen=True)
@@ -182,7 +182,8 @@ def _within(case: Case, place: Path, runs: Path, writing: int) -> int:
     os.dup2(os.open(os.devnull, os.O_RDWR), 0)
     os.dup2(0, 1)
     os.dup2(writing, 2)
-    sys.stderr = os.fdopen(2, "w", closefd=False)  # in a test, it is the one that pytest captures
+    # in a test, it is the one that pytest captures
+    sys.stderr = os.fdopen(2, "w", closefd=False, errors="backslashreplace")
     os.environ["BUTTRESS_CACHE"] = str(place / "cache")
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY, used + MEMORY))

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from . import nodes, pictures, texts
-from .case import COMMANDS, QUICK, Case, on_data, on_run
+from .case import COMMANDS, COMPARED, QUICK, Case, on_data, on_run
 
 HUGE = ["1000000000000", "9" * 30, "100000000"]
 SIZES = ["--posterior.dim", "--training.batch_size", "--data.held_out", "--data.split_seed", "--training.seed"]
@@ -192,7 +192,7 @@ def outputs() -> Iterator[Case]:
             f"outputs/{kind}-compare",
             lambda runs, m=make: (
                 m(Path("out")),
-                on_data(["compare", "ok.npy", "--out", "out", "--remedies", "nonee"], runs),
+                on_data([*COMPARED, "out"], runs),
             )[1],
         )
     for place in ("/dev/full", "/dev/full/x", "/proc/x", "\0", "n" * 300, "", "a/b/c.png", "x\ny"):
@@ -228,21 +228,6 @@ def disks() -> Iterator[Case]:
             partial(
                 _limited,
                 size,
-                [
-                    "compare",
-                    "ok.npy",
-                    "--remedies",
-                    "none",
-                    "--seeds",
-                    "1",
-                    "--budget",
-                    "2",
-                    "--nll_samples",
-                    "0",
-                    "--gap_steps",
-                    "0",
-                    "--out",
-                    "run",
-                ],
+                [*COMPARED, "run"],
             ),
         )

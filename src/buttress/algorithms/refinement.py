@@ -24,11 +24,16 @@ from torch.distributions import Distribution, Independent, Normal
 from buttress.core import Batch, Given
 from buttress.core.records import Terms
 from buttress.posteriors.gaussian import latent_at
+from buttress.runtime.memory import check_memory
 
 __all__ = ["LOG_SCALE", "Refinement", "given_of", "negative_elbo", "standard", "terms_at", "twice_differentiable"]
 
 LOG_SCALE = (-6.0, 4.0)
 """Bounds of log sigma after a step: those of the gaussian posterior by default. Without any it is NaN after hours."""
+
+
+NOISE = 256
+"""Bytes of the noise of one step on one example, roughly."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +68,7 @@ class Refinement:
         """Refuse contradictions."""
         if self.steps < 0:
             raise ValueError(f"refinement: steps is {self.steps}, wanted 0 or more")
+        check_memory(NOISE * self.steps, f"the noise of {self.steps:,} steps", "fewer of them")
         if not self.rate > 0 or not 0 <= self.momentum < 1:
             raise ValueError(
                 f"refinement: rate is {self.rate} and momentum {self.momentum}; wanted a rate above 0 and a momentum "

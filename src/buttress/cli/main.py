@@ -59,10 +59,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise
     except (ValueError, OSError) as error:
         return _refuse(_plainly(error))
-    except MemoryError as error:
-        return _refuse(f"not enough memory ({error}); try less data, a smaller model or fewer draws".replace(" ()", ""))
-    except RecursionError:
-        return _refuse("a word or a file of this command is nested too deeply to be read; try a plainer one")
+    except (MemoryError, OverflowError, RuntimeError) as error:
+        if (why := _beyond(error)) is None:
+            raise
+        return _refuse(why)
     except KeyboardInterrupt:
         print("buttress: interrupted; what was saved is kept, and --resume goes on from there", file=sys.stderr)
         return 130
@@ -72,6 +72,20 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _refuse(why: str) -> int:
     print(f"buttress: {one_line(why)}", file=sys.stderr)
     return 2
+
+
+def _beyond(error: Exception) -> str | None:
+    """What to say where a number or a file asks for more than the machine can give; None for faults of ours."""
+    said = str(error)
+    if isinstance(error, RecursionError):
+        return "a word or a file of this command is nested too deeply to be read; try a plainer one"
+    if isinstance(error, OverflowError):
+        return f"a number is too large ({said}); try a smaller one"
+    if isinstance(error, MemoryError) or "allocate memory" in said or "out of memory" in said:
+        tried = re.search(r"tried to allocate [0-9.]+ \w+", said, re.IGNORECASE)
+        why = f" ({tried[0].lower()})" if tried else ""
+        return f"there is not enough memory{why}; try less data, a smaller model or fewer draws"
+    return None
 
 
 def _unread() -> int:

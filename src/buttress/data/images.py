@@ -21,6 +21,7 @@ from buttress.data.reading.packed import arrays_of
 from buttress.data.reading.pictures import ENDINGS, Pictures, decode_all
 from buttress.data.reading.split import Division
 from buttress.data.reading.stored import Axes
+from buttress.runtime.memory import check_memory
 from buttress.runtime.safe_files import expanded
 
 __all__ = ["Images"]
@@ -100,6 +101,9 @@ class Images(Data):
         """Refuse contradictions."""
         if self.resize is not None and min(self.resize) < 1:
             raise ValueError(f"images: resize is {self.resize}, wanted (height, width) of at least 1")
+        if self.resize is not None:
+            height, width = self.resize
+            check_memory(12 * height * width, f"images of {height:,} by {width:,} pixels", "a smaller resize")
         if not 0 <= self.tolerate <= 1:
             raise ValueError(f"images: tolerate is {self.tolerate}, wanted a share between 0 and 1")
 

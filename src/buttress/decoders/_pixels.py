@@ -54,8 +54,12 @@ class Stack:
     heads: int = 1
 
 
+DEEPEST = 1000
+"""Most layers, and most blocks: far more than any that was ever trained."""
+
+
 def check_sizes(part: Any, least: Mapping[str, int]) -> None:
-    """Raise a ValueError for an even field, a gain that is not above 0, or a size below its ``least``."""
+    """Raise a ValueError for an even field, a gain that is not above 0, or a size that is too small or too large."""
     decoder = f"{part.name()} decoder"
     if part.field is not None and (part.field < 1 or part.field % 2 == 0):
         raise ValueError(f"{decoder}: field is {part.field}, wanted an odd number from 1, or None for all")
@@ -64,6 +68,9 @@ def check_sizes(part: Any, least: Mapping[str, int]) -> None:
     for name, smallest in least.items():
         if getattr(part, name) < smallest:
             raise ValueError(f"{decoder}: {name} is {getattr(part, name)}, wanted at least {smallest}")
+    for name in ("layers", "blocks"):
+        if (depth := getattr(part, name, 1)) > DEEPEST:
+            raise ValueError(f"{decoder}: {name} is {depth}, wanted at most {DEEPEST:,}")
 
 
 class PixelsModule(AutoregressiveModule):

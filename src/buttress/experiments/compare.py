@@ -22,6 +22,7 @@ from typing import Any
 
 from buttress.core import remedy
 from buttress.core.recipe import Recipe
+from buttress.core.registry import from_plain
 from buttress.experiments.pool import News, run_all
 from buttress.runtime.atomic_write import write_text
 from buttress.runtime.plain_data import load_json
@@ -188,7 +189,8 @@ def _before(folder: Path) -> dict[str, Any]:
     try:
         plain = load_json(path)
         for entry in plain["arms"]:
-            _ = entry["name"], entry["runs"], entry.setdefault("failed", {}).items()
+            _ = from_plain(str, entry["name"], "name"), from_plain(tuple[str, ...], entry["runs"], "runs")
+            _ = entry.setdefault("failed", {}).items()
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(
             f"{path}: damaged ({type(error).__name__}: {error}); delete it, and the comparison is made anew from the "

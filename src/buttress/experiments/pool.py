@@ -9,6 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -17,6 +18,7 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.managers import SyncManager
 from typing import Any, Protocol, runtime_checkable
 
+from buttress.runtime.atomic_write import check_room
 from buttress.runtime.denormals import flushed
 from buttress.runtime.threads import allowed_threads
 
@@ -75,6 +77,7 @@ def run_all(
     threads = allowed_threads(jobs)
     seconds: dict[str, float] = {}
     failed: dict[str, str] = {}
+    check_room(tempfile.gettempdir())  # where processes meet; one that cannot write there dies without a word
     manager = SyncManager(ctx=context)
     manager.start(_end_with_parent)
     with manager, ProcessPoolExecutor(jobs, mp_context=context, initializer=_end_with_parent) as pool:

@@ -17,6 +17,7 @@ stays exactly where it is, and needs no smoothed counts to divide by.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
@@ -33,8 +34,13 @@ from buttress.distributions.point import Point
 from buttress.nn.layers import full
 from buttress.nn.quantize import nearest, straight_through, tally
 from buttress.runtime import distributed
+from buttress.runtime.memory import check_memory
 
 __all__ = ["VectorQuantized", "latent_of"]
+
+
+NAMED = 200
+"""Bytes of the name of a group, and of what else there is one of for each."""
 
 
 @dataclass(frozen=True)
@@ -127,6 +133,7 @@ class VectorQuantizedModule(PosteriorModule):
         self.part = part
         self.z_shape = (*places, part.slots * part.dim)
         shape = (*places, part.slots)
+        check_memory(NAMED * math.prod(shape), f"{part.slots:,} slots at each place", "fewer of them")
         self.groups = tuple("z" + "_".join(map(str, at)) for at in itertools.product(*map(range, shape)))
         self.codes_shape = shape
         self.linear = nn.Linear(features, part.slots * part.dim)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, ClassVar
 
 import torch
@@ -24,6 +25,7 @@ from torch.distributions import Distribution, constraints
 from buttress.core import EMPTY, Given, Prior, PriorModule, Space
 from buttress.nn.layers import check_widths
 from buttress.priors._zuko import MAF, AdditiveTransform, MonotonicAffineTransform
+from buttress.runtime.memory import check_memory
 
 __all__ = ["AutoregressiveFlow", "FlowDistribution"]
 
@@ -75,6 +77,9 @@ class AutoregressiveFlowModule(PriorModule):
     def __init__(self, part: AutoregressiveFlow, z_shape: tuple[int, ...]) -> None:
         super().__init__()
         self.z_shape = z_shape
+        widths = (math.prod(z_shape), *part.hidden, 2 * math.prod(z_shape))
+        each = sum(12 * a * b for a, b in pairwise(widths))  # a weight, and a mask made from whole numbers
+        check_memory(each * part.transforms, "the networks of this flow", "a smaller hidden, or fewer transforms")
         shift_only = {"univariate": AdditiveTransform, "shapes": ((),)}
         affine = {"univariate": MonotonicAffineTransform, "shapes": ((), ())}
         self.flow = MAF(

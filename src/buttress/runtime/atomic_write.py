@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import errno
 import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 from safetensors import SafetensorError
 
-__all__ = ["FULL", "replace_file", "sweep", "write_text"]
+__all__ = ["FULL", "check_room", "replace_file", "sweep", "write_text"]
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """What the system says where there is no room for more bytes."""
@@ -48,6 +49,25 @@ def replace_file(path: str | Path, write: Callable[[Path], None]) -> None:
         scratch.unlink(missing_ok=True)
     if os.name == "posix":
         _to_disk(path.parent, os.O_RDONLY)
+
+
+def check_room(folder: str | Path) -> None:
+    """Refuse a folder in which there is no room for even a small file.
+
+    Errors:
+        OSError: The disk is full or the folder cannot be written; names ``folder``.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     check_room(folder)
+    """
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(bytes(4096))
+            file.flush()
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(folder)) from error
 
 
 def sweep(path: Path) -> None:

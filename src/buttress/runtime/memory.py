@@ -48,39 +48,49 @@ def total_memory() -> int:
             found.append(int(Path(name).read_text()))
     with suppress(ImportError, ValueError, OSError):  # not on Windows
         resource = importlib.import_module("resource")
-        found += [limit for limit in resource.getrlimit(resource.RLIMIT_AS) if limit != resource.RLIM_INFINITY]
+        limits = [limit for limit in resource.getrlimit(resource.RLIMIT_AS) if limit != resource.RLIM_INFINITY]
+        found += [max(0, limit - _mapped()) for limit in limits]
     return min(found)
 
 
-def check_memory(needed: int, what: str, advice: str) -> None:
+def _mapped() -> int:
+    """Bytes of address space in use; 0 where the system does not tell."""
+    with suppress(ValueError, OSError):
+        return int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+    return 0
+
+
+def check_memory(needed: int, what: str, advice: str, total: int | None = None) -> None:
     """Refuse what needs more memory than there is, before any of it is taken.
 
     Args:
         needed: Bytes, roughly.
         what: What needs them, in the plural.
         advice: What to try.
+        total: Bytes that there are; None for :func:`total_memory`.
 
     Errors:
-        ValueError: They are more than :func:`total_memory`.
+        ValueError: They are more than there are.
 
     Example:
         >>> check_memory(4 * 10**15, "10^15 samples", "a smaller count")
         Traceback (most recent call last):
         ValueError: 10^15 samples need about 4,000,000 GB of memory, and there are ... GB; try a smaller count
     """
-    if needed > (total := total_memory()):
-        raise ValueError(
-            f"{what} need about {_gigabytes(needed)} of memory, and there are {_gigabytes(total)}; try {advice}"
-        )
+    total = total_memory() if total is None else total
+    if needed > total:
+        raise ValueError(f"{what} need {_gigabytes(needed)} of memory, and there are {_gigabytes(total)}; try {advice}")
 
 
 def _gigabytes(count: int) -> str:
-    return f"{count // 10**9:,} GB" if count < 10**24 else "more than 10^15 GB"
+    if count >= 10**24:
+        return "more than 10^15 GB"
+    return f"about {count / 1e9:.1f} GB" if count < 10**11 else f"about {count // 10**9:,} GB"
 
 
 _SHAPED = (torch.empty, torch.zeros, torch.ones, torch.randn, torch.rand)
 """What makes a tensor of a shape; parameters begin as one of these."""
-_MADE = 100_000
+_MADE = 4_000
 """Most tensors that a model begins with."""
 
 
@@ -105,6 +115,7 @@ class Budget(TorchFunctionMode):
         super().__init__()
         self.what, self.advice = what, advice
         self.bytes = self.made = 0
+        self.total = total_memory()
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func in _SHAPED:
@@ -115,6 +126,6 @@ class Budget(TorchFunctionMode):
         shape = args[0] if args and isinstance(args[0], tuple | list) else args or kwargs.get("size", ())
         self.bytes += 4 * math.prod(int(n) for n in shape)
         self.made += 1
-        check_memory(self.bytes, self.what, self.advice)
+        check_memory(self.bytes, self.what, self.advice, self.total)
         if self.made > _MADE:
             raise ValueError(f"{self.what} are more than {_MADE:,} tensors; try {self.advice}")

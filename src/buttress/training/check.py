@@ -21,6 +21,10 @@ from buttress.training.warm_start import begin_with
 __all__ = ["check", "check_support"]
 
 
+TRAINED = 16
+"""Bytes of a parameter in training: its value, its gradient and two means of the optimiser."""
+
+
 def check(recipe: Recipe, splits: Splits, devices: int = 1, init: str = "") -> str:
     """Refuse what would fail or mislead later, before anything is trained.
 
@@ -46,6 +50,8 @@ def check(recipe: Recipe, splits: Splits, devices: int = 1, init: str = "") -> s
         seed_step(settings.seed, 0)
         model = recipe.model(splits.spec)
         check_support(splits, model.likelihood.check)
+        weights = sum(parameter.numel() for parameter in model.parameters())
+        check_memory(TRAINED * weights, f"{weights:,} parameters in training", "smaller sizes of the parts")
         recipe.algorithm.build(model, recipe.objective, settings)
         said = begin_with(model, Path(init)) if init else ""
         batch = splits.train.read(sampler.indices(0))

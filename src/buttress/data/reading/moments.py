@@ -71,6 +71,7 @@ def _of_bytes(block: Array) -> tuple[int, Array, Array]:
     return len(block), mean.reshape(sites), (second - first * mean).clip(0).reshape(sites)
 
 
+@np.errstate(invalid="ignore")  # a NaN of some bits warns when it is cast
 def _of_floats(block: Array) -> tuple[Any, Array, Array]:
     values = block.astype(np.float64)
     present = ~np.isnan(values)
