@@ -31,6 +31,7 @@ from buttress.core.records import Latent
 from buttress.distributions.point import Point
 from buttress.nn.layers import full
 from buttress.nn.quantize import nearest, straight_through
+from buttress.nn.rotation import rotated
 from buttress.posteriors._codebook import CodebookModule, check_codebook, latent_of
 from buttress.runtime.memory import check_memory
 
@@ -65,6 +66,8 @@ class VectorQuantized(Posterior):
             moves fast, codewords that follow slower than it learns make the first hundreds of steps swing.
         commitment: beta, weight of the pull of the encoder towards its codewords.
         revive: Steps without use after which a codeword starts anew.
+        gradient: What the encoder receives of the decoder's gradient: a "copy", or that of the "rotation" trick, see
+            :mod:`buttress.nn.rotation`.
 
     Errors:
         ValueError: A size below 1 (below 2 codes), a decay outside (0, 1), or a negative weight.
@@ -86,6 +89,7 @@ class VectorQuantized(Posterior):
     decay: float = 0.9
     commitment: float = 0.25
     revive: int = 100
+    gradient: Literal["copy", "rotation"] = "copy"
 
     def __post_init__(self) -> None:
         """Refuse contradictions."""
@@ -95,7 +99,7 @@ class VectorQuantized(Posterior):
     def tiny(cls) -> tuple[VectorQuantized, ...]:
         """See :class:`buttress.core.Part`."""
         small = cls(codes=3, dim=2, slots=2)
-        return (small, small.replace(shared=True), small.replace(slots=1, learning="gradient"))
+        return (small, small.replace(shared=True), small.replace(slots=1, learning="gradient", gradient="rotation"))
 
     def build(self, features: int, places: tuple[int, ...] = ()) -> VectorQuantizedModule:
         """See :class:`buttress.core.Posterior`."""
@@ -151,8 +155,10 @@ class VectorQuantizedModule(CodebookModule):
         codes = self.choose(z)
         if self.training and z.requires_grad:
             self.seen = (z.detach(), codes)
-        z, q = z.flatten(-2), self.embed(codes)
+        apart, z, q = z, z.flatten(-2), self.embed(codes)
         read, distance = straight_through(z, q)
+        if self.part.gradient == "rotation":
+            read = rotated(apart, q.view_as(apart)).flatten(-2)
         penalty = {"commitment": self.part.commitment * distance}
         if self.part.learning == "gradient":
             penalty["codebook"] = (z.detach() - q).square().flatten(1).sum(1)
