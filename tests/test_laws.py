@@ -189,7 +189,9 @@ def test_the_bound_stays_below_the_exact_log_marginal(cell):
             assert (mean <= exact + 4 * error + 1e-3).all(), k
             if k == 1 and model.inference.space.classes:
                 log_q = torch.cat([model.posterior(x, given).log_prob(z) for z in chunks])
-                wanted = torch.where(log_q.isfinite(), log_q.exp() * (joint - log_q), 0).sum(0)
+                chance, value = log_q.exp(), torch.where(log_q.isfinite(), joint - log_q, 0)
+                wanted = (chance * value).sum(0)
+                error = ((chance * (value - wanted).square()).sum(0) / 60).sqrt()  # rare codes may not occur in 60
                 assert ((mean - wanted).abs() <= 4 * error + 1e-3).all()
 
 
