@@ -21,6 +21,10 @@ from buttress.objectives.elbo import ELBO
 from buttress.objectives.importance_weighted import importance_weighted_bound
 from cells import SPECS, fits, given_for, raw_data, tiny
 
+PAIRED = ("image", "text", "labelled")
+"""Data on which all pairs of posterior and prior are tried: a map, positions, and one h for all of x with conditions.
+Neither part knows more of the data than that."""
+
 
 def cells():
     """(spec, encoder, posterior, prior, decoder, likelihood): with a Gaussian and N(0, I) every encoder with one
@@ -32,7 +36,7 @@ def cells():
             continue
         rooms = {room: [p for p in tiny(room) if fits(p, spec)] for room in ("encoders", "decoders", "likelihoods")}
         encoder, decoder, likelihood = (rooms[room][0] for room in ("encoders", "decoders", "likelihoods"))
-        for posterior, prior in (pair for pair in pairs if fits(pair[1], spec)):
+        for posterior, prior in (pair for pair in pairs if fits(pair[1], spec) and name in PAIRED):
             yield name, (encoder, posterior, prior, decoder, likelihood)
             for spatial in (e for e in rooms["encoders"] if posterior.discrete and getattr(e, "spatial", False)):
                 yield name, (spatial, posterior, prior, decoder, likelihood)
