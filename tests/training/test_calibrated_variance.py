@@ -109,7 +109,7 @@ def test_places_beyond_the_true_length_do_not_count():
 
 
 def test_the_patient_whose_squared_error_is_averaged_over_columns(tmp_path, own_cache):
-    """D = 200: a squared error averaged over columns is sigma^2 = 100, above every eigenvalue; at its optimum it is not.
+    """D = 200: a squared error averaged over columns is sigma^2 = 100, above all eigenvalues; at its optimum it is not.
 
     That the KL of the average is 0 under annealing is in tests/diagnostics/test_optimum.py.
     """

@@ -16,6 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from jaxtyping import Float
@@ -135,15 +136,15 @@ def _bernoulli(x: Tensor, g: Float[Tensor, "Z B *event"], value: Float[Tensor, "
     for c in (1.0, 1 / x[0].numel()):
         expected = (g * x.double() - c * softplus(g / c, threshold=700)).flatten(2).sum(-1)
         if _all_small(expected - value, CLOSE * value.abs().max()):
-            return SiteFamily("Bernoulli", lambda x, c=c: c**0.5 * _correlated(x), normalised=c == 1)
+            return SiteFamily("Bernoulli", partial(_correlated, weight=c), normalised=c == 1)
     return UNKNOWN
 
 
-def _correlated(x: Tensor) -> Float[Tensor, "N D"]:
-    """(x - p) / sqrt(p (1 - p)); 0 where x never changes."""
+def _correlated(x: Tensor, weight: float) -> Float[Tensor, "N D"]:
+    """sqrt(c) (x - p) / sqrt(p (1 - p)), c the weight of the log-likelihood; 0 where x never changes."""
     flat = x.flatten(1)
     p = flat.mean(0)
-    return torch.where(p * (1 - p) > 0, (p * (1 - p)).rsqrt(), 0) * (flat - p)
+    return torch.where(p * (1 - p) > 0, (weight / (p * (1 - p))).sqrt(), 0) * (flat - p)
 
 
 def _gaussian(
