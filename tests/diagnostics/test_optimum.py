@@ -296,6 +296,10 @@ def test_decoders_whose_sites_explain_each_other_are_left_out_with_the_reason():
     spec = DataSpec(Layout.image(1, 4, 4), mean=torch.full((1, 4, 4), 0.5), std=torch.full((1, 4, 4), 0.5))
     pixels = ours(spec, Bernoulli(binarize="none"), PixelCNN(channels=4, layers=1))
     assert "depend on each other" in why(pixels, coins(600, 16).view(-1, 1, 4, 4))
+    symbols = ours(
+        DataSpec(Layout.image(1, 4, 4)), Categorical(levels=2, ordinal=False), PixelCNN(channels=4, layers=1)
+    )
+    assert "depend on each other" in why(symbols, coins(600, 16).long().view(-1, 1, 4, 4))
 
 
 def test_what_is_not_known_to_be_a_product_of_known_families_is_left_out_with_the_reason():
