@@ -178,7 +178,7 @@ QUANTITIES: dict[str, Quantity] = {
         "where x is binary). Where it is below the weight of the rate, the collapsed model is a local optimum: no "
         "small step away from it pays. Not for autoregressive decoders.",
         unit="",
-        short="below the weight of the rate: collapsed",
+        short="below the rate's weight: collapsed",
     ),
     "rate_weight": Quantity(
         "Weight of the rate",
@@ -191,7 +191,7 @@ QUANTITIES: dict[str, Quantity] = {
         "The largest variance of x along any direction, to be compared with the variance of the likelihood times the "
         "weight of the rate.",
         unit="",
-        short="largest variance of x in a direction",
+        short="largest variance in any direction",
     ),
     "likelihood_variance": Quantity(
         "Variance of the likelihood",
