@@ -20,6 +20,7 @@ from buttress.core import registry
 from buttress.data.images import Images
 from buttress.decoders.conv import ConvDecoder
 from buttress.encoders.conv import ConvEncoder
+from buttress.likelihoods.gaussian import GaussianLikelihood
 from buttress.objectives.importance_weighted import ImportanceWeighted
 from buttress.posteriors.batch_normalized import BatchNormalized
 from buttress.posteriors.categorical import CategoricalPosterior
@@ -43,13 +44,17 @@ LEVELS = replace(
     prior=LevelProduct(layers=2, channels=4, embedding=2),
     decoder=ConvDecoder(widths=(3,)),
 )
-BOUNDED = replace(small.dispersed(), objective=ImportanceWeighted(samples=3))
+BOUNDED = replace(
+    small.dispersed(),
+    objective=ImportanceWeighted(samples=3),
+    likelihood=GaussianLikelihood(learned="optimal"),
+)
 
 
 @pytest.mark.parametrize("recipe", [small.floored(), BOUNDED], ids=["floored", "dispersed"])
 def test_two_processes_equal_one(tmp_path, recipe):
-    """With inner loops, a phase that ends, and a floor under the global batch's mean rate; with a penalty on pairs and
-    the importance-weighted bound.
+    """With inner loops, a phase that ends, and a floor under the global batch's mean rate; with a penalty on pairs,
+    the importance-weighted bound and a variance that follows the residuals.
     """
     train(recipe, tmp_path / "one", progress=False)
     train(recipe, tmp_path / "two", progress=False, devices=2)
