@@ -108,6 +108,7 @@ class LatentVariableModel(nn.Module):
         if critic is not None:
             _check_fit(self.spec.layout, critic=critic)
             if (module := critic.build(self.spec, (*places, size), reading)) is not None:
+                reading.requires_grad_(False)  # its density is not used
                 return module
         _check_fit(self.spec.layout, decoder=decoder)
         return decoder.build(self.spec, (*places, size + beside), reading)
