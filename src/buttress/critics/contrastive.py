@@ -8,9 +8,14 @@ $\mathcal N$ of a position are drawn uniformly, with replacement, from the other
 are drawn anew at every training step; in eval mode the draw is fixed and the same for every example.
 
 The sum is in nats per example, as a decoder's distortion is, and a context that says nothing has log N for each
-prediction, N = negatives + 1. log N minus the mean bounds the information of c_t about z_{t+k} only where negatives
-know nothing of c_t. Those of the same sequence may be positions that c_t has read, so the difference measures how well
-the future is told from its own sequence, speaker and channel being equal.
+prediction, N = negatives + 1. log N minus the mean bounds the information of c_t about z_{t+k} from below where the
+negatives are independent of c_t. Those of the same sequence share speaker and channel with the future, so these do not
+count; but c_t may have read them, and what it has read is not the future. So the difference exceeds the bound in short
+sequences: on independent symbols, of which c_t can say nothing, it is 0.16 nats at 8 positions and 0.02 at 32. With few
+negatives it stays below the information: of 0.82 nats of a Markov chain 16 candidates show 0.70.
+
+z predicts itself where the encoder lets it: neighbours that read the same x (see ``first``), and a recurrent encoder,
+which can put a clock into z.
 """
 
 from __future__ import annotations

@@ -282,7 +282,8 @@ def _reads(model: Conditional, batch: Batch, own: Tensor | None, z: Tensor, name
     other = with_others(given, name, donors)
     if torch.equal(other[name], given[name]):
         return True
-    if model.density and differs(*(model.log_likelihood(batch.x, z, beside) for beside in (given, other)), CHANGE):
+    answers = [model.log_likelihood(batch.x, z, beside) for beside in (given, other)] if model.density else []
+    if answers and differs(answers[0], answers[1], CHANGE):
         return True
     if "posterior" in model.takes and (own is None or differs(own, values_of(model.posterior(batch.x, other)), CHANGE)):
         return True

@@ -22,8 +22,8 @@ def make_context(name: Context, inputs: int, hidden: int, layers: int) -> nn.Mod
     """The network of that name: (N, T, inputs) -> (N, T, hidden).
 
     Example:
-        >>> make_context("lstm", 3, 5, 1)(torch.zeros(2, 7, 3)).shape, make_context("conv", 3, 5, 2)(torch.zeros(2, 7, 3)).shape
-        (torch.Size([2, 7, 5]), torch.Size([2, 7, 5]))
+        >>> [make_context(name, 3, 5, layers=2)(torch.zeros(2, 7, 3)).shape for name in ("lstm", "conv")]
+        [torch.Size([2, 7, 5]), torch.Size([2, 7, 5])]
     """
     return {"lstm": LstmContext, "conv": ConvContext}[name](inputs, hidden, layers)
 
