@@ -228,7 +228,7 @@ def test_two_processes_draw_the_negatives_of_one(part):
         seed_step(0, 7)
         rows = slice(4 * rank // world, 4 * (rank + 1) // world)
         with shard(rank, world):
-            found.append(module(z[:, rows], valid()[rows]).loss)
+            found.append(module(z[:, rows]).loss)
     torch.testing.assert_close(torch.cat(found[1:], 1), found[0])
 
 
