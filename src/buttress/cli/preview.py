@@ -38,7 +38,8 @@ def preview(recipe: Recipe, folder: Path, model: Any) -> list[str]:
 
     splits, training = opened(recipe.data), recipe.training
     size = sum(parameter.numel() for parameter in model.parameters())
-    roles = ("encoder", "posterior", "prior", "decoder", "likelihood")
+    end = "critic" if recipe.critic.name() != "none" else "decoder"
+    roles = ("encoder", "posterior", "prior", end, "likelihood")
     parts = ", ".join(f"{getattr(recipe, role).name()} {role}" for role in roles)
     reads = f"; given {', '.join(model.reads)}" if model.reads else ""
     number, of = torch.Size(model.space.shape).numel(), model.space.classes

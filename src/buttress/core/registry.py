@@ -24,6 +24,7 @@ from typing import Any
 from buttress.core import (
     Algorithm,
     Condition,
+    Critic,
     Data,
     Decoder,
     Encoder,
@@ -58,6 +59,7 @@ ROOMS: dict[str, type[Part]] = {
     "priors": Prior,
     "likelihoods": Likelihood,
     "decoders": Decoder,
+    "critics": Critic,
     "objectives": Objective,
     "schedules": Schedule,
     "algorithms": Algorithm,

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-__all__ = ["Estimate", "Moments", "mean", "ratio"]
+__all__ = ["NO_DENSITY", "Estimate", "Moments", "mean", "ratio"]
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,10 @@ class Estimate:
         if self.value is None:
             return "not measured"
         return short(self.value) if self.error is None else f"{short(self.value)} ± {short(self.error, 1)}"
+
+
+NO_DENSITY = Estimate(None, None, 0, "left out", note="it needs p(x|z), and a model with a critic has none")
+"""What stands for a number that such a model can't have."""
 
 
 def short(value: float, digits: int = 3) -> str:

@@ -158,6 +158,8 @@ class Conditional:
             name: taking_given(getattr(model, name, None), n) for name, n in ARGUMENTS.items()
         }
         self.takes = {name for name, n in ARGUMENTS.items() if _how(getattr(model, name, None), n)}
+        self.density: bool = getattr(model, "density", True)
+        """Whether there is a p(x|z): a LatentVariableModel with a critic has none."""
         self._prior: Any = None
 
     def posterior(self, x: Tensor, given: Given = EMPTY) -> Any:

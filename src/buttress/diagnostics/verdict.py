@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from buttress.diagnostics.estimate import Estimate, short
+from buttress.diagnostics.estimate import NO_DENSITY, Estimate, short
 from buttress.diagnostics.evidence import Verdict
 from buttress.diagnostics.thresholds import (
     COLLAPSED_NATS,
@@ -67,9 +67,10 @@ def judge(estimates: Mapping[str, Estimate], kind: str, notes: tuple[str, ...] =
         >>> found.state, found.reasons[-2]
         ('collapsed', 'a rate of 4 ± 0 nats is paid for it all the same: the rate alone proves nothing')
     """
-    if missing := _missing(estimates):
-        return Verdict(UNKNOWN, None, missing, ())
     numbers = _Numbers(estimates)
+    if missing := _missing(estimates):
+        alone = estimates.get("worth_shuffled") is NO_DENSITY and len(missing) == 1
+        return _with_critic(numbers, missing) if alone else Verdict(UNKNOWN, None, missing, ())
     if vague := _vague(numbers):
         return Verdict(UNKNOWN, None, vague, ())
     state, reasons = _state(numbers)
@@ -92,6 +93,17 @@ def _missing(estimates: Mapping[str, Estimate]) -> tuple[str, ...]:
         for name, estimate in found.items()
         if estimate is None or estimate.value is None
     )
+
+
+def _with_critic(n: _Numbers, missing: tuple[str, ...]) -> Verdict:
+    """Of a model without p(x|z): that z carries nothing is known without it, and not that z is used."""
+    told = n.estimates.get("contrastive_information")
+    critic = () if told is None else (f"the context tells a future z from others by {told} nats, of at most log N",)
+    if n.information + 2 * n.error("mutual_information") >= COLLAPSED_NATS:
+        return Verdict(UNKNOWN, None, (*missing, *critic, *_others(n)), ())
+    cause, why = (_cause_in_codes(n) if n.discrete else None) or (None, ())
+    reasons = (f"{_informs(n)}: below {COLLAPSED_NATS}, whatever reads z", *critic, *_others(n), *why)
+    return Verdict(COLLAPSED, cause, reasons, () if n.discrete else ("kl_annealing", "free_bits"))
 
 
 def _vague(n: _Numbers) -> tuple[str, ...]:

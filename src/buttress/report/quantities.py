@@ -48,7 +48,7 @@ QUANTITIES: dict[str, Quantity] = {
     "distortion": Quantity(
         "Distortion",
         "The reconstruction error: −log p(x|z) with z drawn from q(z|x). A normalised density or mass, with all its "
-        "constants.",
+        "constants. With a critic there is no p(x|z): it is −log softmax of the true futures of z among candidates.",
         better="lower",
         short="−log p(x|z), reconstruction error",
     ),
@@ -216,6 +216,22 @@ QUANTITIES: dict[str, Quantity] = {
         "Share of the dimensions of z whose KL is below 0.1 nats for 99 % of the examples (Lucas et al., 2019).",
         unit="",
         short="share of dimensions with KL near 0",
+    ),
+    "contrastive_information": Quantity(
+        "Contrastive information",
+        "Of a model with a critic: log N minus the contrastive loss of a prediction, in nats, at most log N. How well "
+        "the context tells a z some positions ahead from others of the same sequence. A lower bound of their mutual "
+        "information as far as the others are independent of the context: in short sequences it is too large.",
+        better="higher",
+        short="log N − contrastive loss",
+    ),
+    "contrastive_accuracy": Quantity(
+        "Contrastive accuracy",
+        "Of a model with a critic: the share of predictions that score the true future highest among N candidates; "
+        "1 / N by chance. Candidates that are equal share it.",
+        unit="",
+        better="higher",
+        short="true future ranked first",
     ),
     "feature_cosine": Quantity(
         "Similarity of features",

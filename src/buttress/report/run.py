@@ -192,7 +192,7 @@ def _subtitle(run: RunResult) -> str:
     short = isinstance(steps, int) and reached is not None and reached < steps
     bits = [
         "no remedy" if run.remedies == "none" else run.remedies,
-        f"{decoder} decoder" if decoder else "",
+        f"{run.critic} critic" if run.critic else f"{decoder} decoder" if decoder else "",
         f"{reached:,} of {steps:,} steps" if short else f"{steps:,} steps" if isinstance(steps, int) else "",
     ]
     return " · ".join(filter(None, bits))

@@ -21,7 +21,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.distributions import Distribution, Independent, MultivariateNormal, Normal
 
-from buttress.diagnostics.estimate import Estimate, mean
+from buttress.diagnostics.estimate import NO_DENSITY, Estimate, mean
 from buttress.diagnostics.estimator import Subject, estimator
 from buttress.diagnostics.estimators.rate import exact_kl
 from buttress.diagnostics.evaluation import at, choose, decode, draw, evaluating
@@ -248,5 +248,7 @@ def measure(subject: Subject) -> dict[str, Estimate]:
     steps, examples = subject.settings["gap_steps"], subject.settings["gap_examples"]
     if not steps:
         return {}
+    if not subject.model.density:
+        return {"amortisation_gap": NO_DENSITY}
     found = refinement(subject.model, subject.data, steps=steps, examples=examples, seed=subject.seed)
     return {"amortisation_gap": found.gap, "decoder_gain": found.decoder_gain, "refined_rate": found.rate}

@@ -65,7 +65,7 @@ def level_worths(model: Model, batches: Batches, *, samples: int = 4, seed: int 
         {}
     """
     levels = levels_of(conditional(model).model)
-    if not levels:
+    if not levels or not conditional(model).density:
         return {}
     losses: dict[str, list[Tensor]] = {level.name: [] for level in levels}
     with evaluating(model, seed) as asked:

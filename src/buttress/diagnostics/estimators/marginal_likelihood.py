@@ -19,7 +19,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from buttress.diagnostics.estimate import Estimate, mean, ratio
+from buttress.diagnostics.estimate import NO_DENSITY, Estimate, mean, ratio
 from buttress.diagnostics.estimator import Subject, estimator
 from buttress.diagnostics.evaluation import choose, decode, draw_with_density, evaluating
 from buttress.diagnostics.passes import Block, count, passes
@@ -202,6 +202,8 @@ def measure(subject: Subject) -> dict[str, Estimate]:
     settings = subject.settings
     if not (samples := settings["nll_samples"]):
         return {}
+    if not subject.model.density:
+        return {"nll": NO_DENSITY}
     found = likelihoods(
         subject.model, subject.data, samples=samples, examples=settings["nll_examples"], seed=subject.seed
     )

@@ -29,7 +29,7 @@ import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
-from buttress.diagnostics.estimate import Estimate, mean
+from buttress.diagnostics.estimate import NO_DENSITY, Estimate, mean
 from buttress.diagnostics.estimator import Subject, estimator
 from buttress.diagnostics.evaluation import decode, draw, evaluating
 from buttress.diagnostics.passes import count, passes
@@ -156,6 +156,8 @@ def paired_error(loss: Float[Tensor, "S N"], other: Int[Tensor, "S N"]) -> float
 @estimator("worth of z")
 def measure(subject: Subject) -> dict[str, Estimate]:
     """What the decoder loses when z comes from elsewhere."""
+    if not subject.model.density:
+        return {"worth_shuffled": NO_DENSITY, "worth_prior": NO_DENSITY}
     found = worth(
         subject.model, subject.data, samples=subject.settings["samples"], seed=subject.seed, within=subject.within
     )
