@@ -207,7 +207,8 @@ def test_a_run_learns_and_is_diagnosed_without_a_density(recipe, tmp_path, capsy
     one, two = (found[f"contrastive_information/{k}"] for k in (1, 2))
     assert 0.2 < one.value < told(2) + 4 * one.error  # two steps of the chain, 0.82 nats, of which N = 16 shows 0.70
     assert 0 < two.value < one.value < one.ceiling == pytest.approx(math.log(16))
-    assert found["contrastive_accuracy"].value > 2 / 16 and found["distortion"].value > 0
+    right = found["contrastive_accuracy"]
+    assert right.value - 4 * right.error > 1 / 16 and found["distortion"].value > 0
     assert found["code_perplexity"].value > 3 and found["rate"].value == pytest.approx(found["rate_uniform"].value)
     for name in ("elbo", "worth_shuffled", "worth_prior", "nll", "amortisation_gap"):
         assert found[name].value is None and "needs p(x|z)" in found[name].note, name

@@ -133,7 +133,7 @@ def names(room: str) -> list[str]:
 
     Example:
         >>> names("algorithms")
-        ['aggressive', 'factor_vae', 'joint', 'semi_amortized', 'two_stage']
+        ['aggressive', 'factor_vae', 'info_vae', 'joint', 'pretrained', 'semi_amortized', 'target_rate', 'two_stage']
     """
     return sorted(parts(room))
 
