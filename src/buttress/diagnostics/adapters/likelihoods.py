@@ -102,7 +102,7 @@ def _poisson(x: Tensor, recon: Tensor) -> Scored:
         )
     note = (
         "poisson: the reconstruction was taken as the log of the mean (it runs from "
-        f"{recon.min().item():.3g} to {recon.max().item():.3g})"
+        f"{recon.min().item():.3g} to {recon.max().item():.3g}); a decoder that gives means must return their logs"
     )
     return Scored(lambda recon, x: _log_poisson(recon.double(), x.double()).to(recon.dtype), (note,))
 
