@@ -26,6 +26,8 @@ __all__ = ["CountsModule", "gamma_quantile", "poisson_quantile"]
 
 LIMIT = 30.0
 """Bound of |l|: means of up to 10^13."""
+LARGEST = 1e15
+"""The mean to which larger ones are lowered for drawing: above it float64 does not hold every whole number."""
 RAREST = 1e-3
 """The mean at which a column starts that holds less in the training data."""
 
@@ -142,7 +144,7 @@ def poisson_quantile(mean: Float[Tensor, "*rest"], uniforms: Float[Tensor, "*res
         >>> poisson_quantile(torch.tensor([2.0, 2.0, 2.0]).double(), torch.tensor([0.1, 0.5, 0.99]))
         tensor([0., 2., 6.], dtype=torch.float64)
     """
-    mean, uniforms = torch.broadcast_tensors(mean, uniforms.double())
+    mean, uniforms = torch.broadcast_tensors(mean.clamp(max=LARGEST), uniforms.double())
     reach = 8 * mean.sqrt()
     below, above = (mean - reach - 10).floor().clamp(min=-1), (mean + reach + 40).ceil()
     while bool((above - below).max() > 1):
