@@ -99,6 +99,7 @@ def test_quantiles_invert_the_distribution_functions():
         assert (k >= 0).all()
         assert (torch.special.gammaincc(k + 1, mean) >= u - 1e-9).all()
         assert (torch.special.gammaincc(k.clamp(min=1), mean)[k > 0] <= max(u, 1e-6)).all()
+    assert poisson_quantile(torch.tensor([1e19]).double(), torch.tensor(0.5)).isfinite().all()  # and it ends
     shape, u = torch.tensor([0.01, 0.5, 3.0, 1e6]).double(), torch.tensor([0.001, 0.5, 0.999]).double()[:, None]
     torch.testing.assert_close(Gamma(shape, 1.0).cdf(gamma_quantile(shape, u)), u.expand(3, 4), rtol=1e-6, atol=1e-9)
 
