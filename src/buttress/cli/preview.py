@@ -80,7 +80,8 @@ def estimate(say: Callable[[str], None]) -> Callable[[int, int], None]:
         elif now - began[1] > SECONDS:
             told = True
             each = (now - began[1]) / (step - began[0])
-            say(f"training: {1000 * each:.3g} ms a step, so about {duration(each * (total - step))} for the rest")
+            pace = f"{each:.1f} s" if each >= 1 else f"{1000 * each:.3g} ms"
+            say(f"training: {pace} a step, so about {duration(each * (total - step))} for the rest")
 
     return hear
 

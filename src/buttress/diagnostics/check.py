@@ -24,7 +24,7 @@ __all__ = ["Checked", "check"]
 SUMMED = "sum over the places of x (pixels, tokens, columns), and over nothing else"
 CALLABLES = (
     "wanted posterior, prior and log_likelihood, see diagnostics.protocol.Adapter; or a module whose forward(x) "
-    'returns (recon, mu, logvar), with likelihood="bernoulli", "gaussian" or "mse"'
+    'returns (recon, mu, logvar), with likelihood="bernoulli", "gaussian", "mse" or "poisson"'
 )
 ROWS = 64
 """Examples that the model is called with."""

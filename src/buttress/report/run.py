@@ -65,7 +65,7 @@ def save_report(evidence: Evidence, path: str | Path, title: str = "My model", k
 
     Args:
         evidence: What ``diagnose`` returned.
-        path: The HTML file to write.
+        path: The HTML file to write; folders that it needs are made.
         title: The headline, such as the name of the data.
         kind: "image", "text" or "table": what the pictures are, where the evidence does not name it.
         pictures: ``samples``, ``originals``, ``reconstructions``, ``traversals`` and the others of
@@ -88,6 +88,7 @@ def save_report(evidence: Evidence, path: str | Path, title: str = "My model", k
     path = Path(path)
     examples = gather(kind or evidence.kind, **pictures) if pictures else None  # type: ignore[arg-type]
     run = RunResult(path.parent, evidence=evidence, examples=examples)
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(render("run.html.j2", **(_page(run) | {"title": title, "over": "Diagnosis"})), encoding="utf-8")
     return path
 
