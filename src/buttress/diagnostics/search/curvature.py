@@ -18,10 +18,8 @@ from buttress.diagnostics.search.task import Task
 from buttress.distributions.inspect import normal
 from buttress.runtime.randomness import noise
 
-__all__ = ["PROBES", "curvature", "unit_of"]
+__all__ = ["curvature", "unit_of"]
 
-PROBES = 16
-"""Most directions."""
 SMALLEST_UNIT = 0.1
 """In prior standard deviations: the mean of a very narrow q must be able to move too."""
 WIDEST = 4.0
@@ -45,7 +43,7 @@ def curvature(task: Task, place: Family, stream: str) -> tuple[Float[Tensor, "B 
     """
     width, b = unit_of(task, place).expand_as(place.loc) * _narrow(task, place), len(place.loc)
     d = width[0].numel()
-    probes = min(d, PROBES)
+    probes = min(d, place.probes)
     raw = noise(task.block.index, d, (probes,), task.seed, stream).movedim(1, 0).double().to(width.device)
     e = torch.linalg.qr(raw)[0].movedim(-1, 0) * d**0.5  # (probes, B, D)
     step = e.reshape(probes, *width.shape).to(width) * width

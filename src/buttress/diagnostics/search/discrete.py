@@ -193,10 +193,10 @@ class DiscreteSearch:
                 self._sweep(task, now, others, total[rows], weight, sweep) - total[rows]
             )
             moved = Codes(best.like, total[rows].log_softmax(-1), best.event, best.wrapped)
-            gain, sure = gained(*(self._look(task, c, 16, f"sweep {sweep}") for c in (now, moved)))
+            gain, error = gained(*(self._look(task, c, 16, f"sweep {sweep}") for c in (now, moved)))
             better = gain > 0
             best = best.put(rows[better], moved.logits[better])
-            over = ~(sure & (gain > ENOUGH))
+            over = ~((gain > error) & (gain > ENOUGH))
             ended[rows[over]] = True
             rows, left, sweep = rows[~over], left - cost, sweep + 1
         keep, gain = (

@@ -36,6 +36,9 @@ class Family(ABC):
     root: tuple[Tensor, ...]
     wrapped: int
 
+    probes = 64
+    """Most directions in which it pays to know how -log p(x, z) is curved."""
+
     @property
     @abstractmethod
     def base(self) -> Distribution:
@@ -100,6 +103,8 @@ class Family(ABC):
 class _Diagonal(Family):
     """Independent normals; the root is their scale."""
 
+    probes = 16
+
     @property
     def base(self) -> Distribution:
         return Normal(self.loc, self.root[0], validate_args=False)
@@ -125,7 +130,10 @@ class _Full(Family):
         return self.loc + (self.root[1] @ e.to(self.loc)[..., None]).squeeze(-1)
 
     def turned(self, shifts: list[Tensor], unit: Tensor) -> Family:
-        lower = self.root[1] * shifts[0].exp()[..., None] + torch.tril(shifts[1], -1) * unit[..., None]
+        lower = (
+            self.root[1] * shifts[0].exp()[..., None]
+            + torch.tril(shifts[1], -1) * unit[..., None] / unit.shape[-1] ** 0.5
+        )
         return replace(self, root=(self.root[0], lower))
 
     def scaled(self, factor: Tensor) -> Family:

@@ -6,7 +6,7 @@ r"""The best q of a Gaussian family for each example.
 3. Rounds of Adam with fresh antithetic noise at every step and a step size that falls to zero, averaged over the last half.
 
 Every move of an example is kept only where it lowers the negative ELBO on samples that it has not seen, before and after on
-the same noise. An example leaves when a round of Adam gains less than ENOUGH nats, or than the standard error of that gain.
+the same noise. An example leaves when PATIENCE rounds of Adam together gain less than ENOUGH nats, or than the standard error of that gain.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from buttress.diagnostics.evaluation import draw
-from buttress.diagnostics.search.curvature import PROBES, curvature, unit_of
+from buttress.diagnostics.search.curvature import curvature, unit_of
 from buttress.diagnostics.search.descent import descend
 from buttress.diagnostics.search.family import Family
 from buttress.diagnostics.search.task import ENOUGH, Found, Look, Task, found, gained
@@ -33,8 +33,12 @@ PRIOR_DRAWS = 16
 """Samples of the prior of which the best may be the start."""
 LOOK = 16
 """Samples by which a move is judged."""
-SHARE = 0.6
-"""Of the steps, for moving the mean and fitting the scale; the others are Adam's."""
+VAGUE = 1.0
+"""In nats: where the error of a look is larger, and above a twentieth of what was gained, nothing follows from it."""
+PATIENCE = 2
+"""Rounds of Adam without a gain above its standard error, after which an example has arrived."""
+SHARE = 0.3
+"""Of the steps, for Adam from the start, and as many again for moving the mean and fitting the scale."""
 AGAIN = 0.05
 """In nats: where mean and scale gained more, they are moved once more."""
 
@@ -58,8 +62,8 @@ class GaussianSearch:
     def run(self, samples: int) -> Found:
         """Search, and measure by ``samples`` fresh samples."""
         self._choose_start()
-        self._jump()
-        self._polish()
+        gained = self._stroll() + self._jump()
+        self._polish(gained)
         keep, gain = (
             (self._look(self.task, self.start, samples, stream), self._look(self.task, self.best, samples, stream))
             for stream in ("keep", "gain")
@@ -72,7 +76,7 @@ class GaussianSearch:
     def _better(
         self, task: Task, now: Family, others: list[Family], stream: str, proven: bool = False
     ) -> tuple[Family, Float[Tensor, " B"]]:
-        """For each example the best of some q, and what is surely gained by it: zero where noise might have.
+        """For each example the best of some q, and what is surely gained by it, else zero; NaN where noise hides it.
 
         Args:
             task: The examples.
@@ -84,11 +88,12 @@ class GaussianSearch:
         before = self._look(task, now, LOOK, stream, True)
         looks = [gained(before, self._look(task, q, LOOK, stream, True)) for q in others]
         most, which = torch.stack([gain for gain, _ in looks]).max(0)
-        sure = torch.stack([sure for _, sure in looks]).take_along_dim(which[None], 0)[0]
+        error = torch.stack([error for _, error in looks]).take_along_dim(which[None], 0)[0]
+        sure = most > error
         for i, other in enumerate(others):
             rows = ((which == i) & (most > 0) & (sure | (not proven))).nonzero()[:, 0]
             now = now.put(rows, other.take(rows))
-        return now, torch.where(sure & (most > 0), most, 0)
+        return now, torch.where(sure & (most > 0), most, torch.where(error > VAGUE, torch.nan, 0))
 
     def _choose_start(self) -> None:
         """From elsewhere where that is better by far: q is not always near where it should be."""
@@ -103,27 +108,38 @@ class GaussianSearch:
             places += [place.scaled(wide.scale / place.std) for place in places]
         self.best, _ = self._better(task, q, places, "where to start", proven=True)
 
-    def _jump(self) -> None:
+    def _stroll(self) -> Float[Tensor, " B"]:
+        """Adam from the start, in fresh noise all the way: a wide q sees past the hollows that one pair of noise has."""
+        steps = max(1, int(SHARE * self.steps))
+        moved = self._adam(self.task, self.best, steps, "stroll")
+        self.best, gain = self._better(self.task, self.best, [moved], "after the stroll", proven=True)
+        self.left -= steps
+        return gain
+
+    def _jump(self) -> Float[Tensor, " B"]:
         """Mean and scale in turn."""
         rows, budget = torch.arange(len(self.ended), device=self.ended.device), int(SHARE * self.steps)
+        self.left, won = self.left - budget, torch.zeros(len(rows), dtype=torch.float64, device=rows.device)
         for sweep in range(4):
             task, now = self.task.take(rows), self.best.take(rows)
             most = min(budget, max(1, budget // 2))
             if most < 1:
-                return
+                break
             moved, used = self._move(task, now, most, f"move {sweep}")
             others, budget = [moved], budget - used
-            if budget >= min(now.loc[0].numel(), PROBES):
+            if budget >= min(now.loc[0].numel(), now.probes):
                 h, used = curvature(task, moved, f"curvature {sweep}")
                 fitted = moved.fitted(h)
                 others += [fitted, moved.scaled((fitted.std / moved.std).sqrt())]
                 budget -= used
             now, gain = self._better(task, now, others, f"jump {sweep}")
             self.best = self.best.put(rows, now)
-            rows = rows[gain > AGAIN]
+            won[rows] += gain
+            rows = rows[~(gain <= AGAIN)]
             if not len(rows):
                 break
-        self.left = self.steps - int(SHARE * self.steps) + budget
+        self.left += budget
+        return won
 
     def _move(self, task: Task, place: Family, most: int, stream: str) -> tuple[Family, int]:
         """The mean by L-BFGS."""
@@ -146,20 +162,32 @@ class GaussianSearch:
         u, used = descend(slope, start, most)
         return at(torch.arange(len(u), device=u.device), u), used
 
-    def _polish(self) -> None:
-        """Rounds of Adam, each for those that the last one moved."""
-        rows, done = torch.arange(len(self.ended), device=self.ended.device), 0
+    def _polish(self, gained_before: Float[Tensor, " B"]) -> None:
+        """Rounds of Adam, each for those that may still gain; for nobody who has gained nothing until here."""
+        reach = 0.05 * gained_before.nan_to_num(0)
+        self.ended = (gained_before <= ENOUGH) & (self.steps >= ROUND / SHARE)
+        rows, done = (~self.ended).nonzero()[:, 0], 0
+        idle, here = (
+            torch.zeros(len(self.ended), dtype=torch.long, device=rows.device),
+            self.best,
+        )  # rounds without a sure gain, and where the last one led
         while self.left > 0 and len(rows):
-            task, now = self.task.take(rows), self.best.take(rows)
-            steps = min(ROUND, self.left)
-            moved = self._adam(task, now, steps, f"refine {done}")
-            new, gain = self._better(task, now, [moved], f"round {done}", proven=True)
-            self.best = self.best.put(rows, new)
-            self.left -= steps
-            done += 1
-            over = (gain <= ENOUGH) & (steps == ROUND)
+            task, steps = self.task.take(rows), min(ROUND, self.left)
+            moved = self._adam(task, here.take(rows), steps, f"refine {done}")
+            looks = (
+                self._look(task, place, 2 * LOOK, f"round {done}", True) for place in (self.best.take(rows), moved)
+            )
+            gain, error = gained(*looks)
+            reach[rows] += torch.where(gain > error, 0.05 * gain, 0)
+            sure, lost = (gain > error) & (gain > ENOUGH), gain < -error
+            idle[rows] = torch.where(sure, 0, idle[rows] + 1)
+            over = (idle[rows] >= PATIENCE) & (steps == ROUND) & (error <= reach[rows].clamp(min=VAGUE))
+            better = sure | (over | (steps < ROUND)) & (gain > 0)
+            here = here.put(rows[~lost], moved.take((~lost).nonzero()[:, 0]))
+            here = here.put(rows[lost], self.best.take(rows[lost]))
+            self.best = self.best.put(rows[better], moved.take(better.nonzero()[:, 0]))
             self.ended[rows[over]] = True
-            rows = rows[~over]
+            rows, self.left, done = rows[~over], self.left - steps, done + 1
 
     def _adam(self, task: Task, place: Family, steps: int, stream: str) -> Family:
         moving, unit = place.still, unit_of(task, place)

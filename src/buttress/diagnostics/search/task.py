@@ -93,11 +93,15 @@ class Task:
         return Look(distortion, rate, varies.nan_to_num(0, 0, 0))
 
 
-def gained(before: Look, after: Look) -> tuple[Float[Tensor, " B"], Bool[Tensor, " B"]]:
-    """What the ELBO gains, and whether that is more than its standard error."""
-    gain, error = paired(before.value(), after.value())
-    gain = gain.nan_to_num(-torch.inf, torch.finfo(gain.dtype).max, -torch.inf)
-    return gain, gain > error
+def gained(before: Look, after: Look) -> tuple[Float[Tensor, " B"], Float[Tensor, " B"]]:
+    """What the ELBO gains and its standard error, with one b for each look or one that fits their difference."""
+    fall = Look(before.distortion - after.distortion, before.rate - after.rate, before.bracket - after.bracket)
+    gains, errors = zip(
+        *(paired(*two) for two in ((before.value(), after.value()), (fall.value(), 0 * fall.rate))), strict=True
+    )
+    error, which = torch.stack(errors).min(0)
+    gain = torch.stack(gains).take_along_dim(which[None], 0)[0]
+    return gain.nan_to_num(-torch.inf, torch.finfo(gain.dtype).max, -torch.inf), error
 
 
 def paired(
