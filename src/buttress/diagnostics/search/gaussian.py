@@ -35,6 +35,8 @@ LOOK = 16
 """Samples by which a move is judged."""
 VAGUE = 1.0
 """In nats: where the error of a look is larger, and above a twentieth of what was gained, nothing follows from it."""
+PAIRS = 4
+"""Of noise, for the mean: with one it would find hollows that are in that noise alone."""
 PATIENCE = 2
 """Rounds of Adam without a gain above its standard error, after which an example has arrived."""
 SHARE = 0.3
@@ -144,7 +146,7 @@ class GaussianSearch:
     def _move(self, task: Task, place: Family, most: int, stream: str) -> tuple[Family, int]:
         """The mean by L-BFGS."""
         unit, event = unit_of(task, place).expand_as(place.loc), place.loc.shape[1:]
-        e = noise(task.block.index, 1, place.noise, task.seed, stream)
+        e = task.noise(place.noise, 2 * PAIRS, stream, True)
 
         def at(rows: Tensor, u: Tensor) -> Family:
             here = place.take(rows)
@@ -154,7 +156,7 @@ class GaussianSearch:
             u, own = u.detach().requires_grad_(), e[:, rows.cpu()]
             with torch.enable_grad():
                 here = at(rows, u)
-                value = sum(task.take(rows).halves(here.q, here.at(torch.cat([own, -own])))).mean(0)
+                value = sum(task.take(rows).halves(here.q, here.at(own))).mean(0)
                 (g,) = torch.autograd.grad(value.sum(), u)
             return value.detach(), g
 
