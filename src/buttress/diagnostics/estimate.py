@@ -100,7 +100,8 @@ def ratio(above: Float[Tensor, " N"], below: Float[Tensor, " N"]) -> tuple[float
 
 
 def quantile(values: Float[Tensor, " N"], p: float, method: str, note: str = "") -> Estimate:
-    """A quantile over examples. Its standard error assumes no distribution: half of what lies between two order statistics.
+    """A quantile over examples. Its standard error assumes no distribution: half of what lies between two order
+    statistics.
 
     Their ranks are N p plus and minus sqrt(N p (1 - p)), which is one standard deviation of a count of values below.
 
@@ -121,7 +122,8 @@ def quantile(values: Float[Tensor, " N"], p: float, method: str, note: str = "")
 def share(held: Bool[Tensor, " N"], method: str, note: str = "") -> Estimate:
     """The share of examples for which something holds, with its binomial error.
 
-    The error is that of two more successes and two more failures (Agresti and Coull 1998), so that 0 of N is not certain.
+    The error is that of two more successes and two more failures (Agresti and Coull 1998), so that 0 of N is not
+    certain.
 
     Example:
         >>> print(share(torch.arange(100) < 20, "counting"), "|", share(torch.arange(100) < 0, "counting"))

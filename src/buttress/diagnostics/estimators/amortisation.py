@@ -3,11 +3,12 @@ r"""The amortisation gap: what the encoder loses by not finding the best q of it
 $$ \Delta(x) = \max_{\lambda} \mathrm{ELBO}(x; q_\lambda) - \mathrm{ELBO}(x; q(z|x)) $$
 
 Cremer et al. 2018. The decoder and the prior are frozen. How q is searched for depends on its family:
-:mod:`buttress.diagnostics.search.gaussian` and :mod:`buttress.diagnostics.search.discrete`. The search of an example ends
-when it gains nothing more; where the last step allowed came first, that is said, and the gap is at least what was found.
+:mod:`buttress.diagnostics.search.gaussian` and :mod:`buttress.diagnostics.search.discrete`. The search of an example
+ends when it gains nothing more; where the last step allowed came first, that is said, and the gap is at least what
+was found.
 
-Whether the refined q is kept is decided, for each example by itself, on other samples than those that measure the gain: so
-the gain is not optimistic. It is a lower bound of the gap in any case.
+Whether the refined q is kept is decided, for each example by itself, on other samples than those that measure the
+gain: so the gain is not optimistic. It is a lower bound of the gap in any case.
 
 If the decoder ignores z nothing is gained but rate; if it would use z but q does not tell it, the gap is large and the
 decoder gains: then inference lags behind (He et al. 2019).
@@ -37,7 +38,7 @@ from buttress.diagnostics.thresholds import LAG_NATS
 from buttress.distributions.inspect import factors, point
 from buttress.runtime.memory import pairs_at_once
 
-__all__ = ["RefinementGain", "amortisation_gap", "refinement"]
+__all__ = ["REPORTED", "RefinementGain", "amortisation_gap", "refinement"]
 
 
 @dataclass(frozen=True)
@@ -147,8 +148,8 @@ def refinement(
     """Refine q for each example and measure the gain.
 
     Args:
-        model: Keeps the protocol; q of a Gaussian family (a product of normals, a multivariate normal, one of low rank) or
-            a product of categoricals.
+        model: Keeps the protocol; q of a Gaussian family (a product of normals, a multivariate normal, one of low
+            rank) or a product of categoricals.
         batches: Held-out data.
         steps: At most so many gradients, with one antithetic pair of samples each. Most searches end earlier.
         examples: At most so many: a random choice of the data where there is more. None for all.

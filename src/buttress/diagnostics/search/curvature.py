@@ -1,7 +1,7 @@
 r"""How strongly -log p(x, z) is curved about a q, in expectation over noise as wide as q.
 
-$$ H = E\bigl[ \tfrac12 (\nabla U(\mu + w \epsilon) - \nabla U(\mu - w \epsilon)) \, \epsilon^\top \bigr] \, \mathrm{diag}(w)^{-1},
-   \qquad U = -\log p(x, z) $$
+$$ H = E\bigl[ \tfrac12 (\nabla U(\mu + w \epsilon) - \nabla U(\mu - w \epsilon)) \, \epsilon^\top \bigr]
+   \, \mathrm{diag}(w)^{-1}, \qquad U = -\log p(x, z) $$
 
 Stein's identity. The noise of an example is a random set of orthogonal directions: where there are as many as z has
 coordinates, H is exact for a quadratic U; where there are fewer, its diagonal is right on average (Bekas et al. 2007).

@@ -1,9 +1,9 @@
 r"""L-BFGS for many examples at once, each with its own history, line of steps and end.
 
-The direction is $-\gamma g$, corrected by the last pairs $s = u' - u,\ y = g' - g$ (Nocedal and Wright 2006, algorithm 7.4).
-A step that does not lower the value is tried again a quarter as long; one along which the slope falls further (no curvature
-to learn a length from) is followed by one four times as long. So an example that is far from its goal gets there in a few
-steps.
+The direction is $-\gamma g$, corrected by the last pairs $s = u' - u,\ y = g' - g$ (Nocedal and Wright 2006, 7.4).
+A step that does not lower the value is tried again a quarter as long; one along which the slope falls further (no
+curvature to learn a length from) is followed by one four times as long. So an example that is far from its goal gets
+there in a few steps.
 """
 
 from __future__ import annotations

@@ -2,9 +2,9 @@ r"""The best product of categoricals for each example: every value is tried.
 
 $$ q_g(k) \propto \exp E_{q_{-g}} \ln p(x, z_{-g}, z_g = k) $$
 
-Where z takes few values in all, each is decoded once: p(x, z) is then known for all of them, the updates above are exact,
-and so is the ELBO; with a single group the best q is p(z|x) itself. Where it takes too many, the groups are updated one by
-one over samples of the others, and a sweep over all groups is repeated until it gains nothing.
+Where z takes few values in all, each is decoded once: p(x, z) is then known for all of them, the updates above are
+exact, and so is the ELBO; with a single group the best q is p(z|x) itself. Where it takes too many, the groups are
+updated one by one over samples of the others, and a sweep over all groups is repeated until it gains nothing.
 """
 
 from __future__ import annotations
@@ -126,9 +126,10 @@ class DiscreteSearch:
         """Why there is no search, or nothing."""
         if self.small or self.budget >= 2 * self.classes * self.groups:
             return ""
+        needed = 2 * self.classes * self.groups
         return (
-            f"one sweep over {self.groups} groups of {self.classes} classes takes {2 * self.classes * self.groups} decoded "
-            f"z for an example, and gap_steps allows {self.budget}; raise gap_steps"
+            f"one sweep over {self.groups} groups of {self.classes} classes takes {needed} decoded z an example, and "
+            f"gap_steps allows {self.budget}; raise gap_steps"
         )
 
     def run(self, samples: int) -> Found:
@@ -199,11 +200,11 @@ class DiscreteSearch:
             over = ~((gain > error) & (gain > ENOUGH))
             ended[rows[over]] = True
             rows, left, sweep = rows[~over], left - cost, sweep + 1
-        keep, gain = (
+        keep, measured = (
             (self._look(self.task, self.start, samples, stream), self._look(self.task, best, samples, stream))
             for stream in ("keep", "gain")
         )
-        return found(keep, gain, ended)
+        return found(keep, measured, ended)
 
     def _sweep(self, task: Task, now: Codes, others: int, total: Tensor, weight: float, sweep: int) -> Tensor:
         """E log p(x, z) for every value of every group, each group with those before it already at their new logits."""

@@ -1,9 +1,10 @@
 r"""Families of Gaussian q for many examples, as a search moves them.
 
-$$ z = \mu + L \epsilon, \qquad LL^\top = \mathrm{diag}(\sigma^2) \;\text{or}\; \Sigma \;\text{or}\; WW^\top + \mathrm{diag}(d) $$
+$$ z = \mu + L \epsilon, \qquad
+   LL^\top = \mathrm{diag}(\sigma^2) \;\text{or}\; \Sigma \;\text{or}\; WW^\top + \mathrm{diag}(d) $$
 
-Fitted to a quadratic $\tfrac12 (z - \mu)^\top H (z - \mu)$, the best q has $\sigma_j^2 = 1 / H_{jj}$ or $\Sigma = H^{-1}$;
-the best W and d minimise $\mathrm{tr}(H \Sigma) - \ln \det \Sigma$.
+Fitted to a quadratic $\tfrac12 (z - \mu)^\top H (z - \mu)$, the best q has $\sigma_j^2 = 1 / H_{jj}$ or
+$\Sigma = H^{-1}$; the best W and d minimise $\mathrm{tr}(H \Sigma) - \ln \det \Sigma$.
 """
 
 from __future__ import annotations

@@ -1,12 +1,14 @@
 r"""The best q of a Gaussian family for each example.
 
 1. It starts from the encoder's q, or from the prior's mean or one of a few samples of the prior where these are better.
-2. The mean moves by L-BFGS on one antithetic pair of noise, whose mean slope is exact for a quadratic decoder; then L is
-   fitted to the curvature there. Both again while that gains.
-3. Rounds of Adam with fresh antithetic noise at every step and a step size that falls to zero, averaged over the last half.
+2. Adam, with fresh antithetic noise at every step and a step size that falls to zero, averaged over the last half.
+3. The mean moves by L-BFGS on a few pairs of noise, whose mean slope is exact for a quadratic decoder; then L is fitted
+   to the curvature there. Both again while that gains. This reaches what is hundreds of standard deviations away.
+4. Shorter rounds of Adam.
 
-Every move of an example is kept only where it lowers the negative ELBO on samples that it has not seen, before and after on
-the same noise. An example leaves when PATIENCE rounds of Adam together gain less than ENOUGH nats, or than the standard error of that gain.
+Every move of an example is kept only where it lowers the negative ELBO on other samples, before and after on the same
+noise. The search of an example ends when neither 2 nor 3 gained anything, or when PATIENCE rounds of Adam together gain
+less than ENOUGH nats, or than the standard error of that gain. It has not ended if that error is too large to tell.
 """
 
 from __future__ import annotations
@@ -64,7 +66,7 @@ class GaussianSearch:
     def run(self, samples: int) -> Found:
         """Search, and measure by ``samples`` fresh samples."""
         self._choose_start()
-        gained = self._stroll() + self._jump()
+        gained = self._first() + self._jump()
         self._polish(gained)
         keep, gain = (
             (self._look(self.task, self.start, samples, stream), self._look(self.task, self.best, samples, stream))
@@ -110,11 +112,11 @@ class GaussianSearch:
             places += [place.scaled(wide.scale / place.std) for place in places]
         self.best, _ = self._better(task, q, places, "where to start", proven=True)
 
-    def _stroll(self) -> Float[Tensor, " B"]:
-        """Adam from the start, in fresh noise all the way: a wide q sees past the hollows that one pair of noise has."""
+    def _first(self) -> Float[Tensor, " B"]:
+        """Adam from the start: in fresh noise a wide q does not see the hollows of a few samples."""
         steps = max(1, int(SHARE * self.steps))
-        moved = self._adam(self.task, self.best, steps, "stroll")
-        self.best, gain = self._better(self.task, self.best, [moved], "after the stroll", proven=True)
+        moved = self._adam(self.task, self.best, steps, "first")
+        self.best, gain = self._better(self.task, self.best, [moved], "after the first", proven=True)
         self.left -= steps
         return gain
 
@@ -156,7 +158,8 @@ class GaussianSearch:
             u, own = u.detach().requires_grad_(), e[:, rows.cpu()]
             with torch.enable_grad():
                 here = at(rows, u)
-                value = sum(task.take(rows).halves(here.q, here.at(own))).mean(0)
+                distortion, rate = task.take(rows).halves(here.q, here.at(own))
+                value = (distortion + rate).mean(0)
                 (g,) = torch.autograd.grad(value.sum(), u)
             return value.detach(), g
 
@@ -206,13 +209,13 @@ class GaussianSearch:
         return place.shifted(average, unit)
 
     def _slopes(self, task: Task, place: Family, moving: list[Tensor], unit: Tensor, stream: str) -> list[Tensor]:
-        """Gradient of the negative ELBO at an antithetic pair: for a quadratic decoder noise leaves the mean's alone."""
+        """Gradient of the negative ELBO at an antithetic pair: of the mean it has no noise for a quadratic decoder."""
         moving = [shift.detach().requires_grad_() for shift in moving]
         e = noise(task.block.index, 1, place.noise, task.seed, stream)
         with torch.enable_grad():
             here = place.shifted(moving, unit)
-            # without a closed form the rate falls along z alone: the slope of log q itself is zero on average, pure noise
+            # without a closed form the rate falls along z alone: the slope of log q itself is zero on average
             density = place.shifted([shift.detach() for shift in moving], unit).q
-            loss = sum(task.halves(here.q, here.at(torch.cat([e, -e])), density)).mean(0).sum()
-            found = torch.autograd.grad(loss, moving, allow_unused=True)
+            distortion, rate = task.halves(here.q, here.at(torch.cat([e, -e])), density)
+            found = torch.autograd.grad((distortion + rate).mean(0).sum(), moving, allow_unused=True)
         return [torch.zeros_like(m) if g is None else g.nan_to_num(0, 0, 0) for g, m in zip(found, moving, strict=True)]

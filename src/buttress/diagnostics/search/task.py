@@ -45,7 +45,7 @@ class Task:
         return Task(self.model, part, self.seed)
 
     def distortion(self, z: Tensor) -> Float[Tensor, "S B"]:
-        """-log p(x|z) for z of shape (S, B, *event); infinite where the decoder gives NaN, so that no search goes there."""
+        """-log p(x|z) for z of shape (S, B, *event); infinite where the decoder gives NaN: no search goes there."""
         return -decode(self.model, self.block.x, z, self.block.given, lost=True)
 
     def energy(self, z: Tensor) -> Float[Tensor, "S B"]:
@@ -120,7 +120,7 @@ def paired(
 
 @dataclass(frozen=True)
 class Look:
-    r"""The negative ELBO of a q at S samples for each of B examples, in nats; the second half of the noise mirrors the first.
+    r"""The negative ELBO of a q at S samples for each of B examples, in nats; half of the noise mirrors the other half.
 
     $$ D(z) + R + b \bigl( \ln q(z) - \ln p(z) - R \bigr) $$
 
