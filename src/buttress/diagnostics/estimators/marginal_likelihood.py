@@ -39,8 +39,8 @@ __all__ = ["Likelihoods", "bits_per_dim", "likelihoods", "log_weights", "margina
 
 WEIGHTS = 2**16
 """Most samples of z held at once."""
-FEW = 0.05
-"""Effective samples as a share of k, below which a few samples carry the NLL."""
+FEW, LOOSE = 0.1, 0.1
+"""Effective samples as a share of k, below which a few samples carry the NLL; and nats that are no matter."""
 SHARES = (0.5, 0.9)
 """What a doubling of k is taken to leave of the rise, at least and at most: the lower is that of many samples."""
 POINT = "for point codes the NLL is the -ELBO"
@@ -91,10 +91,9 @@ class Likelihoods:
     @property
     def _doubt(self) -> str:
         """What a low effective sample size means, or nothing."""
-        few = self.effective_sample_size.mean().item()
-        if few >= FEW * self.samples:
+        few, loose = self.effective_sample_size.mean().item(), self.looseness
+        if few >= FEW * self.samples or (loose is not None and (loose.value or 0) < LOOSE):
             return ""
-        loose = self.looseness
         much = "" if loose is None or loose.value is None else f", about {short(loose.value, 2)} by extrapolation"
         only = f"only {short(few, 2)} of {self.samples} samples count"
         return f"; {only}, so it may be nats too high{much}: raise nll_samples"
@@ -107,7 +106,9 @@ class Likelihoods:
         first, second = self.rises.mean(1).tolist()
         share = min(max(second / first, SHARES[0]), SHARES[1]) if 0 < first < math.inf else SHARES[0]
         note = f"extrapolated from k / 4, k / 2 and k = {self.samples}, each doubling leaving {share:.2f} of the rise"
-        return mean(self.rises[1] * share / (1 - share), self.method, note=note)
+        odds = share / (1 - share)
+        spread = mean((2 * odds + odds**2) * self.rises[1] - odds**2 * self.rises[0], "")  # the delta method
+        return replace(mean(odds * self.rises[1], self.method, note=note), error=spread.error)
 
     @property
     def bound_gap(self) -> Estimate | None:

@@ -21,7 +21,7 @@ from buttress.diagnostics.search.task import ENOUGH, Found, Look, Task, found, g
 from buttress.distributions.inspect import factors, log_density
 from buttress.runtime.randomness import noise
 
-__all__ = ["Codes", "DiscreteSearch", "codes"]
+__all__ = ["CodeProduct", "DiscreteSearch", "codes"]
 
 DECODED = 6
 """Pairs of x and z that may be decoded for each step: what a step of a Gaussian search costs."""
@@ -34,7 +34,7 @@ SWEEPS = 100
 
 
 @dataclass(frozen=True)
-class Codes:
+class CodeProduct:
     """A product of categoricals for each of B examples.
 
     Args:
@@ -75,12 +75,12 @@ class Codes:
         u = torch.special.ndtr(e.to(below))[..., None]
         return (u > below).sum(-1).clamp(max=self.logits.shape[-1] - 1)
 
-    def put(self, rows: Tensor, logits: Tensor) -> Codes:
+    def put(self, rows: Tensor, logits: Tensor) -> CodeProduct:
         """With some of the examples replaced."""
-        return Codes(self.like, self.logits.index_copy(0, rows, logits), self.event, self.wrapped)
+        return CodeProduct(self.like, self.logits.index_copy(0, rows, logits), self.event, self.wrapped)
 
 
-def codes(q: Distribution) -> Codes | None:
+def codes(q: Distribution) -> CodeProduct | None:
     """q as a product of categoricals, or None where it is none.
 
     Example:
@@ -100,7 +100,7 @@ def codes(q: Distribution) -> Codes | None:
     else:
         return None
     logits = logits.double().reshape(len(logits), -1, logits.shape[-1])
-    return Codes(like, logits.clamp(min=-1e9).log_softmax(-1), event, wrapped)
+    return CodeProduct(like, logits.clamp(min=-1e9).log_softmax(-1), event, wrapped)
 
 
 class DiscreteSearch:
@@ -112,7 +112,7 @@ class DiscreteSearch:
         steps: At most DECODED * steps values of z are decoded for an example.
     """
 
-    def __init__(self, task: Task, start: Codes, steps: int) -> None:
+    def __init__(self, task: Task, start: CodeProduct, steps: int) -> None:
         self.task, self.start, self.budget = task, start, DECODED * steps
         _, self.groups, self.classes = start.logits.shape
 
@@ -188,12 +188,12 @@ class DiscreteSearch:
         others = min(OTHERS, max(2, left // (2 * self.classes * self.groups) // 2 * 2))
         total, sweep = torch.zeros_like(best.logits), 0
         while left >= (cost := others * self.classes * self.groups) and len(rows):
-            task, now = self.task.take(rows), Codes(best.like, best.logits[rows], best.event, best.wrapped)
+            task, now = self.task.take(rows), CodeProduct(best.like, best.logits[rows], best.event, best.wrapped)
             weight = 1 / max(1, sweep - 1)  # after two sweeps the energies are averaged over sweeps
             total[rows] = total[rows] + weight * (
                 self._sweep(task, now, others, total[rows], weight, sweep) - total[rows]
             )
-            moved = Codes(best.like, total[rows].log_softmax(-1), best.event, best.wrapped)
+            moved = CodeProduct(best.like, total[rows].log_softmax(-1), best.event, best.wrapped)
             gain, error = gained(*(self._look(task, c, 16, f"sweep {sweep}") for c in (now, moved)))
             better = gain > 0
             best = best.put(rows[better], moved.logits[better])
@@ -206,12 +206,12 @@ class DiscreteSearch:
         )
         return found(keep, measured, ended)
 
-    def _sweep(self, task: Task, now: Codes, others: int, total: Tensor, weight: float, sweep: int) -> Tensor:
+    def _sweep(self, task: Task, now: CodeProduct, others: int, total: Tensor, weight: float, sweep: int) -> Tensor:
         """E log p(x, z) for every value of every group, each group with those before it already at their new logits."""
         logits, b, k = now.logits.clone(), len(task.block), self.classes
         value = torch.empty_like(logits)
         for g in range(self.groups):
-            here = Codes(now.like, logits, now.event, now.wrapped)
+            here = CodeProduct(now.like, logits, now.event, now.wrapped)
             e = noise(task.block.index, others // 2, (self.groups,), task.seed, f"sweep {sweep} {g}")
             which = here.draw(torch.cat([e, -e]))[None].repeat(k, 1, 1, 1)  # (K, S, B, G)
             which[..., g] = torch.arange(k, device=which.device)[:, None, None]
@@ -220,7 +220,7 @@ class DiscreteSearch:
             logits[:, g] = (total[:, g] + weight * (value[:, g] - total[:, g])).log_softmax(-1)
         return value
 
-    def _look(self, task: Task, q: Codes, samples: int, stream: str) -> Look:
+    def _look(self, task: Task, q: CodeProduct, samples: int, stream: str) -> Look:
         """At antithetic samples."""
         e = task.noise((self.groups,), samples, stream)
         return task.look(q.q, q.z(q.draw(e)))
