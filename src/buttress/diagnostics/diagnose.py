@@ -119,7 +119,8 @@ def diagnose(
         samples: Samples of z per example for the ELBO and the worth of z.
         nll_samples: k of the importance-weighted NLL; 0 to leave it out.
         nll_examples: Examples for it, at most; None for all.
-        gap_steps: Steps of refining q for each example; 0 to leave the amortisation gap out, and with it the cause.
+        gap_steps: Steps of refining q for each example, at most; 0 to leave the amortisation gap out, and with it the
+            cause.
         gap_examples: Examples for it, at most; None for all.
         mi_examples: Examples for mutual information, at most: its ceiling is their logarithm. None for all.
         seed: Of all noise and choices.

@@ -154,7 +154,9 @@ def at(q: Distribution, e: Float[Tensor, "S B *event"]) -> Float[Tensor, "S B *e
     return base.loc + base.scale * e.to(base.loc)
 
 
-def decode(model: Model, x: Tensor, z: Shaped[Tensor, "S B *event"], given: Given = EMPTY) -> Float[Tensor, "S B"]:
+def decode(
+    model: Model, x: Tensor, z: Shaped[Tensor, "S B *event"], given: Given = EMPTY, *, lost: bool = False
+) -> Float[Tensor, "S B"]:
     """log p(x|z) in float64 nats, a few pairs at a time.
 
     Args:
@@ -162,6 +164,10 @@ def decode(model: Model, x: Tensor, z: Shaped[Tensor, "S B *event"], given: Give
         x: A batch, shape (B, ...).
         z: Samples for each of its examples, shape (S, B, *event).
         given: What is known beside each of them.
+        lost: Take NaN for minus infinity, where z is of a search that may go anywhere.
+
+    Errors:
+        ValueError: log_likelihood gave another shape, or NaN.
 
     Example:
         >>> from buttress.diagnostics.reference import LinearGaussian
@@ -175,15 +181,17 @@ def decode(model: Model, x: Tensor, z: Shaped[Tensor, "S B *event"], given: Give
     for first in range(0, len(x), rows):
         part = slice(first, first + rows)
         known, column = rows_of(given, part), z[:, part].split(max(1, pairs // rows))
-        columns.append(torch.cat([_log_likelihood(asked, x[part], some, known) for some in column]))
+        columns.append(torch.cat([_log_likelihood(asked, x[part], some, known, lost) for some in column]))
     return torch.cat(columns, 1)
 
 
-def _log_likelihood(model: Conditional, x: Tensor, z: Tensor, given: Given) -> Tensor:
+def _log_likelihood(model: Conditional, x: Tensor, z: Tensor, given: Given, lost: bool) -> Tensor:
     """One call of the model, with its answer looked at."""
     value = model.log_likelihood(x, z, given)
     if value.shape != z.shape[:2]:
         raise ValueError(f"log_likelihood gave shape {tuple(value.shape)}, wanted (S, B) = {tuple(z.shape[:2])}")
+    if lost:
+        return value.double().masked_fill(value.isnan(), -torch.inf)
     if bad := int(value.isnan().sum()):
         raise ValueError(
             f"log_likelihood gave NaN for {bad} of {value.numel()} pairs of x and z; look for log(0) or a scale of 0 "

@@ -17,6 +17,7 @@ __all__ = ["Parameters", "in_double", "parameters"]
 NAMES: Mapping[type[Distribution], tuple[str, ...]] = {
     d.Normal: ("loc", "scale"),
     d.MultivariateNormal: ("loc", "scale_tril"),
+    d.LowRankMultivariateNormal: ("loc", "cov_factor", "cov_diag"),
     d.Laplace: ("loc", "scale"),
     d.StudentT: ("df", "loc", "scale"),
     d.VonMises: ("loc", "concentration"),
