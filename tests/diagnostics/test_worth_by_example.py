@@ -30,32 +30,33 @@ def few(n=2000, every=100, noise=0.3):
         wrong = (z[..., 0] - code).abs() > torch.where(special > 0, 1.5, 3.7)
         return noise * z[..., 0] * x[:, 1] * (1 - special) - LOSS * wrong
 
-    return toy(q, log_likelihood=log_likelihood), [x[:700], x[700:]]
+    return toy(q, log_likelihood=log_likelihood), list(x.split(700))
 
 
 def test_the_few_that_use_z_are_seen_beside_a_small_mean():
-    model, batches = few()
+    model, batches = few(noise=0.05)
     found = worth(model, batches)
     assert found.shuffled.value < 0.6
-    share, top, half = (measure(found.losses) for measure in (share_used, top_worth, concentration))
-    assert -0.05 < share.value < 0.15 and abs(top.value - LOSS) < max(3 * top.error, 2.0)
-    assert half.value < 0.03 and half.error < 0.05
+    share, top, third = (measure(found.losses) for measure in (share_used, top_worth, concentration))
+    assert -0.05 < share.value < 0.1 and abs(top.value - LOSS) < max(3 * top.error, 2.0)
+    assert third.value < 0.015 and third.error < 0.02
 
 
 def test_where_all_use_z_the_share_is_near_1_and_nobody_carries_all():
     model = LinearGaussian.random(8, 3, 0.5)
     loss = worth(model.vae(), [model.sample(800)[0]]).losses
     assert share_used(loss).value > 0.98
-    half = concentration(loss)
-    assert 0.25 < half.value < 0.5 and half.error < 0.05
+    third = concentration(loss)
+    assert 0.15 < third.value < 0.34 and third.error < 0.05
     assert top_worth(loss).value > loss.mean()
 
 
-@pytest.mark.parametrize("every", [1, 4, 20])
-def test_the_share_is_that_of_those_who_use_z(every):
+@pytest.mark.parametrize(("every", "share"), [(1, 1 - 0.5**4), (100, 0.02), (1000, 0.002)])
+def test_the_share_is_that_of_those_who_use_z(every, share):
+    """Of those that all use a bit, one in sixteen meets its own bit in all four rounds."""
     model, batches = few(every=every)
     found = share_used(worth(model, batches).losses)
-    assert found.value == pytest.approx(1 / every, abs=4 * found.error + 0.1)
+    assert found.value == pytest.approx(share, abs=4 * found.error)
 
 
 def test_noise_of_z_that_is_read_and_tells_nothing_is_no_use():
@@ -64,9 +65,9 @@ def test_noise_of_z_that_is_read_and_tells_nothing_is_no_use():
         lambda x: normals(torch.zeros(len(x), 1)), log_likelihood=lambda x, z: Normal(z, 0.5).log_prob(x).sum(-1)
     )
     loss = worth(model, [torch.randn(1000, 1)]).losses
-    share, top, half = share_used(loss), top_worth(loss), concentration(loss)
+    share, top, third = share_used(loss), top_worth(loss), concentration(loss)
     assert loss.abs().mean() > 1 and abs(share.value) < 4 * share.error and abs(top.value) < 4 * top.error
-    assert half.value is None and "nothing beyond the noise" in half.note
+    assert third.value is None and "nothing beyond the noise" in third.note
 
 
 def test_a_decoder_that_ignores_z_gives_exactly_nothing():

@@ -1,23 +1,25 @@
 r"""Which examples use z: all of them a little, or a few of them fully?
 
 An example n loses $v_{ns}$ nats when it reads the z of another in round s of S. Where the decoder makes no use of its
-own z, its loss is spread evenly about 0, as own and other z are two draws of the same. So
+own z, its losses are spread evenly about 0, as own and other z are two draws of the same. So
 
 $$ \text{share used} = P_n[\bar v_n > 0] - P_n[\bar v_n < 0] $$
 
-is 0 where nobody uses z, 1 where everybody does beyond the noise, and between where the noise is not small or only some
-do: a share that is an underestimate, never an overestimate in expectation.
+is 0 where nobody uses z and 1 where everybody does beyond the noise. Where the noise is not small beside the losses, or
+others often have the same z, it falls short of the share that uses z. Where a share of 1 % has a special z and the rest
+a common one, it is up to S times that, as one in a hundred of the rest reads a special z in each round.
 
-An example with a default z loses too when the z that it reads is special, though its own tells it nothing. Such
+An example with a default z loses too when the z that it reads is special, though its own tells it little. Such
 accidents come in one round and not in another, and so does luck. So examples are ranked by one half of the rounds and
 judged by the other half, which knows nothing of the ranking, and the other way round:
 
 $$ T = E[v_n \mid n \text{ among the 1 \% that lose most in the other half}], \qquad
-   C = \min \Bigl\{ \tfrac kN : \sum_{i \le k} v_{(i)} \ge \tfrac12 \sum_i v_{(i)} \Bigr\} $$
+   C = \min \Bigl\{ \tfrac kN : \sum_{i \le k} v_{(i)} \ge \tfrac13 \sum_i v_{(i)} \Bigr\} $$
 
 T is what z is worth to the hundredth part of the examples that use it most, and C the share of the examples that
-carries half of all: 1/2 where all lose the same, 0.25 to 0.4 in linear-Gaussian models, about 0.01 where a hundredth of
-them carries everything. The error of C is a jackknife over tenths of the examples.
+carries a third of all: 1/3 where all lose the same, 0.15 to 0.25 in linear-Gaussian models, below 0.01 where a hundredth
+of them uses z. (A third and not half: where few have a special z, half of all losses are those of the others that read
+it.) The error of C is a jackknife over tenths of the examples.
 """
 
 from __future__ import annotations
@@ -80,14 +82,14 @@ def top_worth(loss: Float[Tensor, "S N"]) -> Estimate:
 
 
 def concentration(loss: Float[Tensor, "S N"]) -> Estimate:
-    """C, the share of the examples that carries half of what z is worth.
+    """C, the share of the examples that carries a third of what z is worth.
 
     Args:
         loss: See :func:`share_used`.
 
     Example:
-        >>> concentration(torch.ones(2, 100)).value, concentration(torch.eye(100)[:1].expand(2, -1)).value
-        (0.5, 0.01)
+        >>> concentration(torch.ones(2, 100)).value
+        0.34
     """
     n, how = loss.shape[1], "Monte Carlo"
     if len(loss) < 2:
@@ -100,7 +102,7 @@ def concentration(loss: Float[Tensor, "S N"]) -> Estimate:
     tenth = torch.randperm(n, generator=torch.Generator().manual_seed(0)) % min(GROUPS, n)
     without = torch.tensor([_carrying(loss[:, tenth != i]) for i in range(min(GROUPS, n))], dtype=torch.float64)
     error = (without.var(correction=0) * (len(without) - 1)).sqrt().item()
-    note = "share of the examples that carries half of worth_shuffled: 0.5 where all lose the same"
+    note = "share of the examples that carries a third of worth_shuffled: a third where all lose the same"
     return Estimate(_carrying(loss), error, n, how, note=note)
 
 
@@ -110,15 +112,15 @@ def _ranked(loss: Float[Tensor, "S N"]) -> list[Float[Tensor, " N"]]:
     return [halves[1 - i][halves[i].argsort(descending=True, stable=True)] for i in (0, 1)]
 
 
-def _half(judged: Float[Tensor, " N"]) -> float:
-    """The share of examples, in this order, that carries half of the sum."""
+def _third(judged: Float[Tensor, " N"]) -> float:
+    """The share of examples, in this order, that carries a third of the sum."""
     running = judged.cumsum(0)
-    return ((running < running[-1] / 2).sum().item() + 1) / len(judged) if running[-1] > 0 else 0.5
+    return ((running < running[-1] / 3).sum().item() + 1) / len(judged) if running[-1] > 0 else 1 / 3
 
 
 def _carrying(loss: Float[Tensor, "S N"]) -> float:
     """C of some examples."""
-    return sum(_half(judged) for judged in _ranked(loss)) / 2
+    return sum(_third(judged) for judged in _ranked(loss)) / 2
 
 
 @estimator("worth of z")
