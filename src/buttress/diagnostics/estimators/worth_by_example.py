@@ -17,8 +17,8 @@ $$ T = E[v_n \mid n \text{ among the 1 \% that lose most in the other half}], \q
    C = \min \Bigl\{ \tfrac kN : \sum_{i \le k} v_{(i)} \ge \tfrac13 \sum_i v_{(i)} \Bigr\} $$
 
 T is what z is worth to the hundredth part of the examples that use it most, and C the share of the examples that
-carries a third of all: 1/3 where all lose the same, 0.15 to 0.25 in linear-Gaussian models, below 0.01 where a hundredth
-of them uses z. (A third and not half: where few have a special z, half of all losses are those of the others that read
+carries a third of all: 1/3 where all lose the same, 0.15 to 0.25 in linear-Gaussian models, below 0.01 where one in a
+hundred uses z. (A third and not half: where few have a special z, half of all losses are those of the others that read
 it.) The error of C is a jackknife over tenths of the examples.
 """
 
