@@ -35,7 +35,7 @@ def statistics_of(kind: str, blocks: list[Block]) -> Mapping[str, Float[Tensor, 
 
 
 def _flat(batch: Batch) -> Float[Tensor, "B _"]:
-    return batch.x.double().flatten(1).cpu()
+    return batch.x.double().reshape(len(batch), -1).cpu()
 
 
 def _length(batch: Batch) -> Float[Tensor, " B"]:

@@ -119,15 +119,15 @@ def _of_numbers(
     if together.value is None:
         return {"nuisance_r2": together}
     several = f"; {' and '.join(statistics)} together: {short(together.value)}" if len(statistics) > 1 else ""
-    explained = replace(alone[best], note=f"{best} explains this share of the variance of E[z|x]{several}")
+    share = replace(alone[best], note=f"{best} explains this share of the variance of E[z|x]{several}")
     moved = [
         part for block, f in zip(blocks, fit.split([len(b) for b in blocks]), strict=True) if (part := _moved(block, f))
     ]
     if len(moved) < len(blocks):
-        return {"nuisance_r2": explained}
+        return {"nuisance_r2": share}
     found = _bound(moved, _bins(statistics[best]), seed, within)
     return {
-        "nuisance_r2": explained,
+        "nuisance_r2": share,
         "information_beyond_nuisance": replace(
             found, note=f"of z where {' and '.join(statistics)} is known; {found.note}"
         ),
