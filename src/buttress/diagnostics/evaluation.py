@@ -23,6 +23,7 @@ from buttress.core.batch import EMPTY, Given, rows_of
 from buttress.diagnostics.modules import modules_of
 from buttress.diagnostics.protocol import Conditional, Model, conditional
 from buttress.distributions.inspect import normal
+from buttress.distributions.rows import in_double
 from buttress.runtime.memory import pairs_at_once
 from buttress.runtime.randomness import noise
 
@@ -105,7 +106,7 @@ def draw_with_density(
     """Samples as :func:`draw` gives them, and log q of each in float64 nats.
 
     Where q is Gaussian the density is that of the noise, so that it is right also where the scale is too small beside
-    the mean for the digits of z.
+    the mean for the digits of z; a family whose parameters are known is drawn from and weighed in float64.
 
     Example:
         >>> from torch.distributions import Independent, Normal
@@ -116,7 +117,9 @@ def draw_with_density(
     """
     z, e = _draw(q, index, samples, seed, stream)
     if e is None:
-        return z, q.log_prob(z).double()
+        fine, coarse = in_double(q), z.dtype
+        z = _draw(fine, index, samples, seed, stream)[0]
+        return z.to(coarse), fine.log_prob(z).double()
     return z, _log_scale(q, e) - 0.5 * (e.double().square() + math.log(2 * math.pi)).flatten(2).sum(-1)
 
 

@@ -47,6 +47,7 @@ class Worth:
         shuffled: When each example reads the z of another one. Its error counts both the loss of each example and that
             which its z causes others; None for fewer than four examples, which show nothing of it.
         prior: When each example reads a z of the prior.
+        losses: Nats that each example loses in each round of shuffling, (S, N).
 
     Example:
         >>> from buttress.diagnostics.reference import LinearGaussian
@@ -58,6 +59,7 @@ class Worth:
 
     shuffled: Estimate
     prior: Estimate
+    losses: Float[Tensor, "S N"]
 
 
 def worth(
@@ -102,6 +104,7 @@ def worth(
     return Worth(
         Estimate(loss.mean().item(), paired_error(loss, other), n, "Monte Carlo", note=note),
         mean(torch.cat(prior), "Monte Carlo", note="nats lost when each example reads a z of the prior"),
+        loss,
     )
 
 
@@ -161,6 +164,7 @@ def measure(subject: Subject) -> dict[str, Estimate]:
     found = worth(
         subject.model, subject.data, samples=subject.settings["samples"], seed=subject.seed, within=subject.within
     )
+    subject.kept["losses"] = found.losses
     added = "" if subject.within is None else " of the same condition"
     beyond = "; what is given stays in place" if subject.conditions else ""
     return {
