@@ -8,14 +8,21 @@ __all__ = [
     "COLLAPSED_EPSILON",
     "COLLAPSED_NATS",
     "DEAD_PERPLEXITY",
+    "DECIDED",
     "DETERMINISTIC_BETA",
     "ERRORS",
     "FEATURES_ALIKE",
+    "FEW",
     "LAG_NATS",
     "NEAR_CEILING",
+    "NUISANCE_LEFT",
+    "POINT_SCALE",
     "READ_SHARE",
     "RISING_NATS",
+    "SAME_WEIGHT",
+    "UNFINISHED",
     "USED_NATS",
+    "WEIGHTED",
 ]
 
 ACTIVE_VARIANCE = 0.01
@@ -42,6 +49,12 @@ FEATURES_ALIKE = 0.98
 length that is common to all, so a fiftieth is left to tell examples apart by. It is not lower because features that
 are all positive are alike by that alone: untrained LSTM states pooled by their maximum over 70 steps give 0.95."""
 
+NUISANCE_LEFT = 0.1
+"""Share of the information that may be left beyond a nuisance where z is said to tell nothing but the nuisance."""
+
+POINT_SCALE = 0.05
+"""sigma of q over that of the prior, below which q is a point: 3 nats of rate for each coordinate from width alone."""
+
 READ_SHARE = 0.5
 """Of the rate, at least, that shuffling z must cost. With the exact posterior it costs more than the mutual
 information; where it costs less than half of the rate, most of that is paid for nothing (free bits can do that)."""
@@ -51,11 +64,18 @@ LAG_NATS = 0.1
 the model out of collapse. It must also be as much as z already carries, since every amortised q has some gap."""
 
 ERRORS = 3.0
-"""Standard errors that a gap must stand above zero: a false alarm in a thousand."""
+"""Standard errors from which on two numbers contradict each other: a false alarm in a thousand."""
+
+FEW = 0.25
+"""Share of the examples below which z is used by few. Where the decoder has learned to read z at all, a mean over all
+examples hides it: of 1 % of them that z tells apart fully, what z carries is on average below COLLAPSED_NATS."""
 
 NEAR_CEILING = 0.5
 """An estimate of mutual information this near to log N is at its ceiling. With exp(-0.5) = 0.6, at least six in ten of
 the z could only have come from their own x, so the truth may be anything above."""
+
+DECIDED = 2.0
+"""Standard errors between an estimate and a threshold from which on it is decided on which side it is."""
 
 DETERMINISTIC_BETA = 0.1
 """Effective beta below which q is a point: its noise costs the decoder a tenth of what a q in balance would pay. A
@@ -63,3 +83,13 @@ plain ELBO gives 1, exactly so for a linear decoder; models trained with a small
 
 RISING_NATS = 0.5
 """A rate above this in a model whose z is worth nothing is a rate held up by force, so free bits are no advice."""
+
+SAME_WEIGHT = 1.5
+"""Factor within which the weights that the widths and the means of q are in balance with are one weight."""
+
+UNFINISHED = 0.05
+"""Share of the examples whose search for a better q may end unfinished before its gain is called a lower bound."""
+
+WEIGHTED = 2.0
+"""Factor by which an effective beta must differ from 1 to be news. A plain ELBO gives exactly 1 for a linear decoder;
+curved decoders and held-out data move it."""

@@ -20,6 +20,7 @@ from buttress.priors.recurrent import RecurrentPrior
     takes={"algorithm": "joint", "posterior": "gaussian", "prior": "standard_normal", "encoder.spatial": ANYTHING},
     needs={"objective": ("elbo",)},
     cures=("the model ignores z",),
+    codes=False,
 )
 def vector_quantized(
     recipe: Recipe, codes: int = 64, slots: int = 0, dim: int = 16, spatial: bool | None = None, first: float = 0.75
