@@ -41,7 +41,7 @@ def test_the_layout():
     assert (plain["format"], plain["units"]) == (1, "nats per example")
     assert list(plain["estimates"]["elbo"]) == ["value", "error", "n", "method", "ceiling", "note"]
     assert list(plain["groups"]) == ["names", "rate", "rate_error", "variance_of_mean", "shape", "perplexity"]
-    assert list(plain["verdict"]) == ["state", "cause", "reasons", "advice"]
+    assert list(plain["verdict"]) == ["state", "cause", "reasons", "advice", "borderline", "findings"]
 
 
 def test_what_is_not_finite_is_null_with_a_note():

@@ -14,7 +14,16 @@ from collections.abc import Mapping
 
 from buttress.diagnostics.compare import Truth, above, below, every, minus, size, some
 from buttress.diagnostics.estimate import Estimate, short
-from buttress.diagnostics.thresholds import COLLAPSED_NATS, LAG_NATS, NEAR_CEILING, READ_SHARE, UNFINISHED, USED_NATS
+from buttress.diagnostics.thresholds import (
+    COLLAPSED_NATS,
+    FAR_NATS,
+    FAR_SHARE,
+    LAG_NATS,
+    NEAR_CEILING,
+    READ_SHARE,
+    UNFINISHED,
+    USED_NATS,
+)
 
 __all__ = ["Numbers"]
 
@@ -162,8 +171,8 @@ class Numbers:
 
     @property
     def far(self) -> Truth:
-        """Whether most of the rate is the distance of all q together from the prior; None where that is not known."""
-        return above(minus(self.mismatch, self.get("rate"), READ_SHARE), 0)
+        """Whether much of the rate is the distance of all q together from the prior; None where that is not known."""
+        return every(above(minus(self.mismatch, self.get("rate"), FAR_SHARE), 0), above(self.mismatch, FAR_NATS))
 
     # --- in words ---
 

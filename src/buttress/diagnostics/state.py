@@ -5,9 +5,9 @@ Let m be what z carries, $m = \min(I_q, R, W_\text{shuffled})$; see :mod:`buttre
 - *collapsed* where $m < 0.1$: one of the three is below, whatever the others are;
 - *used* where $m \ge 0.5$ and $W_\text{shuffled} \ge R / 2$; *partly used* between;
 - *degenerate to a deterministic autoencoder* where q is a point (its noise costs the decoder a tenth of what it would
-  at balance, and sigma of q is a twentieth of that of the prior, as far as these are known) and it is proven that most
-  of the rate is the distance of all q together from the prior. Where information is at its ceiling, R - I proves
-  nothing, since I may be anything up to R: then the moments of q(z) must prove it.
+  at balance, and sigma of q is a twentieth of that of the prior, as far as these are known) and it is proven that a
+  third or more of the rate is the distance of all q together from the prior. Where information is at its ceiling,
+  R - I proves nothing, since I may be anything up to R: then the moments of q(z) must prove it.
 
 Each comparison minds its standard error. Where one state is left, it is the state; where two are, the estimates choose
 and the other is named as borderline; where more are, the state is unknown.
@@ -17,9 +17,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from buttress.diagnostics.compare import below, every, needed, opposite, size
+from buttress.diagnostics.compare import Truth, above, below, every, needed, opposite, size
 from buttress.diagnostics.estimate import short
-from buttress.diagnostics.numbers import Numbers, Truth
+from buttress.diagnostics.numbers import Numbers
 from buttress.diagnostics.thresholds import COLLAPSED_NATS, DETERMINISTIC_BETA, POINT_SCALE, READ_SHARE, RISING_NATS
 
 __all__ = ["COLLAPSED", "DEGENERATE", "PARTLY", "UNKNOWN", "USED", "State", "state_of"]
@@ -120,8 +120,8 @@ def _vague(n: Numbers) -> tuple[str, ...]:
         f"not enough precision: {name} is {n.text(name)} nats; measure more examples{some}, or look for extreme values "
         "in x"
         for name in RESTS_ON
-        if needed(n.get(name), COLLAPSED_NATS) or needed(n.get(name), n.enough)
-    ) or ("not enough precision; measure more examples",)
+        if None in (above(n.get(name), COLLAPSED_NATS), above(n.get(name), n.enough))
+    )
 
 
 def deterministic(n: Numbers) -> Truth:

@@ -11,6 +11,8 @@ __all__ = [
     "DECIDED",
     "DETERMINISTIC_BETA",
     "ERRORS",
+    "FAR_NATS",
+    "FAR_SHARE",
     "FEATURES_ALIKE",
     "FEW",
     "LAG_NATS",
@@ -43,6 +45,14 @@ DEAD_PERPLEXITY = 1.1
 
 USED_NATS = 0.5
 """From here on z is used: most of one yes-no question about each example. For rescued runs see COLLAPSED_NATS."""
+
+FAR_NATS = 2.0
+"""Of KL(q(z) || p(z)), from which samples of the prior are expected to be worse. Below it, whatever q(z) is sure of has
+a probability of exp(-2) = 0.14 or more under the prior."""
+
+FAR_SHARE = 1 / 3
+"""Of the rate, from which on the distance of all q together from the prior is more than what clusters or curved
+supports bring about at an optimum."""
 
 FEATURES_ALIKE = 0.98
 """Mean cosine of the encoder's features from which on they say the same for all x: c is the share of their squared

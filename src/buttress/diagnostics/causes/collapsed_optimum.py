@@ -40,13 +40,16 @@ def collapsed_optimum(n: Numbers) -> Finding | None:
 
 def _sentence(n: Numbers, weight: float) -> str:
     """The two sides of the inequality, and the variance at which it would turn."""
-    bound = f"the weight of the rate, {short(weight)}"
-    head = f"the most that z could explain is {n.text('optimum_ratio')} of what the likelihood takes for noise"
-    tail = f", below {bound}: z does not pay for itself, whatever the schedule or the encoder"
+    beta = f"beta of {short(weight)}"
+    ratio = n.text("optimum_ratio")
     top, noise = n.get("largest_eigenvalue"), n.get("likelihood_variance")
-    if top is None or noise is None:
-        return head + tail
-    return (
-        f"{head}{tail}; the largest eigenvalue of the data is {top}, the variance of the likelihood {noise} (times "
-        f"beta {short(weight * size(noise))}): z would be used at a variance below {short(size(top) / weight)}"
-    )
+    found = f"the most that a direction of x offers to z is {ratio} times what it must pay, below {beta}"
+    if top is not None and noise is not None:
+        found = (
+            f"the largest eigenvalue of the data, {top}, is below beta times the variance of the likelihood, "
+            f"{short(weight * size(noise))} (ratio {ratio}, {beta}); z would be used at a variance below "
+            f"{short(size(top) / weight)}"
+        )
+    saved = n.get("savable_distortion")
+    most = "" if saved is None else f"; no z can save the decoder more than {saved} nats"
+    return f"{found}: near the collapsed point z does not pay for itself, whatever the schedule or the encoder{most}"

@@ -14,7 +14,8 @@ named beside it: for q optimal at B, the gap at 1 is $\int_1^B (R_\beta - R_B) d
 
 A weight **below** 1 makes q narrow. Its means hardly move, so they say nothing; but then a q of the right width gains
 ELBO at weight 1, which a decoder of steps, whose effective beta is small at any weight, does not allow. So the gap must
-be there too: above 0.1 nats by two standard errors. A weight that the recipe states needs no such proof.
+be there too: above 0.1 nats by two standard errors; and the decoder must read z, as noise costs nothing otherwise. A
+weight that the recipe states needs no such proof.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from buttress.diagnostics.compare import Truth, above, below, every, some
 from buttress.diagnostics.estimate import Estimate, short
 from buttress.diagnostics.finding import Finding
 from buttress.diagnostics.numbers import Numbers
-from buttress.diagnostics.thresholds import LAG_NATS, SAME_WEIGHT, WEIGHTED
+from buttress.diagnostics.thresholds import COLLAPSED_NATS, LAG_NATS, SAME_WEIGHT, WEIGHTED
 
 __all__ = ["WEIGHT"]
 
@@ -34,20 +35,33 @@ WEIGHT = "the rate has a weight"
 
 
 @cause(priority=30, explains=("inference lags", "the model ignores z", "q's family is too narrow"))
-def rate_weight(n: Numbers) -> Finding | None:
-    """Whether q is in balance with a weight far from 1."""
+def heavy(n: Numbers) -> Finding | None:
+    """Whether q is in balance with a weight far above 1."""
     beta = n.get("effective_beta")
     if beta is None:
         return None
-    large, small = above(beta, WEIGHTED), below(beta, 1 / WEIGHTED)
-    gains = some(above(n.get("amortisation_gap"), LAG_NATS), above(n.get("amortisation_gap_median"), LAG_NATS))
-    stated = _stated(n)
-    heavy = every(large, some(stated, every(gains, _agree(n))))
-    light = every(small, some(stated, gains))
-    truth = some(heavy, light)
+    return _named(n, beta, every(above(beta, WEIGHTED), some(_stated(n), every(_gains(n), _agree(n)))))
+
+
+@cause(priority=31)
+def light(n: Numbers) -> Finding | None:
+    """Whether q is as narrow as a weight far below 1 makes it, and the decoder reads z."""
+    beta = n.get("effective_beta")
+    if beta is None:
+        return None
+    read = above(n.get("worth_shuffled"), COLLAPSED_NATS)
+    return _named(n, beta, every(below(beta, 1 / WEIGHTED), read, some(_stated(n), _gains(n))))
+
+
+def _named(n: Numbers, beta: Estimate, truth: Truth) -> Finding | None:
     missing = "" if n.refined else "the amortisation gap (gap_steps above 0)"
     name = f"{WEIGHT} of about {short(beta.value or 0.0, 2)}"
     return finding(name, truth, [_sentence(n, beta)], remedies_for=WEIGHT, missing=missing)
+
+
+def _gains(n: Numbers) -> Truth:
+    """Whether a better q gains ELBO at a weight of 1."""
+    return some(*(above(n.get(name), LAG_NATS) for name in ("amortisation_gap", "amortisation_gap_median")))
 
 
 def _stated(n: Numbers) -> Truth:
