@@ -50,8 +50,8 @@ def normals(loc: torch.Tensor, scale: float = 1.0) -> Independent:
 
 @example(
     "1. Used",
-    "The model that made the data, behind its best q. Two measures agree: q puts 4.4 nats into z, and the decoder misses "
-    "them when z is that of another example. Nothing is advised.",
+    "The model that made the data, behind its best q. Two measures agree: q puts 4.4 nats into z, and the decoder "
+    "misses them when z is that of another example. Nothing is advised.",
 )
 def used() -> Made:
     model, x = known()
@@ -60,8 +60,9 @@ def used() -> Made:
 
 @example(
     "2. Used, and inference lags",
-    "The same decoder behind an encoder whose means are half of what they should be. z is used; still, a better q gains "
-    "more nats than z carries. Look at the encoder before anything else: its size, its learning rate, a mistake in it.",
+    "The same decoder behind an encoder whose means are half of what they should be. z is used; still, a better q "
+    "gains more nats than z carries. Look at the encoder before anything else: its size, its learning rate, a "
+    "mistake in it.",
 )
 def lags() -> Made:
     model, x = known()
@@ -89,9 +90,9 @@ def ignores() -> Made:
 
 @example(
     "4. The rate has a weight",
-    "The exact optimum of a loss in which the KL has a weight of 8, as a squared error averaged over 16 columns beside a "
-    "summed KL makes it. A better q could be had at a weight of 1, and yet nothing lags: means and widths of q agree on "
-    "one weight. Mend the loss.",
+    "The exact optimum of a loss in which the KL has a weight of 8, as a squared error averaged over 16 columns "
+    "beside a summed KL makes it. A better q could be had at a weight of 1, and yet nothing lags: means and "
+    "widths of q agree on one weight. Mend the loss.",
 )
 def weighted() -> Made:
     top, beta = 30.0, 8.0
@@ -104,8 +105,8 @@ def weighted() -> Made:
 
 @example(
     "5. Partly used: the data offer no more",
-    "Four columns that share a weak factor, seen through the model that made them. There is little to say and z says it: "
-    "the decoder reads all of it, and no better q says more. Nothing is wrong with the model.",
+    "Four columns that share a weak factor, seen through the model that made them. There is little to say and z "
+    "says it: the decoder reads all of it, and no better q says more. Nothing is wrong with the model.",
 )
 def little() -> Made:
     model = LinearGaussian(torch.full((4, 1), 0.3).double(), torch.zeros(4).double(), 1.0)
@@ -114,8 +115,8 @@ def little() -> Made:
 
 @example(
     "6. An autoencoder",
-    "q is a point, six times as far out as the prior: a loss without the rate. Information is at its ceiling, as 600 "
-    "examples show no more than ln 600 nats, so R - I proves nothing; the moments of q(z) do.",
+    "q is a point, six times as far out as the prior: a loss without the rate. Information is at its ceiling, as "
+    "600 examples show no more than ln 600 nats, so R - I proves nothing; the moments of q(z) do.",
 )
 def autoencoder() -> Made:
     model, x = known()
@@ -125,8 +126,8 @@ def autoencoder() -> Made:
 
 @example(
     "7. The log-likelihood is averaged",
-    "The first model again, with a log-likelihood averaged over the 20 columns. All numbers are then in a unit of their "
-    "own, and no other cause is named.",
+    "The first model again, with a log-likelihood averaged over the 20 columns. All numbers are then in a unit of "
+    "their own, and no other cause is named.",
 )
 def averaged() -> Made:
     model, x = known()
@@ -152,8 +153,8 @@ def dead() -> Made:
 
 @example(
     "9. The optimum is collapsed",
-    "A decoder whose variance is fixed at 32, for data that vary by 4 at most along any direction. No schedule, encoder "
-    "or floor can help; the variance must change.",
+    "A decoder whose variance is fixed at 32, for data that vary by 4 at most along any direction. No schedule, "
+    "encoder or floor can help; the variance must change.",
 )
 def optimum() -> Made:
     model, x = known()

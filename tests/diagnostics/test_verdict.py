@@ -120,7 +120,7 @@ def test_without_a_gap_the_cause_is_not_guessed():
 
 def test_a_point_far_from_the_prior_is_an_autoencoder():
     """At the ceiling of information R - I proves no distance: it must be proven otherwise, as by moments."""
-    point = {"rate": 150.0, "effective_beta": (0.001, 0.0001)}
+    point = {"rate": 150.0, "effective_beta": (0.001, 0.0001), "effective_beta_doubled": (0.001, 0.0001)}
     verdict = judge(made_up(**point, aggregate_kl_at_least=(90.0, 1.0)), "image")
     assert verdict.state == DEGENERATE and any("0.001" in reason for reason in verdict.reasons)
     assert verdict.cause.startswith("the rate has a weight of about 0.001") and FAR in verdict.causes

@@ -179,6 +179,13 @@ QUANTITIES: dict[str, Quantity] = {
         unit="",
         short="1: plain ELBO; 0: q is a point",
     ),
+    "effective_beta_doubled": Quantity(
+        "Effective β by twice the noise",
+        "Given where the effective β is below 1/2. The same number if the decoder is smooth; far above it if the "
+        "decoder takes steps, where a small effective β says nothing of the weight of the rate.",
+        unit="",
+        short="beta by twice the noise of q",
+    ),
     "effective_beta_means": Quantity(
         "Effective β of the means",
         "The weight of the rate that the means of q(z|x) are in balance with, given where the effective β is above 2. "

@@ -13,9 +13,9 @@ both agree within a factor of 1.5, and something could be gained at weight 1. Th
 named beside it: for q optimal at B, the gap at 1 is $\int_1^B (R_\beta - R_B) d\beta > 0$.
 
 A weight **below** 1 makes q narrow. Its means hardly move, so they say nothing; but then a q of the right width gains
-ELBO at weight 1, which a decoder of steps, whose effective beta is small at any weight, does not allow. So the gap must
-be there too: above 0.1 nats by two standard errors; and the decoder must read z, as noise costs nothing otherwise. A
-weight that the recipe states needs no such proof.
+ELBO at weight 1, so the gap must be there too: above 0.1 nats by two standard errors. The decoder must read z, as noise
+costs nothing otherwise. And it must be smooth: one of steps gives a small effective beta at any weight, but twice the
+noise then costs far more than four times as much. So ``effective_beta_doubled`` must be below 1/2 as well.
 """
 
 from __future__ import annotations
@@ -50,7 +50,8 @@ def light(n: Numbers) -> Finding | None:
     if beta is None:
         return None
     read = above(n.get("worth_shuffled"), COLLAPSED_NATS)
-    return _named(n, beta, every(below(beta, 1 / WEIGHTED), read, some(_stated(n), _gains(n))))
+    narrow = (below(one, 1 / WEIGHTED) for one in (beta, n.get("effective_beta_doubled")))
+    return _named(n, beta, every(*narrow, read, some(_stated(n), _gains(n))))
 
 
 def _named(n: Numbers, beta: Estimate, truth: Truth) -> Finding | None:
