@@ -215,10 +215,13 @@ def test_a_distance_that_is_only_an_upper_bound_is_not_named():
 
 def test_a_subgroup_that_uses_z_is_not_a_model_that_ignores_it():
     subgroup = {**SILENT, "mutual_information": 0.056, "rate": 0.06, "worth_shuffled": (0.02, 0.005), **NO_GAP}
-    verdict = judged(**subgroup, share_used=(0.01, 0.003), worth_shuffled_p99=(2.2, 0.3))
+    few = {"share_used": (0.01, 0.003), "worth_top_percent": (2.2, 0.3), "worth_concentration": (0.01, 0.001)}
+    verdict = judged(**subgroup, **few)
     assert (verdict.state, verdict.cause, verdict.advice) == (COLLAPSED, BY_FEW, ())
-    assert judged(**subgroup, share_used=(0.0, 0.001), worth_shuffled_p99=(0.03, 0.01)).cause == IGNORED
-    assert strength(judged(**IN_USE, share_used=(0.9, 0.01), worth_shuffled_p99=20.0), BY_FEW) is None
+    assert judged(**subgroup, **few | {"worth_top_percent": (0.03, 0.01)}).cause == IGNORED
+    assert judged(**subgroup, share_used=(0.0, 0.001), worth_top_percent=(0.03, 0.01)).cause == IGNORED
+    one_row = few | {"share_used": (0.9, 0.01), "worth_concentration": 0.002, "worth_top_percent": (3e4, 1e3)}
+    assert strength(judged(**IN_USE, **one_row), BY_FEW) is None
 
 
 def test_a_length_and_nothing_else_is_a_nuisance():

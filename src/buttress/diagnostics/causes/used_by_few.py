@@ -1,9 +1,10 @@
 """z is used by a few examples, and the mean over all of them hides it.
 
-Sentence: "used by few examples". True where the share of examples for which z lowers the distortion beyond its error
-(``share_used``) is below a quarter but above 0, and yet for the hundredth that reads most of it z is worth half a nat
-or more (``worth_shuffled_p99``): so the decoder can read z, and does so for some. A model that ignores z has no such
-tail: all its losses are noise about 0. Both comparisons by two standard errors.
+Sentence: "used by few examples". True where a tenth of the examples or less carries half of what z is worth
+(``worth_concentration``; in linear-Gaussian models 0.25 to 0.4 do), where to the hundredth that uses z most it is worth
+half a nat or more (``worth_top_percent``), and where fewer than half of the examples are served by their own z
+(``share_used``): so the decoder can read z, and does so for some. One row far off carries half of everything too, but
+then all the others are served; and a model that ignores z has no such tail. All three by two standard errors.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from buttress.diagnostics.cause import cause, finding
 from buttress.diagnostics.compare import above, below, every
 from buttress.diagnostics.finding import Finding
 from buttress.diagnostics.numbers import Numbers
-from buttress.diagnostics.thresholds import FEW, USED_NATS
+from buttress.diagnostics.thresholds import CONCENTRATED, FEW, USED_NATS
 
 __all__ = ["BY_FEW"]
 
@@ -22,12 +23,12 @@ BY_FEW = "used by few examples"
 @cause(priority=45, explains=("the model ignores z", "the data offer no more"))
 def used_by_few(n: Numbers) -> Finding | None:
     """Whether z matters to a small share of the examples only."""
-    share, most = n.get("share_used"), n.get("worth_shuffled_p99")
-    if share is None or most is None:
+    share, top, half = (n.get(name) for name in ("share_used", "worth_top_percent", "worth_concentration"))
+    if share is None or top is None or half is None:
         return None
-    truth = every(below(share, FEW), above(share, 0.0), above(most, USED_NATS))
+    truth = every(below(half, CONCENTRATED), below(share, FEW), above(top, USED_NATS))
     told = (
-        f"z lowers the distortion of {share} of the examples (as a share), and is worth {most} nats to the hundredth "
-        "that reads most of it: look at these before changing the model"
+        f"a share of {half} of the examples carries half of what z is worth, and to the hundredth that uses it most it "
+        f"is worth {top} nats, while a share of {share} is served by its own z: look at these examples first"
     )
-    return finding(BY_FEW, truth, [told], [(share, FEW)])
+    return finding(BY_FEW, truth, [told], [(share, FEW), (half, CONCENTRATED)])
