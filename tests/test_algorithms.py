@@ -17,6 +17,7 @@ from buttress.core.recipe import Training
 from buttress.core.records import Latent, Terms
 from buttress.core.registry import names, part
 from buttress.objectives.elbo import ELBO
+from buttress.priors.standard_normal import StandardNormal
 
 SETTINGS = Training(optimizer="sgd", learning_rate=0.1, clip=None)
 
@@ -30,7 +31,7 @@ class Model(nn.Module):
         super().__init__()
         self.penalty = penalty
         self.encoder, self.inference, self.decoder = nn.Linear(1, 1, bias=False), nn.Identity(), nn.Linear(1, 1, False)
-        self.prior, self.inference.space = nn.Identity(), Space((1,))
+        self.prior, self.inference.space = StandardNormal().build(Space((1,))), Space((1,))
         for module in (self.encoder, self.decoder):
             nn.init.constant_(module.weight, 0.5)
 

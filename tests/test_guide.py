@@ -18,3 +18,4 @@ def test_the_programs_of_the_guide_run(tmp_path, monkeypatch, capsys):
         exec(compile(program, f"guide.md, program {number}", "exec", dont_inherit=True), names)
     printed = capsys.readouterr().out
     assert "torch.Size([4, 1, 16, 16])" in printed and "torch.Size([3, 6])" in printed and "narrow" in printed
+    assert "likelihood_variance 50" in printed

@@ -19,7 +19,8 @@ from buttress.encoders.mlp import MlpEncoder
 from buttress.likelihoods.gaussian import GaussianLikelihood
 from buttress.nn.quantize import PIECE, nearest, straight_through, tally
 from buttress.objectives.elbo import ELBO
-from buttress.posteriors.vector_quantized import NEVER, VectorQuantized
+from buttress.posteriors._codebook import NEVER
+from buttress.posteriors.vector_quantized import VectorQuantized
 from buttress.priors.uniform import Uniform
 from buttress.training.run import train
 

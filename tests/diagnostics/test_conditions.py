@@ -94,6 +94,9 @@ def test_nothing_depends_on_how_the_batches_are_cut(size):
     settings = {"nll_samples": 5, "nll_examples": 40, "gap_steps": 3, "gap_examples": 30, "mi_examples": 200}
     one, other = (diagnose(model, batches, **settings).estimates for batches in ([whole], cut))
     for name, estimate in one.items():
+        if estimate.value is None:
+            assert other[name] == estimate
+            continue
         assert other[name].value == pytest.approx(estimate.value, rel=1e-6, abs=1e-9), name
 
 

@@ -33,6 +33,10 @@ NAMES = {
     "amortisation_gap",
     "decoder_gain",
     "refined_rate",
+    "optimum_ratio",
+    "largest_eigenvalue",
+    "residual_variance",
+    "savable_distortion",
 }
 LOW, HIGH = 0.75, 1.33
 """Mean of the reported errors, as a share of the spread; the spread over 100 sets is itself known to 7 to 10 %."""

@@ -20,6 +20,7 @@ from buttress.data.table import Table
 from buttress.decoders.conv import ConvDecoder
 from buttress.encoders.conv import ConvEncoder
 from buttress.likelihoods.bernoulli import Bernoulli
+from buttress.likelihoods.gaussian import GaussianLikelihood
 from buttress.objectives.elbo import ELBO
 from buttress.posteriors.gaussian import GaussianPosterior
 from buttress.posteriors.two_level_quantized import TwoLevelQuantized
@@ -31,7 +32,10 @@ from cells import tiny
 
 STEPS, STOP = 12, 9
 """The length of a run, and after how many steps one is stopped: between two checkpoints, in the second stage of two."""
-TABLE = small.joint(steps=STEPS, validate_every=4, checkpoint_every=6, learning_rate=0.02)
+TABLE = replace(
+    small.joint(steps=STEPS, validate_every=4, checkpoint_every=6, learning_rate=0.02),
+    likelihood=GaussianLikelihood(learned="optimal"),  # which has a running mean to remember
+)
 CODES = replace(TABLE, posterior=VectorQuantized(codes=4, dim=2, revive=3), prior=Uniform(), objective=ELBO())
 MAPS = replace(
     CODES,

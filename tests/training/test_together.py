@@ -13,13 +13,22 @@ import small
 import torch
 
 from buttress.algorithms.descent import NonFinite
+from buttress.algorithms.info_vae import InfoVAE
+from buttress.algorithms.pretrained import Pretrained
+from buttress.algorithms.target_rate import TargetRate
 from buttress.core import registry
 from buttress.data.images import Images
 from buttress.decoders.conv import ConvDecoder
 from buttress.encoders.conv import ConvEncoder
+from buttress.likelihoods.gaussian import GaussianLikelihood
 from buttress.objectives.importance_weighted import ImportanceWeighted
+from buttress.posteriors.batch_normalized import BatchNormalized
+from buttress.posteriors.categorical import CategoricalPosterior
+from buttress.posteriors.finite_scalar_quantized import FiniteScalarQuantized
+from buttress.posteriors.residual_quantized import ResidualQuantized
 from buttress.posteriors.two_level_quantized import TwoLevelQuantized
 from buttress.priors.level_product import LevelProduct
+from buttress.priors.uniform import Uniform
 from buttress.training import checkpoint
 from buttress.training.callbacks import Callback
 from buttress.training.progress import Progress
@@ -35,13 +44,17 @@ LEVELS = replace(
     prior=LevelProduct(layers=2, channels=4, embedding=2),
     decoder=ConvDecoder(widths=(3,)),
 )
-BOUNDED = replace(small.dispersed(), objective=ImportanceWeighted(samples=3))
+BOUNDED = replace(
+    small.dispersed(),
+    objective=ImportanceWeighted(samples=3),
+    likelihood=GaussianLikelihood(learned="optimal"),
+)
 
 
 @pytest.mark.parametrize("recipe", [small.floored(), BOUNDED], ids=["floored", "dispersed"])
 def test_two_processes_equal_one(tmp_path, recipe):
-    """With inner loops, a phase that ends, and a floor under the global batch's mean rate; with a penalty on pairs and
-    the importance-weighted bound.
+    """With inner loops, a phase that ends, and a floor under the global batch's mean rate; with a penalty on pairs,
+    the importance-weighted bound and a variance that follows the residuals.
     """
     train(recipe, tmp_path / "one", progress=False)
     train(recipe, tmp_path / "two", progress=False, devices=2)
@@ -97,9 +110,27 @@ def test_two_processes_share_the_codebooks_of_two_levels(tmp_path, own_cache):
     assert_close(*(checkpoint.load(tmp_path / name / "state.safetensors") for name in ("one", "two")))
 
 
+NORMALISED = replace(small.joint(), posterior=BatchNormalized(dim=3), algorithm=InfoVAE(scale=10.0))
+HELD = replace(NORMALISED, algorithm=TargetRate(target=3.0, eta=0.1))
+DRAWN = replace(small.two_stage(), posterior=CategoricalPosterior(codes=4, dim=2, slots=2, anneal=5))
+LEFT_OVER = replace(small.two_stage(), posterior=ResidualQuantized(codes=4, dim=2, stages=2, dropout=0.5, revive=3))
+ROUNDED = replace(
+    DRAWN, posterior=FiniteScalarQuantized(levels=(3, 3)), prior=Uniform(), algorithm=Pretrained(first=0.5)
+)
+APART = {"normalised": NORMALISED, "held": HELD, "drawn": DRAWN, "left_over": LEFT_OVER, "rounded": ROUNDED}
+
+
+@pytest.mark.parametrize("recipe", APART.values(), ids=APART)
+def test_two_processes_share_moments_multipliers_and_codes(tmp_path, recipe):
+    for name, devices in (("one", 1), ("two", 2)):
+        train(recipe, tmp_path / name, progress=False, devices=devices)
+    assert_close(*(checkpoint.load(tmp_path / name / "state.safetensors") for name in ("one", "two")))
+
+
 @pytest.mark.parametrize("room", ["algorithms", "objectives", "posteriors"])
 def test_every_part_that_may_depend_on_the_number_of_processes_is_in_a_recipe_above(room):
     recipes = (small.floored(), BOUNDED, small.semi_amortized(), small.two_stage(), small.factor_vae(), LEVELS)
+    recipes = (*recipes, *APART.values())
     assert {getattr(recipe, room.rstrip("s")).name() for recipe in recipes} == {*registry.names(room)}
 
 

@@ -23,6 +23,8 @@ from torch import Tensor, nn
 from buttress.algorithms.descent import Descent, make_optimizer
 from buttress.core import Algorithm, AlgorithmModule, Batch, Objective, Step, Training
 from buttress.distributions.code_counts import CodeCounts
+from buttress.distributions.gumbel import gumbel_sample
+from buttress.distributions.inspect import categorical
 from buttress.priors.uniform import Uniform
 from buttress.runtime import distributed
 
@@ -159,7 +161,9 @@ class TwoStageModule(AlgorithmModule):
 
     @torch.no_grad()
     def _codes(self, batch: Batch) -> Int[Tensor, "B *shape"]:
-        return self.model.posterior(batch.x, batch.given).sample()
+        q = self.model.posterior(batch.x, batch.given)
+        base = categorical(q)
+        return q.sample() if base is None else gumbel_sample(base.logits)
 
     @torch.no_grad()
     def _look(self, batch: Batch) -> dict[str, Tensor]:

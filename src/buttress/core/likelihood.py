@@ -102,6 +102,21 @@ class LikelihoodModule(nn.Module, ABC):
         """
         raise ValueError(f"the likelihood {type(self).__name__} has no temperature; leave it at 1")
 
+    def scores(self, x: Tensor) -> Float[Tensor, "N M"] | None:
+        """Scores at the best constant parameters, whitened: F^(-1/2) d log p(x) / d eta, one row an example.
+
+        :mod:`buttress.diagnostics.estimators.optimum` asks for them. None where it can find them from the derivative of
+        ``log_prob`` with respect to x, or where there are none.
+        """
+        return None
+
+    def shared_variance(self) -> float | None:
+        """sigma^2 where x is normal about the decoder's means with one variance for all sites; None otherwise."""
+        return None
+
+    def after_step(self) -> None:
+        """Update statistics that no gradient reaches. Training calls it once after each step."""
+
     @abstractmethod
     def start(self) -> Tensor | None:
         """Parameters (*places, channels) that match the data's mean, for a decoder's initial output; None for zero."""

@@ -47,8 +47,8 @@ class LatentVariableModel(nn.Module):
         likelihood: The family of p(x|z).
         condition: What is given beside x -> what posterior and decoder read; None for an unconditional model.
 
-    ``groups`` are the names of the G groups for which the rate is reported: the posterior's, or one under a prior that
-    does not factorise.
+    ``autoregressive`` says whether the decoder is. ``groups`` are the names of the G groups for which the rate is
+    reported: the posterior's, or one under a prior that does not factorise.
 
     Errors:
         ValueError: A part does not fit the data, or the parts do not fit each other.
@@ -92,6 +92,7 @@ class LatentVariableModel(nn.Module):
         self.prior = prior.build(self.inference.space)
         *places, size = self.inference.z_shape
         self.decoder = decoder.build(spec, (*places, size + beside), reading)
+        self.autoregressive = decoder.autoregressive
         self.groups: tuple[str, ...] = self.inference.groups if prior.factorised else ("z",)
         self.prior.bind(self.posterior_of_features, reading, read)
 
@@ -163,6 +164,11 @@ class LatentVariableModel(nn.Module):
         latent = self.inference.latent(self._beside(h, given, 1), p, samples, valid)
         distortion = -full(self._decode(latent.z, given).log_prob(x))
         return Terms(distortion, with_penalty(latent, self.encoder.penalty(h)))  # last: processes may wait in it
+
+    def after_step(self) -> None:
+        """Update statistics that no gradient reaches. Training calls it once after each step."""
+        self.inference.after_step()
+        self.likelihood.after_step()
 
     @torch.no_grad()
     def sample(self, count: int, prior: Distribution | None = None, given: Given = EMPTY) -> Tensor:

@@ -79,6 +79,7 @@ def diagnose(
     groups: Sequence[str] | None = None,
     encode: Callable[[Tensor], Tensor] | None = None,
     labels: object = None,
+    beta: float | None = None,
     samples: int = 4,
     nll_samples: int = 100,
     nll_examples: int | None = 1000,
@@ -112,6 +113,8 @@ def diagnose(
         encode: x -> the encoder's features (B, ...), for their dispersion; None to take ``model.encode``, if any.
         labels: Class of each example, (N,) in the order of ``batches``, for a probe of z: a tensor, a NumPy array or a
             list, negative where it is not known; None for those that ``batches`` bring, if any.
+        beta: Weight of the rate (KL) in the loss that the model was trained with, at its end: 1 for the ELBO. None
+            where it is not known; a run brings its own.
         samples: Samples of z per example for the ELBO and the worth of z.
         nll_samples: k of the importance-weighted NLL; 0 to leave it out.
         nll_examples: Examples for it, at most; None for all.
@@ -142,6 +145,8 @@ def diagnose(
         return _of_run(model, batches, wishes)
     settings = {name: wishes[name] for name in (*LEAST, "seed")}
     check_effort(settings)
+    if beta is not None and not 0 <= beta < math.inf:
+        raise ValueError(f"beta is {beta}, wanted the weight of the rate in the loss, at least 0; 1 for the ELBO")
     found = adapted(model, batches, likelihood, variance, labels)
     subject, noted = _subject(found, settings, wishes)
     with evaluating(subject.model, seed):
@@ -172,6 +177,7 @@ def _subject(found: Adapted, settings: Mapping[str, Any], wishes: Mapping[str, A
         labels=found.numbers(count(data)),
         groups=offered["groups"] if wishes["groups"] is None else wishes["groups"],
         conditions=checked.conditions,
+        beta=wishes["beta"],
     )
     return subject, checked.notes
 

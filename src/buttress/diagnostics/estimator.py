@@ -47,6 +47,7 @@ class Subject:
         labels: Class of each example, (N,), negative where it is not known; or None.
         groups: Names of the latent groups, or None.
         conditions: Names in ``given`` that the model reads.
+        beta: Weight of the rate in the loss that the model was trained with, at its end; None where it is not known.
         estimates: Numbers found so far.
         kept: Records that other estimators of the same diagnosis may read.
     """
@@ -61,6 +62,7 @@ class Subject:
     labels: Int[Tensor, " N"] | None = None
     groups: Sequence[str] | None = None
     conditions: tuple[str, ...] = ()
+    beta: float | None = None
     estimates: dict[str, Estimate] = field(default_factory=dict)
     kept: dict[str, Any] = field(default_factory=dict)
 

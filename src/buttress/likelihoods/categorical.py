@@ -175,6 +175,12 @@ class LevelsModule(SiteLikelihood):
         loss = F.cross_entropy(logits.flatten(0, -2), target.reshape(-1).long(), reduction="none")
         return -self.total(self.to_x(loss.view(target.shape)))
 
+    def scores(self, x: Tensor) -> Float[Tensor, "N M"] | None:
+        """See :class:`buttress.core.LikelihoodModule`: (1[x = k] - p_k) / sqrt(p_k) for every level k of every site."""
+        hot = F.one_hot(x.flatten(1).long(), self.levels).flatten(1).float()
+        p = hot.mean(0)
+        return torch.where(p > 0, p.rsqrt(), 0) * (hot - p)
+
     def pick(self, parameters: Float[Tensor, "*rest"], uniforms: Float[Tensor, "*rest2"]) -> Tensor:
         """See :class:`buttress.core.LikelihoodModule`."""
         return choose(self.logits(parameters), uniforms[..., None]).squeeze(-1)

@@ -3,8 +3,9 @@ r"""Free bits: the rate of the batch's mean is not punished below a floor.
 $$ L = \mathbb{E}_x[-\log p(x|z)] + \beta(t) \sum_g \max(\lambda, \mathbb{E}_x \mathrm{KL}_g)
    \quad\text{or}\quad \dots + \beta(t) \max(\Lambda, \mathbb{E}_x \textstyle\sum_g \mathrm{KL}_g) $$
 
-The maximum is taken after the mean over the batch (Kingma et al. 2016), not per example. Over several processes the
-mean is that of the global batch: the gate is decided on it, and each process passes on its own share of the gradient.
+The maximum is taken after the mean over the batch (Kingma et al. 2016), or per example where that is asked for. Over
+several processes the mean is that of the global batch: the gate is decided on it, and each process passes on its own
+share of the gradient.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ class FreeBits(Objective):
             Under a prior that does not factorise (flow, mixture) all of z is one group, and this is a floor of it all.
         total: Lambda, nats that all groups together may cost for free, after the mean over the batch. 0 for none.
             Set one of the two.
+        per_example: Whether each example's own rate is compared with the floor, before the mean over the batch, as in
+            Li et al. 2019; then an example above the floor pays for itself, whatever the others do.
         beta: Weight of the rate at each step.
         samples: Samples of z per example.
 
@@ -46,6 +49,7 @@ class FreeBits(Objective):
 
     per_group: float = 0.0
     total: float = 0.0
+    per_example: bool = False
     beta: Schedule = Constant(1.0)  # noqa: RUF009 - frozen
     samples: int = 1
 
@@ -61,7 +65,7 @@ class FreeBits(Objective):
     @classmethod
     def tiny(cls) -> tuple[FreeBits, ...]:
         """See :class:`buttress.core.Part`."""
-        return (cls(per_group=0.1), cls(total=0.5))
+        return (cls(per_group=0.1), cls(total=0.5), cls(per_group=0.1, per_example=True))
 
     def weight(self, step: int) -> float:
         """See :class:`buttress.core.Objective`."""
@@ -69,11 +73,11 @@ class FreeBits(Objective):
 
     def __call__(self, terms: Terms, step: int) -> Float[Tensor, ""]:
         """See :class:`buttress.core.Objective`."""
-        rate = terms.latent.rate.mean(0)
-        floor = self.per_group
+        rate, floor = terms.latent.rate, self.per_group
         if self.total > 0:
             rate, floor = rate.sum(-1, keepdim=True), self.total
-        return terms.distortion.mean() + self.weight(step) * floored(rate, floor).sum()
+        paid = rate.clamp_min(floor).mean(0) if self.per_example else floored(rate.mean(0), floor)
+        return terms.distortion.mean() + self.weight(step) * paid.sum()
 
 
 def floored(rate: Float[Tensor, " G"], floor: float) -> Float[Tensor, " G"]:

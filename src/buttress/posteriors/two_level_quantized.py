@@ -21,7 +21,8 @@ from torch.nn import functional as F
 from buttress.core import Posterior, PosteriorModule, Space
 from buttress.core.records import Latent
 from buttress.distributions.point import Point
-from buttress.posteriors.vector_quantized import VectorQuantized, latent_of
+from buttress.posteriors._codebook import latent_of
+from buttress.posteriors.vector_quantized import VectorQuantized
 
 __all__ = ["TwoLevelQuantized"]
 

@@ -18,26 +18,24 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
-import torch.distributed as dist
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent
 
-from buttress.core import Posterior, PosteriorModule, Space
+from buttress.core import Posterior, Space
 from buttress.core.records import Latent
 from buttress.distributions.point import Point
 from buttress.nn.layers import full
-from buttress.nn.quantize import nearest, straight_through, tally
-from buttress.runtime import distributed
+from buttress.nn.quantize import nearest, straight_through
+from buttress.nn.rotation import rotated
+from buttress.posteriors._codebook import CodebookModule, check_codebook, latent_of
 from buttress.runtime.memory import check_memory
 
-__all__ = ["VectorQuantized", "latent_of"]
-
+__all__ = ["VectorQuantized"]
 
 NAMED = 200
 """Bytes of the name of a group, and of what else there is one of for each."""
@@ -68,6 +66,8 @@ class VectorQuantized(Posterior):
             moves fast, codewords that follow slower than it learns make the first hundreds of steps swing.
         commitment: beta, weight of the pull of the encoder towards its codewords.
         revive: Steps without use after which a codeword starts anew.
+        gradient: What the encoder receives of the decoder's gradient: a "copy", or that of the "rotation" trick, see
+            :mod:`buttress.nn.rotation`.
 
     Errors:
         ValueError: A size below 1 (below 2 codes), a decay outside (0, 1), or a negative weight.
@@ -89,47 +89,29 @@ class VectorQuantized(Posterior):
     decay: float = 0.9
     commitment: float = 0.25
     revive: int = 100
+    gradient: Literal["copy", "rotation"] = "copy"
 
     def __post_init__(self) -> None:
         """Refuse contradictions."""
-        for name, least in {"codes": 2, "dim": 1, "slots": 1, "revive": 1, "commitment": 0}.items():
-            if not getattr(self, name) >= least:
-                raise ValueError(
-                    f"vector_quantized posterior: {name} is {getattr(self, name)}, wanted at least {least}"
-                )
-        if not 0 < self.decay < 1:
-            raise ValueError(
-                f"vector_quantized posterior: decay is {self.decay}, wanted a number between 0 and 1, such as 0.99"
-            )
+        check_codebook(self, codes=2, dim=1, slots=1, revive=1, commitment=0)
 
     @classmethod
     def tiny(cls) -> tuple[VectorQuantized, ...]:
         """See :class:`buttress.core.Part`."""
         small = cls(codes=3, dim=2, slots=2)
-        return (small, small.replace(shared=True), small.replace(slots=1, learning="gradient"))
+        return (small, small.replace(shared=True), small.replace(slots=1, learning="gradient", gradient="rotation"))
 
     def build(self, features: int, places: tuple[int, ...] = ()) -> VectorQuantizedModule:
         """See :class:`buttress.core.Posterior`."""
         return VectorQuantizedModule(self, features, places)
 
 
-NEVER = -1
-"""In ``idle``: this codeword has not yet been an output of the encoder."""
-
-
-class VectorQuantizedModule(PosteriorModule):
-    """The module of :class:`VectorQuantized`.
-
-    ``codebook`` (V, K, D) holds V codebooks, one for all slots or one for each; ``counts`` (V, K) the N_k; ``idle``
-    (V, K) the steps since a codeword was last used, or ``NEVER``.
-    """
-
-    codebook: Tensor
-    counts: Tensor
-    idle: Tensor
+class VectorQuantizedModule(CodebookModule):
+    """The module of :class:`VectorQuantized`: one codebook for all slots, or one for each."""
 
     def __init__(self, part: VectorQuantized, features: int, places: tuple[int, ...]) -> None:
-        super().__init__()
+        books = 1 if part.shared else part.slots
+        super().__init__(books, part.codes, part.dim, part.learning, part.decay, part.revive)
         self.part = part
         self.z_shape = (*places, part.slots * part.dim)
         shape = (*places, part.slots)
@@ -137,14 +119,6 @@ class VectorQuantizedModule(PosteriorModule):
         self.groups = tuple("z" + "_".join(map(str, at)) for at in itertools.product(*map(range, shape)))
         self.codes_shape = shape
         self.linear = nn.Linear(features, part.slots * part.dim)
-        books = (1 if part.shared else part.slots, part.codes)
-        codebook = 0.1 * torch.randn(*books, part.dim)  # for the first step only, see after_step
-        if part.learning == "gradient":
-            self.codebook = nn.Parameter(codebook)
-        else:
-            self.register_buffer("codebook", codebook)
-        self.register_buffer("counts", torch.zeros(books))
-        self.register_buffer("idle", torch.full(books, NEVER))
         self.seen: tuple[Tensor, Tensor] | None = None
 
     @property
@@ -181,8 +155,10 @@ class VectorQuantizedModule(PosteriorModule):
         codes = self.choose(z)
         if self.training and z.requires_grad:
             self.seen = (z.detach(), codes)
-        z, q = z.flatten(-2), self.embed(codes)
+        apart, z, q = z, z.flatten(-2), self.embed(codes)
         read, distance = straight_through(z, q)
+        if self.part.gradient == "rotation":
+            read = rotated(apart, q.view_as(apart)).flatten(-2)
         penalty = {"commitment": self.part.commitment * distance}
         if self.part.learning == "gradient":
             penalty["codebook"] = (z.detach() - q).square().flatten(1).sum(1)
@@ -212,76 +188,4 @@ class VectorQuantizedModule(PosteriorModule):
             return
         (z, codes), self.seen = self.seen, None
         for at, (rows, chosen) in enumerate(zip(self._by_book(z, 1), self._by_book(codes, 0), strict=True)):
-            count, total = (distributed.total(v) for v in tally(rows, chosen, self.part.codes))
-            if self.part.learning == "ema":
-                self._average(at, count, total)
-            self._revive(at, count > 0, rows)
-
-    def _average(self, at: int, count: Float[Tensor, " K"], total: Float[Tensor, "K D"]) -> None:
-        """One step of the moving averages of codebook ``at``."""
-        weight = 1 - self.part.decay
-        self.counts[at].lerp_(count, weight)
-        rate = torch.where(count > 0, weight / self.counts[at], 0)[:, None]
-        self.codebook[at] += rate * (total - count[:, None] * self.codebook[at])
-
-    def _revive(self, at: int, used: Tensor, rows: Float[Tensor, "N D"]) -> None:
-        """Give the codewords of codebook ``at`` that are dead, or not yet alive, random vectors of the batch."""
-        idle = self.idle[at]
-        idle.copy_(torch.where(idle == NEVER, NEVER, torch.where(used, 0, idle + 1)))
-        dead = ((idle == NEVER) | (idle >= self.part.revive)).nonzero()[:, 0]
-        if len(dead):
-            everywhere = len(rows) * distributed.number()
-            dead = dead[:everywhere]
-            self.codebook[at, dead] = _random_rows(rows, len(dead))
-            self.counts[at, dead] = everywhere / self.part.codes
-            idle[dead] = 0
-
-
-def latent_of(
-    read: Float[Tensor, "B *z_shape"],
-    codes: Int[Tensor, "B *event"],
-    penalty: Mapping[str, Float[Tensor, " B"]],
-    prior: Distribution,
-    samples: int,
-) -> Latent:
-    """The record of codes, whose samples, being of a point, are copies.
-
-    Example:
-        >>> from torch.distributions import Categorical
-        >>> prior = Independent(Categorical(torch.ones(2, 4)), 1)
-        >>> latent_of(torch.zeros(1, 3), torch.tensor([[0, 3]]), {}, prior, samples=5).z.shape
-        torch.Size([5, 1, 3])
-    """
-    rate = cost(prior, codes)
-    return Latent(
-        read.expand(samples, *read.shape),
-        rate.expand(samples, *rate.shape),
-        rate,
-        codes.flatten(1).expand(samples, len(codes), -1),
-        {name: value.expand(samples, -1) for name, value in penalty.items()},
-    )
-
-
-def cost(prior: Distribution, codes: Int[Tensor, "B *event"]) -> Float[Tensor, "B G"]:
-    """-log p(code) of every code, in nats, under a product or, given the codes before it, an autoregressive prior."""
-    if isinstance(prior, Independent):
-        return -prior.base_dist.log_prob(codes).flatten(1)
-    by_group: Any = getattr(prior, "log_prob_by_group", None)
-    if by_group is None:
-        raise ValueError(
-            f"vector_quantized posterior: the prior is a {type(prior).__name__}, wanted independent codes or a "
-            "distribution with log_prob_by_group; try the uniform prior"
-        )
-    return -by_group(codes).flatten(1)
-
-
-def _random_rows(rows: Float[Tensor, "N D"], count: int) -> Float[Tensor, "count D"]:
-    """Different rows of the batch of all processes, the same in each: their random states are equal in a step."""
-    picks = torch.randperm(len(rows) * distributed.number())[:count].to(rows.device)
-    if distributed.number() == 1:
-        return rows[picks]
-    here = picks - dist.get_rank() * len(rows)
-    mine = (here >= 0) & (here < len(rows))
-    chosen = rows.new_zeros(count, rows.shape[1])
-    chosen[mine] = rows[here[mine]]
-    return distributed.total(chosen)
+            self.follow(at, rows, chosen)

@@ -43,5 +43,5 @@ def free_bits(recipe: Recipe, per_group: float = 0.25, total: float = 0.0) -> Re
             "a floor for each group means little: try free_bits:total=4"
         )
     refuse_codes(recipe, "free_bits")
-    floor = {"total": total} if total != 0 else {"per_group": per_group}
-    return replace(recipe, objective=FreeBits(**floor, beta=recipe.objective.beta, samples=recipe.objective.samples))
+    floor = FreeBits(total=total) if total != 0 else FreeBits(per_group=per_group)
+    return replace(recipe, objective=replace(floor, beta=recipe.objective.beta, samples=recipe.objective.samples))

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-from buttress.algorithms.two_stage import TwoStage
 from buttress.core import Prior
 from buttress.core.recipe import Recipe
-from buttress.core.remedy import ANYTHING, DoesNotFit, remedy
-from buttress.encoders.conv import ConvEncoder
+from buttress.core.remedy import remedy
 from buttress.posteriors.vector_quantized import VectorQuantized
 from buttress.priors.pixelcnn import PixelCNNPrior
 from buttress.priors.recurrent import RecurrentPrior
+from buttress.remedies._codes import TAKES, mapped, with_codes
 
 
 @remedy(
     family="discrete latents",
     source="van den Oord et al. 2017 (VQ-VAE)",
-    takes={"algorithm": "joint", "posterior": "gaussian", "prior": "standard_normal", "encoder.spatial": ANYTHING},
+    takes=TAKES,
     needs={"objective": ("elbo",)},
     cures=("the model ignores z",),
     codes=False,
@@ -48,25 +45,7 @@ def vector_quantized(
         >>> recipe.posterior.codes, recipe.posterior.slots, recipe.prior.name(), recipe.algorithm.name()
         (64, 1, 'pixelcnn', 'two_stage')
     """
-    _check(recipe)
-    can = isinstance(recipe.encoder, ConvEncoder)
-    if spatial and not can:
-        raise DoesNotFit(f"codes at every place need a conv encoder, and this is {recipe.encoder.name()}")
-    mapped = can and (getattr(recipe.decoder, "spatial", True) if spatial is None else spatial)
-    prior: Prior = PixelCNNPrior() if mapped else RecurrentPrior()
-    return replace(
-        recipe,
-        encoder=recipe.encoder.replace(spatial=mapped) if can else recipe.encoder,
-        posterior=VectorQuantized(codes=codes, dim=dim, slots=slots or (1 if mapped else 8)),
-        prior=prior,
-        algorithm=TwoStage(first=first),
-    )
-
-
-def _check(recipe: Recipe) -> None:
-    """Refuse a weight of the rate that changes: the rate of codes is a constant."""
-    if not recipe.objective.settled(0):
-        raise DoesNotFit(
-            "vector_quantized has a constant rate, on which a changing weight (kl_annealing, cyclical_annealing) has "
-            "no effect; leave the schedule out"
-        )
+    places = mapped(recipe, spatial)
+    prior: Prior = PixelCNNPrior() if places else RecurrentPrior()
+    posterior = VectorQuantized(codes=codes, dim=dim, slots=slots or (1 if places else 8))
+    return with_codes(recipe, "vector_quantized", posterior, prior, places, first)

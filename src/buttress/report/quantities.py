@@ -193,6 +193,45 @@ QUANTITIES: dict[str, Quantity] = {
         unit="",
         short="beta by the means of q",
     ),
+    "optimum_ratio": Quantity(
+        "What the data offer to z",
+        "The largest eigenvalue of the covariance of x in units of the likelihood's variance (of the correlations of x "
+        "where x is binary). Where it is below the weight of the rate, the collapsed model is a local optimum: no "
+        "small step away from it pays. Not for autoregressive decoders.",
+        unit="",
+        short="below the rate's weight: collapsed",
+    ),
+    "rate_weight": Quantity(
+        "Weight of the rate",
+        "The weight of the rate (β) in the loss at the end of training; 1 for the ELBO.",
+        unit="",
+        short="β at the end of training",
+    ),
+    "largest_eigenvalue": Quantity(
+        "Largest eigenvalue",
+        "The largest variance of x along any direction, to be compared with the variance of the likelihood times the "
+        "weight of the rate.",
+        unit="",
+        short="largest variance in any direction",
+    ),
+    "likelihood_variance": Quantity(
+        "Variance of the likelihood",
+        "σ² of the Gaussian p(x|z). A squared error averaged over D values of x is a Gaussian with σ² = D/2.",
+        unit="",
+        short="σ² of p(x|z)",
+    ),
+    "residual_variance": Quantity(
+        "Variance about the decoder's mean",
+        "The mean square of x about the decoder's mean. The variance of the likelihood should be near it.",
+        unit="",
+        short="what σ² of p(x|z) should be near",
+    ),
+    "savable_distortion": Quantity(
+        "Distortion that z may save",
+        "How much any z can lower the distortion of a Gaussian likelihood at most. At the optimum the rate times its "
+        "weight is no larger.",
+        short="the most that any z can save",
+    ),
     "collapsed_fraction": Quantity(
         "Collapsed share of z",
         "Share of the dimensions of z whose KL is below 0.1 nats for 99 % of the examples (Lucas et al., 2019).",

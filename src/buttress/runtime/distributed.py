@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
-__all__ = ["average_gradients", "gather", "mean", "number", "rank", "total"]
+__all__ = ["average_gradients", "differentiable_total", "gather", "mean", "number", "rank", "total"]
 
 
 def number() -> int:
@@ -45,6 +46,32 @@ def total(value: Tensor) -> Tensor:
     if number() > 1:
         dist.all_reduce(value)
     return value
+
+
+def differentiable_total(value: Tensor) -> Tensor:
+    """The sum over all processes, through which the gradient of every process reaches the values of every other.
+
+    Args:
+        value: A tensor of the same shape in all of them.
+
+    Example:
+        >>> import torch
+        >>> differentiable_total(torch.tensor([3.0]))
+        tensor([3.])
+    """
+    return _Total.apply(value) if number() > 1 else value
+
+
+class _Total(torch.autograd.Function):
+    """The gradient of a sum over processes is the sum of the gradients of all of them."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor) -> Any:
+        return total(value.clone())
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        return total(gradients[0].clone())
 
 
 def mean(value: Tensor) -> Tensor:

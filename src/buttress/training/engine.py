@@ -134,7 +134,7 @@ class Engine:
                 logs = self.algorithm.step(Step(number, batch, self._next_batch(number)))
             except NonFinite as error:
                 raise NonFinite(f"step {number}: {error}") from error
-            self.model.inference.after_step()
+            self.model.after_step()
         self.means.add(logs)
         self.progress.step = number + 1
 

@@ -222,7 +222,8 @@ class Run:
         model, batches, labels = self.evaluation_model(seed), self.held_out(seed), self.splits().labels
         if labels is not None:
             labels = labels[torch.cat(batches.index)]
-        offered = {"kind": self.spec.kind, "encode": self.model.encode, "labels": labels, **settings}
+        weight = self.recipe.objective.weight(self.recipe.training.steps - 1)
+        offered = {"kind": self.spec.kind, "encode": self.model.encode, "labels": labels, "beta": weight, **settings}
         if self.spec.kind != "text":
             bits = self.recipe.likelihood.counts_bits(self.spec.layout)
             offered.setdefault("dims", math.prod(self.spec.shape) if bits else 0)

@@ -1,0 +1,131 @@
+r"""q(z|x) = one point on a fixed grid: every number of z_e is bounded and rounded; there is no codebook to learn.
+
+$$ z_d = \frac{1}{\lfloor L_d / 2 \rfloor} \operatorname{round}(h_d \tanh(u_d + s_d) - o_d), \qquad
+   h_d = \tfrac12 (L_d - 1)(1 + \epsilon), \quad o_d = \tfrac12 [L_d \text{ even}], \quad
+   s_d = \operatorname{artanh}(o_d / h_d) $$
+
+u is what the encoder gives, $\epsilon = 10^{-3}$ keeps rounding away from the bounds, and the shift s makes u = 0 the
+middle of the grid. The gradient passes through the rounding as if it were not there. The code of a place is the
+mixed-radix number of its D digits, so there are $\prod_d L_d$ codes, none of which can die.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from jaxtyping import Bool, Float, Int, Shaped
+from torch import Tensor, nn
+from torch.distributions import Distribution, Independent
+
+from buttress.core import Posterior, PosteriorModule, Space
+from buttress.core.records import Latent
+from buttress.distributions.point import Point
+from buttress.nn.layers import full
+from buttress.posteriors._codebook import latent_of
+
+__all__ = ["FiniteScalarQuantized"]
+
+MARGIN = 1e-3
+"""epsilon."""
+
+
+@dataclass(frozen=True)
+class FiniteScalarQuantized(Posterior):
+    """Numbers rounded to a few values each; together they are one code at each place, or several.
+
+    Source: Mentzer et al., Finite Scalar Quantization: VQ-VAE Made Simple, 2023.
+
+    Args:
+        levels: Values L_d that each number can take. The paper's choices: 8, 6, 5 for 240 codes; 8, 5, 5, 5 for 1,000;
+            7, 5, 5, 5, 5 for 4,375.
+        slots: Codes at each place; where the encoder gives one h for all of x, codes of the whole example.
+
+    Errors:
+        ValueError: No level, a level below 2, or no slot.
+
+    Example:
+        >>> module = FiniteScalarQuantized(levels=(3, 2)).build(features=5)
+        >>> module.space.classes, module.embed(torch.arange(6)[:, None]).tolist()
+        (6, [[-1.0, -1.0], [0.0, -1.0], [1.0, -1.0], [-1.0, 0.0], [0.0, 0.0], [1.0, 0.0]])
+    """
+
+    discrete: ClassVar[bool] = True
+
+    levels: tuple[int, ...] = (8, 6, 5)
+    slots: int = 1
+
+    def __post_init__(self) -> None:
+        """Refuse contradictions."""
+        if not self.levels or min(self.levels) < 2 or self.slots < 1:
+            raise ValueError(
+                f"finite_scalar_quantized posterior: levels are {self.levels} and slots {self.slots}, wanted levels of "
+                "2 or more, such as 8,5,5,5, and at least 1 slot"
+            )
+
+    @classmethod
+    def tiny(cls) -> tuple[FiniteScalarQuantized, ...]:
+        """See :class:`buttress.core.Part`."""
+        return (cls(levels=(3, 2)), cls(levels=(2, 2), slots=2))
+
+    def build(self, features: int, places: tuple[int, ...] = ()) -> FiniteScalarQuantizedModule:
+        """See :class:`buttress.core.Posterior`."""
+        return FiniteScalarQuantizedModule(self, features, places)
+
+
+class FiniteScalarQuantizedModule(PosteriorModule):
+    """The module of :class:`FiniteScalarQuantized`."""
+
+    sizes: Tensor
+    radix: Tensor
+
+    def __init__(self, part: FiniteScalarQuantized, features: int, places: tuple[int, ...]) -> None:
+        super().__init__()
+        self.part, width = part, len(part.levels)
+        self.z_shape, self.codes_shape = (*places, part.slots * width), (*places, part.slots)
+        self.groups = tuple("z" + "_".join(map(str, at)) for at in itertools.product(*map(range, self.codes_shape)))
+        self.linear = nn.Linear(features, part.slots * width)
+        sizes = torch.tensor(part.levels)
+        self.register_buffer("sizes", sizes, persistent=False)
+        self.register_buffer("radix", torch.cat([torch.ones(1).long(), sizes[:-1].cumprod(0)]), persistent=False)
+
+    @property
+    def space(self) -> Space:
+        """See :class:`buttress.core.PosteriorModule`."""
+        return Space(self.codes_shape, classes=math.prod(self.part.levels))
+
+    def embed(self, value: Shaped[Tensor, "*rest"]) -> Float[Tensor, "*rest2"]:
+        """See :class:`buttress.core.PosteriorModule`."""
+        digits = value[..., None] // self.radix % self.sizes
+        return ((digits - self.sizes // 2) / (self.sizes // 2)).flatten(-2)
+
+    def forward(self, h: Float[Tensor, "B *places F"], valid: Bool[Tensor, "B *places"] | None = None) -> Distribution:
+        """See :class:`buttress.core.PosteriorModule`."""
+        return Independent(Point(self.choose(self.bounded(h))), len(self.codes_shape))
+
+    def latent(
+        self,
+        h: Float[Tensor, "B *places F"],
+        prior: Distribution,
+        samples: int = 1,
+        valid: Bool[Tensor, "B *places"] | None = None,
+    ) -> Latent:
+        """See :class:`buttress.core.PosteriorModule`."""
+        near = self.bounded(h)
+        rounded = near + (near.round() - near).detach()
+        return latent_of((rounded / (self.sizes // 2)).flatten(-2), self.choose(near), {}, prior, samples)
+
+    def bounded(self, h: Float[Tensor, "B *places F"]) -> Float[Tensor, "B *places slots D"]:
+        """The numbers just before they are rounded, in float32 at least, whatever the precision around it."""
+        with torch.autocast(h.device.type, enabled=False):
+            u = self.linear(full(h)).unflatten(-1, (self.part.slots, len(self.sizes)))
+            half = (self.sizes - 1) * (1 + MARGIN) / 2
+            offset = torch.where(self.sizes % 2 == 0, 0.5, 0.0)
+            return (u + (offset / half).atanh()).tanh() * half - offset
+
+    def choose(self, near: Float[Tensor, "B *places slots D"]) -> Int[Tensor, "B *places slots"]:
+        """The codes of bounded numbers."""
+        return ((near.detach().round().long() + self.sizes // 2) * self.radix).sum(-1)
