@@ -19,6 +19,8 @@ __all__ = ["FORMAT", "Evidence", "Groups", "Verdict"]
 
 FORMAT = 1
 UNITS = "nats per example"
+SHOWN = 5
+"""Remedies that a verdict is printed with; all of them are in ``advice``."""
 
 
 def numbers(values: Sequence[float]) -> tuple[float | None, ...]:
@@ -105,7 +107,8 @@ class Verdict:
         causes = "; ".join(self.causes or filter(None, [self.cause]))
         other = f", borderline: perhaps {self.borderline}" if self.borderline else ""
         head = (self.state or "no verdict") + other + (f" ({causes})" if causes else "")
-        tried = [f"try {', '.join(self.advice)}"] if self.advice else []
+        more = f" (and {len(self.advice) - SHOWN} more)" if len(self.advice) > SHOWN else ""
+        tried = [f"try {', '.join(self.advice[:SHOWN])}{more}"] if self.advice else []
         because = (
             reason if reason.startswith(("not decided", "not known")) else f"because {reason}"
             for reason in self.reasons
