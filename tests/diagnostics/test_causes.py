@@ -94,6 +94,12 @@ def test_a_decoder_of_steps_at_its_optimum_has_no_weight_and_is_no_autoencoder()
     assert (verdict.state, verdict.causes) == (USED, ())
 
 
+def test_a_small_effective_beta_needs_a_smooth_decoder():
+    small = {**IN_USE, "effective_beta": 0.05, "amortisation_gap": 1.0, "decoder_gain": 0.0}
+    assert judged(**small, effective_beta_doubled=0.05).cause == f"{WEIGHT} of about 0.05"
+    assert judged(**small, effective_beta_doubled=12.0).cause is None
+
+
 def test_the_likelihood_stands_in_where_no_q_can_be_searched_for():
     lag = judged(**SILENT, elbo=-102.0, nll=(11.0, 0.2))
     assert lag.cause == LAGS and lag.advice[0] == "aggressive"
