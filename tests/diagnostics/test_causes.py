@@ -105,6 +105,8 @@ def test_the_likelihood_stands_in_where_no_q_can_be_searched_for():
     assert lag.cause == LAGS and lag.advice[0] == "aggressive"
     assert judged(**SILENT, elbo=-11.0, nll=(11.0, 0.2)).cause is None  # not decided
     assert judged(**SILENT, elbo=-11.0, nll=(11.0, 0.02)).cause == IGNORED
+    paid = {"rate": 8.0, "mutual_information": 5.0, "worth_shuffled": 0.0}  # the NLL is the distortion: z is not read
+    assert judged(**paid, elbo=-19.0, nll=(11.0, 0.02)).cause == IGNORED
 
 
 def test_one_example_far_off_hides_no_gap_of_all_the_others():
@@ -231,9 +233,10 @@ def test_a_subgroup_that_uses_z_is_not_a_model_that_ignores_it():
 
 
 def test_a_length_and_nothing_else_is_a_nuisance():
-    assert judged(**IN_USE, information_beyond_nuisance=(0.05, 0.05), nuisance_r2=0.99).causes == (NUISANCE,)
-    assert judged(**IN_USE, information_beyond_nuisance=(1.5, 0.05), nuisance_r2=0.99).causes == ()
-    assert strength(judged(**IN_USE, information_beyond_nuisance=(0.3, 0.1)), NUISANCE) == BORDERLINE
+    assert judged("text", **IN_USE, information_beyond_nuisance=(0.05, 0.05), nuisance_r2=0.99).causes == (NUISANCE,)
+    assert judged("text", **IN_USE, information_beyond_nuisance=(1.5, 0.05), nuisance_r2=0.99).causes == ()
+    assert judged("table", **IN_USE, information_beyond_nuisance=(0.05, 0.05)).causes == ()
+    assert strength(judged("text", **IN_USE, information_beyond_nuisance=(0.3, 0.1)), NUISANCE) == BORDERLINE
 
 
 def test_a_level_that_adds_nothing_is_idle():

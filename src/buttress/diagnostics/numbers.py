@@ -142,6 +142,15 @@ class Numbers:
             return None
         return minus(Estimate(-elbo.value, elbo.error, elbo.n, elbo.method), nll)
 
+    @property
+    def readable(self) -> Estimate | None:
+        """Distortion - NLL: the decoder saves at least as much with z of the true posterior.
+
+        As NLL = E_post[-log p(x|z)] + KL(post || p), no less than the first. For a decoder that ignores z distortion
+        and NLL are equal, and -ELBO - NLL is the rate alone.
+        """
+        return minus(self.bound_gap, self.get("rate"))
+
     def gains(self, name: str) -> Truth:
         """Whether a gain of refining q ("amortisation_gap", "decoder_gain") matters, by its mean or by its median.
 

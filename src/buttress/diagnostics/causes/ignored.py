@@ -6,8 +6,8 @@ Sentence: "the model ignores z". Three things must be true, each by two standard
 - something is left unread, or there is nothing to read: $W_\text{shuffled}$ below 0.1 nats or below half of the rate,
   or information below 0.1. A decoder that takes out all that q puts in ($W_\text{shuffled} \ge I$, as with the exact
   posterior) and more than 0.1 nats does not ignore z, however little that is;
-- a better q hardly helps: gap or decoder's gain below 0.1 nats, or below what z carries; and the NLL is not far below
-  -ELBO, which would show a posterior that the decoder does read.
+- a better q hardly helps: gap or decoder's gain below 0.1 nats, or below what z carries; and the NLL is not below
+  the distortion by as much, which would show a posterior that the decoder does read.
 
 Codes that tell examples apart (I of 0.5 and more) and cost nothing when shuffled are ignored whatever the search for a
 better q finds.
@@ -49,7 +49,7 @@ def ignored(n: Numbers) -> Finding | None:
 
 def _useless(n: Numbers) -> Truth:
     """Whether a better q would help neither the bound nor the decoder."""
-    tight = opposite(above(n.bound_gap, n.matters))
+    tight = opposite(above(n.readable, n.matters))
     if not n.refined:
         return tight
     helps = every(n.gains("amortisation_gap"), n.gains("decoder_gain"))

@@ -6,9 +6,9 @@ what z carries already, since every amortised q has some gap. Means and medians 
 error of a mean as large as the mean, and says nothing of the others. A search that did not end gives a lower bound of
 $\Delta$, which is on the safe side. If only the rate falls, the decoder does not need z, and nothing lags.
 
-Where no q can be searched for, $-\mathrm{ELBO} - \mathrm{NLL} = E\,\mathrm{KL}(q(z|x) \| p(z|x))$ stands in for it: the
-decoder assigns so much more to x with z from the true posterior. For a family without limits, as any distribution over
-codes, that is the gap itself.
+Where no q can be searched for, $-\mathrm{ELBO} - \mathrm{NLL} = E\,\mathrm{KL}(q(z|x) \| p(z|x))$ stands in for the
+gap, and distortion - NLL for what the decoder saves, of which it is a lower bound: with z of the true posterior its
+distortion is no more than the NLL. For a family without limits, as any distribution over codes, the first is the gap.
 """
 
 from __future__ import annotations
@@ -43,4 +43,5 @@ def lagging(n: Numbers) -> Finding | None:
         f"-ELBO exceeds the NLL by {n.bound_gap} nats, which is how far q is from the posterior: the decoder would use "
         "z if q told it"
     )
-    return finding(LAGS, above(n.bound_gap, n.matters), [told, *weights], [(n.bound_gap, n.matters)])
+    truth = every(above(n.bound_gap, n.matters), above(n.readable, n.matters))
+    return finding(LAGS, truth, [told, *weights], [(n.bound_gap, n.matters), (n.readable, n.matters)])

@@ -2,7 +2,8 @@ r"""Only a nuisance is encoded: z tells a simple statistic of x, as the length o
 
 Sentence: "only a nuisance is encoded". With s(x) the statistic, $I(x; z) = I(s; z) + I(x; z | s)$. True where z carries
 half a nat or more and what is left beyond s, ``information_beyond_nuisance``, is below a tenth of the information by
-two standard errors. That s can be predicted from z (R^2) does not suffice: z may tell s and everything else.
+two standard errors. That s can be predicted from z (R^2) does not suffice: z may tell s and everything else. Not of
+tables: where their columns share one factor, the mean of a row is that factor and no nuisance.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ NUISANCE = "only a nuisance is encoded"
 def nuisance(n: Numbers) -> Finding | None:
     """Whether nothing is left of the information beyond a simple statistic."""
     beyond, information = n.get("information_beyond_nuisance"), n.get("mutual_information")
-    if beyond is None or information is None:
+    if beyond is None or information is None or n.kind == "table":
         return None
     left = below(minus(beyond, information, NUISANCE_LEFT), 0.0)
     truth = every(above(information, USED_NATS), left)
