@@ -84,7 +84,7 @@ def test_a_mean_over_columns_is_noted_and_named_as_the_cause():
     wasted = {**evidence.estimates, "rate": Estimate(99.0, 0.1, 200, "closed form")}
     assert judge(wasted, "table").cause is not None
     verdict = judge(wasted, "table", evidence.notes)
-    assert verdict.cause is None and note in verdict.reasons
+    assert verdict.causes == ("the log-likelihood is averaged",) and note in verdict.reasons
 
 
 def test_padding_that_is_counted_is_noted():

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 from closed_forms import data
@@ -6,6 +7,7 @@ from closed_forms import data
 from buttress.diagnostics.diagnose import STAGES, diagnose
 from buttress.diagnostics.estimate import Estimate
 from buttress.diagnostics.evidence import Evidence, Groups, Verdict
+from buttress.diagnostics.finding import Finding
 
 
 def made_up():
@@ -19,6 +21,16 @@ def test_json_and_back(tmp_path):
     assert Evidence.from_json(evidence.to_json()) == evidence
     evidence.save(tmp_path / "evidence.json")
     assert Evidence.load(tmp_path / "evidence.json") == evidence
+
+
+def test_findings_survive_json_and_evidence_without_them_still_opens():
+    lag = Finding("inference lags", "borderline", ("gains 0.2 ± 0.1",), 800)
+    verdict = Verdict("used", None, ("so",), (), "partly used", (lag,))
+    evidence = replace(made_up(), verdict=verdict)
+    assert Evidence.from_json(evidence.to_json()).verdict == verdict and verdict.causes == ()
+    old = json.loads(evidence.to_json())
+    del old["verdict"]["borderline"], old["verdict"]["findings"]
+    assert Evidence.from_json(json.dumps(old)).verdict == Verdict("used", None, ("so",), ())
 
 
 def test_people_read_it_in_lines():
@@ -41,7 +53,7 @@ def test_the_layout():
     assert (plain["format"], plain["units"]) == (1, "nats per example")
     assert list(plain["estimates"]["elbo"]) == ["value", "error", "n", "method", "ceiling", "note"]
     assert list(plain["groups"]) == ["names", "rate", "rate_error", "variance_of_mean", "shape", "perplexity"]
-    assert list(plain["verdict"]) == ["state", "cause", "reasons", "advice"]
+    assert list(plain["verdict"]) == ["state", "cause", "reasons", "advice", "borderline", "findings"]
 
 
 def test_what_is_not_finite_is_null_with_a_note():

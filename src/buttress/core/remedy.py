@@ -54,6 +54,9 @@ class Remedy:
             (a number, or the name of a part), or :data:`ANYTHING`. Two remedies that take the same field conflict.
         needs: Roles and the names of the parts of which the recipe must have one there.
         cures: Causes of a verdict that it is known to cure.
+        kinds: Kinds of data that it is for; empty for all.
+        codes: Whether it is of use where z is made of codes already.
+        rank: Of the remedies for one cause, the lowest is tried first.
 
     Example:
         >>> found = catalogue()["kl_annealing"]
@@ -67,6 +70,9 @@ class Remedy:
     takes: Mapping[str, Any] = field(default_factory=dict)
     needs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     cures: tuple[str, ...] = ()
+    kinds: tuple[str, ...] = ()
+    codes: bool = True
+    rank: int = 5
 
     @property
     def name(self) -> str:
@@ -149,6 +155,9 @@ def remedy(
     takes: Mapping[str, Any] | None = None,
     needs: Mapping[str, tuple[str, ...]] | None = None,
     cures: tuple[str, ...] = (),
+    kinds: tuple[str, ...] = (),
+    codes: bool = True,
+    rank: int = 5,
 ) -> Callable[[Callable[..., Recipe]], Remedy]:
     """Declare the function below to be a remedy; for the arguments see :class:`Remedy`.
 
@@ -160,7 +169,7 @@ def remedy(
         >>> shorter.name, shorter.summary, shorter.settings
         ('shorter', 'Train for a part of the steps only.', {'part': 0.5})
     """
-    return lambda change: Remedy(change, family, source, takes or {}, needs or {}, cures)
+    return lambda change: Remedy(change, family, source, takes or {}, needs or {}, cures, kinds, codes, rank)
 
 
 def add(own: Remedy) -> None:
@@ -201,19 +210,25 @@ def _installed() -> dict[str, Remedy]:
     return {name: value for name, value in found.items() if isinstance(value, Remedy)}
 
 
-def cures(cause: str, recipe: Recipe | None = None) -> list[str]:
-    """The remedies that are known to cure a cause, in the catalogue's order.
+def cures(cause: str, recipe: Recipe | None = None, kind: str = "", codes: bool = False) -> list[str]:
+    """The remedies that are known to cure a cause, the one to try first at the head.
 
     Args:
         cause: Of a verdict, such as "inference lags".
         recipe: Leave out what was applied to it already or does not fit it; None for a model of unknown parts.
+        kind: Of the data; leave out what is for others. Empty where it is not known.
+        codes: Whether z is made of codes; leave out what has no effect there.
 
     Example:
-        >>> "aggressive" in cures("inference lags")
-        True
+        >>> cures("the model ignores z", kind="text")[0], "word_dropout" in cures("the model ignores z", kind="image")
+        ('kl_annealing', False)
     """
-    found = [name for name, one in sorted(catalogue().items()) if cause in one.cures]
-    return found if recipe is None else [name for name in found if _fits(name, recipe)]
+
+    def suits(one: Remedy) -> bool:
+        return (not kind or not one.kinds or kind in one.kinds) and (one.codes or not codes)
+
+    found = sorted((one.rank, name) for name, one in catalogue().items() if cause in one.cures and suits(one))
+    return [name for _, name in found if recipe is None or _fits(name, recipe)]
 
 
 def _fits(name: str, recipe: Recipe) -> bool:
@@ -268,15 +283,7 @@ def fitting(names: Iterable[str], recipe: Recipe) -> tuple[str, ...]:
         >>> fitting(["kl_annealing", "word_dropout"], baseline(Mnist5k(), DataSpec(Layout.image(1, 28, 28))))
         ('kl_annealing',)
     """
-
-    def fits(name: str) -> bool:
-        try:
-            apply(name, recipe).check()
-        except ValueError:
-            return False
-        return True
-
-    return tuple(name for name in names if fits(name))
+    return tuple(name for name in names if _fits(name, recipe))
 
 
 def _find(name: str) -> Remedy:

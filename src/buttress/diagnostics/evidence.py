@@ -11,6 +11,7 @@ from typing import Any
 
 from buttress.core.registry import from_plain
 from buttress.diagnostics.estimate import Estimate, short
+from buttress.diagnostics.finding import Finding
 from buttress.runtime.plain_data import parse_json
 from buttress.runtime.safe_files import read_text
 
@@ -18,6 +19,8 @@ __all__ = ["FORMAT", "Evidence", "Groups", "Verdict"]
 
 FORMAT = 1
 UNITS = "nats per example"
+SHOWN = 5
+"""Remedies that a verdict is printed with; all of them are in ``advice``."""
 
 
 def numbers(values: Sequence[float]) -> tuple[float | None, ...]:
@@ -62,10 +65,12 @@ class Verdict:
     Args:
         state: "used", "partly used", "collapsed" or "degenerate to a deterministic autoencoder"; "unknown" where
             a number that it rests on is not finite or not precise enough.
-        cause: "inference lags", "the model ignores z", "all q together are far from the prior", "the codebook is dead",
-            "the codes ignore x", or None where nothing is wrong or the cause is not known.
-        reasons: Sentences with the numbers that the state and the cause rest on.
+        cause: The first of the causes that hold, such as "inference lags"; None where nothing is wrong or the cause is
+            not known. They are the files of ``diagnostics/causes/``.
+        reasons: Sentences with the numbers that the state and the causes rest on, and what is not decided.
         advice: Names of remedies to try, the most promising first.
+        borderline: Another state that the errors allow; empty where there is none.
+        findings: Everything that was found: causes that hold, then borderline ones.
 
     Example:
         >>> Verdict("collapsed", "inference lags", ("z carries 0 nats (below 0.1)",), ("aggressive",)).advice
@@ -76,6 +81,18 @@ class Verdict:
     cause: str | None
     reasons: tuple[str, ...]
     advice: tuple[str, ...]
+    borderline: str = ""
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def causes(self) -> tuple[str, ...]:
+        """All causes that hold.
+
+        Example:
+            >>> Verdict("used", None, (), (), findings=(Finding("inference lags", "holds", ()),)).causes
+            ('inference lags',)
+        """
+        return tuple(one.cause for one in self.findings if one.holds)
 
     def __str__(self) -> str:
         """As people read it.
@@ -87,9 +104,16 @@ class Verdict:
               because q does
               try aggressive
         """
-        head = (self.state or "no verdict") + (f" ({self.cause})" if self.cause else "")
-        tried = [f"try {', '.join(self.advice)}"] if self.advice else []
-        return "\n  ".join([head, *(f"because {reason}" for reason in self.reasons), *tried])
+        causes = "; ".join(self.causes or filter(None, [self.cause]))
+        other = f", borderline: perhaps {self.borderline}" if self.borderline else ""
+        head = (self.state or "no verdict") + other + (f" ({causes})" if causes else "")
+        more = f" (and {len(self.advice) - SHOWN} more)" if len(self.advice) > SHOWN else ""
+        tried = [f"try {', '.join(self.advice[:SHOWN])}{more}"] if self.advice else []
+        because = (
+            reason if reason.startswith(("not decided", "not known")) else f"because {reason}"
+            for reason in self.reasons
+        )
+        return "\n  ".join([head, *because, *tried])
 
 
 def _cells(name: str, estimate: Estimate) -> tuple[str, ...]:

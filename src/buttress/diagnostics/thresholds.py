@@ -7,15 +7,25 @@ __all__ = [
     "COLLAPSED_DELTA",
     "COLLAPSED_EPSILON",
     "COLLAPSED_NATS",
+    "CONCENTRATED",
     "DEAD_PERPLEXITY",
+    "DECIDED",
     "DETERMINISTIC_BETA",
     "ERRORS",
+    "FAR_NATS",
+    "FAR_SHARE",
     "FEATURES_ALIKE",
+    "FEW",
     "LAG_NATS",
     "NEAR_CEILING",
+    "NUISANCE_LEFT",
+    "POINT_SCALE",
     "READ_SHARE",
     "RISING_NATS",
+    "SAME_WEIGHT",
+    "UNFINISHED",
     "USED_NATS",
+    "WEIGHTED",
 ]
 
 ACTIVE_VARIANCE = 0.01
@@ -31,16 +41,34 @@ COLLAPSED_NATS = 0.1
 """Below it z says nothing: a seventh of one yes-no question (ln 2 = 0.69). Tables of the literature print 0.0 for
 collapsed runs and 1 to 3 for those that were rescued, so little depends on where between them the line is."""
 
+CONCENTRATED = 0.1
+"""Share of the examples below which, if they carry half of what z is worth, it is used by few: linear-Gaussian models
+have 0.25 to 0.4. A mean over all hides such a use: of 1 % that z tells apart fully, it is below COLLAPSED_NATS."""
+
 DEAD_PERPLEXITY = 1.1
 """exp(COLLAPSED_NATS): a codebook of which one code takes all but about two places in a hundred."""
 
 USED_NATS = 0.5
 """From here on z is used: most of one yes-no question about each example. For rescued runs see COLLAPSED_NATS."""
 
+FAR_NATS = 2.0
+"""Of KL(q(z) || p(z)), from which samples of the prior are expected to be worse. Below it, whatever q(z) is sure of has
+a probability of exp(-2) = 0.14 or more under the prior."""
+
+FAR_SHARE = 1 / 3
+"""Of the rate, from which on the distance of all q together from the prior is more than what clusters or curved
+supports bring about at an optimum."""
+
 FEATURES_ALIKE = 0.98
 """Mean cosine of the encoder's features from which on they say the same for all x: c is the share of their squared
 length that is common to all, so a fiftieth is left to tell examples apart by. It is not lower because features that
 are all positive are alike by that alone: untrained LSTM states pooled by their maximum over 70 steps give 0.95."""
+
+NUISANCE_LEFT = 0.1
+"""Share of the information that may be left beyond a nuisance where z is said to tell nothing but the nuisance."""
+
+POINT_SCALE = 0.05
+"""sigma of q over that of the prior, below which q is a point: 3 nats of rate for each coordinate from width alone."""
 
 READ_SHARE = 0.5
 """Of the rate, at least, that shuffling z must cost. With the exact posterior it costs more than the mutual
@@ -51,11 +79,17 @@ LAG_NATS = 0.1
 the model out of collapse. It must also be as much as z already carries, since every amortised q has some gap."""
 
 ERRORS = 3.0
-"""Standard errors that a gap must stand above zero: a false alarm in a thousand."""
+"""Standard errors from which on two numbers contradict each other: a false alarm in a thousand."""
+
+FEW = 0.5
+"""Share of the examples served by their own z below which z may be said to be used by few."""
 
 NEAR_CEILING = 0.5
 """An estimate of mutual information this near to log N is at its ceiling. With exp(-0.5) = 0.6, at least six in ten of
 the z could only have come from their own x, so the truth may be anything above."""
+
+DECIDED = 2.0
+"""Standard errors between an estimate and a threshold from which on it is decided on which side it is."""
 
 DETERMINISTIC_BETA = 0.1
 """Effective beta below which q is a point: its noise costs the decoder a tenth of what a q in balance would pay. A
@@ -63,3 +97,13 @@ plain ELBO gives 1, exactly so for a linear decoder; models trained with a small
 
 RISING_NATS = 0.5
 """A rate above this in a model whose z is worth nothing is a rate held up by force, so free bits are no advice."""
+
+SAME_WEIGHT = 1.5
+"""Factor within which the weights that the widths and the means of q are in balance with are one weight."""
+
+UNFINISHED = 0.05
+"""Share of the examples whose search for a better q may end unfinished before its gain is called a lower bound."""
+
+WEIGHTED = 2.0
+"""Factor by which an effective beta must differ from 1 to be news. A plain ELBO gives exactly 1 for a linear decoder;
+curved decoders and held-out data move it."""

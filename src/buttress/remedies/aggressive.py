@@ -9,7 +9,13 @@ from buttress.core.recipe import Recipe
 from buttress.core.remedy import remedy
 
 
-@remedy(family="tweak the learning", source="He et al. 2019", takes={"algorithm": "joint"}, cures=("inference lags",))
+@remedy(
+    family="tweak the learning",
+    source="He et al. 2019",
+    takes={"algorithm": "joint"},
+    cures=("inference lags",),
+    rank=1,
+)
 def aggressive(recipe: Recipe, max_inner: int = 100) -> Recipe:
     """Train the encoder to convergence between steps of the decoder, until mutual information stops rising.
 

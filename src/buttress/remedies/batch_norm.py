@@ -16,6 +16,7 @@ from buttress.posteriors.gaussian import GaussianPosterior
     takes={"posterior": "gaussian"},
     needs={"prior": ("standard_normal",)},
     cures=("the model ignores z",),
+    codes=False,
 )
 def batch_norm(recipe: Recipe, gamma: float = 0.5) -> Recipe:
     """Give the mean of each dimension of z a fixed spread over the data: the rate is at least D gamma^2 / 2.

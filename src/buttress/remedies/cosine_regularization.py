@@ -8,7 +8,12 @@ from buttress.core.recipe import Recipe
 from buttress.core.remedy import DoesNotFit, remedy
 
 
-@remedy(family="enhance dispersion of features", source="Long et al. 2020", takes={"encoder.cosine": 0.0})
+@remedy(
+    family="enhance dispersion of features",
+    source="Long et al. 2020",
+    takes={"encoder.cosine": 0.0},
+    cures=("the encoder's features are alike",),
+)
 def cosine_regularization(recipe: Recipe, weight: float = 1.0) -> Recipe:
     """Punish the mean cosine similarity of the encoder's features over a batch.
 

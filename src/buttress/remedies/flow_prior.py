@@ -14,6 +14,8 @@ from buttress.priors.autoregressive_flow import AutoregressiveFlow
     family="informative prior",
     source="Chen et al. 2016 (variational lossy autoencoder)",
     takes={"prior": "standard_normal"},
+    cures=("all q together are far from the prior",),
+    codes=False,
 )
 def flow_prior(recipe: Recipe, transforms: int = 4, hidden: int = 64, mean_only: bool = False) -> Recipe:
     """Learn p(z) as an autoregressive flow; ``local_decoder+flow_prior`` is the variational lossy autoencoder.

@@ -17,6 +17,8 @@ from buttress.remedies._codes import refuse_codes
     takes={"objective.per_group": ANYTHING, "objective.total": ANYTHING},
     needs={"objective": ("elbo", "free_bits")},
     cures=("the model ignores z",),
+    codes=False,
+    rank=2,
 )
 def free_bits(recipe: Recipe, per_group: float = 0.25, total: float = 0.0) -> Recipe:
     """Do not punish the rate below a floor, in nats, taken after the mean over the batch.

@@ -16,6 +16,7 @@ from buttress.remedies._codes import refuse_codes
     takes={"algorithm": "joint", "objective.beta": 1.0},
     needs={"objective": ("elbo",)},
     cures=("the model ignores z",),
+    codes=False,
 )
 def info_vae(recipe: Recipe, alpha: float = 1.0, scale: float = 100.0) -> Recipe:
     """Lower the weight of the rate by alpha, and add the maximum mean discrepancy of q(z) from the prior.

@@ -13,7 +13,8 @@ from buttress.core.remedy import remedy
     source="Bowman et al. 2016",
     takes={"decoder.word_dropout": 0.0},
     needs={"decoder": ("recurrent",)},
-    cures=("the model ignores z",),
+    cures=("the model ignores z", "the rate is paid and not read"),
+    kinds=("text",),
 )
 def inputless_decoder(recipe: Recipe) -> Recipe:
     """Hide every word that the decoder would read, in training and in evaluation.

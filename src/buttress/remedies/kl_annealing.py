@@ -16,7 +16,9 @@ from buttress.schedules.linear import Linear
     source="Bowman et al. 2016",
     takes={"objective.beta": 1.0},
     needs={"objective": ("elbo", "free_bits")},
-    cures=("the model ignores z",),
+    cures=("the model ignores z", "the rate is paid and not read"),
+    codes=False,
+    rank=1,
 )
 def kl_annealing(recipe: Recipe, fraction: float = 0.3, start: float = 0.0, hold: float = 0.0) -> Recipe:
     """Let the weight of the rate rise linearly over the first part of training.

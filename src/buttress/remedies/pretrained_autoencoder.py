@@ -19,6 +19,7 @@ from buttress.schedules.linear import Linear
     takes={"algorithm": "joint", "objective.beta": 1.0, "objective.per_group": 0.0, "objective.total": 0.0},
     needs={"objective": ("elbo",)},
     cures=("the model ignores z", "inference lags"),
+    codes=False,
 )
 def pretrained_autoencoder(recipe: Recipe, first: float = 0.3, ramp: float = 0.3, target: float = 8.0) -> Recipe:
     """Train without a rate first, reset the decoder, then anneal the rate above a floor for each example.

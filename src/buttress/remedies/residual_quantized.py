@@ -17,6 +17,7 @@ from buttress.remedies._codes import TAKES, mapped, with_codes
     takes=TAKES,
     needs={"objective": ("elbo",)},
     cures=("the model ignores z",),
+    codes=False,
 )
 def residual_quantized(
     recipe: Recipe,

@@ -15,6 +15,7 @@ from buttress.core.remedy import remedy
     takes={"algorithm": "joint"},
     needs={"posterior": ("gaussian",)},
     cures=("inference lags",),
+    codes=False,
 )
 def semi_amortized(recipe: Recipe, steps: int = 10, variant: Variant = "sa", antithetic: bool = True) -> Recipe:
     """Refine q for each example by gradient steps and train through them; goes well after kl_annealing.

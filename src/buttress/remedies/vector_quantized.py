@@ -17,6 +17,7 @@ from buttress.remedies._codes import TAKES, mapped, with_codes
     takes=TAKES,
     needs={"objective": ("elbo",)},
     cures=("the model ignores z",),
+    codes=False,
 )
 def vector_quantized(
     recipe: Recipe, codes: int = 64, slots: int = 0, dim: int = 16, spatial: bool | None = None, first: float = 0.75

@@ -102,7 +102,7 @@ def _prior_mismatch(run: RunResult) -> Notice | None:
     gap, rate = run.value("aggregate_kl"), run.value("rate")
     if run.critic or gap is None or rate is None or gap < max(MISMATCH, MISMATCH_SHARE * rate):
         return None
-    if run.state == COLLAPSED or (run.evidence and run.evidence.verdict.cause == FAR):  # the verdict says it
+    if run.state == COLLAPSED or (run.evidence and FAR in run.evidence.verdict.causes):  # the verdict says it
         return None
     if run.value("rate_uniform") is not None:
         uniform = (

@@ -79,6 +79,13 @@ QUANTITIES: dict[str, Quantity] = {
         better="lower",
         short="aggregate posterior to prior",
     ),
+    "aggregate_kl_at_least": Quantity(
+        "KL(q(z) ‖ p(z)), at least",
+        "What the mean and variance of the aggregate posterior alone prove of its distance from a normal prior. Given "
+        "where the mutual information is at its ceiling, so that the distance is known from above only.",
+        better="lower",
+        short="its lower bound, from moments",
+    ),
     "active_units": Quantity(
         "Active units",
         "Dimensions of z whose posterior mean has a variance over the data above 0.01. The count depends on this "
@@ -219,6 +226,20 @@ QUANTITIES: dict[str, Quantity] = {
         "decoder. About 1 for a plain ELBO; near 0, q is a point and the model a deterministic autoencoder.",
         unit="",
         short="1: plain ELBO; 0: q is a point",
+    ),
+    "effective_beta_doubled": Quantity(
+        "Effective β by twice the noise",
+        "Given where the effective β is below 1/2. The same number if the decoder is smooth; far above it if the "
+        "decoder takes steps, where a small effective β says nothing of the weight of the rate.",
+        unit="",
+        short="beta by twice the noise of q",
+    ),
+    "effective_beta_means": Quantity(
+        "Effective β of the means",
+        "The weight of the rate that the means of q(z|x) are in balance with, given where the effective β is above 2. "
+        "Where both agree, q is the best one for that weight; where they do not, it lags.",
+        unit="",
+        short="beta by the means of q",
     ),
     "optimum_ratio": Quantity(
         "What the data offer to z",

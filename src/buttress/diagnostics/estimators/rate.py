@@ -28,7 +28,15 @@ from buttress.diagnostics.estimator import Subject, estimator
 from buttress.diagnostics.evaluation import decode, draw_with_density, evaluating
 from buttress.diagnostics.passes import Block, one_hot_vectors, passes, prior_of
 from buttress.diagnostics.protocol import Batches, Conditional, Model, conditional
-from buttress.distributions.inspect import categorical, closed_form_kl, log_density, mean_of, normal, point
+from buttress.distributions.inspect import (
+    categorical,
+    closed_form_kl,
+    log_density,
+    mean_of,
+    multivariate_normal,
+    normal,
+    point,
+)
 from buttress.distributions.rows import in_double
 
 __all__ = ["Bound", "bound", "classes", "exact_kl", "kl", "uniform_rate"]
@@ -146,11 +154,19 @@ def _distortion(model: Conditional, block: Block, z: Tensor) -> Float[Tensor, " 
 
 def _noise_cost(model: Conditional, block: Block, distortion: Tensor) -> tuple[Tensor, Tensor]:
     """What the noise of q costs the decoder, and what it would at balance; NaN where that is not known."""
-    q, middle, p = block.q, mean_of(block.q), normal(block.prior)
-    if middle is None or p is None or not model.density:
+    q, middle, precision = block.q, mean_of(block.q), _precision(block.prior)
+    if middle is None or precision is None or not model.density:
         return torch.full_like(distortion, torch.nan), torch.full_like(distortion, torch.nan)
-    pinned = 0.5 * (1 - q.variance.double() / p.variance.double()).reshape(len(block), -1).sum(1)
+    pinned = 0.5 * (1 - q.variance.double() * precision).reshape(len(block), -1).sum(1)
     return distortion + decode(model, block.x, middle[None], block.given)[0], pinned
+
+
+def _precision(p: Distribution) -> Tensor | None:
+    """-d^2 log p / dz_j^2 of a normal prior, whatever class it is written in; None where p is no normal."""
+    if (plain := normal(p)) is not None:
+        return plain.variance.double().reciprocal()
+    full = multivariate_normal(p)
+    return None if full is None else torch.linalg.inv(full.covariance_matrix.double()).diagonal(dim1=-2, dim2=-1)
 
 
 def _effective_beta(cost: Tensor, pinned: Tensor, sampled: bool) -> Estimate:
@@ -158,7 +174,7 @@ def _effective_beta(cost: Tensor, pinned: Tensor, sampled: bool) -> Estimate:
     if not sampled:
         return Estimate(None, None, len(cost), method, note="q is a point on codes: it has no noise to weigh")
     if not torch.isfinite(pinned).all():
-        return Estimate(None, None, len(cost), method, note="known only for a prior of independent normals")
+        return Estimate(None, None, len(cost), method, note="known only for a normal prior")
     if pinned.mean() < 0.05:
         return Estimate(None, None, len(cost), method, note="q is as wide as the prior: there is nothing to balance")
     value, error = ratio(cost, pinned)

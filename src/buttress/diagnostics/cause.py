@@ -1,0 +1,113 @@
+"""What a cause is: a function from the numbers of a diagnosis to a finding, in a file of ``causes/``.
+
+    @cause(priority=50, explains=("the model ignores z",))
+    def lagging(numbers: Numbers) -> Finding | None:
+        ...
+
+Such a file is all that it takes. Its head derives which inequalities must hold for its sentence to be true; the
+function checks them, each with its standard error. Remedies name the cause in ``cures``.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cache
+
+from buttress.diagnostics import causes
+from buttress.diagnostics.compare import Truth, needed
+from buttress.diagnostics.estimate import Estimate
+from buttress.diagnostics.finding import BORDERLINE, HOLDS, NOT_KNOWN, Finding
+from buttress.diagnostics.numbers import Numbers
+
+__all__ = ["Cause", "catalogue", "cause", "finding", "found"]
+
+
+@dataclass(frozen=True)
+class Cause:
+    """A reason why z is not used as it could be.
+
+    Args:
+        find: The function; it gives None where the evidence is against it or says nothing of it.
+        priority: The lowest comes first: a wrong loss before what a wrong loss brings about.
+        explains: Causes that are not named where this one holds.
+    """
+
+    find: Callable[[Numbers], Finding | None]
+    priority: int
+    explains: tuple[str, ...] = ()
+
+
+def cause(priority: int, explains: tuple[str, ...] = ()) -> Callable[[Callable[[Numbers], Finding | None]], Cause]:
+    """Declare the function below to be a cause; for the arguments see :class:`Cause`.
+
+    Example:
+        >>> @cause(priority=99)
+        ... def never(numbers):
+        ...     return None
+        >>> never.priority
+        99
+    """
+    return lambda find: Cause(find, priority, explains)
+
+
+def finding(
+    name: str,
+    truth: Truth,
+    reasons: Iterable[str],
+    decided_by: Iterable[tuple[Estimate | None, float]] = (),
+    remedies_for: str = "",
+    missing: str = "",
+) -> Finding | None:
+    """A finding from the truth of all that it needs: None where that is false.
+
+    Args:
+        name: Of the cause.
+        truth: Of the conjunction of its conditions.
+        reasons: Sentences.
+        decided_by: Estimates and their thresholds: where one is undecided, how many examples would decide it.
+        remedies_for: See :class:`buttress.diagnostics.finding.Finding`.
+        missing: What would have to be measured to know; empty where it was.
+
+    Example:
+        >>> finding("inference lags", None, ["gains 0.2"], [(Estimate(0.2, 0.1, 50, ""), 0.1)]).examples
+        200
+    """
+    if truth is False:
+        return None
+    wanted = [n for found, threshold in decided_by if (n := needed(found, threshold)) is not None]
+    strength = HOLDS if truth else NOT_KNOWN if missing else BORDERLINE
+    measure = [f"measure {missing}"] if strength == NOT_KNOWN else []
+    examples = max(wanted) if wanted and strength == BORDERLINE else None
+    return Finding(name, strength, (*reasons, *measure), examples, remedies_for)
+
+
+@cache
+def catalogue() -> tuple[Cause, ...]:
+    """All causes of the folder, by priority.
+
+    Example:
+        >>> priorities = [one.priority for one in catalogue()]
+        >>> priorities == sorted(set(priorities))
+        True
+    """
+    known: list[Cause] = []
+    for info in pkgutil.iter_modules(causes.__path__):
+        module = importlib.import_module(f"{causes.__name__}.{info.name}")
+        known += [value for value in vars(module).values() if isinstance(value, Cause)]
+    return tuple(sorted(known, key=lambda one: one.priority))
+
+
+def found(numbers: Numbers) -> tuple[Finding, ...]:
+    """What all causes find, those that hold before the others, without what one that holds explains.
+
+    Example:
+        >>> found(Numbers({}))
+        ()
+    """
+    pairs = [(one, said) for one in catalogue() if (said := one.find(numbers)) is not None]
+    explained = {name for one, said in pairs if said.holds for name in one.explains}
+    kept = [said for _, said in pairs if not {said.cause, said.remedies_for} & explained]
+    return tuple(sorted(kept, key=lambda said: not said.holds))

@@ -1,0 +1,1 @@
+"""Causes: a file each, found by looking into this folder."""

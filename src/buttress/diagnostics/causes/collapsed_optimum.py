@@ -1,0 +1,55 @@
+r"""The optimum itself is collapsed: no z pays for itself in this loss, so no schedule can help.
+
+Sentence: "the optimum is collapsed". At the collapsed point the parameters of the likelihood are their best constant;
+let z move them by $\epsilon w z$. With s the score there and F its Fisher information, the best $q = N(m, v)$ has
+$m = \epsilon w^\top s / \beta$ and $v = 1 - \epsilon^2 w^\top F w / \beta$ to the first order that matters, and gains
+
+$$ \tfrac12 \epsilon^2 \Bigl(\frac{w^\top \operatorname{Cov}(s)\, w}{\beta} - w^\top F w\Bigr) + O(\epsilon^4) $$
+
+which is above 0 for some w only where $\lambda = \lambda_{\max}(F^{-1/2} \operatorname{Cov}(s) F^{-1/2}) > \beta$ (for
+linear decoders Lucas et al. 2019; with beta Wang and Ziyin 2022). For a Gaussian likelihood
+$\lambda = \lambda_{\max}(\operatorname{Cov} x) / \sigma^2$. So the sentence is true where ``optimum_ratio`` is below
+the weight of the rate by two standard errors, and z carries nothing. It is about the collapsed point alone: a decoder
+that reads z already (it gains from a better q) is not there, and nothing follows.
+"""
+
+from __future__ import annotations
+
+from buttress.diagnostics.cause import cause, finding
+from buttress.diagnostics.compare import below, every, opposite, size
+from buttress.diagnostics.estimate import short
+from buttress.diagnostics.finding import Finding
+from buttress.diagnostics.numbers import Numbers
+
+__all__ = ["OPTIMUM"]
+
+OPTIMUM = "the optimum is collapsed"
+
+
+@cause(priority=20, explains=("the model ignores z", "the data offer no more"))
+def collapsed_optimum(n: Numbers) -> Finding | None:
+    """Whether the largest eigenvalue is below what it must pay."""
+    ratio, beta = n.get("optimum_ratio"), n.get("rate_weight")
+    if ratio is None:
+        return None
+    weight = 1.0 if beta is None else size(beta)
+    reads = n.gains("decoder_gain") is True
+    truth = every(n.collapsed, below(ratio, weight), opposite(reads))
+    return finding(OPTIMUM, truth, [_sentence(n, weight)], [(ratio, weight)])
+
+
+def _sentence(n: Numbers, weight: float) -> str:
+    """The two sides of the inequality, and the variance at which it would turn."""
+    beta = f"beta of {short(weight)}"
+    ratio = n.text("optimum_ratio")
+    top, noise = n.get("largest_eigenvalue"), n.get("likelihood_variance")
+    found = f"the most that a direction of x offers to z is {ratio} times what it must pay, below {beta}"
+    if top is not None and noise is not None:
+        found = (
+            f"the largest eigenvalue of the data, {top}, is below beta times the variance of the likelihood, "
+            f"{short(weight * size(noise))} (ratio {ratio}, {beta}); z would be used at a variance below "
+            f"{short(size(top) / weight)}"
+        )
+    saved = n.get("savable_distortion")
+    most = "" if saved is None else f"; no z can save the decoder more than {saved} nats"
+    return f"{found}: near the collapsed point z does not pay for itself, whatever the schedule or the encoder{most}"

@@ -1,0 +1,47 @@
+r"""Inference lags: the decoder would use z if q told it.
+
+Sentence: "inference lags". True where for each example a better q of the same family is there (the amortisation gap
+$\Delta$) and the decoder profits from it (distortion saved): both must exceed, by two standard errors, 0.1 nats and
+what z carries already, since every amortised q has some gap. Means and medians are asked: one example far off makes the
+error of a mean as large as the mean, and says nothing of the others. A search that did not end gives a lower bound of
+$\Delta$, which is on the safe side. If only the rate falls, the decoder does not need z, and nothing lags.
+
+Where no q can be searched for, $-\mathrm{ELBO} - \mathrm{NLL} = E\,\mathrm{KL}(q(z|x) \| p(z|x))$ stands in for the
+gap, and distortion - NLL for what the decoder saves, of which it is a lower bound: with z of the true posterior its
+distortion is no more than the NLL. For a family without limits, as any distribution over codes, the first is the gap.
+"""
+
+from __future__ import annotations
+
+from buttress.diagnostics.cause import cause, finding
+from buttress.diagnostics.compare import above, every
+from buttress.diagnostics.finding import Finding
+from buttress.diagnostics.numbers import Numbers
+from buttress.diagnostics.thresholds import COLLAPSED_NATS
+
+__all__ = ["LAGS", "WEIGHTS"]
+
+LAGS = "inference lags"
+WEIGHTS = (
+    "q equals the prior: in a loss of your own, check first that both terms have a weight of 1, as a reconstruction "
+    "averaged over pixels, tokens or columns beside a summed KL gives the KL as many times its weight (beta)"
+)
+"""What else makes a rate of 0."""
+
+
+@cause(priority=50, explains=("the model ignores z", "q's family is too narrow"))
+def lagging(n: Numbers) -> Finding | None:
+    """Whether a better q is there, and read."""
+    weights = [WEIGHTS] if n["rate"] < COLLAPSED_NATS else []
+    if n.refined:
+        truth = every(n.gains("amortisation_gap"), n.gains("decoder_gain"))
+        decided = [(n.get(name), n.matters) for name in ("amortisation_gap", "decoder_gain")]
+        return finding(LAGS, truth, [f"{n.told}: it would use z if q told it", *weights], decided)
+    if n.bound_gap is None:
+        return None
+    told = (
+        f"-ELBO exceeds the NLL by {n.bound_gap} nats, which is how far q is from the posterior: the decoder would use "
+        "z if q told it"
+    )
+    truth = every(above(n.bound_gap, n.matters), above(n.readable, n.matters))
+    return finding(LAGS, truth, [told, *weights], [(n.bound_gap, n.matters), (n.readable, n.matters)])

@@ -1,0 +1,51 @@
+"""A cause as it was found on one model: a frozen record that evidence files keep."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["BORDERLINE", "HOLDS", "NOT_KNOWN", "Finding"]
+
+HOLDS, BORDERLINE, NOT_KNOWN = "holds", "borderline", "not known"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a cause says of one model.
+
+    Args:
+        cause: Its name, such as "inference lags".
+        strength: "holds" where every number that it needs is on its side by two standard errors, "borderline" where
+            none is against it and some are not decided, "not known" where a number that it needs was not measured.
+        reasons: Sentences with these numbers.
+        examples: How many held-out examples would decide a borderline cause, if the numbers stay what they are; None
+            where it is decided, or where more examples would not help.
+        remedies_for: What a remedy declares in ``cures`` to be advised here; the cause where it is empty.
+
+    Example:
+        >>> Finding("inference lags", "holds", ("refining q gains 14 ± 1 nats",)).holds
+        True
+    """
+
+    cause: str
+    strength: str
+    reasons: tuple[str, ...]
+    examples: int | None = None
+    remedies_for: str = ""
+
+    @property
+    def holds(self) -> bool:
+        """Whether it is decided."""
+        return self.strength == HOLDS
+
+    @property
+    def question(self) -> str:
+        """A cause that does not hold for certain, as one sentence.
+
+        Example:
+            >>> Finding("inference lags", "borderline", ("refining q gains 0.2 ± 0.1 nats",), 800).question
+            'not decided whether inference lags: refining q gains 0.2 ± 0.1 nats; about 800 examples would decide'
+        """
+        decide = "" if self.examples is None else f"; about {self.examples} examples would decide"
+        known = "decided" if self.strength == BORDERLINE else "known"
+        return f"not {known} whether {self.cause}: {'; '.join(self.reasons)}{decide}"
