@@ -69,6 +69,8 @@ def raw_data(spec, likelihood, n=6):
         return torch.randint(0, spec.layout.symbols, (n, *spec.shape), generator=generator)
     if not getattr(likelihood, "ordinal", True):
         return torch.randint(0, likelihood.levels, (n, *spec.shape), generator=generator, dtype=torch.int32)
+    if likelihood.name() in ("poisson", "negative_binomial"):
+        return torch.randint(0, 6, (n, *spec.shape), generator=generator).float()
     if getattr(likelihood, "binarize", None) == "none" or (not spec.layout.axes and likelihood.name() == "bernoulli"):
         return torch.randint(0, 2, (n, *spec.shape), generator=generator).float()
     if any(spec.categories):

@@ -96,6 +96,15 @@ def test_the_time_is_estimated_once_after_some_steps(monkeypatch):
     assert line == "training: 500 ms a step, so about 8 min for the rest"
 
 
+def test_long_steps_are_told_in_seconds(monkeypatch):
+    clock, told = iter(np.arange(0, 1000, 4.62).tolist()), []
+    monkeypatch.setattr(preview.time, "monotonic", lambda: next(clock))
+    hear = preview.estimate(told.append)
+    for step in range(1, 40):
+        hear(step, 1000)
+    assert told[0].startswith("training: 4.6 s a step, so about ")
+
+
 def test_a_comparison_writes_a_line_about_a_run_now_and_then(monkeypatch, capsys):
     clock = iter(range(0, 10_000, 20))
     monkeypatch.setattr(compare.time, "monotonic", lambda: next(clock))

@@ -300,16 +300,20 @@ class Pairs(torch.utils.data.Dataset):
         return torch.full((1, 2, 2), i / 30), i % 3
 
 
+MADE = torch.rand(30, 1, 2, 2, generator=torch.Generator().manual_seed(0))
+"""Not drawn afresh: one set in 25 has no example whose hash is held out."""
+
+
 @pytest.mark.parametrize(
     "data",
     [
-        torch.rand(30, 1, 2, 2),
-        torch.rand(30, 1, 2, 2).numpy(),
+        MADE,
+        MADE.numpy(),
         Pairs(),
         torch.utils.data.DataLoader(Pairs(), batch_size=7),
         [
-            {"image": torch.rand(15, 1, 2, 2), "label": torch.arange(15)},
-            {"image": torch.rand(15, 1, 2, 2), "label": torch.arange(15)},
+            {"image": MADE[:15], "label": torch.arange(15)},
+            {"image": MADE[15:], "label": torch.arange(15)},
         ],
     ],
     ids=["tensor", "array", "dataset", "loader", "dicts"],

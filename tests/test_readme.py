@@ -104,6 +104,8 @@ def here(codes: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
         write_sound(tmp_path / "recordings" / f"{i}.wav", rng.integers(-9000, 9000, 4000).astype("<i2"))
     table = "\n".join(f"{x:.3f},{y:.3f},{'rose' if x > 0 else 'tulip'}" for x, y in rng.normal(size=(80, 2)))
     (tmp_path / "flowers.csv").write_text(f"width,height,kind\n{table}\n")
+    counts = "\n".join(f"{a},{b}" for a, b in rng.poisson(3, (80, 2)))
+    (tmp_path / "words.csv").write_text(f"cat,dog\n{counts}\n")
     (tmp_path / "reviews.csv").write_text("text,stars\n" + "\n".join(f"{line},{i % 5}" for i, line in enumerate(words)))
     (tmp_path / "runs" / "codes").symlink_to(codes)
     return tmp_path

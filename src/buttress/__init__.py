@@ -2,7 +2,7 @@
 
 >>> import buttress as bt
 >>> sorted(bt.__all__)
-['Adapter', 'Point', 'Recipe', 'Run', 'compare', 'diagnose', 'load', 'register', 'remedy', 'train']
+['Adapter', 'Point', 'Recipe', 'Run', 'compare', 'diagnose', 'load', 'register', 'remedy', 'save_report', 'train']
 
 The rest is for people who write parts: see docs/guide.md and docs/architecture.md.
 """
@@ -18,10 +18,23 @@ if TYPE_CHECKING:
     from buttress.core.remedy import remedy
     from buttress.diagnostics.protocol import Adapter
     from buttress.distributions.point import Point
+    from buttress.report.run import save_report
     from buttress.training.run import Run
 
 __version__ = "0.2.0"
-__all__ = ["Adapter", "Point", "Recipe", "Run", "compare", "diagnose", "load", "register", "remedy", "train"]
+__all__ = [
+    "Adapter",
+    "Point",
+    "Recipe",
+    "Run",
+    "compare",
+    "diagnose",
+    "load",
+    "register",
+    "remedy",
+    "save_report",
+    "train",
+]
 
 _HOMES = {
     "Adapter": "diagnostics.protocol",
@@ -29,6 +42,7 @@ _HOMES = {
     "Recipe": "core.recipe",
     "Run": "training.run",
     "remedy": "core.remedy",
+    "save_report": "report.run",
 }
 """Where each name lives; the others are in ``api``. They load when used: a diagnosis needs torch and little else."""
 

@@ -134,8 +134,8 @@ def diagnose(model: Any, data: Any = None, **settings: Any) -> Evidence:
 
     Args:
         model: A run; or your own model: an :class:`buttress.Adapter` of three callables, or a ``torch.nn.Module`` that
-            returns (reconstruction, mu, logvar) or a dict of these, with ``likelihood="bernoulli"``, ``"gaussian"`` or
-            ``"mse"``.
+            returns (reconstruction, mu, logvar) or a dict of these, with ``likelihood="bernoulli"``, ``"gaussian"``,
+            ``"mse"`` or ``"poisson"``.
         data: Held-out data for a model of your own: batches, a ``DataLoader``, a tensor. A run has its own.
         settings: See :func:`buttress.diagnostics.diagnose.diagnose`.
 

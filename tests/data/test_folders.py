@@ -10,6 +10,7 @@ from PIL import Image
 
 from buttress.data.images import Images
 from buttress.data.source import detect
+from buttress.data.table import Table
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 NOISE = np.random.default_rng(0)
@@ -132,6 +133,18 @@ def test_a_packed_array_that_is_cut_short_is_refused_by_its_own_name(tmp_path, c
     for name in ("a-idx3-ubyte", "b-idx3-ubyte.gz"):
         with pytest.raises(ValueError, match=rf"{name}: not readable as (idx|gzip) .*copying it again"):
             detect(str(tmp_path / name)).open()
+
+
+def test_errors_about_a_packed_archive_name_the_file_and_not_its_copy(tmp_path):
+    for name, shape, part in (("a.npz.gz", (50, 3), Table), ("b.npz.gz", (50, 8, 9), Images)):
+        np.savez(tmp_path / "plain.npz", x=NOISE.random(shape))
+        (tmp_path / name).write_bytes(gzip.compress((tmp_path / "plain.npz").read_bytes()))
+        with pytest.raises(ValueError, match=rf"^{tmp_path / name}: no array 'y'; "):
+            part(str(tmp_path / name), key="y").open()
+    np.savez(tmp_path / "plain.npz", x=np.array([[None]]))
+    (tmp_path / "c.npz.gz").write_bytes(gzip.compress((tmp_path / "plain.npz").read_bytes()))
+    with pytest.raises(ValueError, match=rf"^{tmp_path / 'c.npz.gz'}, array 'x': "):
+        Table(str(tmp_path / "c.npz.gz")).open()
 
 
 # labels of archives

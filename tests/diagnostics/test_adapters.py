@@ -169,7 +169,7 @@ class Returns(VAE):
     ("model", "settings", "message"),
     [
         (VAE(), {}, r"has no posterior\(\).*name the likelihood of recon: 'bernoulli'"),
-        (VAE(), {"likelihood": "poisson"}, "likelihood is 'poisson', wanted one of bernoulli, gaussian, mse"),
+        (VAE(), {"likelihood": "beta"}, "likelihood is 'beta', wanted one of bernoulli, gaussian, mse, poisson"),
         (VAE(), {"likelihood": "gaussian"}, "without a variance"),
         (VAE(), {"likelihood": "mse", "variance": 1.0}, "came with a variance"),
         (VAE(), {"likelihood": "gaussian", "variance": -1.0}, "variance is -1.0, wanted a finite number above 0"),

@@ -284,6 +284,8 @@ def test_the_likelihood_is_one_term_that_no_sample_tightens():
         [(LIKELIHOOD[(*every.unbind(-1), x)] + product().log_prob(every)).logsumexp(0) for x in range(8)]
     )
     assert (many.nll >= exact).all() and many.samples == 1
+    assert "for point codes the NLL is the -ELBO" in many.estimate.note
+    assert many.bound_gap.value is None and many.looseness is None
     assert "do not tighten" in many.estimate.note and "tighter as k" not in many.estimate.note
     assert many.estimate.value == pytest.approx(-bound(model(), BATCHES).elbo.value)
 

@@ -16,6 +16,7 @@ from buttress.diagnostics.estimators.rate import bound
 from buttress.diagnostics.evaluation import evaluating
 from buttress.diagnostics.passes import passes
 from buttress.diagnostics.protocol import Adapter
+from buttress.diagnostics.reference import LinearGaussian
 
 
 def test_at_the_exact_posterior_every_log_weight_is_the_log_marginal():
@@ -120,3 +121,23 @@ def test_perplexity_of_uniform_words_is_the_vocabulary_whatever_the_padding():
     assert perplexity(found, tokens_per_example=2.5).value == pytest.approx(50)
     with pytest.raises(ValueError, match="0 predicted tokens"):
         perplexity(found, tokens_per_example=0.0)
+
+
+@pytest.mark.parametrize(("progress", "samples"), [(0.0, 100), (0.8, 16)])
+def test_how_loose_the_bound_is_and_how_far_the_elbo_lies_below_it(progress, samples):
+    rough = LinearGaussian.random(10, 4, 0.3)
+    x, _ = rough.sample(200)
+    model = rough.lagging(progress)
+    found = likelihoods(model, [x], samples=samples)
+    excess = (found.nll + rough.log_marginal(x)).mean().item()
+    assert 0.5 * excess < found.looseness.value < 2 * excess  # 7.4 and 0.9 nats
+    kl = (rough.log_marginal(x) - model.elbo(x)).mean().item()
+    assert 0.75 * kl < found.bound_gap.value < kl  # what it lacks is the looseness of the NLL
+    assert f"about {found.looseness.value:.2g} by extrapolation: raise nll_samples" in found.estimate.note or progress
+
+
+def test_an_exact_q_leaves_nothing_between_the_elbo_and_the_nll():
+    model, batches = data()
+    found = likelihoods(model.vae(), batches, samples=50)
+    assert abs(found.bound_gap.value) < 1e-4 and abs(found.looseness.value) < 1e-4
+    assert "raise nll_samples" not in found.estimate.note

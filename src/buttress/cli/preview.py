@@ -38,7 +38,8 @@ def preview(recipe: Recipe, folder: Path, model: Any) -> list[str]:
 
     splits, training = opened(recipe.data), recipe.training
     size = sum(parameter.numel() for parameter in model.parameters())
-    roles = ("encoder", "posterior", "prior", "decoder", "likelihood")
+    end = "critic" if recipe.critic.name() != "none" else "decoder"
+    roles = ("encoder", "posterior", "prior", end, "likelihood")
     parts = ", ".join(f"{getattr(recipe, role).name()} {role}" for role in roles)
     reads = f"; given {', '.join(model.reads)}" if model.reads else ""
     number, of = torch.Size(model.space.shape).numel(), model.space.classes
@@ -79,7 +80,8 @@ def estimate(say: Callable[[str], None]) -> Callable[[int, int], None]:
         elif now - began[1] > SECONDS:
             told = True
             each = (now - began[1]) / (step - began[0])
-            say(f"training: {1000 * each:.3g} ms a step, so about {duration(each * (total - step))} for the rest")
+            pace = f"{each:.1f} s" if each >= 1 else f"{1000 * each:.3g} ms"
+            say(f"training: {pace} a step, so about {duration(each * (total - step))} for the rest")
 
     return hear
 

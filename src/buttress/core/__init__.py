@@ -12,6 +12,7 @@ mapping from names to tensors whose rows belong to the rows of x. ``sites`` are 
 from buttress.core.algorithm import Algorithm, AlgorithmModule, Step
 from buttress.core.batch import EMPTY, Batch, Given
 from buttress.core.condition import Condition, ConditionModule
+from buttress.core.critic import Contrast, Critic, CriticModule
 from buttress.core.data import Data, Examples, Splits
 from buttress.core.decoder import Decoder, DecoderModule
 from buttress.core.encoder import Encoder, EncoderModule
@@ -37,6 +38,9 @@ __all__ = [
     "Column",
     "Condition",
     "ConditionModule",
+    "Contrast",
+    "Critic",
+    "CriticModule",
     "Data",
     "DataSpec",
     "Decoder",

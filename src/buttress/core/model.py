@@ -17,8 +17,12 @@ from torch.distributions import Distribution
 from buttress.core import (
     EMPTY,
     Condition,
+    Contrast,
+    Critic,
+    CriticModule,
     DataSpec,
     Decoder,
+    DecoderModule,
     Encoder,
     Given,
     Layout,
@@ -36,7 +40,7 @@ __all__ = ["LatentVariableModel", "with_penalty"]
 
 
 class LatentVariableModel(nn.Module):
-    """encoder -> posterior -> z -> decoder, with a prior over z; each may read what is given beside x.
+    """encoder -> posterior -> z -> decoder or critic, with a prior over z; each may read what is given beside x.
 
     Args:
         spec: What the parts must know about the data.
@@ -46,6 +50,7 @@ class LatentVariableModel(nn.Module):
         decoder: z -> p(x|z).
         likelihood: The family of p(x|z).
         condition: What is given beside x -> what posterior and decoder read; None for an unconditional model.
+        critic: What stands where the decoder stands; None, or one that builds nothing, for the decoder.
 
     ``autoregressive`` says whether the decoder is. ``groups`` are the names of the G groups for which the rate is
     reported: the posterior's, or one under a prior that does not factorise.
@@ -72,9 +77,10 @@ class LatentVariableModel(nn.Module):
         decoder: Decoder,
         likelihood: Likelihood,
         condition: Condition | None = None,
+        critic: Critic | None = None,
     ) -> None:
         super().__init__()
-        _check_fit(spec.layout, encoder=encoder, prior=prior, decoder=decoder, likelihood=likelihood)
+        _check_fit(spec.layout, encoder=encoder, prior=prior, likelihood=likelihood)
         _check_alike(posterior, prior)
         self.spec = spec
         reading = likelihood.build(spec)
@@ -90,16 +96,33 @@ class LatentVariableModel(nn.Module):
         self.encoder.cosine = encoder.cosine
         self.inference = posterior.build(self.encoder.features + beside, self.encoder.places)
         self.prior = prior.build(self.inference.space)
-        *places, size = self.inference.z_shape
-        self.decoder = decoder.build(spec, (*places, size + beside), reading)
-        self.autoregressive = decoder.autoregressive
+        self.decoder = self._built(decoder, critic, reading, beside)
+        self.autoregressive = decoder.autoregressive and not isinstance(self.decoder, CriticModule)
         self.groups: tuple[str, ...] = self.inference.groups if prior.factorised else ("z",)
         self.prior.bind(self.posterior_of_features, reading, read)
 
+    def _built(
+        self, decoder: Decoder, critic: Critic | None, reading: LikelihoodModule, beside: int
+    ) -> DecoderModule | CriticModule:
+        """The decoder, which reads what is given behind each z, or the critic in its place."""
+        *places, size = self.inference.z_shape
+        if critic is not None:
+            _check_fit(self.spec.layout, critic=critic)
+            if (module := critic.build(self.spec, (*places, size), reading)) is not None:
+                reading.requires_grad_(False)  # its density is not used
+                return module
+        _check_fit(self.spec.layout, decoder=decoder)
+        return decoder.build(self.spec, (*places, size + beside), reading)
+
     @property
     def likelihood(self) -> LikelihoodModule:
-        """The decoder's likelihood."""
+        """The decoder's likelihood; with a critic no more than how x is observed and read."""
         return self.decoder.likelihood
+
+    @property
+    def density(self) -> bool:
+        """Whether there is a p(x|z): a critic has none."""
+        return not isinstance(self.decoder, CriticModule)
 
     @property
     def space(self) -> Space:
@@ -145,6 +168,11 @@ class LatentVariableModel(nn.Module):
         return self._decode(self.inference.embed(z), given)
 
     def _decode(self, read: Float[Tensor, "*rest"], given: Given) -> Distribution:
+        if isinstance(self.decoder, CriticModule):
+            raise ValueError(
+                "this model has a critic where the decoder stands, so it has no p(x|z) and gives no x for a z; train "
+                "one with a decoder (--critic none)"
+            )
         lead = read.dim() - len(self.inference.z_shape)
         return self.decoder(self._beside(read, given, lead), given)
 
@@ -162,13 +190,32 @@ class LatentVariableModel(nn.Module):
         h, valid = self.encoder(features, given), self.encoder.valid(features, given)
         p = self.prior(given) if prior is None else prior
         latent = self.inference.latent(self._beside(h, given, 1), p, samples, valid)
-        distortion = -full(self._decode(latent.z, given).log_prob(x))
+        distortion = self._distortion(x, latent.z, valid, given)
         return Terms(distortion, with_penalty(latent, self.encoder.penalty(h)))  # last: processes may wait in it
 
     def after_step(self) -> None:
         """Update statistics that no gradient reaches. Training calls it once after each step."""
         self.inference.after_step()
         self.likelihood.after_step()
+
+    def _distortion(self, x: Tensor, read: Float[Tensor, "S B *rest"], valid: Tensor | None, given: Given) -> Tensor:
+        if isinstance(self.decoder, CriticModule):
+            contrast: Contrast = self.decoder(read, valid, given)
+            return contrast.distortion
+        return -full(self._decode(read, given).log_prob(x))
+
+    def contrast(self, x: Tensor, z: Shaped[Tensor, "S B *event"], given: Given = EMPTY) -> Contrast:
+        """What the critic says for S latents of each of B examples.
+
+        Errors:
+            ValueError: There is a decoder and no critic.
+        """
+        if not isinstance(self.decoder, CriticModule):
+            raise ValueError("this model has a decoder and no critic; train one with --critic contrastive")
+        found: Contrast = self.decoder(
+            self.inference.embed(z), self.encoder.valid(self.likelihood.features(x), given), given
+        )
+        return found
 
     @torch.no_grad()
     def sample(self, count: int, prior: Distribution | None = None, given: Given = EMPTY) -> Tensor:

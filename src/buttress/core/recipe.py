@@ -14,6 +14,7 @@ import yaml
 from buttress.core import (
     Algorithm,
     Condition,
+    Critic,
     Data,
     DataSpec,
     Decoder,
@@ -36,6 +37,11 @@ def _unconditional() -> Condition:
     return none()
 
 
+def _no_critic() -> Critic:
+    none: Any = part("critics", "none")
+    return none()
+
+
 @dataclass(frozen=True)
 class Recipe:
     """Everything that decides a run.
@@ -52,6 +58,8 @@ class Recipe:
         training: How long and how fast.
         remedies: The remedies that were applied, in order; a record, not an instruction.
         condition: What is given beside x, and how posterior and decoder read it.
+        critic: What stands where the decoder stands, in a model without p(x|z): the decoder is then not built, and the
+            likelihood says no more than how x is observed and read.
 
     Errors:
         ValueError: A schedule cannot finish within ``training.steps``.
@@ -76,6 +84,7 @@ class Recipe:
     training: Training
     remedies: tuple[str, ...] = ()
     condition: Condition = field(default_factory=_unconditional)
+    critic: Critic = field(default_factory=_no_critic)
 
     def check(self) -> None:
         """Refuse a recipe that would only fail later: a schedule longer than the run, or one that can't be read back.
@@ -98,7 +107,14 @@ class Recipe:
         """The untrained model for data like ``spec``. Seed torch first."""
         with Budget("the parameters of this model", "smaller sizes of its parts"):
             return LatentVariableModel(
-                spec, self.encoder, self.posterior, self.prior, self.decoder, self.likelihood, self.condition
+                spec,
+                self.encoder,
+                self.posterior,
+                self.prior,
+                self.decoder,
+                self.likelihood,
+                self.condition,
+                self.critic,
             )
 
     def to_yaml(self) -> str:

@@ -24,6 +24,7 @@ from typing import Any
 from buttress.core import (
     Algorithm,
     Condition,
+    Critic,
     Data,
     Decoder,
     Encoder,
@@ -58,6 +59,7 @@ ROOMS: dict[str, type[Part]] = {
     "priors": Prior,
     "likelihoods": Likelihood,
     "decoders": Decoder,
+    "critics": Critic,
     "objectives": Objective,
     "schedules": Schedule,
     "algorithms": Algorithm,
@@ -131,7 +133,7 @@ def names(room: str) -> list[str]:
 
     Example:
         >>> names("algorithms")
-        ['aggressive', 'factor_vae', 'joint', 'semi_amortized', 'two_stage']
+        ['aggressive', 'factor_vae', 'info_vae', 'joint', 'pretrained', 'semi_amortized', 'target_rate', 'two_stage']
     """
     return sorted(parts(room))
 

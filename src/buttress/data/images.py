@@ -17,7 +17,7 @@ from buttress.data.reading.arrays import Source, open_rows
 from buttress.data.reading.labels import classes
 from buttress.data.reading.memory import Array, Rows, cached, file_key, read_json, row_name
 from buttress.data.reading.open_picture import open_picture
-from buttress.data.reading.packed import arrays_of
+from buttress.data.reading.packed import arrays_of, named
 from buttress.data.reading.pictures import ENDINGS, Pictures, decode_all
 from buttress.data.reading.split import Division
 from buttress.data.reading.stored import Axes
@@ -118,7 +118,8 @@ class Images(Data):
         if path.suffix.lower() in ENDINGS and path.is_file():
             sources: _Sources = (self._decoded_folder(path.parent, folders.Listing([path])), None)
         elif (arrays := self._arrays(path)) is not None:
-            sources = self._file(path, arrays)
+            with named(path, arrays):
+                sources = self._file(path, arrays)
         elif path.is_dir() and not hub.is_dataset(path):
             self._refuse("key", "labels_key", why="a folder of images has no arrays or columns")
             found = folders.listing(path, ENDINGS, self.subset, self.held_out_key)
@@ -148,7 +149,9 @@ class Images(Data):
         train = self._array(npz.member(arrays, key), f"{path}, array {key!r}")
         if self.held_out_key is None:
             labels = None if self.labels_key is None else npz.labels(arrays, self.labels_key, len(train.rows))
-            return _numbered(replace(train, labels=labels, notes=(*train.notes, *npz.unused(arrays, key))), None)
+            return _numbered(
+                replace(train, labels=labels, notes=(*train.notes, *npz.unused(arrays, key, str(path)))), None
+            )
         given = npz.pick(arrays, self.held_out_key, (3, 4))
         where = f"{path}, array {given!r}"
         held_out = self._array(npz.member(arrays, given), where)

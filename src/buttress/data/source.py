@@ -13,7 +13,7 @@ from buttress.core import Data, registry
 from buttress.data.reading import hub, npz
 from buttress.data.reading.endings import RECORDS, ending, is_text, suffixes
 from buttress.data.reading.memory import Rows
-from buttress.data.reading.packed import arrays_of
+from buttress.data.reading.packed import arrays_of, named
 from buttress.data.reading.pictures import ENDINGS, pages
 from buttress.data.reading.records import has_sentences
 from buttress.data.reading.sound import ENDINGS as SOUNDS
@@ -90,7 +90,8 @@ def _of_file(path: Path, options: Collection[str]) -> str:
             return "images"
         raise ValueError(f"{path}: one image; try the folder that holds all of them, {path.parent}")
     if (arrays := arrays_of(path)) is not None:
-        return _of_arrays(arrays, path)
+        with named(path, arrays):
+            return _of_arrays(arrays, path)
     if is_text(path) or ending(path) in RECORDS:
         return "sentences"
     raise ValueError(f"{path}: no telling what the file holds from its ending; wanted {_endings()}; try renaming it")

@@ -15,7 +15,7 @@ from buttress.data.reading.arrays import Source, open_rows
 from buttress.data.reading.conversion import Asked, choose
 from buttress.data.reading.labels import classes
 from buttress.data.reading.memory import Rows, cached, file_key, name_at, read_json, row_name
-from buttress.data.reading.packed import arrays_of
+from buttress.data.reading.packed import arrays_of, named
 from buttress.data.reading.split import Division
 from buttress.runtime.safe_files import expanded
 
@@ -92,7 +92,11 @@ class Table(Data):
         if not path.is_file():
             raise ValueError(f"{path}: there is no such file (looked in {Path.cwd()}); try an absolute path")
         arrays = None if _ending(path) in (*_TEXT, ".parquet") else arrays_of(path)
-        source = self._converted(path) if arrays is None else self._array(path, arrays)
+        if arrays is None:
+            source = self._converted(path)
+        else:
+            with named(path, arrays):
+                source = self._array(path, arrays)
         return open_rows(source, Division(self.split, self.held_out, self.split_seed))
 
     def _converted(self, path: Path) -> Source:

@@ -21,7 +21,8 @@ class OwnDecoder(Decoder):
     """A ``torch.nn.Module`` of yours as decoder: it maps z (N, D) to the likelihood's parameters for every place.
 
     For images it gives (N, channels, H, W), for tables (N, D), or all of them in a row. What the numbers mean is the
-    likelihood's business: logits of pixels for ``bernoulli`` (no sigmoid at the end), scaled means for ``gaussian``.
+    likelihood's business: logits of pixels for ``bernoulli`` (no sigmoid at the end), scaled means for ``gaussian``,
+    logs of means for ``poisson`` and ``negative_binomial``.
 
     Args:
         module: The name under which the module is known; see :func:`buttress.core.own.keep`.

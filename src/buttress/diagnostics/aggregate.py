@@ -5,7 +5,8 @@ $$ q_N(z) = \frac1N \sum_m q(z|x_m) $$
 Where all q are products of normals, all pairs are compared by matrix products,
 $-z^2/2v + z \mu/v - (\mu^2/v + \log 2 \pi v)/2$ in float64 and centred. That loses digits where $\mu^2/v$ is beyond
 some $10^9$: such coordinates are compared by differences, $z_n - \mu_m = (\mu_n - \mu_m) + \sigma_n e_n$ with the noise
-e that made z, which are exact.
+e that made z, which are exact. So are multivariate normals, $(\mu_n - \mu_m) + L_n e_n$. Any other family whose
+parameters are known is compared in float64.
 """
 
 from __future__ import annotations
@@ -16,9 +17,11 @@ from collections.abc import Sequence
 import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor
+from torch.distributions import MultivariateNormal, Normal
 
 from buttress.diagnostics.passes import Block
 from buttress.distributions.inspect import log_density, normal, point
+from buttress.distributions.rows import in_double
 
 __all__ = ["Aggregate"]
 
@@ -49,8 +52,7 @@ class Aggregate:
         points = [value for block in blocks if (value := point(block.q)) is not None]
         self.sizes = _sizes(group, self.n)
         self.counts = _counts(points, group) if len(points) == len(blocks) else None
-        normals = [base for block in blocks if (base := normal(block.q)) is not None]
-        self.normals = _Normals(normals) if len(normals) == len(blocks) else None
+        self.normals = _gaussian(blocks)
 
     @property
     def ceiling(self) -> float:
@@ -77,7 +79,7 @@ class Aggregate:
             return (self.counts[own] / self.sizes[own]).log().expand(z.shape[:2])
         places = own.repeat(len(z))
         flat = (z if e is None else e).flatten(0, 1)
-        step = max(1, NUMBERS // (self.n if self.normals else self.n * max(1, z[0, 0].numel())))
+        step = max(1, NUMBERS // (self.n if type(self.normals) is _Normals else self.n * max(1, z[0, 0].numel())))
         found = [
             self._mixed(some, at, mine)
             for some, at, mine in zip(flat.split(step), places.split(step), log_q.flatten().split(step), strict=True)
@@ -96,7 +98,16 @@ class Aggregate:
         """log q(z_c|x_n) of all pairs: of normals from the noise, else whatever the family is."""
         if self.normals is not None:
             return self.normals.pairs(z, at)
-        return torch.cat([log_density(block.q, z[:, None]).double() for block in self.blocks], 1)
+        return torch.cat([log_density(in_double(block.q), z[:, None]).double() for block in self.blocks], 1)
+
+
+def _gaussian(blocks: Sequence[Block]) -> _Normals | _Whole | None:
+    """All q where they are products of normals, or all multivariate normals; else None."""
+    normals = [base for block in blocks if (base := normal(block.q)) is not None]
+    whole = [block.q for block in blocks if type(block.q) is MultivariateNormal]
+    if len(normals) == len(blocks):
+        return _Normals(normals)
+    return _Whole(whole) if len(whole) == len(blocks) else None
 
 
 def _sizes(group: Int[Tensor, " N"] | None, n: int) -> Float[Tensor, " N"]:
@@ -118,7 +129,7 @@ def _counts(points: Sequence[Int[Tensor, "_ *event"]], group: Int[Tensor, " N"] 
 class _Normals:
     """Products of normals, all pairs of them."""
 
-    def __init__(self, normals: Sequence[torch.distributions.Normal]) -> None:
+    def __init__(self, normals: Sequence[Normal]) -> None:
         self.loc = torch.cat([q.loc.flatten(1) for q in normals]).double()
         self.scale = torch.cat([q.scale.flatten(1) for q in normals]).double()
         self.loc = self.loc - self.loc.mean(0)
@@ -140,3 +151,20 @@ class _Normals:
             apart = (self.loc[at, j][:, None] - self.loc[:, j]) + moved[:, j][:, None]
             found -= 0.5 * (apart / self.scale[:, j]).square()
         return found
+
+
+class _Whole:
+    """Multivariate normals, all pairs of them by differences."""
+
+    def __init__(self, normals: Sequence[MultivariateNormal]) -> None:
+        self.loc = torch.cat([q.loc for q in normals]).double()
+        self.tril = torch.cat([q.scale_tril for q in normals]).double()
+        size = self.tril.diagonal(dim1=-2, dim2=-1).log().sum(1)
+        self.constant = -size - 0.5 * self.loc.shape[1] * math.log(2 * math.pi)
+
+    def pairs(self, e: Float[Tensor, "C D"], at: Int[Tensor, " C"]) -> Float[Tensor, "C N"]:
+        """log q(z_c|x_n) for z made of noise e by example ``at``."""
+        moved = (self.tril[at] @ e.to(self.loc)[..., None]).squeeze(-1)
+        apart = (self.loc[at][:, None] - self.loc) + moved[:, None]
+        solved = torch.linalg.solve_triangular(self.tril, apart.permute(1, 2, 0), upper=False)
+        return (self.constant[:, None] - 0.5 * solved.square().sum(1)).T

@@ -24,7 +24,7 @@ __all__ = ["Checked", "check"]
 SUMMED = "sum over the places of x (pixels, tokens, columns), and over nothing else"
 CALLABLES = (
     "wanted posterior, prior and log_likelihood, see diagnostics.protocol.Adapter; or a module whose forward(x) "
-    'returns (recon, mu, logvar), with likelihood="bernoulli", "gaussian" or "mse"'
+    'returns (recon, mu, logvar), with likelihood="bernoulli", "gaussian", "mse" or "poisson"'
 )
 ROWS = 64
 """Examples that the model is called with."""
@@ -88,6 +88,8 @@ def _check(model: Conditional, data: Encoded, seed: int) -> Checked:
     if z.isnan().any():
         raise ValueError("posterior(x) gives samples that are NaN; look for NaN in the encoder's weights")
     _common_support(q, p, z)
+    if not model.density:
+        return Checked(_conditions(model, data, batch, q, z))
     _log_likelihood(_call(model, x, z, given), z, len(x))
     _steady(model, x, z, given)
     check_density(model, batch, z)
@@ -280,7 +282,8 @@ def _reads(model: Conditional, batch: Batch, own: Tensor | None, z: Tensor, name
     other = with_others(given, name, donors)
     if torch.equal(other[name], given[name]):
         return True
-    if differs(model.log_likelihood(batch.x, z, given), model.log_likelihood(batch.x, z, other), CHANGE):
+    answers = [model.log_likelihood(batch.x, z, beside) for beside in (given, other)] if model.density else []
+    if answers and differs(answers[0], answers[1], CHANGE):
         return True
     if "posterior" in model.takes and (own is None or differs(own, values_of(model.posterior(batch.x, other)), CHANGE)):
         return True

@@ -100,7 +100,8 @@ def diagnose(
         batches: Held-out data: a list of tensors x or of ``Batch(x, given)``, observed (binarised, dequantised) once,
             whose widths may differ; or a tensor, an array, a ``Dataset``, or a ``DataLoader`` of x, (x, y) or dicts.
         likelihood: Of a module that returns reconstructions: "bernoulli" (logits or probabilities), "gaussian" with
-            ``variance``, or "mse", a squared error summed over the elements of x.
+            ``variance``, "mse", a squared error summed over the elements of x, or "poisson" (logs of the means, as for
+            ``torch.nn.PoissonNLLLoss``).
         variance: sigma^2 of "gaussian", in squared units of x.
         kind: Of the data; guessed where it is None (integers of two dimensions are text, four dimensions an image).
         dims: Numbers in one example, for bits per dimension; 0 to leave bits out; None to take it from x where x
@@ -118,7 +119,8 @@ def diagnose(
         samples: Samples of z per example for the ELBO and the worth of z.
         nll_samples: k of the importance-weighted NLL; 0 to leave it out.
         nll_examples: Examples for it, at most; None for all.
-        gap_steps: Steps of refining q for each example; 0 to leave the amortisation gap out, and with it the cause.
+        gap_steps: Steps of refining q for each example, at most; 0 to leave the amortisation gap out, and with it the
+            cause.
         gap_examples: Examples for it, at most; None for all.
         mi_examples: Examples for mutual information, at most: its ceiling is their logarithm. None for all.
         seed: Of all noise and choices.

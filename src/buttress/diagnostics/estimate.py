@@ -9,10 +9,10 @@ import math
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
-__all__ = ["Estimate", "Moments", "mean", "ratio"]
+__all__ = ["NO_DENSITY", "Estimate", "Moments", "mean", "quantile", "ratio", "share"]
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,10 @@ class Estimate:
         return short(self.value) if self.error is None else f"{short(self.value)} ± {short(self.error, 1)}"
 
 
+NO_DENSITY = Estimate(None, None, 0, "left out", note="it needs p(x|z), and a model with a critic has none")
+"""What stands for a number that such a model can't have."""
+
+
 def short(value: float, digits: int = 3) -> str:
     """A number with a few digits, and nothing of what is only rounding.
 
@@ -97,6 +101,41 @@ def ratio(above: Float[Tensor, " N"], below: Float[Tensor, " N"]) -> tuple[float
     if n < 2:
         return value.item(), None
     return value.item(), ((above - value * below).std() / below.mean().abs() / math.sqrt(n)).item()
+
+
+def quantile(values: Float[Tensor, " N"], p: float, method: str, note: str = "") -> Estimate:
+    """A quantile over examples. Its standard error assumes no distribution: half of what lies between two order
+    statistics.
+
+    Their ranks are N p plus and minus sqrt(N p (1 - p)), which is one standard deviation of a count of values below.
+
+    Example:
+        >>> print(quantile(torch.arange(101.0), 0.5, "counting"))
+        50 ± 5
+    """
+    values, n = values.double().sort().values, len(values)
+    middle, half = (n - 1) * p, math.sqrt(n * p * (1 - p))
+    low, high = (
+        torch.lerp(values[int(r)], values[math.ceil(r)], r % 1)
+        for r in (max(0, middle - half), min(n - 1, middle + half))
+    )
+    value = torch.quantile(values, p).item()
+    return Estimate(value, ((high - low) / 2).item() if n > 1 else None, n, method, note=note)
+
+
+def share(held: Bool[Tensor, " N"], method: str, note: str = "") -> Estimate:
+    """The share of examples for which something holds, with its binomial error.
+
+    The error is that of two more successes and two more failures (Agresti and Coull 1998), so that 0 of N is not
+    certain.
+
+    Example:
+        >>> print(share(torch.arange(100) < 20, "counting"), "|", share(torch.arange(100) < 0, "counting"))
+        0.2 ± 0.04 | 0 ± 0.01
+    """
+    n, k = len(held), int(held.sum())
+    p = (k + 2) / (n + 4)
+    return Estimate(k / n, math.sqrt(p * (1 - p) / (n + 4)), n, method, note=note)
 
 
 class Moments:

@@ -23,6 +23,7 @@ from buttress.core.batch import EMPTY, Given, rows_of
 from buttress.diagnostics.modules import modules_of
 from buttress.diagnostics.protocol import Conditional, Model, conditional
 from buttress.distributions.inspect import normal
+from buttress.distributions.rows import in_double
 from buttress.runtime.memory import pairs_at_once
 from buttress.runtime.randomness import noise
 
@@ -105,7 +106,7 @@ def draw_with_density(
     """Samples as :func:`draw` gives them, and log q of each in float64 nats.
 
     Where q is Gaussian the density is that of the noise, so that it is right also where the scale is too small beside
-    the mean for the digits of z.
+    the mean for the digits of z; a family whose parameters are known is drawn from and weighed in float64.
 
     Example:
         >>> from torch.distributions import Independent, Normal
@@ -116,7 +117,9 @@ def draw_with_density(
     """
     z, e = _draw(q, index, samples, seed, stream)
     if e is None:
-        return z, q.log_prob(z).double()
+        fine, coarse = in_double(q), z.dtype
+        z = _draw(fine, index, samples, seed, stream)[0]
+        return z.to(coarse), fine.log_prob(z).double()
     return z, _log_scale(q, e) - 0.5 * (e.double().square() + math.log(2 * math.pi)).flatten(2).sum(-1)
 
 
@@ -154,7 +157,9 @@ def at(q: Distribution, e: Float[Tensor, "S B *event"]) -> Float[Tensor, "S B *e
     return base.loc + base.scale * e.to(base.loc)
 
 
-def decode(model: Model, x: Tensor, z: Shaped[Tensor, "S B *event"], given: Given = EMPTY) -> Float[Tensor, "S B"]:
+def decode(
+    model: Model, x: Tensor, z: Shaped[Tensor, "S B *event"], given: Given = EMPTY, *, lost: bool = False
+) -> Float[Tensor, "S B"]:
     """log p(x|z) in float64 nats, a few pairs at a time.
 
     Args:
@@ -162,6 +167,10 @@ def decode(model: Model, x: Tensor, z: Shaped[Tensor, "S B *event"], given: Give
         x: A batch, shape (B, ...).
         z: Samples for each of its examples, shape (S, B, *event).
         given: What is known beside each of them.
+        lost: Take NaN for minus infinity, where z is of a search that may go anywhere.
+
+    Errors:
+        ValueError: log_likelihood gave another shape, or NaN.
 
     Example:
         >>> from buttress.diagnostics.reference import LinearGaussian
@@ -175,15 +184,17 @@ def decode(model: Model, x: Tensor, z: Shaped[Tensor, "S B *event"], given: Give
     for first in range(0, len(x), rows):
         part = slice(first, first + rows)
         known, column = rows_of(given, part), z[:, part].split(max(1, pairs // rows))
-        columns.append(torch.cat([_log_likelihood(asked, x[part], some, known) for some in column]))
+        columns.append(torch.cat([_log_likelihood(asked, x[part], some, known, lost) for some in column]))
     return torch.cat(columns, 1)
 
 
-def _log_likelihood(model: Conditional, x: Tensor, z: Tensor, given: Given) -> Tensor:
+def _log_likelihood(model: Conditional, x: Tensor, z: Tensor, given: Given, lost: bool) -> Tensor:
     """One call of the model, with its answer looked at."""
     value = model.log_likelihood(x, z, given)
     if value.shape != z.shape[:2]:
         raise ValueError(f"log_likelihood gave shape {tuple(value.shape)}, wanted (S, B) = {tuple(z.shape[:2])}")
+    if lost:
+        return value.double().masked_fill(value.isnan(), -torch.inf)
     if bad := int(value.isnan().sum()):
         raise ValueError(
             f"log_likelihood gave NaN for {bad} of {value.numel()} pairs of x and z; look for log(0) or a scale of 0 "

@@ -34,6 +34,7 @@ from torch.distributions import Distribution
 
 from buttress.core import Space
 from buttress.core.batch import EMPTY, Batch, Given
+from buttress.distributions.canonical import canonical, canonical_prior
 
 __all__ = ["Adapter", "Batches", "Conditional", "LatentModel", "Model", "Readable", "conditional", "taking_given"]
 
@@ -158,16 +159,18 @@ class Conditional:
             name: taking_given(getattr(model, name, None), n) for name, n in ARGUMENTS.items()
         }
         self.takes = {name for name, n in ARGUMENTS.items() if _how(getattr(model, name, None), n)}
+        self.density: bool = getattr(model, "density", True)
+        """Whether there is a p(x|z): a LatentVariableModel with a critic has none."""
         self._prior: Any = None
 
     def posterior(self, x: Tensor, given: Given = EMPTY) -> Any:
-        """q(z|x, given)."""
-        return self._calls["posterior"](x, given=given)
+        """q(z|x, given), in the class that most is known about."""
+        return _known(canonical, self._calls["posterior"](x, given=given))
 
     def prior(self, given: Given = EMPTY) -> Any:
         """p(z|given), batch shape () or (B,). One that is the same for all examples is made once."""
         if self._prior is None:
-            found = self._calls["prior"](given=given)
+            found = _known(canonical_prior, self._calls["prior"](given=given))
             if "prior" in self.takes and isinstance(found, Distribution) and found.batch_shape:
                 return found
             self._prior = found
@@ -176,6 +179,11 @@ class Conditional:
     def log_likelihood(self, x: Tensor, z: Tensor, given: Given = EMPTY) -> Any:
         """log p(x|z, given), shape (S, B)."""
         return self._calls["log_likelihood"](x, z, given=given)
+
+
+def _known(rewrite: Callable[[Distribution], Distribution], found: Any) -> Any:
+    """A distribution rewritten; anything else as it is, for the check to refuse."""
+    return rewrite(found) if isinstance(found, Distribution) else found
 
 
 def conditional(model: Any) -> Conditional:

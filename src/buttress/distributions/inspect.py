@@ -11,7 +11,15 @@ from __future__ import annotations
 import torch
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
-from torch.distributions import Categorical, Distribution, Independent, MultivariateNormal, Normal, kl_divergence
+from torch.distributions import (
+    Categorical,
+    Distribution,
+    Independent,
+    LowRankMultivariateNormal,
+    MultivariateNormal,
+    Normal,
+    kl_divergence,
+)
 
 from buttress.distributions.point import Point
 
@@ -106,6 +114,8 @@ def multivariate_normal(q: Distribution) -> MultivariateNormal | None:
     """
     if type(q) is MultivariateNormal:
         return q
+    if type(q) is LowRankMultivariateNormal:
+        return MultivariateNormal(q.loc, q.covariance_matrix, validate_args=False)
     if (base := normal(q)) is not None and len(q.event_shape) == 1:
         return MultivariateNormal(base.loc, scale_tril=torch.diag_embed(base.scale), validate_args=False)
     return None

@@ -17,6 +17,7 @@ __all__ = ["Parameters", "in_double", "parameters"]
 NAMES: Mapping[type[Distribution], tuple[str, ...]] = {
     d.Normal: ("loc", "scale"),
     d.MultivariateNormal: ("loc", "scale_tril"),
+    d.LowRankMultivariateNormal: ("loc", "cov_factor", "cov_diag"),
     d.Laplace: ("loc", "scale"),
     d.StudentT: ("df", "loc", "scale"),
     d.VonMises: ("loc", "concentration"),
@@ -29,6 +30,8 @@ NAMES: Mapping[type[Distribution], tuple[str, ...]] = {
     d.Bernoulli: ("logits",),
 }
 """What each family is made of."""
+WEIGHTS = "logits of the mixture"
+"""The name of what a mixture has besides its component's parameters."""
 
 
 @dataclass(frozen=True)
@@ -70,11 +73,28 @@ def parameters(q: Distribution) -> Parameters | None:
         return Parameters(inner.tensors, lambda tensors: Independent(make(tensors), n, validate_args=False))
     if type(q) is Point:
         return Parameters({"value": q.value}, lambda tensors: Point(tensors["value"]))
+    if type(q) is d.MixtureSameFamily:
+        return _of_mixture(q)
     family: Any = type(q)
     if family not in NAMES:
         return None
     tensors = {name: getattr(q, name) for name in NAMES[family]}
     return Parameters(tensors, lambda values: family(**values, validate_args=False))
+
+
+def _of_mixture(q: d.MixtureSameFamily) -> Parameters | None:
+    """Those of the component, and the logits of the weights."""
+    inner = parameters(q.component_distribution)
+    if inner is None:
+        return None
+    make = inner.make
+
+    def mixture(tensors: Mapping[str, Tensor]) -> Distribution:
+        rest = {name: value for name, value in tensors.items() if name != WEIGHTS}
+        weights = d.Categorical(logits=tensors[WEIGHTS], validate_args=False)
+        return d.MixtureSameFamily(weights, make(rest), validate_args=False)
+
+    return Parameters({**inner.tensors, WEIGHTS: q.mixture_distribution.logits}, mixture)
 
 
 def in_double(q: Distribution) -> Distribution:

@@ -9,6 +9,9 @@ A folder holds one comparison: one baseline, and evidence measured with one set 
 arms or seeds it grows: what it lists already stays in the table. Asked again with other settings of the evidence, all
 that is in the table is measured again; so is a run whose evidence is from before the end of its training. Asked again
 with another baseline it refuses.
+
+Each seed is measured with noise of its own, on data observed (binarised, dequantised) by it, so that the spread over
+seeds contains what measuring adds. The arms of one seed share it, so that their differences don't.
 """
 
 from __future__ import annotations
@@ -131,7 +134,7 @@ def compare(
         folder: Where to put the comparison; an interrupted one of the same baseline goes on, a finished one grows.
         seeds: Runs of each arm, with seeds ``training.seed``, + 1, ...
         jobs: Runs at a time, each with its share of the cores.
-        settings: For ``diagnose``.
+        settings: For ``diagnose``. Its ``seed``, 0 if left out, is counted on from by that of each run.
         watch: Hears (run, step, total) as runs proceed.
         begin: Hears how many runs there will be, once nothing speaks against them.
         ended: Hears (run, outcome in words) as each ends.
@@ -163,8 +166,9 @@ def compare(
     folder.mkdir(parents=True, exist_ok=True)
     begin(len(todo))
     settings = dict(settings or {})
-    other = {run: why for run, _ in todo if (why := _otherwise(folder / run, settings))}
-    tasks = {name: (changed.to_yaml(), str(folder), name, settings) for name, changed in todo}
+    effort = {run: _of_seed(settings, changed.training.seed) for run, changed in todo}
+    other = {run: why for run, _ in todo if (why := _otherwise(folder / run, effort[run]))}
+    tasks = {name: (changed.to_yaml(), str(folder), name, effort[name]) for name, changed in todo}
     seconds, failed = run_all(_run_one, tasks, jobs, watch, ended)
     if not seconds:
         raise ValueError("every run failed: " + "; ".join(f"{run}: {reason}" for run, reason in failed.items()))
@@ -179,6 +183,11 @@ def compare(
     }
     write_text(folder / "comparison.json", json.dumps(plain, indent=1) + "\n")
     return Comparison(folder, left_out, failed, {run: why for run, why in other.items() if run in seconds})
+
+
+def _of_seed(settings: Mapping[str, Any], seed: int) -> dict[str, Any]:
+    """The settings of a diagnosis with noise that belongs to the seed of a run, whatever its arm."""
+    return {**settings, "seed": (settings.get("seed") or 0) + seed}
 
 
 def _before(folder: Path) -> dict[str, Any]:

@@ -26,7 +26,7 @@ __all__ = ["save_run_examples"]
 
 
 def save_run_examples(run: Run, count: int = 32, ways: int = 6, seed: int = 0, rows: int = 8) -> Path:
-    """Write into a run's folder what its report shows.
+    """Write into a run's folder what its report shows; of a model with a critic what it shows of z alone.
 
     Args:
         run: The run.
@@ -35,6 +35,9 @@ def save_run_examples(run: Run, count: int = 32, ways: int = 6, seed: int = 0, r
         seed: Of all draws.
         rows: Held-out examples of which one z is decoded several times.
     """
+    view = save_latent_view(run, seed)
+    if not run.model.density:
+        return view
     raw = some_held_out(run, max(count, 2 * ways), seed)
     ways = min(ways, len(raw) // 2)
     spread = raw.take(torch.linspace(0, len(raw) - 1, min(rows, len(raw))).long())  # stored data may be sorted by class
@@ -42,7 +45,6 @@ def save_run_examples(run: Run, count: int = 32, ways: int = 6, seed: int = 0, r
     spec, other = run.spec, seed + 1  # of the same seed a decoder that ignores z would draw the same x twice
     given = given_for(run, "", count, other)
     uniform = sampled(run, count, other, uniform=True, given=given) if _learned_codes(run, given) else None
-    save_latent_view(run, seed)
     return save_examples(
         run.folder,
         spec.kind,

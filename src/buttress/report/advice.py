@@ -73,9 +73,10 @@ def _not_converged(run: RunResult) -> Notice | None:
     if line is None or (drop := _late_drop(line)) < _news(line):
         return None
     steps = int(line[0][-1])
+    what = "distortion plus rate" if run.critic else "−ELBO"
+    then = "" if run.critic else " Samples and reconstructions will improve with more steps."
     return Notice(
-        f"Not converged: −ELBO still fell by {nats(drop)} nats over the last {LATE:.0%} of training. Samples and "
-        f"reconstructions will improve with more steps.",
+        f"Not converged: {what} still fell by {nats(drop)} nats over the last {LATE:.0%} of training.{then}",
         ("--training.steps", str(2 * steps)),
         "longer",
     )
@@ -99,7 +100,7 @@ def _overfits(run: RunResult) -> Notice | None:
 
 def _prior_mismatch(run: RunResult) -> Notice | None:
     gap, rate = run.value("aggregate_kl"), run.value("rate")
-    if gap is None or rate is None or gap < max(MISMATCH, MISMATCH_SHARE * rate):
+    if run.critic or gap is None or rate is None or gap < max(MISMATCH, MISMATCH_SHARE * rate):
         return None
     if run.state == COLLAPSED or (run.evidence and FAR in run.evidence.verdict.causes):  # the verdict says it
         return None

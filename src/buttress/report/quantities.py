@@ -48,7 +48,7 @@ QUANTITIES: dict[str, Quantity] = {
     "distortion": Quantity(
         "Distortion",
         "The reconstruction error: −log p(x|z) with z drawn from q(z|x). A normalised density or mass, with all its "
-        "constants.",
+        "constants. With a critic there is no p(x|z): it is −log softmax of the true futures of z among candidates.",
         better="lower",
         short="−log p(x|z), reconstruction error",
     ),
@@ -128,6 +128,18 @@ QUANTITIES: dict[str, Quantity] = {
         better="lower",
         short="−log p(x), tighter than −ELBO",
     ),
+    "nll_looseness": Quantity(
+        "Looseness of the NLL",
+        "How many nats too high the NLL may be, extrapolated from how it falls with more samples.",
+        better="lower",
+        short="how much too high the NLL may be",
+    ),
+    "bound_gap": Quantity(
+        "−ELBO above the NLL",
+        "How far the −ELBO lies above the NLL on the same examples: at least so many nats q(z|x) is from p(z|x).",
+        better="lower",
+        short="nats from q to p(z|x), at least",
+    ),
     "bits_per_dim": Quantity(
         "Bits per dimension",
         "The NLL in bits, divided by the number of values in x. For discrete x, or integers with uniform noise.",
@@ -149,10 +161,46 @@ QUANTITIES: dict[str, Quantity] = {
         better="lower",
         short="ELBO gained by fitting q to each x",
     ),
+    "amortisation_gap_median": Quantity(
+        "Amortisation gap, median",
+        "The same of the example in the middle, which no outlier moves.",
+        better="lower",
+        short="of the example in the middle",
+    ),
+    "amortisation_gap_p05": Quantity(
+        "Amortisation gap, 5th percentile",
+        "One example in twenty gains less.",
+        short="one example in 20 gains less",
+    ),
+    "amortisation_gap_p95": Quantity(
+        "Amortisation gap, 95th percentile",
+        "One example in twenty gains more.",
+        short="one example in 20 gains more",
+    ),
+    "amortisation_gap_share": Quantity(
+        "Examples with an amortisation gap",
+        "The share of examples that gain 0.1 nats or more, beyond what their own sampling noise explains.",
+        unit="",
+        better="lower",
+        short="share of examples that gain",
+    ),
+    "gap_unfinished": Quantity(
+        "Searches unfinished",
+        "The share of examples whose search for a better q(z|x) had not ended after the last step that it might take: "
+        "their gap may be larger than what is shown.",
+        unit="",
+        better="lower",
+        short="share still searching at the end",
+    ),
     "decoder_gain": Quantity(
         "Decoder's part of the gap",
         "How much the distortion falls when q(z|x) is optimised: whether the decoder would use a better z.",
         short="distortion saved by a fitted q",
+    ),
+    "decoder_gain_median": Quantity(
+        "Decoder's part of the gap, median",
+        "The same of the example in the middle.",
+        short="of the example in the middle",
     ),
     "refined_rate": Quantity(
         "Rate after refining",
@@ -237,6 +285,22 @@ QUANTITIES: dict[str, Quantity] = {
         "Share of the dimensions of z whose KL is below 0.1 nats for 99 % of the examples (Lucas et al., 2019).",
         unit="",
         short="share of dimensions with KL near 0",
+    ),
+    "contrastive_information": Quantity(
+        "Contrastive information",
+        "Of a model with a critic: log N minus the contrastive loss of a prediction, in nats, at most log N. How well "
+        "the context tells a z some positions ahead from others of the same sequence. A lower bound of their mutual "
+        "information as far as the others are independent of the context: in short sequences it is too large.",
+        better="higher",
+        short="log N − contrastive loss",
+    ),
+    "contrastive_accuracy": Quantity(
+        "Contrastive accuracy",
+        "Of a model with a critic: the share of predictions that score the true future highest among N candidates; "
+        "1 / N by chance. Candidates that are equal share it.",
+        unit="",
+        better="higher",
+        short="true future ranked first",
     ),
     "feature_cosine": Quantity(
         "Similarity of features",

@@ -99,6 +99,12 @@ class RunResult:
         return name_of(self.recipe.get("prior"))
 
     @property
+    def critic(self) -> str:
+        """The name of the critic that stands where the decoder stands; "" where there is a decoder."""
+        found = name_of(self.recipe.get("critic"))
+        return "" if found == "none" else found
+
+    @property
     def seed(self) -> int | None:
         """The seed of the recipe."""
         training = self.recipe.get("training")
@@ -188,7 +194,7 @@ def load_run(folder: str | Path) -> RunResult:
         "latent": attempt("latent.json", load_latent),
         "notes": attempt("notes.txt", lambda path: tuple(read_text(path).splitlines())) or (),
     }
-    if found["examples"] is None:
+    if found["examples"] is None and not RunResult(folder, recipe=found["recipe"]).critic:
         remarks.append("There are no saved examples, so this page has no pictures; buttress diagnose saves some.")
     return RunResult(folder, text or "", **found, remarks=tuple(remarks))
 

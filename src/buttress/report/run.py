@@ -65,7 +65,7 @@ def save_report(evidence: Evidence, path: str | Path, title: str = "My model", k
 
     Args:
         evidence: What ``diagnose`` returned.
-        path: The HTML file to write.
+        path: The HTML file to write; folders that it needs are made.
         title: The headline, such as the name of the data.
         kind: "image", "text" or "table": what the pictures are, where the evidence does not name it.
         pictures: ``samples``, ``originals``, ``reconstructions``, ``traversals`` and the others of
@@ -88,6 +88,7 @@ def save_report(evidence: Evidence, path: str | Path, title: str = "My model", k
     path = Path(path)
     examples = gather(kind or evidence.kind, **pictures) if pictures else None  # type: ignore[arg-type]
     run = RunResult(path.parent, evidence=evidence, examples=examples)
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(render("run.html.j2", **(_page(run) | {"title": title, "over": "Diagnosis"})), encoding="utf-8")
     return path
 
@@ -192,7 +193,7 @@ def _subtitle(run: RunResult) -> str:
     short = isinstance(steps, int) and reached is not None and reached < steps
     bits = [
         "no remedy" if run.remedies == "none" else run.remedies,
-        f"{decoder} decoder" if decoder else "",
+        f"{run.critic} critic" if run.critic else f"{decoder} decoder" if decoder else "",
         f"{reached:,} of {steps:,} steps" if short else f"{steps:,} steps" if isinstance(steps, int) else "",
     ]
     return " · ".join(filter(None, bits))

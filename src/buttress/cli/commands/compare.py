@@ -49,7 +49,8 @@ def compare(
         jobs: Runs at a time.
         nll_samples: Importance samples of each example for the NLL; 0 leaves it out.
         nll_examples: Held-out examples on which the NLL is measured, at most.
-        gap_steps: Steps of refining each example's q for the amortisation gap; 0 leaves it out, and with it the cause.
+        gap_steps: Most steps of refining each example's q for the amortisation gap; 0 leaves it out, and with it the
+            cause.
         gap_examples: Held-out examples on which the gap is measured, at most.
 
     Example:

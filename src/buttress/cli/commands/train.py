@@ -43,7 +43,8 @@ def train(
         diagnose: Whether to diagnose the run once it is trained.
         nll_samples: Importance samples of each example for the NLL; 0 leaves it out.
         nll_examples: Held-out examples on which the NLL is measured, at most; none for all.
-        gap_steps: Steps of refining each example's q for the amortisation gap; 0 leaves it out, and with it the cause.
+        gap_steps: Most steps of refining each example's q for the amortisation gap; 0 leaves it out, and with it the
+            cause.
         gap_examples: Held-out examples on which the gap is measured, at most; none for all.
         mi_examples: Held-out examples among which mutual information is measured, at most; none for all.
 

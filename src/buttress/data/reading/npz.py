@@ -113,19 +113,19 @@ def for_training(path: Path, key: str, count: int) -> str | None:
     return next((name for name in found if name is not None), None)
 
 
-def unused(path: Path, key: str) -> tuple[str, ...]:
-    """A note about arrays beside ``key`` that hold examples of the same shape.
+def unused(path: Path, key: str, where: str) -> tuple[str, ...]:
+    """A note about arrays of the file called ``where`` beside ``key`` that hold examples of the same shape.
 
     Example:
         >>> import tempfile, numpy as np
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     np.savez(f"{folder}/a.npz", train=np.zeros((20, 8, 8)), test=np.zeros((5, 8, 8)), labels=np.zeros(20))
-        ...     unused(Path(folder) / "a.npz", "train")
-        ("...a.npz: array 'test' was not used; held_out_key='test' would measure on it",)
+        ...     unused(Path(folder) / "a.npz", "train", "a.npz")
+        ("a.npz: array 'test' was not used; held_out_key='test' would measure on it",)
     """
     known = shapes(path)
     same = [k for k in known if k != key and known[k][1:] == known[key][1:] and len(known[k]) > 2]
-    return tuple(f"{path}: array {k!r} was not used; held_out_key={k!r} would measure on it" for k in same)
+    return tuple(f"{where}: array {k!r} was not used; held_out_key={k!r} would measure on it" for k in same)
 
 
 def _listed(known: dict[str, tuple[int, ...]]) -> str:

@@ -12,7 +12,8 @@ import math
 import shutil
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from io import BufferedIOBase
 from pathlib import Path
@@ -23,7 +24,7 @@ import numpy as np
 from buttress.data.reading.memory import Rows, cached, file_key
 from buttress.runtime.safe_files import RATIO, is_regular, open_gzip
 
-__all__ = ["arrays_of"]
+__all__ = ["arrays_of", "named"]
 
 Format = Literal["npy", "npz", "idx"]
 _IDX_TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
@@ -53,6 +54,22 @@ def arrays_of(path: Path) -> Path | None:
     name = "array.npz" if kind == "npz" else "array.npy"
     folder = cached(("packed", 1, file_key(path)), partial(_unpack, path, kind, name))
     return folder / name
+
+
+@contextmanager
+def named(path: Path, arrays: Path) -> Iterator[None]:
+    """While this lasts, errors about the copy ``arrays`` in the cache name the user's file ``path`` instead.
+
+    Example:
+        >>> with named(Path("a.npz.gz"), Path("cache/array.npz")):
+        ...     raise ValueError("cache/array.npz: no array 'x'")
+        Traceback (most recent call last):
+        ValueError: a.npz.gz: no array 'x'
+    """
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(str(error).replace(str(arrays), str(path))) from error
 
 
 def _format(path: Path) -> Format | None:

@@ -1,7 +1,11 @@
 r"""What a reconstruction means: log p(x|z) for each likelihood that can be named, and what is noted of it.
 
 $$ \text{bernoulli} \; \sum_d x_d \log r_d + (1 - x_d) \log (1 - r_d), \qquad
-   \text{gaussian} \; -\frac{\lVert x - r \rVert^2}{2 \sigma^2} - \frac D2 \log 2 \pi \sigma^2 $$
+   \text{gaussian} \; -\frac{\lVert x - r \rVert^2}{2 \sigma^2} - \frac D2 \log 2 \pi \sigma^2, \qquad
+   \text{poisson} \; \sum_d x_d r_d - e^{r_d} - \log x_d! $$
+
+A Poisson reconstruction r is the log of the mean, as in ``torch.nn.PoissonNLLLoss(log_input=True)``, whose loss leaves
+out log x! unless ``full=True``, and then approximates it.
 
 A squared error summed over the D elements of x beside a summed KL is the Gaussian of $\sigma^2 = 1/2$; one averaged
 over them is that of $\sigma^2 = D/2$, as if the KL had D times its weight.
@@ -14,12 +18,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, lgamma
 from torch.nn.functional import binary_cross_entropy, binary_cross_entropy_with_logits
 
 __all__ = ["NAMES", "Scored", "scored"]
 
-NAMES = ("bernoulli", "gaussian", "mse")
+NAMES = ("bernoulli", "gaussian", "mse", "poisson")
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,8 @@ def scored(name: str, variance: float | None, x: Tensor, recon: Tensor) -> Score
         raise ValueError(f"variance is {variance}, wanted a finite number above 0")
     if name == "bernoulli":
         return _bernoulli(x, recon)
+    if name == "poisson":
+        return _poisson(x, recon)
     return _gaussian(0.5 if variance is None else variance, _squared_error(x, recon) if name == "mse" else ())
 
 
@@ -87,6 +93,22 @@ def _bernoulli(x: Tensor, recon: Tensor) -> Scored:
         lambda recon, x: -score(recon, x.to(recon).expand_as(recon), reduction="none"),
         tuple(notes),
     )
+
+
+def _poisson(x: Tensor, recon: Tensor) -> Scored:
+    if (bad := ~((x >= 0) & (x == x.round()))).any():
+        raise ValueError(
+            f"likelihood 'poisson': x holds {x[bad][0].item():.4g}, wanted whole numbers from 0; try \"gaussian\""
+        )
+    note = (
+        "poisson: the reconstruction was taken as the log of the mean (it runs from "
+        f"{recon.min().item():.3g} to {recon.max().item():.3g}); a decoder that gives means must return their logs"
+    )
+    return Scored(lambda recon, x: _log_poisson(recon.double(), x.double()).to(recon.dtype), (note,))
+
+
+def _log_poisson(log_mean: Tensor, x: Tensor) -> Tensor:
+    return x * log_mean - log_mean.exp() - lgamma(x + 1)
 
 
 def _gaussian(variance: float, notes: tuple[str, ...]) -> Scored:

@@ -35,7 +35,7 @@ def reconstructing(model: nn.Module, batches: Batches, likelihood: str | None, v
     Args:
         model: Its ``forward`` returns what :mod:`buttress.diagnostics.adapters` documents.
         batches: Held-out data, of which some are tried.
-        likelihood: "bernoulli", "gaussian" or "mse".
+        likelihood: "bernoulli", "gaussian", "mse" or "poisson".
         variance: sigma^2, for "gaussian".
 
     Errors:

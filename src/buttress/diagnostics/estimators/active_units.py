@@ -6,6 +6,10 @@ $$ j \text{ is } (\epsilon, \delta)\text{-collapsed} \iff P_x[\mathrm{KL}_j(x) <
 Burda et al. 2016; Lucas et al. 2019. The means of q are used: noise of samples would count dead units as active. Where
 a family does not know its mean, the covariance of two independent sample means has the same expectation.
 
+Burda's threshold is for a prior N(0, I). So z is measured in units of the prior, $(z_j - m_j) / s_j$ with the prior's
+mean and standard deviation: under N(0, I) the count is the published one, and under any other prior it does not change
+where z is rescaled together with it. Of a prior that depends on what is given, only what moves beyond it counts.
+
 The number of a code is a name and no quantity, so where z is discrete its means are those of the one-hot code:
 
 $$ A_j = \sum_k \operatorname{Var}_x\bigl(q(z_j = k|x)\bigr), \qquad
@@ -27,13 +31,14 @@ from buttress.diagnostics.estimate import Estimate, Moments
 from buttress.diagnostics.estimator import Subject, estimator
 from buttress.diagnostics.estimators.rate import exact_kl
 from buttress.diagnostics.evaluation import draw, evaluating
-from buttress.diagnostics.passes import passes
+from buttress.diagnostics.passes import one_hot_vectors, passes
+from buttress.diagnostics.prior_scale import PriorUnits
 from buttress.diagnostics.protocol import Batches, Model
 from buttress.diagnostics.thresholds import ACTIVE_VARIANCE, COLLAPSED_DELTA, COLLAPSED_EPSILON
 from buttress.distributions.code_counts import CodeCounts
-from buttress.distributions.inspect import categorical, is_uniform, mean_of, point
+from buttress.distributions.inspect import categorical, is_discrete, is_uniform, mean_of, point
 
-__all__ = ["Activity", "active_units", "activity", "collapsed_fraction"]
+__all__ = ["Activity", "active_units", "activity", "collapsed_fraction", "discrete"]
 
 SAMPLES = 8
 """In each of the two independent sample means, where q does not know its mean."""
@@ -44,22 +49,25 @@ class Activity:
     """How the coordinates of z move with x.
 
     Args:
-        variance_of_mean: A_j of every coordinate of z, flattened, (J,). The whole curve: no threshold is in it.
+        variance_of_mean: A_j of every coordinate of z, flattened, (J,), beside the variance of the prior. The whole
+            curve: no threshold is in it.
         n: Number of examples.
         method: "means of q", "covariance of sample means", or "one-hot codes" for a q that is a point on codes.
         codes: How often each place takes each code, where q is a point on codes.
+        discrete: Whether z has finitely many values, so that it has no width.
 
     Example:
         >>> import torch
         >>> found = Activity(torch.tensor([0.9, 0.001]), n=100, method="means of q")
         >>> count_active(found).value, count_active(found).note
-        (1.0, 'coordinates, of 2, with variance > 0.01')
+        (1.0, "coordinates, of 2, with variance > 0.01 of the prior's")
     """
 
     variance_of_mean: Float[Tensor, " J"]
     n: int
     method: str
     codes: CodeCounts | None = None
+    discrete: bool = False
 
 
 def activity(model: Model, batches: Batches, *, seed: int = 0) -> Activity:
@@ -79,10 +87,11 @@ def activity(model: Model, batches: Batches, *, seed: int = 0) -> Activity:
         0.66
     """
     one, other, cross, codes = Moments(), Moments(), Moments(), CodeCounts()
-    exact = True
+    exact, units = True, PriorUnits(seed)
     with evaluating(model, seed) as asked:
         for block in passes(asked, batches):
             q = block.q
+            loc, scale = (0.0, 1.0) if discrete(q) else units.of(block.prior)
             if (value := point(q)) is not None:
                 codes.add(value.reshape(len(block), -1))
                 continue
@@ -93,17 +102,33 @@ def activity(model: Model, batches: Batches, *, seed: int = 0) -> Activity:
                 if middle is not None
                 else draw(q, block.index, 2 * SAMPLES, seed, "active").unflatten(0, (2, SAMPLES)).mean(1)
             )
-            a, b = a.reshape(len(block), -1), b.reshape(len(block), -1)
+            a, b = ((part - loc).div(scale).reshape(len(block), -1) for part in (a.double(), b.double()))
             one.add(a)
             other.add(b)
             cross.add(a + b)
     if codes.n:
-        return Activity(codes.difference, codes.n, "one-hot codes", codes)
+        return Activity(codes.difference, codes.n, "one-hot codes", codes, discrete=True)
     covariance = (cross.variance - one.variance - other.variance) / 2
     curve = one.variance if exact else covariance
     if (base := categorical(q)) is not None:
         curve = curve.reshape(-1, base.logits.shape[-1]).sum(1)
-    return Activity(curve, one.n, "means of q" if exact else "covariance of sample means")
+    how = "means of q" if exact else "covariance of sample means"
+    return Activity(curve, one.n, how, discrete=discrete(q))
+
+
+def discrete(q: Distribution) -> bool:
+    """Whether q is over codes, one-hot vectors or other whole numbers.
+
+    Example:
+        >>> from torch.distributions import Bernoulli, Normal
+        >>> discrete(Bernoulli(0.5)), discrete(Normal(0.0, 1.0))
+        (True, False)
+    """
+    try:
+        whole = bool(getattr(q.support, "is_discrete", False))
+    except (NotImplementedError, AttributeError):
+        whole = False
+    return whole or is_discrete(q) or one_hot_vectors(q) is not None
 
 
 def _middle(q: Distribution) -> Tensor | None:
@@ -118,7 +143,7 @@ def active_units(model: Model, batches: Batches, *, threshold: float = ACTIVE_VA
     Args:
         model: Keeps the protocol.
         batches: Held-out data, all of which is used.
-        threshold: In squared units of z.
+        threshold: Beside the variance of the prior.
         seed: Matters only where q does not know its mean.
 
     Example:
@@ -137,8 +162,8 @@ def count_active(found: Activity, threshold: float = ACTIVE_VARIANCE) -> Estimat
     """The count of a measured curve.
 
     Args:
-        found: The curve, in squared units of z.
-        threshold: In squared units of z.
+        found: The curve, beside the variance of the prior.
+        threshold: Beside the variance of the prior.
 
     Example:
         >>> import torch
@@ -148,7 +173,12 @@ def count_active(found: Activity, threshold: float = ACTIVE_VARIANCE) -> Estimat
     total = len(found.variance_of_mean)
     count = int((found.variance_of_mean > threshold).sum())
     return Estimate(
-        float(count), None, found.n, found.method, float(total), f"coordinates, of {total}, with variance > {threshold}"
+        float(count),
+        None,
+        found.n,
+        found.method,
+        float(total),
+        f"coordinates, of {total}, with variance > {threshold} of the prior's",
     )
 
 

@@ -2,10 +2,13 @@ r"""The amortisation gap: what the encoder loses by not finding the best q of it
 
 $$ \Delta(x) = \max_{\lambda} \mathrm{ELBO}(x; q_\lambda) - \mathrm{ELBO}(x; q(z|x)) $$
 
-Cremer et al. 2018. The decoder and the prior are frozen. q is refined by Adam from where the encoder put it, with fresh
-antithetic noise at every step and a step size that falls to zero. Whether the refined q is kept is decided, for each
-example and for all together, on other samples than those that measure the gain: so the gain is not optimistic, and zero
-where there is nothing to gain. It is a lower bound of the gap, since the search may not have arrived.
+Cremer et al. 2018. The decoder and the prior are frozen. How q is searched for depends on its family:
+:mod:`buttress.diagnostics.search.gaussian` and :mod:`buttress.diagnostics.search.discrete`. The search of an example
+ends when it gains nothing more; where the last step allowed came first, that is said, and the gap is at least what
+was found.
+
+Whether the refined q is kept is decided, for each example by itself, on other samples than those that measure the
+gain: so the gain is not optimistic. It is a lower bound of the gap in any case.
 
 If the decoder ignores z nothing is gained but rate; if it would use z but q does not tell it, the gap is large and the
 decoder gains: then inference lags behind (He et al. 2019).
@@ -13,50 +16,123 @@ decoder gains: then inference lags behind (He et al. 2019).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import math
+from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
-from torch.distributions import Distribution, Independent, MultivariateNormal, Normal
+from torch.distributions import Distribution
 
-from buttress.diagnostics.estimate import Estimate, mean
+from buttress.diagnostics.estimate import NO_DENSITY, Estimate, mean, quantile, share
 from buttress.diagnostics.estimator import Subject, estimator
-from buttress.diagnostics.estimators.rate import exact_kl
-from buttress.diagnostics.evaluation import at, choose, decode, draw, evaluating
+from buttress.diagnostics.evaluation import choose, decode, draw, evaluating
 from buttress.diagnostics.passes import Block, count, passes
 from buttress.diagnostics.protocol import Batches, Conditional, Model
-from buttress.distributions.inspect import factors, log_density, normal, point
+from buttress.diagnostics.search.discrete import DiscreteSearch, codes
+from buttress.diagnostics.search.family import family
+from buttress.diagnostics.search.gaussian import GaussianSearch
+from buttress.diagnostics.search.task import Found, Task
+from buttress.diagnostics.thresholds import LAG_NATS
+from buttress.distributions.inspect import factors, point
 from buttress.runtime.memory import pairs_at_once
-from buttress.runtime.randomness import noise
 
-__all__ = ["RefinementGain", "amortisation_gap", "refinement"]
-
-SMALLEST_UNIT = 0.1
-"""In prior standard deviations: the mean of a very narrow q must be able to move too."""
-FLAT = 1e-3
-"""Adam's epsilon, in nats: slopes below it are noise, not news, and must not be blown up to full steps."""
+__all__ = ["REPORTED", "RefinementGain", "amortisation_gap", "refinement"]
 
 
 @dataclass(frozen=True)
 class RefinementGain:
-    """What refining q for each example changes, in nats per example.
+    """What refining q changes for each of N examples, in nats.
 
     Args:
-        gap: ELBO gained.
-        decoder_gain: Distortion saved: what the decoder makes of the better q.
-        rate: Rate of the refined q.
+        gain: ELBO gained.
+        error: Monte Carlo error of it.
+        saved: Distortion saved: what the decoder makes of the better q.
+        refined_rate: Rate of the refined q.
+        ended: Whether the search ended by itself.
+        steps: Most steps it might take.
+        method: How it was measured.
+        obstacle: Why nothing was, or nothing.
 
     Example:
-        >>> nothing = Estimate(0.0, 0.0, 10, "closed form")
-        >>> print(RefinementGain(gap=Estimate(1.5, 0.1, 10, "Adam"), decoder_gain=nothing, rate=nothing).gap)
-        1.5 ± 0.1
+        >>> one, none = torch.ones(4), torch.zeros(4)
+        >>> found = RefinementGain(1.5 * one, none, one, one, torch.tensor([True, True, True, False]), 100, "Adam")
+        >>> print(found.gap, "|", found.gap.note)
+        1.5 ± 0 | at least: the search had not ended for 25 % of the examples after 100 steps
     """
 
-    gap: Estimate
-    decoder_gain: Estimate
-    rate: Estimate
+    gain: Float[Tensor, " N"]
+    error: Float[Tensor, " N"]
+    saved: Float[Tensor, " N"]
+    refined_rate: Float[Tensor, " N"]
+    ended: Bool[Tensor, " N"]
+    steps: int
+    method: str
+    obstacle: str = ""
+
+    @property
+    def gap(self) -> Estimate:
+        """ELBO gained."""
+        return self.estimates["amortisation_gap"]
+
+    @property
+    def decoder_gain(self) -> Estimate:
+        """Distortion saved."""
+        return self.estimates["decoder_gain"]
+
+    @property
+    def rate(self) -> Estimate:
+        """Rate of the refined q."""
+        return self.estimates["refined_rate"]
+
+    @property
+    def note(self) -> str:
+        """How far the search came."""
+        unfinished = 1 - self.ended.double().mean().item()
+        if not unfinished:
+            return "a lower bound; the search ended by itself for every example"
+        return (
+            f"at least: the search had not ended for {unfinished:.0%} of the examples after {self.steps} steps".replace(
+                "%", " %"
+            )
+        )
+
+    @property
+    def estimates(self) -> dict[str, Estimate]:
+        """All that is reported of it, by name."""
+        if self.obstacle:
+            return {name: Estimate(None, None, len(self.saved), "search", note=self.obstacle) for name in REPORTED}
+        gain, method, note = self.gain, self.method, self.note
+        certain = gain - 2 * self.error > LAG_NATS
+        spread = f"{note}; the gains of single examples are spread by their Monte Carlo error too"
+        lag = f"not nats: share of the examples whose gain is above {LAG_NATS} nats by two Monte Carlo errors"
+        found = (
+            mean(gain, method, note=note),
+            quantile(gain, 0.5, method, note),
+            quantile(gain, 0.05, method, spread),
+            quantile(gain, 0.95, method, spread),
+            share(certain, method, lag),
+            share(~self.ended, method, f"not nats: share of the examples still searching after {self.steps} steps"),
+            mean(self.saved, method, note="distortion that the decoder saves with the refined q"),
+            quantile(self.saved, 0.5, method, "distortion that the decoder saves with the refined q"),
+            mean(self.refined_rate, method, note="rate of the refined q"),
+        )
+        return dict(zip(REPORTED, found, strict=True))
+
+
+REPORTED = (
+    "amortisation_gap",
+    "amortisation_gap_median",
+    "amortisation_gap_p05",
+    "amortisation_gap_p95",
+    "amortisation_gap_share",
+    "gap_unfinished",
+    "decoder_gain",
+    "decoder_gain_median",
+    "refined_rate",
+)
+"""Names of the estimates."""
 
 
 def refinement(
@@ -72,11 +148,12 @@ def refinement(
     """Refine q for each example and measure the gain.
 
     Args:
-        model: Keeps the protocol; q a product of normals or a multivariate normal.
+        model: Keeps the protocol; q of a Gaussian family (a product of normals, a multivariate normal, one of low
+            rank) or a product of categoricals.
         batches: Held-out data.
-        steps: Of Adam, with one antithetic pair of samples each.
+        steps: At most so many gradients, with one antithetic pair of samples each. Most searches end earlier.
         examples: At most so many: a random choice of the data where there is more. None for all.
-        learning_rate: First step size, in standard deviations of q.
+        learning_rate: First step size of Adam, in standard deviations of q.
         samples: Fresh samples per example, in antithetic pairs, that measure the gain, and as many that decide what
             to keep.
         seed: Of the choice and the noise.
@@ -88,38 +165,38 @@ def refinement(
         >>> from buttress.diagnostics.reference import LinearGaussian
         >>> lagging = LinearGaussian(torch.ones(2, 1).double(), torch.zeros(2).double(), 1.0).lagging()  # q = p(z)
         >>> x, _ = lagging.model.sample(50)
-        >>> found = refinement(lagging, [x], steps=40)
+        >>> found = refinement(lagging, [x])
         >>> print(found.gap, "of", round(lagging.amortisation_gap(x).mean().item(), 2))  # in closed form
-        1.29 ± 0.2 of 1.26
+        1.31 ± 0.2 of 1.26
     """
     if steps < 1 or samples < 2 or samples % 2:
         raise ValueError(
             f"amortisation gap: got {steps} steps and {samples} samples, wanted 1 or more steps and 2, 4, 6 ... samples"
         )
-    rows: list[tuple[Tensor, ...]] = []
+    rows: list[Found] = []
     with evaluating(model, seed) as asked, torch.backends.cudnn.flags(enabled=False):  # no backward in eval mode
         n = count(batches)
         chosen = choose(n, examples, seed)
         blocks = passes(asked, batches, keep=chosen, joined=True)
         for block in (part for whole in blocks for part in whole.split(max(1, pairs_at_once(whole.x) // 2))):
-            search = _Search(asked, block, seed)
-            if search.obstacle:
-                return _none(n if chosen is None else len(chosen), search.obstacle)
-            rows.append(search.measure(search.run(steps, learning_rate), samples))
-    hint, saved, rate, refined = (torch.cat(column).cpu() for column in zip(*rows, strict=True))
-    keep = (hint > 0) & _convincing(hint)
-    saved, refined = torch.where(keep, saved, 0), torch.where(keep, refined, rate)
-    method = f"Adam, {steps} steps of {learning_rate} on {len(rate)} examples; {samples} fresh samples"
-    return RefinementGain(
-        mean(saved + rate - refined, method, note="a lower bound: the search may not have arrived"),
-        mean(saved, method, note="distortion that the decoder saves with the refined q"),
-        mean(refined, method, note="rate of the refined q"),
+            search = _search(Task(asked, block, seed), steps, learning_rate)
+            if isinstance(search, str):
+                return _none(n if chosen is None else len(chosen), search)
+            rows.append(search.run(samples))
+    exact = isinstance(search, DiscreteSearch) and search.small
+    how = "every value of z tried" if exact else f"at most {steps} steps"
+    return _kept(rows, steps, f"{how}, {sum(len(row.hint) for row in rows)} examples; {samples} fresh samples")
+
+
+def _kept(rows: list[Found], steps: int, method: str) -> RefinementGain:
+    """The gain where the refined q is kept, and nothing elsewhere."""
+    hint, gain, error, saved, rate, refined, ended = (
+        torch.cat([getattr(row, name) for row in rows]).cpu()
+        for name in ("hint", "gain", "error", "saved", "rate", "refined", "ended")
     )
-
-
-def _convincing(gain: Float[Tensor, " N"]) -> bool:
-    """Whether the search gained anything at all: more than two standard errors."""
-    return bool(gain.mean() > (2 * gain.std() / len(gain) ** 0.5 if len(gain) > 1 else 0))
+    keep = hint > 0
+    gain, error, saved = (torch.where(keep, value, 0) for value in (gain, error, saved))
+    return RefinementGain(gain, error, saved, torch.where(keep, refined, rate), ended, steps, method)
 
 
 def amortisation_gap(model: Model, batches: Batches, **settings: Any) -> Estimate:
@@ -135,111 +212,35 @@ def amortisation_gap(model: Model, batches: Batches, **settings: Any) -> Estimat
 
 
 def _none(n: int, why: str) -> RefinementGain:
-    nothing = Estimate(None, None, n, "Adam", note=why)
-    return RefinementGain(nothing, replace(nothing), replace(nothing))
+    nothing = torch.full((n,), math.nan)
+    return RefinementGain(nothing, nothing, nothing, nothing, torch.zeros(n, dtype=torch.bool), 0, "", why)
 
 
-class _Search:
-    """The search of a few examples for their own q."""
-
-    def __init__(self, model: Conditional, block: Block, seed: int) -> None:
-        self.model, self.x, self.given, self.index, self.seed = model, block.x, block.given, block.index, seed
-        self.start, self.prior = block.q, block.prior
-        self.unit = _unit(self.start, self.prior)
-        self.obstacle = self._obstacle()
-
-    def _obstacle(self) -> str:
-        """Why this q cannot be refined, or nothing."""
-        if point(self.start) is not None:
-            return (
-                "q is a point on codes: no gradient leads from one code to a better one, and trying all codes at all "
-                "places is too costly"
-            )
-        if normal(self.start) is None and type(self.start) is not MultivariateNormal:
-            return f"a q of type {type(factors(self.start)).__name__} cannot be refined; only Gaussian families can"
-        with torch.enable_grad():
-            z = draw(self.start, self.index, 2, self.seed, "probe").detach().requires_grad_()
-            value = decode(self.model, self.x, z, self.given)
-        if value.requires_grad or torch.equal(value, decode(self.model, self.x, z.detach().roll(1, 0), self.given)):
-            return ""
-        return "log_likelihood depends on z but gives no gradient for it; remove torch.no_grad or detach inside"
-
-    def run(self, steps: int, learning_rate: float) -> Distribution:
-        """The q after ``steps`` of Adam."""
-        moving = [torch.zeros_like(t).requires_grad_() for t in _shifts(self.start)]
-        averages = [torch.zeros_like(shift) for shift in moving]
-        adam = torch.optim.Adam(moving, lr=learning_rate, eps=FLAT)
-        for step in range(steps):
-            adam.param_groups[0]["lr"] = learning_rate * (1 - step / steps)
-            with torch.enable_grad():
-                gradients = torch.autograd.grad(self._loss(moving, step), moving, allow_unused=True)
-            for shift, gradient in zip(moving, gradients, strict=True):
-                shift.grad = gradient
-            adam.step()
-            for average, shift in zip(averages, moving, strict=True):  # of the last half: what is left of the noise
-                average += shift.detach() * (step >= steps // 2) / (steps - steps // 2)
-        return _shifted(self.start, averages, self.unit)
-
-    def _loss(self, moving: list[Tensor], step: int) -> Float[Tensor, ""]:
-        """The negative ELBO at an antithetic pair: for a quadratic decoder noise leaves the mean's slope alone."""
-        q = _shifted(self.start, moving, self.unit)
-        e = noise(self.index, 1, q.event_shape, self.seed, f"refine {step}")
-        z = at(q, torch.cat([e, -e]))
-        # without a closed form the rate falls along z alone: the slope of log q itself is zero on average, pure noise
-        distortion, rate = self._halves(q, z, _shifted(self.start, [shift.detach() for shift in moving], self.unit))
-        return (distortion + rate).mean(0).sum()
-
-    def _halves(self, q: Distribution, z: Tensor, density: Distribution | None = None) -> tuple[Tensor, Tensor]:
-        """Distortion (S, B) and rate, (B,) or (S, B); ``density`` is q, where its gradient must be another."""
-        exact = exact_kl(q, self.prior)
-        rate = (
-            (density or q).log_prob(z) - log_density(self.prior, z)
-            if exact is None
-            else exact.reshape(len(self.x), -1).sum(1)
+def _search(task: Task, steps: int, learning_rate: float) -> GaussianSearch | DiscreteSearch | str:
+    """The search that fits q, or why there is none."""
+    q = task.block.q
+    if point(q) is not None:
+        return (
+            "q is a point on codes: no gradient leads from one code to a better one, and trying all codes at all "
+            "places is too costly"
         )
-        return -decode(self.model, self.x, z, self.given), rate.double()
-
-    def measure(self, end: Distribution, samples: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Gain by samples that only decide, then by others: distortion saved, rate at the start, rate at the end."""
-        hints = [sum(self._fresh(q, samples, "keep")) for q in (self.start, end)]
-        (before, rate), (after, refined) = (self._fresh(q, samples, "gain") for q in (self.start, end))
-        rate, refined = (r.expand_as(before).mean(0) for r in (rate, refined))
-        return torch.as_tensor(hints[0] - hints[1]).mean(0), (before - after).mean(0), rate, refined
-
-    def _fresh(self, q: Distribution, samples: int, stream: str) -> tuple[Tensor, Tensor]:
-        """Distortion and rate at antithetic samples."""
-        e = noise(self.index, samples // 2, q.event_shape, self.seed, stream)
-        return self._halves(q, at(q, torch.cat([e, -e])))
+    if (product := codes(q)) is not None:
+        search = DiscreteSearch(task, product, steps)
+        return search.obstacle or search
+    if (place := family(q)) is None:
+        name = type(factors(q)).__name__
+        return f"a q of type {name} cannot be refined; only Gaussian families and products of categoricals can"
+    return _blind(task.model, task.block, q, task.seed) or GaussianSearch(task, place, steps, learning_rate)
 
 
-def _unit(q: Distribution, p: Distribution) -> Tensor:
-    """How far one unit of shift moves the mean: a standard deviation of q, if that is not tiny beside the prior's."""
-    base, prior = normal(q), normal(p)
-    scale = (
-        base.scale if base is not None else q.variance.sqrt() if isinstance(q, MultivariateNormal) else torch.ones(())
-    )
-    wide = prior.scale if prior is not None else torch.ones_like(scale)
-    return torch.maximum(scale, SMALLEST_UNIT * wide)
-
-
-def _shifts(q: Distribution) -> list[Tensor]:
-    """What can be shifted: mean and log-scale; of a multivariate normal also the triangle below."""
-    if isinstance(q, MultivariateNormal):
-        return [q.loc, q.loc, q.scale_tril]
-    base = normal(q)
-    assert base is not None  # the caller has looked
-    return [base.loc, base.scale]
-
-
-def _shifted(q: Distribution, shifts: list[Tensor], unit: Tensor) -> Distribution:
-    """q with its parameters shifted; at zero it is q."""
-    if isinstance(q, MultivariateNormal):
-        root = q.scale_tril * shifts[1].exp()[..., None] + torch.tril(shifts[2], -1) * unit[..., None]
-        return MultivariateNormal(q.loc + unit * shifts[0], scale_tril=root, validate_args=False)
-    base = normal(q)
-    assert base is not None
-    moved = Normal(base.loc + unit * shifts[0], base.scale * shifts[1].exp(), validate_args=False)
-    return Independent(moved, len(q.event_shape), validate_args=False)
+def _blind(model: Conditional, block: Block, q: Distribution, seed: int) -> str:
+    """Whether the decoder hides its gradient."""
+    with torch.enable_grad():
+        z = draw(q, block.index, 2, seed, "probe").detach().requires_grad_()
+        value = decode(model, block.x, z, block.given)
+    if value.requires_grad or torch.equal(value, decode(model, block.x, z.detach().roll(1, 0), block.given)):
+        return ""
+    return "log_likelihood depends on z but gives no gradient for it; remove torch.no_grad or detach inside"
 
 
 @estimator("amortisation gap")
@@ -248,5 +249,6 @@ def measure(subject: Subject) -> dict[str, Estimate]:
     steps, examples = subject.settings["gap_steps"], subject.settings["gap_examples"]
     if not steps:
         return {}
-    found = refinement(subject.model, subject.data, steps=steps, examples=examples, seed=subject.seed)
-    return {"amortisation_gap": found.gap, "decoder_gain": found.decoder_gain, "refined_rate": found.rate}
+    if not subject.model.density:
+        return {"amortisation_gap": NO_DENSITY}
+    return refinement(subject.model, subject.data, steps=steps, examples=examples, seed=subject.seed).estimates

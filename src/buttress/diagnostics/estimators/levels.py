@@ -8,6 +8,8 @@ W_l is what shuffling this level alone costs the decoder. An idle level has a W_
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
@@ -50,7 +52,14 @@ def level_rates(model: Model, batches: Batches) -> dict[str, Estimate]:
     return {f"rate/{name}": mean(torch.cat(found), "closed form") for name, found in rows.items()}
 
 
-def level_worths(model: Model, batches: Batches, *, samples: int = 4, seed: int = 0) -> dict[str, Estimate]:
+def level_worths(
+    model: Model,
+    batches: Batches,
+    *,
+    samples: int = 4,
+    seed: int = 0,
+    levels: Sequence[LatentLevel] | None = None,
+) -> dict[str, Estimate]:
     """``worth_shuffled/<level>``: nats lost when this level of z, and no other, comes from another example.
 
     Args:
@@ -58,14 +67,15 @@ def level_worths(model: Model, batches: Batches, *, samples: int = 4, seed: int 
         batches: Held-out data.
         samples: Samples of z per example, each shuffled in its own way.
         seed: Of the noise and the shuffling.
+        levels: Parts of z; None for the levels of the model.
 
     Example:
         >>> from buttress.diagnostics.reference import LinearGaussian
         >>> level_worths(LinearGaussian.random(dims=3, latents=1).vae(), [torch.zeros(5, 3)])  # it has no levels
         {}
     """
-    levels = levels_of(conditional(model).model)
-    if not levels:
+    levels = levels_of(conditional(model).model) if levels is None else levels
+    if not levels or not conditional(model).density:
         return {}
     losses: dict[str, list[Tensor]] = {level.name: [] for level in levels}
     with evaluating(model, seed) as asked:

@@ -7,6 +7,14 @@ $$ \text{bits per dimension} = \frac{\mathrm{NLL}}{D \ln 2}, \qquad
 
 Burda et al. 2016. T_n counts the predicted tokens of a sentence with its end and without its beginning.
 
+What the bound still lacks is extrapolated from how it rose with k, as if by the same share at each doubling:
+
+$$ \hat c = d_2 \frac{\rho}{1 - \rho}, \quad \rho = d_2 / d_1, \quad
+   d_1 = L_{k/2} - L_{k/4}, \quad d_2 = L_k - L_{k/2} $$
+
+With $\rho = 1/2$, its value where few samples are enough, this is the jackknife's estimate of bias. The same samples
+give the ELBO; $L_k - \mathrm{ELBO}$, which is positive for each example, is on average at most KL(q(z|x) || p(z|x)).
+
 Where q is a point c(x) all samples are equal and the bound is -log p(x|c) - log p(c) for any k, so one sample is taken.
 """
 
@@ -19,7 +27,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from buttress.diagnostics.estimate import Estimate, mean, ratio
+from buttress.diagnostics.estimate import NO_DENSITY, Estimate, mean, ratio, short
 from buttress.diagnostics.estimator import Subject, estimator
 from buttress.diagnostics.evaluation import choose, decode, draw_with_density, evaluating
 from buttress.diagnostics.passes import Block, count, passes
@@ -31,6 +39,11 @@ __all__ = ["Likelihoods", "bits_per_dim", "likelihoods", "log_weights", "margina
 
 WEIGHTS = 2**16
 """Most samples of z held at once."""
+FEW, LOOSE = 0.1, 0.1
+"""Effective samples as a share of k, below which a few samples carry the NLL; and nats that are no matter."""
+SHARES = (0.5, 0.9)
+"""What a doubling of k is taken to leave of the rise, at least and at most: the lower is that of many samples."""
+POINT = "for point codes the NLL is the -ELBO"
 
 
 @dataclass(frozen=True)
@@ -43,6 +56,9 @@ class Likelihoods:
         tokens: Entries of each example that are not 0 (so not padding), (N,).
         samples: k.
         exact: Whether q is a point, so that no further sample could change the estimate.
+        elbo: Of each example, by the same samples; None where it is not known.
+        rises: By how much the NLL falls from k / 4 to k / 2 samples and from there to k, (2, N); None where k is
+            below 8.
 
     Example:
         >>> nll, effective = torch.tensor([2.0, 4.0]), torch.tensor([9.0, 7.0])
@@ -56,6 +72,8 @@ class Likelihoods:
     tokens: Float[Tensor, " N"]
     samples: int
     exact: bool = False
+    elbo: Float[Tensor, " N"] | None = None
+    rises: Float[Tensor, "2 N"] | None = None
 
     @property
     def method(self) -> str:
@@ -65,10 +83,43 @@ class Likelihoods:
     @property
     def estimate(self) -> Estimate:
         """The NLL in nats per example."""
-        note = f"k = {self.samples}; an upper bound on average, tighter as k grows"
+        note = f"k = {self.samples}; an upper bound on average, tighter as k grows{self._doubt}"
         if self.exact:
-            note = "an upper bound, equal to the -ELBO: q is a point, so more samples do not tighten it"
+            note = f"an upper bound, equal to the -ELBO: q is a point, so more samples do not tighten it; {POINT}"
         return mean(self.nll, self.method, note=note)
+
+    @property
+    def _doubt(self) -> str:
+        """What a low effective sample size means, or nothing."""
+        few, loose = self.effective_sample_size.mean().item(), self.looseness
+        if few >= FEW * self.samples or (loose is not None and (loose.value or 0) < LOOSE):
+            return ""
+        much = "" if loose is None or loose.value is None else f", about {short(loose.value, 2)} by extrapolation"
+        only = f"only {short(few, 2)} of {self.samples} samples count"
+        return f"; {only}, so it may be nats too high{much}: raise nll_samples"
+
+    @property
+    def looseness(self) -> Estimate | None:
+        """How much too high the NLL may be; None where k is below 8 or q is a point."""
+        if self.exact or self.rises is None:
+            return None
+        first, second = self.rises.mean(1).tolist()
+        share = min(max(second / first, SHARES[0]), SHARES[1]) if 0 < first < math.inf else SHARES[0]
+        note = f"extrapolated from k / 4, k / 2 and k = {self.samples}, each doubling leaving {share:.2f} of the rise"
+        odds = share / (1 - share)
+        spread = mean((2 * odds + odds**2) * self.rises[1] - odds**2 * self.rises[0], "")  # the delta method
+        return replace(mean(odds * self.rises[1], self.method, note=note), error=spread.error)
+
+    @property
+    def bound_gap(self) -> Estimate | None:
+        """-ELBO - NLL, paired: at least so much does q lack of p(z|x)."""
+        if self.exact:
+            return Estimate(None, None, len(self.nll), self.method, note=f"{POINT}: no gap can be seen in it")
+        if self.elbo is None:
+            return None
+        return mean(
+            -self.elbo - self.nll, self.method, note="a lower bound of KL(q(z|x) || p(z|x)), by the same samples"
+        )
 
     @property
     def effective(self) -> Estimate:
@@ -110,9 +161,22 @@ def likelihoods(
             x, exact = block.x, point(block.q) is not None
             weight = log_weights(asked, block, 1 if exact else samples, seed)
             effective = (2 * weight.logsumexp(0) - (2 * weight).logsumexp(0)).exp()
-            columns.append([-importance_weighted_bound(weight), effective, (x != 0).flatten(1).sum(1).double()])
-    nll, effective, tokens = (torch.cat(column).cpu() for column in zip(*columns, strict=True))
-    return Likelihoods(nll, effective, tokens, 1 if exact else samples, exact)
+            tokens = (x != 0).flatten(1).sum(1).double()
+            columns.append([-importance_weighted_bound(weight), effective, tokens, weight.mean(0), *_rises(weight)])
+    nll, effective, tokens, elbo, *rises = (torch.cat(column).cpu() for column in zip(*columns, strict=True))
+    together = torch.stack(rises) if rises else None
+    return Likelihoods(nll, effective, tokens, 1 if exact else samples, exact, elbo, together)
+
+
+def _rises(weight: Float[Tensor, "S B"]) -> list[Tensor]:
+    """How the bound rises from a quarter of the samples to half of them and to all, averaged over the parts."""
+    if len(weight) < 8:
+        return []
+    weight = weight[: len(weight) // 4 * 4]
+    fourth, half, whole = (
+        torch.stack([importance_weighted_bound(part) for part in weight.chunk(n)]).mean(0) for n in (4, 2, 1)
+    )
+    return [half - fourth, whole - half]
 
 
 def log_weights(model: Conditional, block: Block, samples: int, seed: int = 0) -> Float[Tensor, "S B"]:
@@ -202,10 +266,18 @@ def measure(subject: Subject) -> dict[str, Estimate]:
     settings = subject.settings
     if not (samples := settings["nll_samples"]):
         return {}
+    if not subject.model.density:
+        return {"nll": NO_DENSITY}
     found = likelihoods(
         subject.model, subject.data, samples=samples, examples=settings["nll_examples"], seed=subject.seed
     )
-    return {"nll": found.estimate, "effective_sample_size": found.effective, **_converted(subject, found)}
+    further = {"bound_gap": found.bound_gap, "nll_looseness": found.looseness}
+    return {
+        "nll": found.estimate,
+        "effective_sample_size": found.effective,
+        **{name: estimate for name, estimate in further.items() if estimate is not None},
+        **_converted(subject, found),
+    }
 
 
 def _converted(subject: Subject, found: Likelihoods) -> dict[str, Estimate]:

@@ -22,6 +22,7 @@ from dataclasses import dataclass, replace
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.distributions import Distribution
 
 from buttress.diagnostics.aggregate import Aggregate
 from buttress.diagnostics.conditions import large_groups
@@ -32,6 +33,7 @@ from buttress.diagnostics.passes import Block, count, passes, prior_of
 from buttress.diagnostics.protocol import Batches, Model
 from buttress.diagnostics.thresholds import ERRORS, NEAR_CEILING
 from buttress.distributions.inspect import log_density
+from buttress.distributions.rows import in_double, parameters
 from buttress.runtime.randomness import noise
 
 __all__ = ["Information", "aggregate_kl", "beside_rate", "densities", "information", "mutual_information"]
@@ -135,11 +137,19 @@ def densities(
     """
     first = 0
     for block in aggregate.blocks:
-        z, log_q = draw_with_density(block.q, block.index, samples, seed, "information")
+        z, log_q = draw_with_density(in_double(block.q), block.index, samples, seed, "information")
         own = torch.arange(first, first + len(block))
         first += len(block)
         e = noise(block.index, samples, z.shape[2:], seed, "information") if aggregate.normals else None
-        yield block, z, log_q, aggregate.log_prob(z, own, log_q, e)
+        mixed = aggregate.log_prob(z, own, log_q, e)
+        yield block, z.to(_dtype(block.q, z)), log_q, mixed
+
+
+def _dtype(q: Distribution, z: Tensor) -> torch.dtype:
+    """That of a model's own z, for codes and for real numbers."""
+    found = parameters(q)
+    real = [value.dtype for value in found.tensors.values()] if found is not None and z.is_floating_point() else []
+    return real[0] if real else z.dtype
 
 
 def mutual_information(

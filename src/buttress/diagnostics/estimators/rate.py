@@ -23,7 +23,7 @@ from jaxtyping import Float, Shaped
 from torch import Tensor
 from torch.distributions import Distribution
 
-from buttress.diagnostics.estimate import Estimate, Moments, mean, ratio
+from buttress.diagnostics.estimate import NO_DENSITY, Estimate, Moments, mean, ratio
 from buttress.diagnostics.estimator import Subject, estimator
 from buttress.diagnostics.evaluation import decode, draw_with_density, evaluating
 from buttress.diagnostics.passes import Block, one_hot_vectors, passes, prior_of
@@ -130,7 +130,7 @@ def bound(model: Model, batches: Batches, *, samples: int = 4, seed: int = 0) ->
             rate, exact = kl(block.q, block.prior, z, log_q)
             grouped, rate = exact and rate.dim() > 1, rate.reshape(len(block), -1)
             groups.add(rate)
-            distortion = -decode(asked, block.x, z, block.given).mean(0)
+            distortion = _distortion(asked, block, z)
             totals.append([distortion, rate.double().sum(1), *_noise_cost(asked, block, distortion)])
     distortion, rate, cost, pinned = (torch.cat(column).cpu() for column in zip(*totals, strict=True))
     how = "closed form" if exact else "Monte Carlo"
@@ -145,10 +145,17 @@ def bound(model: Model, batches: Batches, *, samples: int = 4, seed: int = 0) ->
     )
 
 
+def _distortion(model: Conditional, block: Block, z: Tensor) -> Float[Tensor, " B"]:
+    """-log p(x|z), the mean over z; NaN where there is no p(x|z)."""
+    if not model.density:
+        return torch.full((len(block),), torch.nan, dtype=torch.float64, device=z.device)
+    return -decode(model, block.x, z, block.given).mean(0)
+
+
 def _noise_cost(model: Conditional, block: Block, distortion: Tensor) -> tuple[Tensor, Tensor]:
     """What the noise of q costs the decoder, and what it would at balance; NaN where that is not known."""
     q, middle, precision = block.q, mean_of(block.q), _precision(block.prior)
-    if middle is None or precision is None:
+    if middle is None or precision is None or not model.density:
         return torch.full_like(distortion, torch.nan), torch.full_like(distortion, torch.nan)
     pinned = 0.5 * (1 - q.variance.double() * precision).reshape(len(block), -1).sum(1)
     return distortion + decode(model, block.x, middle[None], block.given)[0], pinned
@@ -227,6 +234,8 @@ def measure(subject: Subject) -> dict[str, Estimate]:
     """The ELBO, its parts and their balance."""
     found = bound(subject.model, subject.data, samples=subject.settings["samples"], seed=subject.seed)
     subject.kept["bound"] = found
+    if not subject.model.density:
+        return {"elbo": NO_DENSITY, "rate": found.rate}
     return {
         "elbo": found.elbo,
         "distortion": found.distortion,

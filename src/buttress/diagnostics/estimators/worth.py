@@ -29,7 +29,7 @@ import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
-from buttress.diagnostics.estimate import Estimate, mean
+from buttress.diagnostics.estimate import NO_DENSITY, Estimate, mean
 from buttress.diagnostics.estimator import Subject, estimator
 from buttress.diagnostics.evaluation import decode, draw, evaluating
 from buttress.diagnostics.passes import count, passes
@@ -47,6 +47,7 @@ class Worth:
         shuffled: When each example reads the z of another one. Its error counts both the loss of each example and that
             which its z causes others; None for fewer than four examples, which show nothing of it.
         prior: When each example reads a z of the prior.
+        losses: Nats that each example loses in each round of shuffling, (S, N).
 
     Example:
         >>> from buttress.diagnostics.reference import LinearGaussian
@@ -58,6 +59,7 @@ class Worth:
 
     shuffled: Estimate
     prior: Estimate
+    losses: Float[Tensor, "S N"]
 
 
 def worth(
@@ -102,6 +104,7 @@ def worth(
     return Worth(
         Estimate(loss.mean().item(), paired_error(loss, other), n, "Monte Carlo", note=note),
         mean(torch.cat(prior), "Monte Carlo", note="nats lost when each example reads a z of the prior"),
+        loss,
     )
 
 
@@ -156,9 +159,12 @@ def paired_error(loss: Float[Tensor, "S N"], other: Int[Tensor, "S N"]) -> float
 @estimator("worth of z")
 def measure(subject: Subject) -> dict[str, Estimate]:
     """What the decoder loses when z comes from elsewhere."""
+    if not subject.model.density:
+        return {"worth_shuffled": NO_DENSITY, "worth_prior": NO_DENSITY}
     found = worth(
         subject.model, subject.data, samples=subject.settings["samples"], seed=subject.seed, within=subject.within
     )
+    subject.kept["losses"] = found.losses
     added = "" if subject.within is None else " of the same condition"
     beyond = "; what is given stays in place" if subject.conditions else ""
     return {

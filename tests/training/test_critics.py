@@ -1,0 +1,311 @@
+"""Critics: what they compare with what, closed forms of their loss, and a run from training to evidence."""
+
+from __future__ import annotations
+
+import math
+import random
+import signal
+from dataclasses import dataclass, replace
+
+import pytest
+import small
+import torch
+from torch.nn.functional import one_hot
+
+from buttress.cli.main import main
+from buttress.core import EMPTY, Contrast, Critic, CriticModule, DataSpec, Layout, registry
+from buttress.core.recipe import Recipe, Training
+from buttress.critics.contrastive import Contrastive, others
+from buttress.data.sentences import Sentences
+from buttress.diagnostics.estimate import NO_DENSITY, Estimate
+from buttress.diagnostics.evidence import Evidence
+from buttress.diagnostics.verdict import judge
+from buttress.encoders.conv1d import Conv1dEncoder
+from buttress.encoders.recurrent import RecurrentEncoder
+from buttress.likelihoods.gaussian import GaussianLikelihood
+from buttress.objectives.elbo import ELBO
+from buttress.posteriors.vector_quantized import VectorQuantized
+from buttress.priors.uniform import Uniform
+from buttress.runtime.randomness import seed_step, shard
+from buttress.training.callbacks import Callback
+from buttress.training.run import train
+from cells import SPECS, fits, given_for, raw_data, tiny
+
+PLACES, SIZE = 9, 3
+LENGTHS = torch.tensor([9, 5, 2, 1])
+CRITICS = [part for part in tiny("critics") if part.name() != "none"]
+
+
+def built(part, places=PLACES, size=SIZE):
+    torch.manual_seed(0)
+    spec = DataSpec(Layout.frames(size, longest=places))
+    return part.build(spec, (places, size), GaussianLikelihood().build(spec)).eval()
+
+
+def valid():
+    return torch.arange(PLACES) < LENGTHS[:, None]
+
+
+def test_negatives_are_the_other_true_positions_and_each_is_as_likely():
+    lengths = torch.arange(2, 8)
+    grid = (torch.arange(420) + 0.5) / 420  # divisible by every number of others
+    found = others(grid.expand(len(lengths), 7, 420), lengths)
+    for n, rows in zip(lengths.tolist(), found, strict=True):
+        for own in range(n):
+            drawn, often = rows[own].unique(return_counts=True)
+            assert drawn.tolist() == [t for t in range(n) if t != own]
+            assert often.unique().tolist() == [420 // (n - 1)]
+    edge = torch.tensor([0.0, 1 - 2**-24]).expand(1, 7, 2)
+    assert others(edge, torch.tensor([7]))[0].tolist() == [[min({*range(7)} - {t}), 6 - (t == 6)] for t in range(7)]
+
+
+@pytest.mark.parametrize("part", Contrastive.tiny(), ids=str)
+def test_no_context_knows_what_comes_after_it(part):
+    module = built(part)
+    z = torch.randn(1, PLACES, SIZE, requires_grad=True)
+    context = module.context(z)
+    for t in range(PLACES):
+        (slope,) = torch.autograd.grad(context[:, t].sum(), z, retain_graph=True)
+        assert not slope[:, t + 1 :].any() and slope[:, t].any()
+
+
+@pytest.mark.parametrize("part", CRITICS, ids=str)
+@pytest.mark.parametrize("training", [False, True])
+def test_padding_changes_nothing(part, training):
+    module, z = built(part).train(training), torch.randn(2, 4, PLACES, SIZE)
+    other = torch.where(valid()[..., None], z, 1e3 * torch.randn_like(z))
+    found = []
+    for values in (z, other):
+        torch.manual_seed(1)
+        found.append(module(values, valid()))
+    assert torch.equal(found[0].loss, found[1].loss) and torch.equal(found[0].first, found[1].first)
+    wanted = [[max(0, n - k) for k in found[0].steps] for n in LENGTHS.tolist()]
+    assert found[0].predictions.tolist() == wanted and not found[0].distortion[:, 3].any()
+
+
+@pytest.mark.parametrize("part", Contrastive.tiny(), ids=str)
+def test_equal_scores_cost_log_n_and_no_loss_is_negative(part):
+    module, z = built(part), torch.randn(1, 4, PLACES, SIZE)
+    assert (module(z, valid()).loss >= 0).all()  # so that log N - loss is at most log N
+    for predict in module.predict:
+        torch.nn.init.zeros_(predict.weight), torch.nn.init.zeros_(predict.bias)
+    found = module(z, valid())
+    torch.testing.assert_close(found.loss[0], found.predictions * math.log(part.negatives + 1))
+    torch.testing.assert_close(found.first[0], found.predictions / (part.negatives + 1))
+
+
+@pytest.mark.parametrize("part", CRITICS, ids=str)
+def test_in_evaluation_an_example_is_compared_with_itself_alone_and_always_alike(part):
+    module, z = built(part), torch.randn(2, 4, PLACES, SIZE)
+    together = module(z, valid()).loss
+    alone = [module(z[:, i : i + 1], valid()[i : i + 1]).loss for i in range(4)]
+    torch.testing.assert_close(together, torch.cat(alone, 1))
+    module.train()
+    assert not torch.equal(module(z, valid()).loss, module(z, valid()).loss)
+
+
+@pytest.mark.parametrize("name", ["text", "wave", "frames"])
+def test_every_parameter_learns_where_z_has_positions(name):
+    spec = SPECS[name]
+    encoders = [p for p in tiny("encoders") if fits(p, spec) and getattr(p, "positions", False)]
+    likelihood = next(p for p in tiny("likelihoods") if fits(p, spec))
+    for encoder in encoders:
+        for posterior, prior in ((small.joint().posterior, small.joint().prior), (VectorQuantized(4, 2), Uniform())):
+            part = Contrastive(steps=1, hidden=4, negatives=2)
+            recipe = replace(small.joint(), encoder=encoder, posterior=posterior, prior=prior, critic=part)
+            model = replace(recipe, likelihood=likelihood).model(spec)
+            raw = raw_data(spec, likelihood)
+            terms = model(model.observe(raw), samples=2, given=given_for(spec, raw))
+            assert terms.distortion.shape == (2, len(raw)) and not model.density
+            (ELBO()(terms, 0) + sum(p.mean() for p in terms.latent.penalty.values())).backward()
+            learning = {n: p for n, p in model.named_parameters() if p.requires_grad}
+            assert [n for n, p in learning.items() if p.grad is None or not p.grad.any()] == []
+
+
+SYMBOLS, STAY = 4, 0.9
+
+
+def chain(n, places, generator):
+    """Symbols that go round in a circle, and with probability 1 - STAY to anywhere."""
+    moves = torch.rand(n, places, generator=generator) > STAY
+    anywhere = torch.randint(SYMBOLS, (n, places), generator=generator)
+    rows = [anywhere[:, 0]]
+    for t in range(1, places):
+        rows.append(torch.where(moves[:, t], anywhere[:, t], (rows[-1] + 1) % SYMBOLS))
+    return torch.stack(rows, 1)
+
+
+def told(k):
+    """I(x_t; x_{t+k}) of the chain, in closed form."""
+    once = STAY * torch.eye(SYMBOLS, dtype=torch.float64).roll(1, 1) + (1 - STAY) / SYMBOLS
+    after = torch.linalg.matrix_power(once, k)
+    return (after * (after * SYMBOLS).log()).sum(1).mean().item()
+
+
+def test_the_bound_reaches_the_information_of_a_chain():
+    generator = torch.Generator().manual_seed(0)
+    module = built(Contrastive(steps=2, negatives=31, hidden=16), places=32, size=SYMBOLS).train()
+    optimizer = torch.optim.Adam(module.parameters(), 0.03)
+    for _ in range(80):
+        loss = module(3.0 * one_hot(chain(32, 32, generator), SYMBOLS)[None]).distortion.mean()
+        optimizer.zero_grad(), loss.backward(), optimizer.step()
+    found = module.eval()(3.0 * one_hot(chain(500, 32, generator), SYMBOLS)[None])
+    for i, k in enumerate(found.steps):
+        nats = math.log(32) - (found.loss[0, :, i].sum() / found.predictions[:, i].sum()).item()
+        assert told(k) - 0.05 < nats < told(k) + 0.06, k  # above it by what negatives of one sequence know of c
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory):
+    """Sentences that are such chains of words, every second of which is read into a code."""
+    folder = tmp_path_factory.mktemp("chains")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BUTTRESS_CACHE", str(folder / "cache"))
+        lengths = random.Random(0)
+        rows = chain(300, 40, torch.Generator().manual_seed(1)).tolist()
+        lines = [" ".join("abcd"[s] for s in row[: lengths.randint(24, 40)]) for row in rows]
+        (folder / "chains.txt").write_text("\n".join(lines))
+        base = small.sentences(folder / "chains.txt")
+        yield replace(
+            base,
+            encoder=Conv1dEncoder(widths=(8,), kernel=1, positions=True),
+            posterior=VectorQuantized(codes=8, dim=4, revive=20),
+            prior=Uniform(),
+            algorithm=small.joint().algorithm,
+            critic=Contrastive(steps=2, negatives=15, hidden=16),
+            training=Training(steps=150, batch_size=16, validate_every=75, checkpoint_every=60, learning_rate=0.01),
+        )
+
+
+class End(Callback):
+    """Asks for a stop after 7 steps, between two checkpoints."""
+
+    def begin(self, engine):
+        self.stop = engine.stop
+
+    def on_step(self, step, total, latest):
+        if step == 7:
+            self.stop.cell.value = signal.SIGTERM
+
+
+def test_a_resumed_run_equals_one_that_never_stopped(recipe, tmp_path):
+    short = replace(recipe, training=replace(recipe.training, steps=10, validate_every=4, checkpoint_every=4))
+    train(short, tmp_path / "whole", progress=False)
+    with pytest.raises(SystemExit):
+        train(short, tmp_path / "run", progress=False, callbacks=[End()])
+    train(short, tmp_path / "run", progress=False, resume=True)
+    for name in ("state.safetensors", "weights.safetensors", "metrics.csv"):
+        assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "run" / name).read_bytes(), name
+
+
+def test_a_run_learns_and_is_diagnosed_without_a_density(recipe, tmp_path, capsys):
+    run = train(recipe, tmp_path / "whole", progress=False)
+    assert main(["diagnose", str(run.folder), "--nll_samples", "5", "--gap_steps", "5"]) == 0
+    assert "contrastive critic" in (run.folder / "report.html").read_text()
+    evidence = Evidence.load(run.folder / "evidence.json")
+    found = evidence.estimates
+    one, two = (found[f"contrastive_information/{k}"] for k in (1, 2))
+    assert 0.2 < one.value < told(2) + 4 * one.error  # two steps of the chain, 0.82 nats, of which N = 16 shows 0.70
+    assert 0 < two.value < one.value < one.ceiling == pytest.approx(math.log(16))
+    right = found["contrastive_accuracy"]
+    assert right.value - 4 * right.error > 1 / 16 and found["distortion"].value > 0
+    assert found["code_perplexity"].value > 3 and found["rate"].value == pytest.approx(found["rate_uniform"].value)
+    for name in ("elbo", "worth_shuffled", "worth_prior", "nll", "amortisation_gap"):
+        assert found[name].value is None and "needs p(x|z)" in found[name].note, name
+    assert evidence.verdict.state == "unknown" and "a critic has none" in evidence.verdict.reasons[0]
+    assert any("codes are taken" in reason for reason in evidence.verdict.reasons)
+
+    capsys.readouterr()
+    for command in ("sample", "reconstruct", "interpolate", "traverse"):
+        assert main([command, str(run.folder)]) == 2
+        said = capsys.readouterr().err
+        assert said.count("\n") == 1 and "no p(x|z)" in said, command
+
+
+@pytest.mark.parametrize("part", CRITICS, ids=str)
+def test_two_processes_draw_the_negatives_of_one(part):
+    module, z, found = built(part).train(), torch.randn(2, 4, PLACES, SIZE), []
+    for rank, world in ((0, 1), (0, 2), (1, 2)):
+        seed_step(0, 7)
+        rows = slice(4 * rank // world, 4 * (rank + 1) // world)
+        with shard(rank, world):
+            found.append(module(z[:, rows]).loss)
+    torch.testing.assert_close(torch.cat(found[1:], 1), found[0])
+
+
+@pytest.mark.parametrize(("perplexity", "cause"), [(None, None), (1.0, "the codebook is dead")])
+def test_a_z_that_carries_nothing_is_collapsed_whatever_the_critic(perplexity, cause):
+    told = {"rate": 0.02, "mutual_information": 0.01, "contrastive_information": 0.0}
+    if perplexity is not None:
+        told |= {"rate": 5.0, "rate_uniform": 5.0, "code_perplexity": perplexity, "codes_used": 1.0}
+    found = {name: Estimate(value, 0.0, 100, "") for name, value in told.items()} | {"worth_shuffled": NO_DENSITY}
+    verdict = judge(found, "frames")
+    assert (verdict.state, verdict.cause) == ("collapsed", cause)
+    assert verdict.advice[:1] == (() if perplexity is None else ("finite_scalar_quantized",))  # no cause, no advice
+    found["mutual_information"] = Estimate(2.0, 0.1, 100, "")
+    assert judge(found, "frames").state == "unknown"
+
+
+def test_a_recipe_with_a_critic_is_yaml_and_one_without_reads_as_before(recipe):
+    assert Recipe.from_yaml(recipe.to_yaml()) == recipe
+    plain = small.joint()
+    before = plain.to_yaml().replace("critic:\n  name: none\n", "")
+    assert before != plain.to_yaml() and Recipe.from_yaml(before) == plain
+
+
+@dataclass(frozen=True)
+class Norm(Critic):
+    """A critic of one's own that looks at the size of z alone."""
+
+    def build(self, spec, z_shape, likelihood):
+        return NormModule(likelihood)
+
+
+class NormModule(CriticModule):
+    def __init__(self, likelihood):
+        super().__init__()
+        self.likelihood = likelihood
+
+    def forward(self, z, valid=None, given=EMPTY):
+        size = z.flatten(2).square().sum(-1, keepdim=True)
+        return Contrast(size, torch.zeros_like(size), torch.ones(size.shape[1:], dtype=torch.long), 2, (1,))
+
+
+def test_a_critic_is_one_class(tmp_path, monkeypatch):
+    monkeypatch.setattr(registry, "_added", {})
+    registry.add(Norm, "norm")
+    data = small.joint()
+    run = train(replace(data, critic=Norm()), tmp_path / "run", progress=False)
+    found = run.diagnose(gap_steps=0).estimates
+    assert found["contrastive_information"].value <= math.log(2) and not list(run.model.decoder.parameters())[1:]
+
+
+def test_what_does_not_fit_is_refused():
+    spec = SPECS["text"]
+    recipe = replace(
+        small.sentences("x.txt"),
+        data=Sentences("x.txt"),
+        encoder=RecurrentEncoder(embedding=3, hidden=4),
+        critic=Contrastive(steps=2, hidden=4),
+    )
+    with pytest.raises(ValueError, match=r"one vector for all of x.*--encoder.positions true"):
+        recipe.model(spec)
+    placed = replace(recipe, encoder=RecurrentEncoder(embedding=3, hidden=4, positions=True))
+    with pytest.raises(ValueError, match=r"predicts 6 positions ahead and z has only 5.*critic.steps"):
+        replace(placed, critic=Contrastive(steps=2, first=5)).model(spec)
+    with pytest.raises(ValueError, match=r"contrastive critic does not fit table data"):
+        replace(small.joint(), critic=Contrastive()).model(SPECS["table"])
+    with pytest.raises(ValueError, match="negatives is 0, wanted at least 1"):
+        Contrastive(negatives=0)
+    x, z = torch.full((2, 5), 4), torch.zeros(1, 2, 5, 3)
+    with pytest.raises(ValueError, match="no p"):
+        placed.model(spec).log_likelihood(x, z)
+    with pytest.raises(ValueError, match="a decoder and no critic"):
+        replace(placed, critic=Recipe.from_yaml(small.joint().to_yaml()).critic).model(spec).contrast(x, z)
+
+
+def test_help_lists_critics(capsys):
+    assert main(["train", "--help"]) == 0
+    assert "--critic NAME" in (said := capsys.readouterr().out) and "contrastive, none" in " ".join(said.split())
+    assert main(["train", "--critic.help", "contrastive"]) == 0
+    assert "--critic.negatives INT" in capsys.readouterr().out
