@@ -151,7 +151,7 @@ def test_a_binary_code_is_used_if_it_says_what_a_code_of_two_can(share):
         lambda: Independent(Categorical(torch.tensor([[1 - share, share]])), 1),
         lambda x, z: torch.where(z == x, math.log(0.99), math.log(0.01))[..., 0],
     )
-    verdict = look(model, x)
+    verdict = look(model, x, kind="table")
     assert (verdict.state, verdict.borderline, verdict.cause) == (USED, "", None)
 
 

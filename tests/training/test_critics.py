@@ -241,8 +241,8 @@ def test_a_z_that_carries_nothing_is_collapsed_whatever_the_critic(perplexity, c
     found = {name: Estimate(value, 0.0, 100, "") for name, value in told.items()} | {"worth_shuffled": NO_DENSITY}
     verdict = judge(found, "frames")
     assert (verdict.state, verdict.cause) == ("collapsed", cause)
-    assert verdict.advice == (("kl_annealing", "free_bits") if perplexity is None else ())
-    found["mutual_information"] = Estimate(2.0, 0.1, 100, "")
+    assert verdict.advice[:1] == (() if perplexity is None else ("finite_scalar_quantized",))  # no cause, no advice
+    found |= {name: Estimate(2.0, 0.1, 100, "") for name in ("mutual_information", "rate")}
     assert judge(found, "frames").state == "unknown"
 
 

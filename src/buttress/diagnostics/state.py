@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from buttress.diagnostics.compare import Truth, above, below, every, needed, opposite, size, some
+from buttress.diagnostics.compare import Truth, above, below, every, needed, opposite, size
 from buttress.diagnostics.estimate import NO_DENSITY, short
 from buttress.diagnostics.numbers import Numbers
 from buttress.diagnostics.thresholds import COLLAPSED_NATS, DETERMINISTIC_BETA, POINT_SCALE, READ_SHARE, RISING_NATS
@@ -61,7 +61,8 @@ def state_of(n: Numbers) -> State:
         ('collapsed', 'partly used', 'the errors allow both; about 5587 examples would decide')
     """
     if missing := _missing(n):
-        return _with_critic(n, missing) if _has_critic(n, missing) else State(UNKNOWN, "", missing)
+        alone = n.estimates.get("worth_shuffled") is NO_DENSITY and len(missing) == 1
+        return _without_density(n, missing) if alone else State(UNKNOWN, "", missing)
     possible = _possible(n)
     if len(possible) > 2:
         return State(UNKNOWN, "", _vague(n))
@@ -82,20 +83,14 @@ def _missing(n: Numbers) -> tuple[str, ...]:
     )
 
 
-def _has_critic(n: Numbers, missing: tuple[str, ...]) -> bool:
-    """Whether all that is missing is what only a density p(x|z) could show."""
-    return n.estimates.get("worth_shuffled") == NO_DENSITY and len(missing) == 1
-
-
-def _with_critic(n: Numbers, missing: tuple[str, ...]) -> State:
+def _without_density(n: Numbers, missing: tuple[str, ...]) -> State:
     """Of a model without p(x|z): that z carries nothing is known without it, and not that z is used."""
-    told = n.estimates.get("contrastive_information")
+    told = n.get("contrastive_information")
     critic = () if told is None else (f"the context tells a future z from others by {told} nats, of at most log N",)
-    if some(*(below(n.get(name), COLLAPSED_NATS) for name in ("mutual_information", "rate"))) is not True:
+    if n.collapsed is not True:
         return State(UNKNOWN, "", (*missing, *critic, *others(n, UNKNOWN)))
-    return State(
-        COLLAPSED, "", (f"{n.informs}: below {COLLAPSED_NATS}, whatever reads z", *critic, *others(n, COLLAPSED))
-    )
+    below_it = f"{n.informs}: below {COLLAPSED_NATS}, whatever reads z"
+    return State(COLLAPSED, "", (below_it, *critic, *others(n, COLLAPSED)))
 
 
 def _possible(n: Numbers) -> list[str]:

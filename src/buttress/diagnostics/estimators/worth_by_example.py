@@ -126,7 +126,8 @@ def _carrying(loss: Float[Tensor, "S N"]) -> float:
 @estimator("worth of z")
 def measure(subject: Subject) -> dict[str, Estimate]:
     """How what z is worth is spread over the examples."""
-    loss = subject.kept["losses"]
+    if (loss := subject.kept.get("losses")) is None:  # there is no p(x|z)
+        return {}
     return {
         "share_used": share_used(loss),
         "worth_top_percent": top_worth(loss),
