@@ -122,7 +122,7 @@ def bound(model: Model, batches: Batches, *, samples: int = 4, seed: int = 0) ->
             rate, exact = kl(block.q, block.prior, z, log_q)
             grouped, rate = exact and rate.dim() > 1, rate.reshape(len(block), -1)
             groups.add(rate)
-            distortion = -decode(asked, block.x, z, block.given).mean(0)
+            distortion = -decode(asked, block.x, z, block.given, block.index).mean(0)
             totals.append([distortion, rate.double().sum(1), *_noise_cost(asked, block, distortion)])
     distortion, rate, cost, pinned = (torch.cat(column).cpu() for column in zip(*totals, strict=True))
     how = "closed form" if exact else "Monte Carlo"
@@ -143,7 +143,7 @@ def _noise_cost(model: Conditional, block: Block, distortion: Tensor) -> tuple[T
     if middle is None or p is None:
         return torch.full_like(distortion, torch.nan), torch.full_like(distortion, torch.nan)
     pinned = 0.5 * (1 - q.variance.double() / p.variance.double()).reshape(len(block), -1).sum(1)
-    return distortion + decode(model, block.x, middle[None], block.given)[0], pinned
+    return distortion + decode(model, block.x, middle[None], block.given, block.index)[0], pinned
 
 
 def _effective_beta(cost: Tensor, pinned: Tensor, sampled: bool) -> Estimate:
