@@ -65,7 +65,8 @@ def noticing(found: list[nn.Module]) -> Iterator[None]:
         >>> found[0].training
         True
     """
-    here, modes = threading.get_ident(), {}
+    here = threading.get_ident()
+    modes: dict[int, tuple[nn.Module, bool]] = {}
 
     def quiet(module: nn.Module, _: Any) -> None:
         if threading.get_ident() != here or not module.training:

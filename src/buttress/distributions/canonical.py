@@ -76,10 +76,11 @@ def _only_component(q: d.MixtureSameFamily) -> Distribution:
 
 def _moved(q: d.TransformedDistribution) -> Distribution:
     """An affine map of normals as normals."""
-    steps = [one for transform in q.transforms for one in _steps(transform)]
+    every = [one for transform in q.transforms for one in _steps(transform)]
+    steps = [one for one in every if type(one) is AffineTransform]
     base = canonical(q.base_dist)
     factor = normal(base)
-    if not steps or any(type(step) is not AffineTransform for step in steps):
+    if not steps or len(steps) < len(every):
         return q
     if factor is not None:
         loc, scale = factor.loc, factor.scale
@@ -91,7 +92,7 @@ def _moved(q: d.TransformedDistribution) -> Distribution:
     return _moved_whole(q, base, steps) if type(base) is MultivariateNormal else q
 
 
-def _moved_whole(q: Distribution, base: MultivariateNormal, steps: list[Transform]) -> Distribution:
+def _moved_whole(q: Distribution, base: MultivariateNormal, steps: list[AffineTransform]) -> Distribution:
     """The same of a multivariate normal; the diagonal of L stays positive."""
     loc, tril = base.loc, base.scale_tril
     for step in steps:
