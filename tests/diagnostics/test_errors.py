@@ -44,6 +44,12 @@ NAMES = {
     "largest_eigenvalue",
     "residual_variance",
     "savable_distortion",
+    "share_used",
+    "worth_top_percent",
+    "worth_concentration",
+    "nuisance_r2",
+    "information_beyond_nuisance",
+    "posterior_scale",
 }
 LOW, HIGH = 0.75, 1.33
 """Mean of the reported errors, as a share of the spread; the spread over 100 sets is itself known to 7 to 10 %."""

@@ -11,10 +11,12 @@ from torch.distributions import Distribution
 from buttress.core.batch import Batch, Given, rows_of
 from buttress.diagnostics.check_data import check_batches
 from buttress.diagnostics.check_density import check_density
+from buttress.diagnostics.check_examples import check_every_posterior, check_finite, failing
 from buttress.diagnostics.check_posterior import differs, steady_posterior, values_of
 from buttress.diagnostics.check_remarks import remarks
 from buttress.diagnostics.conditions import RESERVED, with_others
 from buttress.diagnostics.evaluation import draw, evaluating
+from buttress.diagnostics.modules import noticing
 from buttress.diagnostics.passes import Encoded, as_codes, one_hot
 from buttress.diagnostics.protocol import ARGUMENTS, Batches, Conditional, Model
 from buttress.distributions.inspect import factors, within
@@ -71,13 +73,17 @@ def check(model: Model, batches: Batches, seed: int = 0) -> Checked:
             if not callable(getattr(asked.model, name, None)):
                 raise ValueError(f"the model ({type(asked.model).__name__}) has no {name}(); {CALLABLES}")
         data = batches if isinstance(batches, Encoded) else Encoded(asked, batches)
-        return _check(data.asked, data, seed)
+        with noticing(data.asked.called):
+            found = _check(data.asked, data, seed)
+            check_every_posterior(data)
+        return found
 
 
 def _check(model: Conditional, data: Encoded, seed: int) -> Checked:
     batch = data[0].take(slice(0, ROWS))
     x, given = batch.x, batch.given
     q = _posterior(model, batch, data)
+    check_finite(q)
     p = _prior(model, given, q)
     steady_posterior(model, batch, q)
     data.remember(0, torch.arange(len(x)), q)
@@ -102,6 +108,8 @@ def _posterior(model: Conditional, batch: Batch, data: Encoded) -> Distribution:
     try:
         q: object = model.posterior(x, batch.given)
     except Exception as error:
+        if told := failing(model, batch, (0, 0, 0), error):
+            raise ValueError(told) from error
         if why := _misfit(model, data):
             raise ValueError(f"posterior(x) failed for x of shape {tuple(x.shape)}{why}") from error
         error.add_note(
@@ -234,8 +242,17 @@ def _why(shape: tuple[int, ...], s: int, b: int) -> str:
 def _steady(model: Conditional, x: Tensor, z: Tensor, given: Given) -> None:
     """The same call twice, and half of the batch alone, must give the same answer."""
     whole, again = model.log_likelihood(x, z, given), model.log_likelihood(x, z, given)
-    if whole.isnan().any():
-        raise ValueError("log_likelihood gave NaN; look for NaN in the weights, log(0), or a scale of 0")
+    if (bad := whole.isnan()).any():
+        rows = bad.any(0).nonzero()[:, 0]
+        which = (
+            "all examples"
+            if len(rows) == len(x)
+            else f"example {int(rows[0])} of batch 0, and {len(rows)} of {len(x)} there"
+        )
+        raise ValueError(
+            f"log_likelihood gave NaN for {which}, where posterior(x) and z are finite; look for NaN in the decoder's "
+            "weights, log(0), or a scale of 0"
+        )
     if (infinite := whole.isinf()).any():
         raise ValueError(
             f"log_likelihood gave {whole[infinite][0].item()} for {int(infinite.sum())} of {whole.numel()} pairs of x "

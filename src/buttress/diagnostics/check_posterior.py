@@ -8,6 +8,7 @@ from torch.distributions import Distribution
 
 from buttress.core.batch import Batch
 from buttress.diagnostics.protocol import Conditional
+from buttress.distributions.inspect import log_density
 from buttress.distributions.rows import parameters
 
 __all__ = ["differs", "steady_posterior", "values_of"]
@@ -44,6 +45,15 @@ def differs(one: Tensor | None, other: Tensor | None, tolerance: float = TOLERAN
     return one.shape != other.shape or bool((one - other).abs().mean() > tolerance * size)
 
 
+def _comparable(q: Distribution, other: Distribution, rows: slice) -> tuple[Tensor, Tensor]:
+    """Numbers of q, and of another answer for some of its rows: parameters, or densities at the same z."""
+    found, answer = values_of(q), values_of(other)
+    if found is not None and answer is not None:
+        return found, answer
+    z = q.sample()
+    return log_density(q, z).double(), log_density(other, z[rows]).double()
+
+
 def steady_posterior(model: Conditional, batch: Batch, q: Distribution) -> None:
     """Refuse a posterior that answers otherwise when the second half of the examples comes alone.
 
@@ -58,11 +68,11 @@ def steady_posterior(model: Conditional, batch: Batch, q: Distribution) -> None:
     half = slice(len(batch) // 2, None)
     part = batch.take(half)
     alone = model.posterior(part.x, part.given)
-    found = values_of(q)
-    if found is None or not differs(found[half], values_of(alone)):
+    found, other = _comparable(q, alone, half)
+    if not differs(found[half], other):
         return
     again = model.posterior(batch.x, batch.given)
-    if differs(found, values_of(again)):
+    if differs(*_comparable(q, again, slice(0, None))):
         raise ValueError(
             "posterior(x) differs from one call to the next: is dropout on in the encoder? Give Adapter(module=...), "
             "or call .eval() on your model first"

@@ -16,7 +16,7 @@ from buttress.diagnostics.check import check
 from buttress.diagnostics.estimator import STAGES, Subject, catalogue
 from buttress.diagnostics.evaluation import evaluating
 from buttress.diagnostics.evidence import Evidence, Groups, numbers
-from buttress.diagnostics.modules import training_parts
+from buttress.diagnostics.modules import Kept, training_parts
 from buttress.diagnostics.passes import Encoded, count, prior_of
 from buttress.diagnostics.protocol import Conditional
 from buttress.diagnostics.verdict import judge
@@ -149,14 +149,23 @@ def diagnose(
     check_effort(settings)
     if beta is not None and not 0 <= beta < math.inf:
         raise ValueError(f"beta is {beta}, wanted the weight of the rate in the loss, at least 0; 1 for the ELBO")
-    found = adapted(model, batches, likelihood, variance, labels)
+    found, kept = adapted(model, batches, likelihood, variance, labels), Kept(model)
+    try:
+        return _diagnosis(found, settings, wishes, kept)
+    finally:
+        kept.restore()
+
+
+def _diagnosis(found: Adapted, settings: Mapping[str, Any], wishes: Mapping[str, Any], kept: Kept) -> Evidence:
+    """Check, measure, judge."""
+    groups, progress = wishes["groups"], wishes["progress"]
     subject, noted = _subject(found, settings, wishes)
-    with evaluating(subject.model, seed):
+    with evaluating(subject.model, subject.seed):
         shape = tuple(prior_of(subject.model, subject.data).event_shape)
     if groups is not None:
         _check_groups(groups, shape)
     _measure(subject, progress)
-    notes = (*found.notes, *_mode_note(found.model), *noted)
+    notes = (*found.notes, *_mode_note(subject.model), *_change_note(kept.restore()), *noted)
     verdict = judge(subject.estimates, subject.kind, notes)
     named = _groups(subject, shape)
     return Evidence(count(subject.data), subject.kind, subject.estimates, named, settings, verdict, notes)
@@ -209,6 +218,13 @@ def _mode_note(model: Any) -> list[str]:
     if not parts:
         return []
     return [f"the model came in training mode and was measured in eval mode, with {' and '.join(parts)} as in use"]
+
+
+def _change_note(changed: int) -> list[str]:
+    """What is noted where calling the model changed it."""
+    if not changed:
+        return []
+    return [f"calling the model changes {changed} of its tensors (running statistics?); they have been put back"]
 
 
 def _check_groups(names: Sequence[str], shape: tuple[int, ...]) -> None:

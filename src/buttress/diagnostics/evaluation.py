@@ -158,7 +158,13 @@ def at(q: Distribution, e: Float[Tensor, "S B *event"]) -> Float[Tensor, "S B *e
 
 
 def decode(
-    model: Model, x: Tensor, z: Shaped[Tensor, "S B *event"], given: Given = EMPTY, *, lost: bool = False
+    model: Model,
+    x: Tensor,
+    z: Shaped[Tensor, "S B *event"],
+    given: Given = EMPTY,
+    index: Int[Tensor, " B"] | None = None,
+    *,
+    lost: bool = False,
 ) -> Float[Tensor, "S B"]:
     """log p(x|z) in float64 nats, a few pairs at a time.
 
@@ -167,10 +173,11 @@ def decode(
         x: A batch, shape (B, ...).
         z: Samples for each of its examples, shape (S, B, *event).
         given: What is known beside each of them.
+        index: Numbers of the examples in the whole data, to name one for which the answer is NaN.
         lost: Take NaN for minus infinity, where z is of a search that may go anywhere.
 
     Errors:
-        ValueError: log_likelihood gave another shape, or NaN.
+        ValueError: The model's answer has a wrong shape, or is NaN.
 
     Example:
         >>> from buttress.diagnostics.reference import LinearGaussian
@@ -184,20 +191,32 @@ def decode(
     for first in range(0, len(x), rows):
         part = slice(first, first + rows)
         known, column = rows_of(given, part), z[:, part].split(max(1, pairs // rows))
-        columns.append(torch.cat([_log_likelihood(asked, x[part], some, known, lost) for some in column]))
+        numbers = None if index is None else index[part]
+        columns.append(torch.cat([_log_likelihood(asked, x[part], some, known, numbers, lost) for some in column]))
     return torch.cat(columns, 1)
 
 
-def _log_likelihood(model: Conditional, x: Tensor, z: Tensor, given: Given, lost: bool) -> Tensor:
+def _log_likelihood(model: Conditional, x: Tensor, z: Tensor, given: Given, index: Tensor | None, lost: bool) -> Tensor:
     """One call of the model, with its answer looked at."""
     value = model.log_likelihood(x, z, given)
     if value.shape != z.shape[:2]:
         raise ValueError(f"log_likelihood gave shape {tuple(value.shape)}, wanted (S, B) = {tuple(z.shape[:2])}")
     if lost:
         return value.double().masked_fill(value.isnan(), -torch.inf)
-    if bad := int(value.isnan().sum()):
-        raise ValueError(
-            f"log_likelihood gave NaN for {bad} of {value.numel()} pairs of x and z; look for log(0) or a scale of 0 "
-            "in the decoder, or load the last checkpoint before training diverged"
-        )
+    if (bad := value.isnan()).any():
+        raise ValueError(_nan(bad, z, index))
     return value.double()
+
+
+def _nan(bad: Tensor, z: Tensor, index: Tensor | None) -> str:
+    """Whose NaN it is: z is what the posterior or the prior gave, and everything else is of log_likelihood."""
+    row = int(bad.any(0).nonzero()[0])
+    which = "" if index is None else f", first for example {int(index[row])}"
+    if z.is_floating_point() and bool(z[bad].isnan().any()):
+        return (
+            f"z is NaN for {int(bad.sum())} of {bad.numel()} pairs of x and z{which}: look at posterior() and prior()"
+        )
+    return (
+        f"log_likelihood gave NaN for {int(bad.sum())} of {bad.numel()} pairs of x and z{which}; look for log(0) or a "
+        "scale of 0 in the decoder, or load the last checkpoint before training diverged"
+    )

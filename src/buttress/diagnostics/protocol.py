@@ -155,6 +155,8 @@ class Conditional:
         self.model = model
         self.one_hot = False
         """Whether q is known to be one-hot throughout; see :mod:`buttress.diagnostics.evaluation`."""
+        self.called: list[nn.Module] = []
+        """Modules in training mode that a call went through; see :func:`buttress.diagnostics.modules.noticing`."""
         self._calls: dict[str, Any] = {
             name: taking_given(getattr(model, name, None), n) for name, n in ARGUMENTS.items()
         }

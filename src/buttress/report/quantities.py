@@ -88,7 +88,8 @@ QUANTITIES: dict[str, Quantity] = {
     ),
     "active_units": Quantity(
         "Active units",
-        "Dimensions of z whose posterior mean has a variance over the data above 0.01. The count depends on this "
+        "Dimensions of z whose posterior mean has a variance over the data above 0.01 of the prior's variance, which "
+        "for N(0, I) is the published 0.01. The count depends on this "
         "threshold, so all variances are drawn. For a code, whose number is only a name, it is the probability that "
         "two examples differ there.",
         unit="",
@@ -120,6 +121,55 @@ QUANTITIES: dict[str, Quantity] = {
         "How much the distortion rises when z is drawn from the prior instead of q(z|x).",
         better="higher",
         short="loss with a z from the prior",
+    ),
+    "share_used": Quantity(
+        "Share of examples that use z",
+        "The share of examples that are decoded better from their own z than from another's, less the share that are "
+        "decoded worse. 0: chance; 1: every example. Noise makes it smaller.",
+        unit="",
+        better="higher",
+        short="examples their own z helps",
+    ),
+    "worth_top_percent": Quantity(
+        "Decoder dependence of the top 1 %",
+        "The same loss with the z of another x, for the 1 % of examples that lose most. They are chosen by half of the "
+        "shuffles and measured by the other half. Large beside a small mean, it shows that only a few examples use z.",
+        short="loss of the 1 % that lose most",
+    ),
+    "worth_concentration": Quantity(
+        "Share that carries a third",
+        "The share of examples that carries a third of the decoder dependence: a third where all lose the same, below "
+        "0.01 where one example in a hundred uses z.",
+        unit="",
+        short="examples with a third of the loss",
+    ),
+    "information_beyond_nuisance": Quantity(
+        "Information beyond simple statistics",
+        "An upper bound of what z says about x where simple statistics of x are known: the length of a sentence, the "
+        "brightness and contrast of an image, the loudness of a sound, the mean and norm of a row.",
+        better="higher",
+        short="information beyond length etc.",
+    ),
+    "nuisance_r2": Quantity(
+        "Explained by a simple statistic",
+        "The share of the variance of the posterior mean that the best one of these statistics explains.",
+        unit="",
+        short="of the variance of E[z|x]",
+    ),
+    "posterior_scale": Quantity(
+        "Posterior width",
+        "The standard deviation of q(z|x) beside that of the prior, weighted over dimensions by their information; the "
+        "median over examples. 1: as wide as the prior; near 0: a point.",
+        unit="",
+        short="sd of q(z|x) / sd of p(z)",
+    ),
+    "idle_levels": Quantity(
+        "Idle parts of z",
+        "Levels of z, or codebooks of a code with several, that the decoder does as well without: shuffling one alone "
+        "costs less than 0.1 nats.",
+        unit="",
+        write=count,
+        short="levels or codebooks not in use",
     ),
     "nll": Quantity(
         "NLL",

@@ -6,7 +6,8 @@ $$ r(x) = \exp \sum_j w_j \log \frac{\sigma_{q,j}(x)}{\sigma_{p,j}}, \qquad
 The weights are what each coordinate says about x if its means are spread normally (A is the variance of these), so one
 coordinate of sixteen that is in use decides, and the others, as wide as the prior, do not hide it. Where none says
 anything all weigh the same. The median of r over the examples is 1 for a q as wide as the prior, and near 0 where q is
-a point; in the linear-Gaussian model with one latent it is $e^{-I}$.
+a point; in the linear-Gaussian model with one latent it is $e^{-I}$. The error is a jackknife over tenths of the
+examples, since the weights are estimates too.
 """
 
 from __future__ import annotations
@@ -17,19 +18,20 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from buttress.diagnostics.estimate import Estimate, Moments
+from buttress.diagnostics.estimate import Estimate
 from buttress.diagnostics.estimator import Subject, estimator
-from buttress.diagnostics.estimators.active_units import Activity
-from buttress.diagnostics.evaluation import evaluating
+from buttress.diagnostics.evaluation import draw, evaluating
 from buttress.diagnostics.passes import passes
 from buttress.diagnostics.prior_scale import PriorUnits, variance_of
 from buttress.diagnostics.protocol import Batches, Model
-from buttress.diagnostics.quantiles import quantile
+from buttress.distributions.inspect import mean_of
 
 __all__ = ["PosteriorScale", "posterior_scale"]
 
 FLOOR = 1e-300
 """A relative variance below it counts as this."""
+SAMPLES, GROUPS = 16, 10
+"""Samples of a q that does not know its mean, and parts of the examples that are left out in turn."""
 
 
 @dataclass(frozen=True)
@@ -49,35 +51,52 @@ class PosteriorScale:
     information: Float[Tensor, " J"]
 
 
-def posterior_scale(model: Model, batches: Batches, found: Activity, *, seed: int = 0) -> PosteriorScale:
+def posterior_scale(model: Model, batches: Batches, *, seed: int = 0) -> PosteriorScale:
     """Measure it over all of the data.
 
     Args:
         model: Keeps the protocol; z is made of real numbers.
         batches: Held-out data, all of which is used.
-        found: The variances of the means of q, in units of the prior.
         seed: Matters only where q or the prior do not know their moments.
 
     Example:
-        >>> from buttress.diagnostics.estimators.active_units import activity
         >>> from buttress.diagnostics.reference import LinearGaussian
         >>> model = LinearGaussian(torch.ones(2, 1).double(), torch.zeros(2).double(), 1.0)  # Var[z|x] = 1/3
-        >>> x = [model.sample(500)[0]]
-        >>> print(posterior_scale(model.vae(), x, activity(model.vae(), x)).estimate)
+        >>> print(posterior_scale(model.vae(), [model.sample(500)[0]]).estimate)
         0.577 ± 0
     """
-    rows, moments, units = [], Moments(), PriorUnits(seed)
+    rows, units = [], PriorUnits(seed)
     with evaluating(model, seed) as asked:
         for block in passes(asked, batches):
-            scale = units.of(block.prior)[1]
-            part = (variance_of(block.q, block.index, seed) / scale.square()).reshape(len(block), -1).cpu()
-            moments.add(part)
-            rows.append(part.clamp(min=FLOOR).log() / 2)
-    information = 0.5 * torch.log1p(found.variance_of_mean.clamp(min=0) / moments.mean.clamp(min=FLOOR))
+            loc, scale = units.of(block.prior)
+            middle = mean_of(block.q)
+            middle = draw(block.q, block.index, SAMPLES, seed, "middle of q").mean(0) if middle is None else middle
+            variance = variance_of(block.q, block.index, seed) / scale.square()
+            both = torch.stack([(middle - loc) / scale, variance.clamp(min=FLOOR)])
+            rows.append(both.reshape(2, len(block), -1).cpu())
+    means, variances = torch.cat(rows, 1)
+    n = len(means)
+    tenth = torch.randperm(n, generator=torch.Generator().manual_seed(0)) % min(GROUPS, n)
+    left = torch.stack(
+        [_median(means[tenth != i], variances[tenth != i]) for i in range(min(GROUPS, n) if n > 2 else 0)]
+    )
+    error = (left.var(correction=0) * (len(left) - 1)).sqrt().item()
+    note = "no nats: sd of q beside that of the prior, 1 where z says nothing"
+    value = _median(means, variances).item()
+    return PosteriorScale(Estimate(value, error, n, "median over examples", note=note), _information(means, variances))
+
+
+def _information(means: Float[Tensor, "N J"], variances: Float[Tensor, "N J"]) -> Float[Tensor, " J"]:
+    """What each coordinate says about x were its means normal."""
+    return 0.5 * torch.log1p(means.var(0) / variances.mean(0))
+
+
+def _median(means: Float[Tensor, "N J"], variances: Float[Tensor, "N J"]) -> Tensor:
+    """The median of r over some examples."""
+    information = _information(means, variances)
     total = information.sum()
     weight = information / total if total > 0 else torch.full_like(information, 1 / len(information))
-    note = "no nats: sd of q beside that of the prior, 1 where z says nothing"
-    return PosteriorScale(quantile((torch.cat(rows) @ weight).exp(), 0.5, "median over examples", note), information)
+    return (variances.log() @ weight / 2).exp().quantile(0.5)
 
 
 @estimator("active units")
@@ -85,6 +104,6 @@ def measure(subject: Subject) -> dict[str, Estimate]:
     """How narrow q is beside the prior, where z is made of real numbers."""
     if subject.kept["activity"].discrete:
         return {}
-    found = posterior_scale(subject.model, subject.data, subject.kept["activity"], seed=subject.seed)
+    found = posterior_scale(subject.model, subject.data, seed=subject.seed)
     subject.kept["unit information"] = found.information
     return {"posterior_scale": found.estimate}

@@ -149,7 +149,7 @@ def _distortion(model: Conditional, block: Block, z: Tensor) -> Float[Tensor, " 
     """-log p(x|z), the mean over z; NaN where there is no p(x|z)."""
     if not model.density:
         return torch.full((len(block),), torch.nan, dtype=torch.float64, device=z.device)
-    return -decode(model, block.x, z, block.given).mean(0)
+    return -decode(model, block.x, z, block.given, block.index).mean(0)
 
 
 def _noise_cost(model: Conditional, block: Block, distortion: Tensor) -> tuple[Tensor, Tensor]:
@@ -158,7 +158,7 @@ def _noise_cost(model: Conditional, block: Block, distortion: Tensor) -> tuple[T
     if middle is None or precision is None or not model.density:
         return torch.full_like(distortion, torch.nan), torch.full_like(distortion, torch.nan)
     pinned = 0.5 * (1 - q.variance.double() * precision).reshape(len(block), -1).sum(1)
-    return distortion + decode(model, block.x, middle[None], block.given)[0], pinned
+    return distortion + decode(model, block.x, middle[None], block.given, block.index)[0], pinned
 
 
 def _precision(p: Distribution) -> Tensor | None:

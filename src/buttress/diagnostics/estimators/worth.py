@@ -94,11 +94,11 @@ def worth(
         shuffled, prior = [], []
         for block in passes(asked, batches):
             index, x, given = block.index, block.x, block.given
-            own = decode(asked, x, z[:, index], given)
+            own = decode(asked, x, z[:, index], given, index)
             elsewhere = torch.stack([z[s % len(z), other[s, index]] for s in range(samples)])
             from_prior = draw(block.prior, index, samples, seed, "worth of the prior").to(z)
-            shuffled.append((own - decode(asked, x, elsewhere, given)).cpu())
-            prior.append((own - decode(asked, x, from_prior, given)).mean(0).cpu())
+            shuffled.append((own - decode(asked, x, elsewhere, given, index)).cpu())
+            prior.append((own - decode(asked, x, from_prior, given, index)).mean(0).cpu())
     loss = torch.cat(shuffled, 1)
     note = "nats lost when each example reads the z of another"
     return Worth(

@@ -19,12 +19,12 @@ $$ T = E[v_n \mid n \text{ among the 1 \% that lose most in the other half}], \q
 T is what z is worth to the hundredth part of the examples that use it most, and C the share of the examples that
 carries a third of all: 1/3 where all lose the same, 0.15 to 0.25 in linear-Gaussian models, below 0.01 where one in a
 hundred uses z. (A third and not half: where few have a special z, half of all losses are those of the others that read
-it.) The error of C is a jackknife over tenths of the examples.
+it.) The errors of T and C are a jackknife over tenths of the examples.
 """
 
 from __future__ import annotations
 
-import math
+from collections.abc import Callable
 
 import torch
 from jaxtyping import Float
@@ -68,17 +68,14 @@ def top_worth(loss: Float[Tensor, "S N"]) -> Estimate:
     Example:
         >>> loss = torch.zeros(4, 1000)
         >>> loss[:, :10] = 20.0  # a hundredth of the examples
-        >>> print(top_worth(loss))
-        20 ± 0
+        >>> top_worth(loss).value, share_used(loss).value
+        (20.0, 0.01)
     """
     if len(loss) < 2:
         return Estimate(None, None, loss.shape[1], "Monte Carlo", note=ONE_ROUND)
-    k = min(loss.shape[1], max(LEAST, round(TOP * loss.shape[1])))
-    found = torch.stack([judged[:k] for judged in _ranked(loss)])
-    # an example may be in both halves: the error is that of k examples, not of 2 k
-    error = found.mean(0).std().item() / math.sqrt(k) if k > 1 else None
-    note = f"nats lost by the {k} of {loss.shape[1]} examples that use z most, when each reads the z of another"
-    return Estimate(found.mean().item(), error, loss.shape[1], "Monte Carlo", note=note)
+    n = loss.shape[1]
+    note = f"nats lost by the {_few(n)} of {n} examples that use z most, when each reads the z of another"
+    return Estimate(_of_top(loss), _jackknife(_of_top, loss), n, "Monte Carlo", note=note)
 
 
 def concentration(loss: Float[Tensor, "S N"]) -> Estimate:
@@ -99,11 +96,26 @@ def concentration(loss: Float[Tensor, "S N"]) -> Estimate:
         return Estimate(
             None, None, n, how, note="z is worth nothing beyond the noise, so there is nothing to share out"
         )
-    tenth = torch.randperm(n, generator=torch.Generator().manual_seed(0)) % min(GROUPS, n)
-    without = torch.tensor([_carrying(loss[:, tenth != i]) for i in range(min(GROUPS, n))], dtype=torch.float64)
-    error = (without.var(correction=0) * (len(without) - 1)).sqrt().item()
     note = "share of the examples that carries a third of worth_shuffled: a third where all lose the same"
-    return Estimate(_carrying(loss), error, n, how, note=note)
+    return Estimate(_carrying(loss), _jackknife(_carrying, loss), n, how, note=note)
+
+
+def _jackknife(measure: Callable[[Tensor], float], loss: Float[Tensor, "S N"]) -> float:
+    """Standard error of a measure, from its values without each tenth of the examples."""
+    n = loss.shape[1]
+    tenth = torch.randperm(n, generator=torch.Generator().manual_seed(0)) % min(GROUPS, n)
+    without = torch.tensor([measure(loss[:, tenth != i]) for i in range(min(GROUPS, n))], dtype=torch.float64)
+    return (without.var(correction=0) * (len(without) - 1)).sqrt().item()
+
+
+def _few(n: int) -> int:
+    """How many examples the hundredth part is."""
+    return min(n, max(LEAST, round(TOP * n)))
+
+
+def _of_top(loss: Float[Tensor, "S N"]) -> float:
+    """T of some examples."""
+    return torch.stack([judged[: _few(len(judged))] for judged in _ranked(loss)]).mean().item()
 
 
 def _ranked(loss: Float[Tensor, "S N"]) -> list[Float[Tensor, " N"]]:
