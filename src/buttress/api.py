@@ -195,7 +195,7 @@ def compare(
     """
     from buttress.experiments.compare import compare as run
 
-    several = [remedies] if isinstance(remedies, str) or callable(remedies) else remedies
+    several: Any = [remedies] if isinstance(remedies, str) or callable(remedies) else remedies
     arms = [_named(arm) for arm in several]
     return run(recipe_for(data, recipe, **parts), arms, out, seeds=seeds, jobs=jobs, settings=evidence)
 

@@ -258,7 +258,7 @@ def _fits(name: str, recipe: Recipe) -> bool:
     return True
 
 
-def apply(written: str | Remedy | Iterable[str | Remedy], recipe: Recipe) -> Recipe:
+def apply(written: str | Remedy | Iterable[Any], recipe: Recipe) -> Recipe:
     """Apply remedies, from left to right.
 
     Args:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float
@@ -142,7 +142,7 @@ class CausalConvModule(AutoregressiveModule):
         h = self.read.weight.new_zeros(len(z), self.read.out_features)
         rings = [h.new_zeros(d, *h.shape) for d in self.dilations]
         sides = [side(beside) + layer.bias for side, layer in zip(self.sides, self.layers, strict=True)]
-        weights = [layer.weight.mT for layer in self.layers]
+        weights: list[Any] = [layer.weight.mT for layer in self.layers]
         steps = [[side[:, i] for side in sides] for i in range(self.steps)]
         for t in range(self.places[0]):
             here = steps[t * self.steps // self.longest]

@@ -16,7 +16,6 @@ from buttress.nn.griffin_lim import sound_of
 from buttress.nn.mel import expand, log_mel
 from buttress.report.pictures import spectrograms, tiles
 from buttress.report.sounds import wav
-from buttress.runtime.atomic_write import replace_file
 from buttress.training.run import Run
 
 __all__ = ["heard", "present_sound"]
@@ -95,7 +94,7 @@ def _save(sounds: Sequence[Tensor], rate: int, out: Path, names: Sequence[str]) 
         return
     pause = torch.zeros(round(PAUSE * rate))
     whole = torch.cat([piece for sound in sounds for piece in (sound, pause)][:-1])
-    replace_file(out, lambda scratch: scratch.write_bytes(wav(whole.numpy(), rate)))
+    out.write_bytes(wav(whole.numpy(), rate))
     print(out)
 
 

@@ -12,6 +12,8 @@ Balazs and Sondergaard, A Fast Griffin-Lim Algorithm, 2013; P by the multiplicat
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -20,8 +22,6 @@ from buttress.nn.mel import filters
 
 __all__ = ["griffin_lim", "linear_power", "sound_of"]
 
-LOUDEST = 12.0
-"""The largest log power of a band that is turned into sound: far above full scale, and below overflow."""
 MOMENTUM = 0.99
 
 
@@ -29,6 +29,8 @@ def linear_power(
     frames: Float[Tensor, "T bands"], rate: int, window: int, updates: int = 100
 ) -> Float[Tensor, "bins T"]:
     """P, the power of each bin of a Fourier transform whose mel bands are nearest to the frames.
+
+    A band is taken to be no louder than a tone at full scale makes it: models that have hardly learned exceed that.
 
     Example:
         >>> power = torch.rand(129, 5)
@@ -38,7 +40,8 @@ def linear_power(
         True
     """
     weights = filters(rate, window, frames.shape[1])
-    wanted = weights.mT @ frames.mT.float().nan_to_num().clamp(max=LOUDEST).exp()
+    loudest = weights.max() * (window / 4) ** 2
+    wanted = weights.mT @ frames.mT.float().nan_to_num().exp().clamp(max=loudest)
     power = wanted.clone()
     for _ in range(updates):
         power = power * wanted / (weights.mT @ (weights @ power)).clamp(min=1e-20)
@@ -58,7 +61,7 @@ def griffin_lim(magnitude: Float[Tensor, "bins T"], hop: int, iterations: int = 
         torch.Size([400])
     """
     size, length = 2 * (magnitude.shape[0] - 1), max(1, (magnitude.shape[1] - 1) * hop)
-    how = {"window": torch.hann_window(size), "hop_length": hop}
+    how: Any = {"window": torch.hann_window(size), "hop_length": hop}
     angles = 2 * torch.pi * torch.rand(magnitude.shape, generator=torch.Generator().manual_seed(0))  # the same sound
     phases, before = torch.polar(torch.ones_like(magnitude), angles), torch.zeros_like(magnitude, dtype=torch.cfloat)
     for _ in range(iterations):

@@ -85,15 +85,15 @@ def waveforms(waves: Float[np.ndarray, "N L"], height: int = 48, width: int = 24
 def spectrograms(frames: Float[np.ndarray, "N L D"]) -> UInt8[np.ndarray, "N 1 D L"]:
     """Sequences of vectors as grey images, time to the right, the first number at the bottom, all to one scale.
 
-    What lies more than :data:`DEPTH` below the largest number is black, and so is what is not there (NaN).
+    White is the largest number but for a hundredth of them, black what lies :data:`DEPTH` below, or is not there (NaN).
 
     Example:
         >>> spectrograms(np.array([[[0.0, 1.0], [2.0, 4.0]]], dtype=np.float32))[0, 0].tolist()
-        [[64, 255], [0, 128]]
+        [[65, 255], [0, 129]]
     """
-    low, high = float(np.nanmin(frames)), float(np.nanmax(frames))
+    low, high = float(np.nanmin(frames)), float(np.nanquantile(frames, 0.99))
     low = max(low, high - DEPTH)
-    grey = np.nan_to_num((frames - low) / max(high - low, 1e-12)).clip(0)
+    grey = np.nan_to_num((frames - low) / max(high - low, 1e-12)).clip(0, 1)
     return (grey * 255).round().astype(np.uint8).transpose(0, 2, 1)[:, None, ::-1]
 
 

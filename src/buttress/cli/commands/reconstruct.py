@@ -62,7 +62,9 @@ def reconstruct(
     from buttress.experiments.present import Marks, present
 
     if draws < 1 or (mean and draws > 1):
-        raise ValueError(f"got {draws} draws{' of means' * mean}, wanted at least 1, and several only without --mean")
+        raise ValueError(
+            f"got {draws} draws{' of means' if mean else ''}, wanted at least 1, and several only without --mean"
+        )
     opened = open_run(run, data, other_data)
     if mean and (why := lacks_mean(opened)):
         print(why, file=sys.stderr)
