@@ -281,9 +281,9 @@ def apply(written: str | Remedy | Iterable[Any], recipe: Recipe) -> Recipe:
     """
     if isinstance(written, Remedy):
         return written(recipe)
-    check_declared(written)
     if not isinstance(written, str):
-        for one in written:
+        for one in [written] if callable(written) else written:
+            check_declared(one)
             recipe = apply(one, recipe)
         return recipe
     for piece in written.split("+"):
