@@ -156,7 +156,7 @@ def _in_words(value: Any) -> str:
 
 
 def remedy(
-    family: str,
+    family: str | Callable[..., Any],
     source: str = "",
     *,
     takes: Mapping[str, Any] | None = None,
@@ -176,7 +176,7 @@ def remedy(
         >>> shorter.name, shorter.summary, shorter.settings
         ('shorter', 'Train for a part of the steps only.', {'part': 0.5})
     """
-    if callable(family):
+    if not isinstance(family, str):
         raise ValueError(f"{_called(family)} is under @remedy without arguments; {DECLARE}")
     return lambda change: Remedy(change, family, source, takes or {}, needs or {}, cures)
 
