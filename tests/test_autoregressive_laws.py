@@ -13,6 +13,7 @@ import torch
 
 from buttress.core import EOS, PAD, UNK, DataSpec, Layout
 from buttress.core.autoregressive import AutoregressiveModule
+from buttress.decoders.causal_conv import CausalConv
 from buttress.likelihoods.categorical import Categorical
 from cells import SPECS, decoders, fits, raw_data, tiny
 
@@ -152,3 +153,15 @@ def test_the_mass_of_all_small_x_is_one(name, part, likelihood):
         ]
         x = torch.tensor([*ended, *map(list, itertools.product(words, repeat=longest))])
     assert p.log_prob(x).exp().sum().item() == pytest.approx(1, abs=1e-9)
+
+
+@pytest.mark.parametrize("z_shape", [(3,), (2, 3)])
+def test_sound_cut_short_is_the_beginning_of_the_whole(z_shape):
+    spec = DataSpec(Layout.wave(12, levels=5))
+    module = CausalConv(channels=4, layers=3, cycle=2).build(spec, z_shape, Categorical(levels=5).build(spec))
+    p, uniforms = module(torch.randn(6, *z_shape)), torch.rand(6, 12, module.likelihood.draws)
+    whole = module.generate(p.z, uniforms)
+    with module.shortened(7):
+        assert torch.equal(module.generate(p.z, uniforms), whole[:, :7])
+        assert module(torch.randn(2, *z_shape)).sample((3,)).shape == (3, 2, 7)
+    assert torch.equal(module.generate_naively(p.z, uniforms), whole) and whole.unique().numel() > 2

@@ -110,6 +110,16 @@ def test_one_line_says_what_is_wrong_and_nothing_is_left(words, here, capsys):
     assert {path for path in here.rglob("*") if path.is_file() and path.name != ".lock"} == before
 
 
+@pytest.mark.parametrize("words", [["48,64"], ["48", "64"], ["[48, 64]"]])
+def test_a_list_is_written_with_commas_or_blanks(words):
+    def typed(run: str, dims: tuple[int, ...] = (), size: tuple[int, int] = (1, 1), seed: int = 0) -> None: ...
+
+    command = Command(typed, "typed")
+    line = command.read(["--size", *words, "runs/a", "--dims", *words, "--seed", "3"])
+    assert line.words == ["runs/a"]
+    assert command.values(line)[1] == {"dims": (48, 64), "size": (48, 64), "seed": 3}
+
+
 def test_a_switch_takes_no_word_but_yes_or_no():
     def typed(recipe: Recipe, resume: bool = False, seed: int = 0, mean: bool = True) -> None: ...
 

@@ -125,3 +125,15 @@ def test_recurrent_runs_in_half_precision(part: RecurrentEncoder):
 def test_settings_that_make_no_sense_are_refused(make, message: str):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@pytest.mark.filterwarnings("ignore:The tensor attributes")  # of torch, about the weights of an LSTM
+@pytest.mark.parametrize("pooling", ["last", "mean", "abs"])
+def test_a_bidirectional_encoder_without_packing_equals_the_packed_one_and_is_exported_for_any_batch(pooling):
+    encoder = RecurrentEncoder(3, 4, pooling, bidirectional=True).build(DataSpec(Layout.text(9, longest=6))).eval()
+    x = torch.tensor([[4, 5, 2, 0, 0, 0], [6, 7, 8, 5, 4, 2], [6, 2, 0, 0, 0, 0]])
+    batch = torch.export.Dim("batch", min=2)
+    with torch.no_grad():
+        program = torch.export.export(encoder, (x,), dynamic_shapes=({0: batch},), strict=False).module()
+        for rows in (x, x[[1, 0]], x[[0, 1, 2, 0, 1]]):
+            torch.testing.assert_close(program(rows), encoder(rows), rtol=0, atol=1e-6)

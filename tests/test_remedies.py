@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+import buttress as bt
 from buttress.baseline import baseline
 from buttress.core import DataSpec, Layout, remedy
 from buttress.core.recipe import Recipe
@@ -265,3 +266,21 @@ def test_codes_are_a_map_where_the_decoder_reads_them_place_by_place(conv, image
 def test_what_codes_would_undo_is_refused(image, written, complaint):
     with pytest.raises(remedy.DoesNotFit, match=complaint):
         remedy.apply(written, image)
+
+
+def test_a_function_that_is_no_remedy_is_refused_in_a_sentence(text):
+    def slower(recipe):
+        return recipe
+
+    for give in (lambda: remedy.apply([slower], text), lambda: remedy.check_declared(slower)):
+        with pytest.raises(ValueError, match=r"slower is a plain function, wanted a remedy; write @buttress.remedy\("):
+            give()
+    with pytest.raises(ValueError, match=r"slower is under @remedy without arguments; write @buttress.remedy\("):
+        bt.remedy(slower)
+
+
+def test_an_unknown_remedy_is_told_with_who_knows_those_of_scripts(text):
+    with pytest.raises(ValueError, match=r"'narrow'; there are aggressive, .* script alone; .* entry point"):
+        remedy.apply("narrow", text)
+    with pytest.raises(ValueError, match=r"did you mean 'free_bits'\? There are "):
+        remedy.apply("free_bit", text)

@@ -133,9 +133,9 @@ def diagnose(model: Any, data: Any = None, **settings: Any) -> Evidence:
     """Measure whether z is used, and why not.
 
     Args:
-        model: A run; or your own model: an :class:`buttress.Adapter` of three callables, or a ``torch.nn.Module`` that
-            returns (reconstruction, mu, logvar) or a dict of these, with ``likelihood="bernoulli"``, ``"gaussian"``,
-            ``"mse"`` or ``"poisson"``.
+        model: A run or its folder; or your own model: an :class:`buttress.Adapter` of three callables, or a
+            ``torch.nn.Module`` that returns (reconstruction, mu, logvar) or a dict of these, with
+            ``likelihood="bernoulli"``, ``"gaussian"``, ``"mse"`` or ``"poisson"``.
         data: Held-out data for a model of your own: batches, a ``DataLoader``, a tensor. A run has its own.
         settings: See :func:`buttress.diagnostics.diagnose.diagnose`.
 
@@ -148,6 +148,8 @@ def diagnose(model: Any, data: Any = None, **settings: Any) -> Evidence:
         >>> diagnose(model.vae(), [model.sample(200)[0]], nll_samples=0, gap_steps=0).verdict.state
         'used'
     """
+    if isinstance(model, str | Path):
+        model = load(model)
     if hasattr(model, "diagnose") and hasattr(model, "folder"):
         if data is not None:
             raise ValueError("a run is measured on its own held-out data; leave the data out")
@@ -193,7 +195,8 @@ def compare(
     """
     from buttress.experiments.compare import compare as run
 
-    arms = [_named(arm) for arm in ([remedies] if isinstance(remedies, str) else remedies)]
+    several: Any = [remedies] if isinstance(remedies, str) or callable(remedies) else remedies
+    arms = [_named(arm) for arm in several]
     return run(recipe_for(data, recipe, **parts), arms, out, seeds=seeds, jobs=jobs, settings=evidence)
 
 
@@ -203,6 +206,7 @@ def _named(arm: str | Remedy) -> str:
         return arm
     from buttress.core import remedy
 
+    remedy.check_declared(arm)
     if remedy.catalogue().get(arm.name) is not arm:
         remedy.add(arm)
     return arm.name

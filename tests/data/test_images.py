@@ -71,7 +71,10 @@ def test_corrupt_images_among_many_are_set_aside_by_name(folder):
 def test_mixed_shapes_are_refused_with_their_counts_or_brought_to_one(folder):
     for i in range(3):
         picture(i, (4, 6)).save(folder / "dogs" / f"small{i}.png")
-    with pytest.raises(ValueError, match=r"120 of 8x9 \(such as .*00\.png\); 3 of 4x6 \(such as .*try resize=\(8, 9\)"):
+    with pytest.raises(
+        ValueError,
+        match=r"120 of 8x9 \(such as .*00\.png\); 3 of 4x6 \(such as .*try --data.resize 8,9, with --data.fit crop",
+    ):
         Images(str(folder)).open()
     for fit in ("stretch", "crop"):
         assert Images(str(folder), resize=(4, 4), fit=fit).open().spec.shape == (1, 4, 4)

@@ -11,6 +11,7 @@ from buttress.core import DataSpec, Layout
 from buttress.data.sounds import Sounds
 from buttress.data.source import detect
 from buttress.encoders.conv1d import Conv1dEncoder
+from buttress.nn.griffin_lim import sound_of
 from buttress.nn.mel import expand, filters, log_mel, mu_law
 
 soundfile = pytest.importorskip("soundfile", reason="needs the audio extra (soundfile)")
@@ -101,6 +102,27 @@ def test_a_louder_tone_moves_its_own_band_by_the_log_of_its_power():
     tone = 0.1 * torch.sin(2 * torch.pi * 1000 * torch.arange(4000) / 8000)
     one, two = (log_mel(a * tone, 8000, 20, 256, 80)[20] for a in (1.0, 2.0))
     assert (two - one)[one.argmax()].item() == pytest.approx(2 * np.log(2), abs=1e-4)
+
+
+@pytest.mark.parametrize(("rate", "bands", "window", "hop"), [(16000, 40, 512, 160), (8000, 20, 256, 64)])
+def test_sound_from_frames_has_nearly_these_frames(rate, bands, window, hop):
+    """A chirp, in the hundredth of its bands and frames that hold most of its power, and elsewhere as quiet."""
+    t = torch.arange(rate) / rate
+    chirp = 0.5 * torch.sin(2 * torch.pi * (300 * t + 0.1 * rate * t.square())) * (0.6 + 0.4 * torch.cos(20 * t))
+    frames = log_mel(chirp, rate, bands, window, hop)
+    again = log_mel(sound_of(frames, rate, window, hop), rate, bands, window, hop)
+    loud = frames > frames.max() - 6
+    assert again.shape == frames.shape and (again - frames)[loud].abs().mean() < 0.4
+    assert (again[~loud] < frames.max() - 3).all(), "no power where there was none"
+
+
+def test_frames_that_do_not_overlap_and_numbers_beyond_all_sound():
+    with pytest.raises(ValueError, match="cannot be turned back into sound"):
+        sound_of(torch.zeros(4, 8), 8000, window=64, hop=64)
+    frames = torch.full((12, 8), -20.0)
+    frames[3, 2], frames[6, 5] = 60.0, torch.nan
+    wild = sound_of(frames, 8000, window=128, hop=64)
+    assert wild.isfinite().all() and wild.abs().max() < 4
 
 
 def test_mu_law_and_back_is_near_for_every_level():

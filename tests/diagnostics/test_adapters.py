@@ -173,7 +173,11 @@ class Returns(VAE):
         (VAE(), {"likelihood": "gaussian"}, "without a variance"),
         (VAE(), {"likelihood": "mse", "variance": 1.0}, "came with a variance"),
         (VAE(), {"likelihood": "gaussian", "variance": -1.0}, "variance is -1.0, wanted a finite number above 0"),
-        (NoDecoder(), {"likelihood": "mse"}, r"neither decode\(z\) nor decoder\(z\).*give it a method decode"),
+        (
+            NoDecoder(),
+            {"likelihood": "mse"},
+            r"neither decode\(z\) nor decoder\(z\).*z than those forward draws; give it a method decode",
+        ),
         (Twisted(), {"likelihood": "mse"}, r"another recon than decoder gives for its z"),
         (Returns(lambda r, m, v: r), {"likelihood": "mse"}, r"gave one tensor of shape \(60, 16\); wanted \(recon"),
         (Returns(lambda r, m, v: (r, m, v, m)), {"likelihood": "mse"}, r"gave 4 values .*wanted \(recon, mu, logvar\)"),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import re
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
@@ -22,6 +23,7 @@ from buttress.core.recipe import Recipe
 __all__ = ["Command", "Line", "UnknownFlag", "change", "hints_at"]
 
 DATA = "A file, a folder, a Hugging Face dataset, or the name of a data set that comes with buttress."
+NUMBER = re.compile(r"-?[0-9][0-9.]*")
 START = "A recipe (YAML) to start from, instead of the baseline for the data."
 
 
@@ -143,7 +145,11 @@ class Command:
             return rest.pop(0) if follows and rest[0].lower() in (*YES, *NO, "none", "null") else "true"
         if not follows:
             raise Misread(f"--{flag} expects {kind_of(self.hints(flag)[0])} behind it; try buttress {self.name} --help")
-        return rest.pop(0)
+        value = rest.pop(0)
+        if any(typing.get_origin(kind) is tuple for hint in self.hints(flag) for kind in options(hint)):
+            while rest and NUMBER.fullmatch(value.rpartition(",")[2]) and NUMBER.fullmatch(rest[0]):
+                value += f",{rest.pop(0)}"  # a list written with blanks
+        return value
 
     def _count(self, words: list[str]) -> None:
         names = self.place_names

@@ -148,19 +148,21 @@ def part(room: str, name: str) -> type[Part]:
     """
     known = parts(room)
     if name not in known:
-        raise ValueError(f"{room} has no {name!r}; {suggest(name, known)}It has {', '.join(sorted(known))}")
+        raise ValueError(f"{room} has no {name!r}; {suggest(name, known, 'It has')} {', '.join(sorted(known))}")
     return known[name]
 
 
-def suggest(name: str, known: Iterable[str]) -> str:
-    """'did you mean ...? ' where a known name is near, else nothing.
+def suggest(name: str, known: Iterable[str], then: str = "") -> str:
+    """'did you mean ...? ' where a known name is near, else nothing; behind it ``then``, which may begin a sentence.
 
     Example:
         >>> suggest("linaer", ["linear", "constant"]), suggest("xyz", ["linear"])
         ("did you mean 'linear'? ", '')
+        >>> suggest("linaer", ["linear"], "It has"), suggest("xyz", ["linear"], "It has")
+        ("did you mean 'linear'? It has", 'it has')
     """
     near = difflib.get_close_matches(name, list(known), n=1)
-    return f"did you mean {near[0]!r}? " if near else ""
+    return f"did you mean {near[0]!r}? {then}" if near else then[:1].lower() + then[1:]
 
 
 def room_of(kind: Any) -> str | None:
@@ -245,8 +247,8 @@ def _dataclass(kind: Any, plain: Mapping[Any, Any], where: str) -> Any:
     known = {f.name: f for f in fields(kind)}
     for key in plain:
         if key not in known:
-            near = suggest(str(key), known)
-            raise ValueError(f"{where}: no setting {key!r}; {near}It has {', '.join(known) or 'none'}")
+            near = suggest(str(key), known, "It has")
+            raise ValueError(f"{where}: no setting {key!r}; {near} {', '.join(known) or 'none'}")
     for name, f in known.items():
         if name not in plain and f.default is MISSING and f.default_factory is MISSING:
             raise ValueError(f"{where}: the setting {name!r} is missing")

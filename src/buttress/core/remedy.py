@@ -21,10 +21,23 @@ from buttress.core.recipe import Recipe
 from buttress.core.registry import from_plain, suggest
 from buttress.runtime.plain_data import parse_yaml
 
-__all__ = ["ANYTHING", "DoesNotFit", "Remedy", "add", "apply", "catalogue", "cures", "fitting", "remedy"]
+__all__ = [
+    "ANYTHING",
+    "DoesNotFit",
+    "Remedy",
+    "add",
+    "apply",
+    "catalogue",
+    "check_declared",
+    "cures",
+    "fitting",
+    "remedy",
+]
 
 ANYTHING: Any = ...
 """In ``takes``: the field may have any value before; only another remedy that sets it is a conflict."""
+
+DECLARE = 'write @buttress.remedy(family="mine", source="me") above it'
 
 _added: dict[str, Remedy] = {}
 
@@ -149,8 +162,8 @@ def _in_words(value: Any) -> str:
 
 
 def remedy(
-    family: str,
-    source: str,
+    family: str | Callable[..., Any],
+    source: str = "",
     *,
     takes: Mapping[str, Any] | None = None,
     needs: Mapping[str, tuple[str, ...]] | None = None,
@@ -161,6 +174,9 @@ def remedy(
 ) -> Callable[[Callable[..., Recipe]], Remedy]:
     """Declare the function below to be a remedy; for the arguments see :class:`Remedy`.
 
+    Errors:
+        ValueError: It has no arguments.
+
     Example:
         >>> @remedy(family="none", source="nobody yet", takes={"training.steps": ANYTHING})
         ... def shorter(recipe: Recipe, part: float = 0.5) -> Recipe:
@@ -169,7 +185,25 @@ def remedy(
         >>> shorter.name, shorter.summary, shorter.settings
         ('shorter', 'Train for a part of the steps only.', {'part': 0.5})
     """
+    if not isinstance(family, str):
+        raise ValueError(f"{_called(family)} is under @remedy without arguments; {DECLARE}")
     return lambda change: Remedy(change, family, source, takes or {}, needs or {}, cures, kinds, codes, rank)
+
+
+def check_declared(thing: Any) -> None:
+    """Refuse a function that was not declared to be a remedy.
+
+    Example:
+        >>> check_declared(len)
+        Traceback (most recent call last):
+        ValueError: len is a plain function, wanted a remedy; write @buttress.remedy(family="mine", source="me") ...
+    """
+    if callable(thing) and not isinstance(thing, Remedy):
+        raise ValueError(f"{_called(thing)} is a plain function, wanted a remedy; {DECLARE}")
+
+
+def _called(thing: Any) -> str:
+    return getattr(thing, "__name__", repr(thing))
 
 
 def add(own: Remedy) -> None:
@@ -239,7 +273,7 @@ def _fits(name: str, recipe: Recipe) -> bool:
     return True
 
 
-def apply(written: str | Remedy | Iterable[str | Remedy], recipe: Recipe) -> Recipe:
+def apply(written: str | Remedy | Iterable[Any], recipe: Recipe) -> Recipe:
     """Apply remedies, from left to right.
 
     Args:
@@ -263,7 +297,8 @@ def apply(written: str | Remedy | Iterable[str | Remedy], recipe: Recipe) -> Rec
     if isinstance(written, Remedy):
         return written(recipe)
     if not isinstance(written, str):
-        for one in written:
+        for one in [written] if callable(written) else written:
+            check_declared(one)
             recipe = apply(one, recipe)
         return recipe
     for piece in written.split("+"):
@@ -289,7 +324,11 @@ def fitting(names: Iterable[str], recipe: Recipe) -> tuple[str, ...]:
 def _find(name: str) -> Remedy:
     known = catalogue()
     if name not in known:
-        raise ValueError(f"there is no remedy {name!r}; {suggest(name, known)}There are {', '.join(sorted(known))}")
+        raise ValueError(
+            f"there is no remedy {name!r}; {suggest(name, known, 'There are')} {', '.join(sorted(known))}. A remedy "
+            "that a script registers is known to that script alone; an installed package offers its own to the command "
+            "line by the entry point buttress.remedies"
+        )
     return known[name]
 
 

@@ -75,6 +75,7 @@ class DataSpec:
         levels: 256 where every value of an image is a whole number from 0 to 255, 0 where values are other numbers,
             None where unknown.
         span: Smallest and largest value of the training images: what is drawn as black and as white.
+        rate: Samples a second of sound, 0 for other data.
 
     Example:
         >>> spec = DataSpec(Layout.text(1000, longest=20), given=(Column("label", classes=5),))
@@ -94,6 +95,7 @@ class DataSpec:
     offset: tuple[float, ...] = ()
     levels: int | None = None
     span: tuple[float, float] | None = None
+    rate: int = 0
 
     @property
     def kind(self) -> Kind:

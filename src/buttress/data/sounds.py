@@ -141,11 +141,11 @@ class Sounds(Data):
     def _spec(self, train: SoundExamples, out: SoundExamples, labels: Array | None, names: tuple[str, ...]) -> DataSpec:
         given = () if labels is None else (Column("label", int(labels.max()) + 1, values=names),)
         if self.form == "wave":
-            return DataSpec(Layout.wave(self.crop, self.levels), given=given)
+            return DataSpec(Layout.wave(self.crop, self.levels), given=given, rate=train.rate)
         assert train.lengths is not None and out.lengths is not None
         longest = int(max(train.lengths.max(), out.lengths.max()))
         mean, std = _moments(train)
-        return DataSpec(Layout.frames(self.bands, longest), mean, std, given=given)
+        return DataSpec(Layout.frames(self.bands, longest), mean, std, given=given, rate=train.rate)
 
 
 class SoundExamples(Examples):

@@ -76,7 +76,7 @@ def _made(name: str, options: dict[str, Any]) -> Data:
     for option in options:
         if option not in known:
             raise ValueError(
-                f"{name} data: no setting {option!r}; {registry.suggest(option, known)}It has {', '.join(known)}"
+                f"{name} data: no setting {option!r}; {registry.suggest(option, known, 'It has')} {', '.join(known)}"
             )
     made: Data = part(**options)
     return made

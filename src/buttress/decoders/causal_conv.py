@@ -10,8 +10,10 @@ Source: van den Oord et al., WaveNet, 2016. Ours: no skip connections, no second
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float
@@ -82,6 +84,7 @@ class CausalConvModule(AutoregressiveModule):
     ) -> None:
         super().__init__()
         self.likelihood, self.z_dims, self.event, self.places = likelihood, len(z_shape), spec.shape, spec.layout.places
+        self.longest = self.places[0]
         self.steps, self.size = (z_shape[0], z_shape[1]) if len(z_shape) == 2 else (1, torch.Size(z_shape).numel())
         self.dilations = [2 ** (i % part.cycle) for i in range(part.layers)]
         self.radius = 1 + sum(self.dilations)
@@ -110,8 +113,19 @@ class CausalConvModule(AutoregressiveModule):
 
     def spread(self, z: Float[Tensor, "N D"]) -> Float[Tensor, "N T E"]:
         """z at every place: the same everywhere, or each of its places repeated."""
-        at = torch.arange(self.places[0], device=z.device) * self.steps // self.places[0]
+        at = torch.arange(self.places[0], device=z.device) * self.steps // self.longest
         return z.unflatten(-1, (self.steps, self.size))[:, at]
+
+    @contextmanager
+    def shortened(self, places: int) -> Iterator[None]:
+        """While this lasts, x is drawn up to so many places; what it would be there does not change."""
+        whole = self.places, self.event
+        self.places = (min(places, self.longest),)
+        self.event = (*self.places, *self.event[1:])
+        try:
+            yield
+        finally:
+            self.places, self.event = whole
 
     def blank(self, count: int) -> Tensor:
         """See :class:`AutoregressiveModule`."""
@@ -120,17 +134,24 @@ class CausalConvModule(AutoregressiveModule):
         return one.new_zeros(count, *self.event)
 
     def generate(self, z: Float[Tensor, "N D"], uniforms: Float[Tensor, "N T K"]) -> Tensor:
-        """See :class:`AutoregressiveModule`. Every h is computed once and kept for the layers that read it later."""
-        x, beside = self.blank(len(z)), self.spread(z)
-        sides = [side(beside) for side in self.sides]
-        first = self.read.weight.new_zeros(len(z), self.read.out_features)
-        kept = [first.new_zeros(len(z), d + self.places[0], first.shape[1]) for d in self.dilations]
-        h = first
+        """See :class:`AutoregressiveModule`. A layer keeps its last d inputs, in a ring, and computes each place once.
+
+        K_l and V_l are split beforehand: what depends on z alone is computed once for each of its places.
+        """
+        x, beside = self.blank(len(z)), z.unflatten(-1, (self.steps, self.size))
+        h = self.read.weight.new_zeros(len(z), self.read.out_features)
+        rings = [h.new_zeros(d, *h.shape) for d in self.dilations]
+        sides = [side(beside) + layer.bias for side, layer in zip(self.sides, self.layers, strict=True)]
+        weights: list[Any] = [layer.weight.mT for layer in self.layers]
+        steps = [[side[:, i] for side in sides] for i in range(self.steps)]
         for t in range(self.places[0]):
-            for layer, side, d, past in zip(self.layers, sides, self.dilations, kept, strict=True):
-                past[:, t + d] = h
-                h = h + gate(layer(torch.cat([past[:, t], h], -1)) + side[:, t], dim=-1)
+            here = steps[t * self.steps // self.longest]
+            for weight, side, ring in zip(weights, here, rings, strict=True):
+                past = ring[t % len(ring)]
+                both = torch.cat([past, h], -1)
+                past.copy_(h)
+                h = h + gate(torch.addmm(side, both, weight), dim=-1)
             values = self.likelihood.pick(self.out(h), uniforms[:, t])
             x[:, t] = values if x.dim() == 3 else values.squeeze(-1)
-            h = self.read(self.likelihood.features(x[:, t : t + 1]).to(first.dtype))[:, 0]
+            h = self.read(self.likelihood.features(x[:, t : t + 1]).to(h.dtype))[:, 0]
         return x

@@ -106,7 +106,7 @@ class Conv1dEncoderModule(EncoderModule):
         """True lengths: those of the tokens, those given, or all of x."""
         if self.tokens:
             return (x != PAD).sum(1).clamp(min=1)
-        return given["lengths"] if "lengths" in given else torch.full((len(x),), x.shape[1], device=x.device)
+        return given["lengths"] if "lengths" in given else torch.full((x.shape[0],), x.shape[1], device=x.device)
 
 
 def _inside(lengths: Tensor, places: int) -> Bool[Tensor, "B T"]:

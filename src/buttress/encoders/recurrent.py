@@ -120,12 +120,24 @@ class RecurrentEncoderModule(EncoderModule):
         embedded = self.embedding(x)
         if not self.lstm.bidirectional:  # what follows a token can't change its state: no need to pack, which is slower
             return run_lstm(self.lstm, embedded)[0]
+        if torch.compiler.is_compiling():  # torch.export cannot pack
+            return self._both_ways(embedded, lengths)
         packed = pack_padded_sequence(embedded, lengths.cpu(), batch_first=True, enforce_sorted=False)
         return pad_packed_sequence(run_lstm(self.lstm, packed)[0], batch_first=True, total_length=x.shape[1])[0]
 
+    def _both_ways(self, embedded: Float[Tensor, "B T E"], lengths: Int[Tensor, " B"]) -> Float[Tensor, "B T F"]:
+        """The same states without packing: whoever reads backwards begins where all sentences end together."""
+        places, half = torch.arange(embedded.shape[1], device=embedded.device), self.lstm.hidden_size
+        late = (places - (embedded.shape[1] - lengths)[:, None]) % embedded.shape[1]  # padding in front
+        early = (places - lengths[:, None]) % embedded.shape[1]
+        forth = run_lstm(self.lstm, embedded)[0][..., :half]
+        ended = embedded.gather(1, late[..., None].expand_as(embedded))
+        back = run_lstm(self.lstm, ended)[0][..., half:]
+        return torch.cat([forth, back.gather(1, early[..., None].expand_as(back))], -1)
+
     def last(self, states: Float[Tensor, "B T F"], lengths: Int[Tensor, " B"]) -> Float[Tensor, "B F"]:
         """The state at the last true token, and at the first one of the LSTM that reads backwards."""
-        end = states[torch.arange(len(states), device=states.device), lengths - 1]
+        end = states.gather(1, (lengths - 1)[:, None, None].expand(-1, 1, states.shape[2])).squeeze(1)
         if not self.lstm.bidirectional:
             return end
         return torch.cat([end[:, : self.lstm.hidden_size], states[:, 0, self.lstm.hidden_size :]], -1)

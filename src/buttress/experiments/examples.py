@@ -14,8 +14,10 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from buttress.core import EMPTY, Batch, DataSpec, Given
+from buttress.core.autoregressive import AutoregressiveModule
 from buttress.distributions.inspect import mean_of
 from buttress.distributions.sites import Sites
+from buttress.likelihoods.gaussian import GaussianLikelihood
 from buttress.priors.uniform import Uniform
 from buttress.runtime.randomness import check_seed, seed_step
 from buttress.training.run import Run, between
@@ -27,7 +29,10 @@ __all__ = [
     "drawn_again",
     "evaluation_model",
     "interpolations",
+    "lacks_mean",
     "latent_of",
+    "lengths_of",
+    "means_wanted",
     "one_held_out",
     "posterior_of",
     "reconstructed",
@@ -184,10 +189,15 @@ def drawn_again(run: Run, raw: Batch, times: int = 4, seed: int = 0, temperature
 
 
 def side_by_side(spec: DataSpec, ways: Sequence[Tensor]) -> Tensor:
-    """Several tensors of B examples as one of shape (B, len(ways), *x); sentences are padded to the longest."""
-    if spec.kind == "text":
-        width = max(x.shape[1] for x in ways)
-        ways = [torch.nn.functional.pad(x, (0, width - x.shape[1])) for x in ways]
+    """Several tensors of B examples as one of shape (B, len(ways), *x).
+
+    Sentences and frames are padded to the longest, samples of sound cut to the shortest.
+    """
+    if spec.kind == "wave":
+        ways = [x[:, : min(way.shape[1] for way in ways)] for x in ways]
+    if spec.layout.lengths:
+        width, behind = max(x.shape[1] for x in ways), (0, 0) * (ways[0].dim() - 2)
+        ways = [torch.nn.functional.pad(x, (*behind, 0, width - x.shape[1])) for x in ways]
     return torch.stack(list(ways), 1)
 
 
@@ -243,6 +253,27 @@ def latent_of(q: Distribution, mean: bool) -> Tensor:
     middle = mean_of(q) if mean else None
     drawn: Tensor = q.sample() if middle is None else middle
     return drawn
+
+
+def lengths_of(run: Run, raw: Batch, times: int) -> list[int] | None:
+    """The true length of each of some examples, ``times`` times; None where x itself says it or there is none."""
+    if run.spec.kind != "frames":
+        return None
+    return [int(size) for size in raw.given["lengths"] for _ in range(times)]
+
+
+def means_wanted(run: Run, mean: bool | None, temperature: float = 1.0) -> bool:
+    """Whether means are shown where a person does not say: of pictures under a Gaussian, whose draws are grained."""
+    if mean is not None:
+        return mean
+    return run.spec.kind == "image" and isinstance(run.recipe.likelihood, GaussianLikelihood) and temperature == 1
+
+
+def lacks_mean(run: Run) -> str:
+    """Why no mean of p(x|z) is shown, in a sentence; "" where there is one."""
+    if not isinstance(run.model.decoder, AutoregressiveModule):
+        return ""
+    return f"the {run.recipe.decoder.name()} decoder has no mean; --temperature 0 comes closest"
 
 
 def center(p: Distribution) -> Tensor | None:

@@ -120,18 +120,23 @@ def export_run(run: Run, out: Path, seed: int = 0) -> list[Exported]:
     """
     out.mkdir(parents=True, exist_ok=True)
     raw = some_held_out(run, 3, seed)
-    names = run.model.reads
+    names, layout = run.model.reads, run.spec.layout
     given = {name: raw.given[name] for name in names}
     with seeded(seed), _plain_distributions():
         x = run.model.observe(raw.x)
+        beside = given
+        if layout.lengths:  # networks outside take examples padded to the longest
+            x = nn.functional.pad(x, (*(0, 0) * (x.dim() - 2), 0, layout.places[0] - x.shape[1]))
+        if layout.lengths and not layout.tokens:
+            beside = {"lengths": raw.given["lengths"], **given}
         z = run.model.sample_z(3, given=given)
-        codes = run.model.space.classes is not None
+        found = "mean, std" if run.model.space.classes is None else "codes"
         autoregressive = isinstance(run.model.decoder, AutoregressiveModule)
         parameters = "parameters of p(x|z)" + (", given the places before" if autoregressive else ", and its mean")
-        beside = {"x": x} if autoregressive else {}
+        seen = {"x": x} if autoregressive else {}
         return [
-            _export("encoder", _Encoder(run.model, names), {"x": x, **given}, "codes" if codes else "mean, std", out),
-            _export("decoder", _Decoder(run.model, names), {"z": z, **beside, **given}, parameters, out),
+            _export("encoder", _Encoder(run.model, tuple(beside)), {"x": x, **beside}, found, out),
+            _export("decoder", _Decoder(run.model, names), {"z": z, **seen, **given}, parameters, out),
         ]
 
 
@@ -162,11 +167,12 @@ def _export(name: str, module: nn.Module, inputs: Mapping[str, Tensor], outputs:
         try:
             program = torch.export.export(module, arguments, dynamic_shapes=dynamic, strict=False)
             break
-        except Exception as error:  # the exporter raises whatever it meets
-            reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        except Exception:  # the exporter raises whatever it meets, in the words of its own insides
+            continue
     else:
+        reason = "torch.export cannot follow what it computes; use it from Python, where bt.load(folder).model has it"
         return Exported(name, tuple(inputs), outputs, reason=reason)
-    outputs += "" if dynamic else f", for batches of {len(arguments[0])} alone ({reason})"
+    outputs += "" if dynamic else f", for batches of {len(arguments[0])} alone, since torch.export fixes their size"
     path = out / f"{name}.pt2"
     torch.export.save(program, path)
     kept = dict(zip(inputs, arguments, strict=True)) | {f"output{i}": value for i, value in enumerate(wanted)}

@@ -30,6 +30,8 @@ __all__ = ["latent_view", "page_parts", "plane_of", "save_latent_view"]
 
 DIMENSIONS, STEPS, WIDTH = 8, 8, 2.5
 """Dimensions of z that are moved, points of each, and how far, in standard deviations of the prior."""
+FEW = 4
+"""Of sound: so many dimensions and points, which are drawn one place after the other."""
 MAPPED = 1000
 """Held-out examples on the map of z."""
 
@@ -48,7 +50,8 @@ def page_parts(run: Run, raw: Batch, given: Given, count: int, seed: int = 0) ->
     with seeded(seed):
         z = latent_of(posterior_of(run, first, seed), mean=True)
         has_means = center(run.model.decode(z, first.given)) is not None
-    moved = traversal(run, by_rate(run)[:DIMENSIONS], STEPS, WIDTH, z[0], seed, given=first.given)
+    dims, steps = (FEW, FEW) if run.spec.kind in ("wave", "frames") else (DIMENSIONS, STEPS)
+    moved = traversal(run, by_rate(run)[:dims], steps, WIDTH, z[0], seed, given=first.given)
     parts = {"traversals": shown(run.spec, moved.x), "traversed": moved.rows}
     if not has_means:
         return parts

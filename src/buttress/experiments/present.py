@@ -12,29 +12,30 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import UInt8
-from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from buttress.core import DataSpec
 from buttress.data.reading.tokens import decode
+from buttress.experiments.picture_files import labelled, magnified, save_picture
+from buttress.experiments.present_sound import present_sound
 from buttress.experiments.traversal import Traversal
+from buttress.nn.mel import expand
 from buttress.report.examples import pixels
 from buttress.report.pictures import tiles
 from buttress.training.run import Run
 
-__all__ = ["Marks", "labelled", "magnified", "present", "present_traversal", "save_picture", "shortest", "shown"]
-
-WIDE = 600
-"""Pixels across a picture, at least: what one sees without a magnifying glass."""
+__all__ = ["Marks", "present", "present_traversal", "shortest", "shown"]
 
 
 def shown(spec: DataSpec, x: Tensor) -> Any:
     """Examples x of shape (..., *x) as what people read: strings for sentences, the numbers themselves otherwise.
 
     Symbols without order, of which images of codes are made, become greys as far apart as there is room; real numbers
-    become levels from 0 to 255, the smallest of the training data black and the largest white.
+    become levels from 0 to 255, the smallest of the training data black and the largest white. Levels of sound become
+    its samples, in [-1, 1].
     """
+    if spec.kind == "wave":
+        return expand(x, spec.vocabulary)
     if spec.kind == "image" and spec.vocabulary:
         return (x * 255 / (spec.vocabulary - 1)).round()
     if spec.kind == "image" and spec.levels == 0 and spec.span is not None:
@@ -51,31 +52,56 @@ def shown(spec: DataSpec, x: Tensor) -> Any:
 
 @dataclass(frozen=True)
 class Marks:
-    """What stands beside examples that are shown as lines or rows.
+    """What stands beside examples that are shown as lines, rows or sounds.
 
     Args:
         heads: What the two are called.
-        rows: What each example is, and the number of those it belongs with.
+        rows: Two words for each example.
+        group: Which of the two those that belong together share.
     """
 
     heads: tuple[str, str]
-    rows: Sequence[tuple[str, int]]
+    rows: Sequence[tuple[str, str]]
+    group: int = 1
+
+    def label(self, i: int) -> str:
+        """What stands before a line: the word that tells it from those of its group, or both."""
+        return self.rows[i][0] if self.group else " ".join(self.rows[i])
+
+    def files(self) -> list[str]:
+        """What to call a file of each, those of a group side by side."""
+        pairs = [row[::-1] if self.group else row for row in self.rows]
+        return ["_".join(pair).replace(" ", "-") for pair in pairs]
 
 
-def present(run: Run, rows: Tensor, out: Path | None, name: str, across: int, marks: Marks | None = None) -> None:
-    """Show examples: sentences as lines, tables as CSV, images as a PNG of tiles.
+def present(
+    run: Run,
+    rows: Tensor,
+    out: Path | None,
+    name: str,
+    across: int,
+    marks: Marks | None = None,
+    lengths: Sequence[int] | None = None,
+) -> None:
+    """Show examples: sentences as lines, tables as CSV, images as a PNG of tiles, sound as WAV files and a PNG.
 
     Args:
         run: Whose examples they are.
         rows: The examples, shape (N, *x).
-        out: The file to write; None prints, or writes images into the run's folder.
+        out: The file to write; of sound a WAV file, or a folder of one for each example. None prints, or writes images
+            and sound into the run's folder.
         name: What they are, such as "samples": the name of that file.
         across: Images in a row of the picture.
-        marks: What stands beside sentences and rows.
+        marks: What stands beside sentences and rows, and in the names of WAV files.
+        lengths: True length of each example, of frames.
 
     Errors:
-        ValueError: ``out`` is a folder, or its ending is of no picture that can be written.
+        ValueError: ``out`` is a folder, or its ending is of no file that can be written.
     """
+    if run.spec.kind in ("wave", "frames"):
+        names = [f"{i:02d}" for i in range(1, len(rows) + 1)] if marks is None else marks.files()
+        present_sound(run, rows, out, name, across, names, lengths)
+        return
     if out is not None and out.is_dir():
         raise ValueError(f"{out} is a folder, wanted a file to write; try {out / 'samples.png'}")
     if run.spec.kind == "image":
@@ -98,50 +124,11 @@ def present_traversal(run: Run, found: Traversal, out: Path | None) -> None:
     """
     flat, across = found.x.flatten(0, 1), len(found.columns)
     if run.spec.kind != "image" or (out is not None and out.is_dir()):
-        rows = [(f"{name} {at}", i) for i, name in enumerate(found.rows) for at in found.columns]
-        present(run, flat, out, "traversal", across, Marks(("moved", "dimension"), rows))
+        rows = [(name, at) for name in found.rows for at in found.columns]
+        present(run, flat, out, "traversal", across, Marks(("dimension", "value"), rows, group=0))
         return
     canvas = magnified(tiles(pixels(shown(run.spec, flat).float().numpy()), across))
     save_picture(labelled(canvas, found.rows, found.columns), out or run.folder / "traversal.png")
-
-
-def save_picture(canvas: UInt8[np.ndarray, "Y X 4"], out: Path) -> None:
-    """Write a picture and print where it is.
-
-    Errors:
-        ValueError: The ending is of no picture that can be written.
-    """
-    try:
-        Image.fromarray(canvas, "RGBA").save(out)
-    except (ValueError, KeyError, OSError) as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise
-        png = out.with_suffix(".png")
-        raise ValueError(f"{out}: no such picture can be written ({error}); try {png}") from error
-    print(out)
-
-
-def labelled(
-    canvas: UInt8[np.ndarray, "Y X 4"], rows: Sequence[str], columns: Sequence[str]
-) -> UInt8[np.ndarray, "Y2 X2 4"]:
-    """A sheet of tiles on white, with a name to the left of each row and above each column."""
-    font = ImageFont.load_default(14)
-    left, top = 12 + max(round(font.getlength(name)) for name in rows), 24
-    height, width = canvas.shape[:2]
-    picture = Image.new("RGBA", (left + width, top + height), "white")
-    picture.paste(Image.fromarray(canvas, "RGBA"), (left, top), Image.fromarray(canvas, "RGBA"))
-    pen = ImageDraw.Draw(picture)
-    for i, name in enumerate(rows):
-        pen.text((left - 6, top + (i + 0.5) * height / len(rows)), name, "black", font, anchor="rm")
-    for i, name in enumerate(columns):
-        pen.text((left + (i + 0.5) * width / len(columns), top - 6), name, "black", font, anchor="ms")
-    return np.asarray(picture)
-
-
-def magnified(canvas: UInt8[np.ndarray, "Y X 4"]) -> UInt8[np.ndarray, "Y2 X2 4"]:
-    """A picture of at least :data:`WIDE` pixels, every pixel made a square."""
-    factor = math.ceil(WIDE / canvas.shape[1])
-    return canvas.repeat(factor, 0).repeat(factor, 1)
 
 
 def _written(spec: DataSpec, rows: Tensor, marks: Marks | None) -> str:
@@ -150,7 +137,7 @@ def _written(spec: DataSpec, rows: Tensor, marks: Marks | None) -> str:
     names = spec.columns or tuple(f"x{i}" for i in range(rows.shape[1]))  # arrays have none
     cells = [[cell(spec, i, value) for i, value in enumerate(row)] for row in rows.tolist()]
     if marks is not None:
-        names, cells = (*marks.heads, *names), [[*map(str, m), *c] for m, c in zip(marks.rows, cells, strict=True)]
+        names, cells = (*marks.heads, *names), [[*m, *c] for m, c in zip(marks.rows, cells, strict=True)]
     file = io.StringIO()
     csv.writer(file, lineterminator="\n").writerows([names, *cells])
     return file.getvalue()
@@ -161,10 +148,10 @@ def _lines(sentences: Sequence[str], marks: Marks | None) -> Iterator[str]:
     if marks is None:
         yield from (f"{sentence}\n" for sentence in sentences)
         return
-    width, before = max(len(label) for label, _ in marks.rows), marks.rows[0][1]
-    for sentence, (label, group) in zip(sentences, marks.rows, strict=True):
-        yield f"{'' if group == before else chr(10)}{label:<{width}}  {sentence}\n"
-        before = group
+    labels, before = [marks.label(i) for i in range(len(sentences))], marks.rows[0][marks.group]
+    for sentence, label, row in zip(sentences, labels, marks.rows, strict=True):
+        yield f"{'' if row[marks.group] == before else chr(10)}{label:<{max(map(len, labels))}}  {sentence}\n"
+        before = row[marks.group]
 
 
 def cell(spec: DataSpec, column: int, value: float) -> str:

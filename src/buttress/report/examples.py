@@ -35,7 +35,7 @@ PARTS = ("samples", "originals", "reconstructions", "interpolations", "uniform_s
          "mean_reconstructions", "traversals")  # fmt: skip
 ROWS = ("interpolations", "draws", "traversals")
 """Parts of which each entry is several examples."""
-NAMES = ("columns", "traversed", "words", "offset")
+NAMES = ("columns", "traversed", "words", "offset", "sound")
 """What else is saved: lists, empty where they are not needed."""
 
 
@@ -58,6 +58,8 @@ class ReportExamples:
         traversed: What each row of the traversals moves.
         words: For each column of a table the names of its categories, none where it holds numbers.
         offset: For each column what is to be added to its numbers.
+        sound: Of sound, samples a second; of log-mel frames also the samples of a window and of a hop. Frames are NaN
+            behind the end of an example.
     """
 
     kind: str
@@ -74,6 +76,7 @@ class ReportExamples:
     traversed: tuple[str, ...] = ()
     words: tuple[tuple[str, ...], ...] = ()
     offset: tuple[float, ...] = ()
+    sound: tuple[int, ...] = ()
 
 
 def save_examples(folder: str | Path, kind: Kind, **given: Any) -> Path:

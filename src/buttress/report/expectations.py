@@ -25,7 +25,7 @@ IGNORED = "The decoder ignores z, so reconstructions are no nearer to their orig
 UNKNOWN = "The information in z was not measured, so it is not known how near reconstructions should be."
 EXPECT = (
     (2.0, "Expect reconstructions that are hardly more like their originals than samples are."),
-    (10.0, "Expect reconstructions that share a trait or two with their originals, such as the slant of a digit."),
+    (10.0, "Expect reconstructions that share a trait or two with their originals."),
     (1000.0, "Expect reconstructions that are of the same kind as their originals, with other details."),
     (math.inf, "Expect reconstructions close to their originals."),
 )  # fmt: skip

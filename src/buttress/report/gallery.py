@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
 
 import numpy as np
+import torch
 
+from buttress.nn.griffin_lim import sound_of
 from buttress.report.examples import ReportExamples
 from buttress.report.numbers import nats
 from buttress.report.pictures import Picture, spectrograms, strip, waveforms
+from buttress.report.sounds import Sound, playable
 
 __all__ = ["GalleryPart", "parts"]
 
@@ -130,8 +133,11 @@ def _filled(examples: ReportExamples, groups: Sequence[Any], part: GalleryPart, 
         draw, size = AS_IMAGES[examples.kind], len(groups[0])
         drawn = draw(np.concatenate([np.stack(list(group)) for group in groups]))
         pictures = [
-            strip(drawn[i * size : (i + 1) * size], f"{part.title}, {i + 1} of {len(groups)}", name, part.across)
-            for i, name in enumerate(names)
+            replace(
+                strip(drawn[i * size : (i + 1) * size], f"{part.title}, {i + 1} of {len(groups)}", name, part.across),
+                sounds=_sounds(examples, group, part),
+            )
+            for i, (name, group) in enumerate(zip(names, groups, strict=True))
         ]
         return GalleryPart(
             part.title, part.caption, pictures=pictures, wide=wide or len(groups) > 8, across=part.across
@@ -145,6 +151,15 @@ def _filled(examples: ReportExamples, groups: Sequence[Any], part: GalleryPart, 
         head = ["", *(head or [""] * len(table[0]))]
         table = [[names[i // together] if i % together == 0 else "", *row] for i, row in enumerate(table)]
     return GalleryPart(part.title, part.caption, table=table, columns=head, together=together, wide=wide)
+
+
+def _sounds(examples: ReportExamples, group: Any, part: GalleryPart) -> list[Sound]:
+    """What one can listen to of a group, in the order of its tiles."""
+    if not examples.sound or part.title not in (SAMPLES.title, PAIRS.title):
+        return []
+    rate, *how = (int(number) for number in examples.sound)
+    waves = [sound_of(torch.from_numpy(x[~np.isnan(x).any(1)]), rate, *how).numpy() for x in group] if how else group
+    return [playable(wave, rate, f"{part.title}, sound {i + 1}") for i, wave in enumerate(waves)]
 
 
 def _cells(examples: ReportExamples, row: Any) -> list[str]:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import base64
 import io
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image
+
+from buttress.report.sounds import Sound
 
 __all__ = ["Picture", "spectrograms", "strip", "tiles", "waveforms"]
 
@@ -19,6 +22,10 @@ TILE = 112
 """CSS pixels of a tile, at least, where the image is smaller: 28 pixels are magnified four times."""
 MOST = 8
 """The largest factor."""
+
+
+DEPTH = 14.0
+"""Nats of power, 60 decibels: what a spectrogram shows below its loudest place."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +38,7 @@ class Picture:
         height: How tall it is at that width.
         alt: What it shows, for screen readers.
         title: What stands beside it.
+        sounds: What one can listen to below it.
     """
 
     uri: str
@@ -38,6 +46,7 @@ class Picture:
     height: int
     alt: str
     title: str = ""
+    sounds: Sequence[Sound] = ()
 
 
 def strip(images: UInt8[np.ndarray, "T C H W"], alt: str, title: str = "", across: bool = False) -> Picture:
@@ -76,12 +85,15 @@ def waveforms(waves: Float[np.ndarray, "N L"], height: int = 48, width: int = 24
 def spectrograms(frames: Float[np.ndarray, "N L D"]) -> UInt8[np.ndarray, "N 1 D L"]:
     """Sequences of vectors as grey images, time to the right, the first number at the bottom, all to one scale.
 
+    White is the largest number but for a hundredth of them, black what lies :data:`DEPTH` below, or is not there (NaN).
+
     Example:
         >>> spectrograms(np.array([[[0.0, 1.0], [2.0, 4.0]]], dtype=np.float32))[0, 0].tolist()
-        [[64, 255], [0, 128]]
+        [[65, 255], [0, 129]]
     """
-    low, high = float(np.nanmin(frames)), float(np.nanmax(frames))
-    grey = np.nan_to_num((frames - low) / max(high - low, 1e-12))
+    low, high = float(np.nanmin(frames)), float(np.nanquantile(frames, 0.99))
+    low = max(low, high - DEPTH)
+    grey = np.nan_to_num((frames - low) / max(high - low, 1e-12)).clip(0, 1)
     return (grey * 255).round().astype(np.uint8).transpose(0, 2, 1)[:, None, ::-1]
 
 

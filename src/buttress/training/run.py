@@ -164,6 +164,14 @@ class Run:
             raise ValueError(f"{folder}: the weights are not those of {RECIPE} ({first})") from error
         return cls(folder, recipe, spec, model.eval(), splits, step, other_data)
 
+    def __repr__(self) -> str:
+        """The folder, and what the last diagnosis found."""
+        try:
+            verdict = Evidence.load(self.folder / EVIDENCE).verdict.state
+        except (OSError, ValueError):
+            verdict = "not diagnosed yet"
+        return f"Run({str(self.folder)!r}, step {self.step}: {verdict})"
+
     @property
     def progress(self) -> Progress:
         """How far training is."""

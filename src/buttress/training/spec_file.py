@@ -21,7 +21,7 @@ from buttress.training.folder import NOTES, SITES, SPEC, TOKENIZER
 
 __all__ = ["OtherData", "SpecFile", "check_same_data", "data_differences", "load_spec", "save_spec"]
 
-MEASURED = ("categories", "words", "missing", "offset", "levels", "span")
+MEASURED = ("categories", "words", "missing", "offset", "levels", "span", "rate")
 """Fields of :class:`buttress.core.DataSpec` that are written as they are."""
 
 
@@ -42,12 +42,13 @@ class SpecFile:
         held_out: Number of held-out examples.
         files: What else belongs to it; None where the folder was written before this was recorded.
         given: The conditions of every example.
-        categories: See :class:`buttress.core.DataSpec`, as for the next five.
+        categories: See :class:`buttress.core.DataSpec`, as for the next six.
         words: Names of the categories of each column.
         missing: Whether numbers of a table may be missing.
         offset: What was subtracted from the stored values.
         levels: Number of grey levels.
         span: Smallest and largest value of images.
+        rate: Samples a second of sound; 0 where it was not yet recorded.
         fingerprint: Of the data, see :mod:`buttress.training.fingerprint`; empty where it was not yet recorded.
     """
 
@@ -65,6 +66,7 @@ class SpecFile:
     offset: tuple[float, ...] = ()
     levels: int | None = None
     span: tuple[float, float] | None = None
+    rate: int = 0
     fingerprint: str = ""
 
     @property
@@ -195,6 +197,7 @@ def data_differences(folder: Path, splits: Splits) -> list[str]:
     old, new = load(SpecFile, folder / SPEC), SpecFile.of(splits)
     if not old.fingerprint:  # written before these were measured
         old = replace(old, levels=new.levels, span=new.span, given=old.given or new.given)
+    old = replace(old, rate=old.rate or new.rate)  # written before it was recorded
     different = differences(to_plain(replace(old, files=new.files, fingerprint=new.fingerprint)), to_plain(new))
     if not different and _load_tokenizer(folder) != splits.spec.tokenizer:
         different = ["the vocabulary holds other words"]
@@ -205,7 +208,7 @@ def data_differences(folder: Path, splits: Splits) -> list[str]:
 
 def _same_values(folder: Path, old: SpecFile, new: SpecFile, spec: DataSpec) -> bool:
     """Whether the fingerprint is the same, and mean and std up to rounding, which other processors do otherwise."""
-    sites = _load_sites(folder / SITES, old.shape) if (folder / SITES).exists() else {}
+    sites = _load_sites(folder / SITES, old.layout.moments_shape) if (folder / SITES).exists() else {}
     scale = 1 if spec.std is None else spec.std.abs().mean().item()
     close = (torch.allclose(sites[k], v, rtol=1e-4, atol=1e-4 * scale) for k, v in _sites(spec).items() if k in sites)
     return (not old.fingerprint or old.fingerprint == new.fingerprint) and all(close)

@@ -88,7 +88,7 @@ def conclude(run: Any, keep: bool = True, **settings: Any) -> None:
             merged = replace(merged, verdict=replace(merged.verdict, advice=advice))
             write_text(run.folder / EVIDENCE, merged.to_json() + "\n")
         tell("drawing examples for the report")
-        save_run_examples(run)
+        save_run_examples(run, tell=tell)
         page = write_report(run.folder)
     console.print(verdict_table(run.folder))
     if kept:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 __all__ = ["interpolate"]
@@ -15,7 +16,7 @@ def interpolate(
     to: str | None = None,
     out: Path | None = None,
     seed: int = 0,
-    mean: bool = False,
+    mean: bool | None = None,
     temperature: float = 1.0,
     given: str = "",
     data: str | None = None,
@@ -32,11 +33,12 @@ def interpolate(
         from_: Where to begin: a sentence, a picture's file, numbers with commas between, or FILE:NUMBER for a row (or
             line) of a file.
         to: Where to end, in the same way.
-        out: File to write; without it images go to interpolations.png in the run's folder, and the rest is printed.
+        out: File to write; without it images go to interpolations.png in the run's folder, and the rest is printed. Of
+            sound a WAV file, or a folder (interpolations in the run's folder).
         seed: Of all draws, and of which examples.
-        mean: Draw no z and no x: walk between means of q(z|x), and show means of p(x|z). An autoregressive decoder
-            (recurrent, pixelcnn, pixelsnail) has no such mean: its x is drawn, with the same random numbers all along
-            a walk.
+        mean: Draw no z and no x: walk between means of q(z|x), and show means of p(x|z), as is done with images under
+            a Gaussian unless this says no. An autoregressive decoder (recurrent, pixelcnn, pixelsnail) has no such
+            mean: its x is drawn, with the same random numbers all along a walk.
         temperature: Of p(x|z): 1 draws from it, 0 takes the likeliest values.
         given: Of a conditional model, what to give all along every walk, such as label=3; else what its beginning has.
         data: Where the run's data are now, if they were moved.
@@ -53,13 +55,15 @@ def interpolate(
     """
     from buttress.cli.opening import open_run
     from buttress.experiments.conditions import override
-    from buttress.experiments.examples import interpolations, some_held_out
+    from buttress.experiments.examples import interpolations, lacks_mean, lengths_of, means_wanted, some_held_out
     from buttress.experiments.inputs import typed
     from buttress.experiments.present import Marks, present
 
     if (from_ is None) != (to is None):
         raise ValueError(f"expected --from and --to together, found only --{'to' if from_ is None else 'from'}")
     opened = open_run(run, data, other_data, needs_data=from_ is None)
+    if mean and (why := lacks_mean(opened)):
+        print(why, file=sys.stderr)
     if from_ is not None and to is not None:
         begin, end = typed(opened, from_), typed(opened, to)
     else:
@@ -67,7 +71,7 @@ def interpolate(
         half = len(raw) // 2
         begin, end = raw.take(slice(half)), raw.take(slice(half, 2 * half))
     begin, end = override(opened, begin, given), override(opened, end, given)
-    found = interpolations(opened, begin, end, steps, seed, mean, temperature)
+    found = interpolations(opened, begin, end, steps, seed, means_wanted(opened, mean, temperature), temperature)
     ways = range(1, len(begin) + 1)
-    marks = Marks(("position", "walk"), [(f"{i / (steps - 1):.2f}", way) for way in ways for i in range(steps)])
-    present(opened, found.flatten(0, 1), out, "interpolations", across=steps, marks=marks)
+    marks = Marks(("position", "walk"), [(f"{i / (steps - 1):.2f}", str(way)) for way in ways for i in range(steps)])
+    present(opened, found.flatten(0, 1), out, "interpolations", steps, marks, lengths_of(opened, begin, steps))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Literal
 
@@ -25,7 +26,9 @@ def sample(
     Args:
         run: Folder of the run.
         count: How many.
-        out: File to write; without it images go to samples.png in the run's folder, and the rest is printed.
+        out: File to write; without it images go to samples.png in the run's folder, and the rest is printed. Of sound a
+            WAV file, or a folder of one for each example (samples in the run's folder); log-mel frames become sound by
+            the algorithm of Griffin and Lim.
         seed: Of all draws.
         mean: Show means of p(x|z) instead of draws. An autoregressive decoder (recurrent, pixelcnn, pixelsnail) has no
             such mean: its x is drawn, and temperature 0 is what comes closest.
@@ -46,10 +49,12 @@ def sample(
     """
     from buttress.cli.opening import open_run
     from buttress.experiments.conditions import given_for
-    from buttress.experiments.examples import sampled
+    from buttress.experiments.examples import lacks_mean, sampled
     from buttress.experiments.present import present
 
     opened = open_run(run, data, other_data, needs_data=False)
+    if mean and (why := lacks_mean(opened)):
+        print(why, file=sys.stderr)
     known = given_for(opened, given, count, seed)
     rows = sampled(opened, count, seed, mean, temperature, uniform=codes == "uniform", given=known)
     present(opened, rows, out, "samples", across=max(1, round(count**0.5)))

@@ -31,7 +31,8 @@ def traverse(
         steps: Points of each.
         width: How far to move to either side, in standard deviations of the prior.
         example: Number of the held-out example whose z is moved; none for the mean of the prior.
-        out: File to write; without it images go to traversal.png in the run's folder, and the rest is printed.
+        out: File to write; without it images go to traversal.png in the run's folder, and the rest is printed. Of sound
+            a WAV file, or a folder (traversal in the run's folder).
         seed: Of all draws.
         mean: Show means of p(x|z) where the decoder has such; else x is drawn with the same random numbers throughout.
         temperature: Of p(x|z): 1 draws from it, 0 takes the likeliest values.

@@ -114,6 +114,6 @@ class CheckedRows:
             named = few(lambda i: f"{columns[i]!r} lacks {self.missing[i]}", lacking.tolist())
             notes.append(
                 f"{where}: missing values: {named} of {len(self.source.rows)}; they are read as missing and cost no "
-                "nats; missing='set_aside' leaves such rows out"
+                "nats; --data.missing set_aside leaves such rows out"
             )
         return tuple(notes)

@@ -128,7 +128,8 @@ class Conversion:
             row, column = np.argwhere(absent)[0]
             raise ValueError(
                 f"{self.path}, {self.place.format(numbers[row])}, column {self.columns[column].name!r}: a missing "
-                "value; try filling it, missing='set_aside' to leave such rows out, or missing='keep' to model the rest"
+                "value; try filling it, --data.missing set_aside to leave such rows out, or --data.missing keep to "
+                "model the rest"
             )
 
     def _save(self) -> None:
@@ -175,7 +176,7 @@ def choose(path: Path, names: list[str], asked: Asked) -> list[int]:
         raise ValueError(f"{path}: columns of the same name: {_some([repr(n) for n in twice])}; try renaming one")
     for name in (*asked.columns, *asked.categories, *([asked.label] if asked.label is not None else [])):
         if name not in names:
-            raise ValueError(f"{path}: no column {name!r}; {suggest(name, names)}It has {_some(names)}")
+            raise ValueError(f"{path}: no column {name!r}; {suggest(name, names, 'It has')} {_some(names)}")
     used = [names.index(n) for n in asked.columns] or [i for i, n in enumerate(names) if n != asked.label]
     if not used:
         raise ValueError(f"{path}: no column is left beside the label {asked.label!r}")

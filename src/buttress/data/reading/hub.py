@@ -133,7 +133,7 @@ def _split(found: Any, path: str, subset: str | None) -> Any:
     if subset is None and len(found):
         return next(iter(found.values()))
     if subset is None or subset not in found:
-        raise ValueError(f"{path}: no split {subset!r}; {suggest(subset or '', found)}It has {', '.join(found)}")
+        raise ValueError(f"{path}: no split {subset!r}; {suggest(subset or '', found, 'It has')} {', '.join(found)}")
     return found[subset]
 
 
@@ -207,7 +207,7 @@ def class_names(data: Any, path: str, label: str) -> tuple[str, ...]:
     """
     if label not in data.features:
         raise ValueError(
-            f"{path}: no column {label!r}; {suggest(label, data.features)}It has {', '.join(data.features)}"
+            f"{path}: no column {label!r}; {suggest(label, data.features, 'It has')} {', '.join(data.features)}"
         )
     return tuple(getattr(data.features[label], "names", ()) or ())
 

@@ -65,7 +65,7 @@ def pick(path: Path, key: str | None, ndim: tuple[int, ...]) -> str:
     known = shapes(path)
     if key is not None:
         if key not in known:
-            raise ValueError(f"{path}: no array {key!r}; {suggest(key, known)}It has {_listed(known)}")
+            raise ValueError(f"{path}: no array {key!r}; {suggest(key, known, 'It has')} {_listed(known)}")
         return key
     fitting = [k for k, shape in known.items() if len(shape) in ndim]
     usual = [k for k in _USUAL if k in fitting]

@@ -200,7 +200,7 @@ def _one_size(pictures: Pictures, found: _Found) -> tuple[int, int]:
     (h, w), _ = ranked[0]
     raise ValueError(
         f"{pictures.where}: images differ in shape (height x width): {listed}{more}; "
-        f"try resize=({h}, {w}), with fit='crop' to keep proportions"
+        f"try --data.resize {h},{w}, with --data.fit crop to keep proportions"
     )
 
 

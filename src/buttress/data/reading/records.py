@@ -128,7 +128,7 @@ def chosen(path: Path, fields: Fields) -> str:
         raise ValueError(f"{path}: the file has no rows; try another file")
     for name in (fields.column, fields.label):
         if name is not None and name not in columns:
-            raise ValueError(f"{path}: no column {name!r}; {suggest(name, columns)}It has {', '.join(columns)}")
+            raise ValueError(f"{path}: no column {name!r}; {suggest(name, columns, 'It has')} {', '.join(columns)}")
     if fields.column is not None:
         if all(map(is_number, columns[fields.column])):
             raise ValueError(f"{path}: column {fields.column!r} has no text; it has {', '.join(columns)}")

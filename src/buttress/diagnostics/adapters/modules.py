@@ -92,8 +92,8 @@ def _tried(model: nn.Module, batch: Batch) -> tuple[Output, Decode, list[str]]:
     names = [name for name in DECODERS if callable(getattr(model, name, None))]
     if not names:
         raise ValueError(
-            f"the model ({type(model).__name__}) has neither decode(z) nor decoder(z), and a chosen z must be decoded; "
-            "give it a method decode(self, z) that returns what forward returns as recon"
+            f"the model ({type(model).__name__}) has neither decode(z) nor decoder(z), and the diagnosis decodes other "
+            "z than those forward draws; give it a method decode(self, z) that returns what forward returns as recon"
         )
     with _listening(model, names) as heard:
         output = read(called(model, batch.x, batch.given), batch.x)
