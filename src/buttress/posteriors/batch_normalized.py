@@ -37,6 +37,10 @@ class BatchNormalized(GaussianPosterior):
     Source: Zhu et al., A Batch Normalized Inference Network Keeps the KL Vanishing Away, 2020.
 
     Args:
+        dim: Number of latent dimensions D, at each place where the encoder gives features for several.
+        min_log_variance: Lower bound of log sigma^2.
+        max_log_variance: Upper bound of the same.
+        bias: Not used here: b takes its place.
         gamma: Standard deviation of the mean of each dimension over the data, in units of z; 0.5 is typical.
 
     Errors:
