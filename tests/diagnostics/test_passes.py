@@ -276,7 +276,7 @@ def test_a_file_in_the_folder_is_an_estimator(tmp_path, monkeypatch):
     (tmp_path / "halved_rate.py").write_text(
         "from buttress.diagnostics.estimate import Estimate\n"
         "from buttress.diagnostics.estimator import estimator\n\n\n"
-        '@estimator("worth of z")\n'
+        '@estimator("use of z by the decoder")\n'
         "def measure(subject):\n"
         '    rate = subject.estimates["rate"]\n'
         '    return {"halved_rate": Estimate(rate.value / 2, None, rate.n, rate.method)}\n'

@@ -59,7 +59,10 @@ def test_what_z_carries_decides(carried, state):
 
 def test_information_above_the_rate_counts_as_the_rate():
     verdict = judge(made_up(rate=0.05, mutual_information=(0.3, 0.1), worth_shuffled=(0.8, 0.9)), "image")
-    assert verdict.state == COLLAPSED and "above the rate of 0.05 nats, which counts" in verdict.reasons[0]
+    assert (
+        verdict.state == COLLAPSED
+        and "it cannot exceed the rate, 0.05 nats, which is used instead" in verdict.reasons[0]
+    )
     assert not any("above" in reason for reason in judge(made_up(), "image").reasons)
 
 

@@ -116,7 +116,7 @@ def diagnose(
             list, negative where it is not known; None for those that ``batches`` bring, if any.
         beta: Weight of the rate (KL) in the loss that the model was trained with, at its end: 1 for the ELBO. None
             where it is not known; a run brings its own.
-        samples: Samples of z per example for the ELBO and the worth of z.
+        samples: Samples of z per example for the ELBO and for what shuffling z costs.
         nll_samples: k of the importance-weighted NLL; 0 to leave it out.
         nll_examples: Examples for it, at most; None for all.
         gap_steps: Steps of refining q for each example, at most; 0 to leave the amortisation gap out, and with it the

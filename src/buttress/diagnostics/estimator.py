@@ -28,7 +28,15 @@ from buttress.diagnostics.protocol import Conditional
 
 __all__ = ["STAGES", "Estimator", "Subject", "catalogue", "estimator"]
 
-STAGES = ("bound", "active units", "mutual information", "worth of z", "likelihood", "amortisation gap", "verdict")
+STAGES = (
+    "bound",
+    "active units",
+    "mutual information",
+    "use of z by the decoder",
+    "likelihood",
+    "amortisation gap",
+    "verdict",
+)
 """What ``progress`` of a diagnosis reports, in order. All but the last have estimators."""
 
 

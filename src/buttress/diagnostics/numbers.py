@@ -205,7 +205,7 @@ class Numbers:
         bound = " (at its ceiling: a lower bound)" if self.at_ceiling else ""
         counted = min(self["mutual_information"], self["rate"])
         same = short(counted, 2) == short(self["mutual_information"], 2)
-        above_rate = "" if same else f", above the rate of {self.rates}, which counts"
+        above_rate = "" if same else f" (it cannot exceed the rate, {self.rates}, which is used instead)"
         return f"mutual information of x and z is {found} nats{ceiling}{bound}{above_rate}"
 
     @property

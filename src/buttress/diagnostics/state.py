@@ -159,7 +159,7 @@ def _why(n: Numbers, name: str) -> tuple[str, ...]:
     )
     carried = f"{n.informs}, and {n.costs}: the smaller is what z carries, and it is {bound}"
     if name == COLLAPSED and n["rate"] > RISING_NATS:
-        paid = f"a rate of {n.rates} is paid for it all the same: the rate alone proves nothing"
+        paid = f"a rate of {n.rates} is paid nevertheless: a rate alone does not show that z is used"
         return (carried, *others(n, name), paid)
     if name == PARTLY and n.carried >= n.enough:
         wasted = f"{n.costs}, less than {READ_SHARE:.0%} of the rate that is paid for z: {n.rates}"

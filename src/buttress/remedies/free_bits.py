@@ -26,7 +26,7 @@ def free_bits(recipe: Recipe, per_group: float = 0.25, total: float = 0.0) -> Re
     Args:
         recipe: The recipe to change.
         per_group: Floor of each latent group, in nats.
-        total: Floor of all groups together, in nats; where it is set, it stands instead of ``per_group``.
+        total: Floor of all groups together, in nats; where it is set, it replaces ``per_group``.
 
     Example:
         >>> from buttress.baseline import baseline

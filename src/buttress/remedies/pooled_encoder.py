@@ -19,7 +19,7 @@ from buttress.encoders.recurrent import Pooling
     rank=1,
 )
 def pooled_encoder(recipe: Recipe, pooling: Pooling = "max") -> Recipe:
-    """Let every token speak in the encoder's features: pool its states instead of taking the last.
+    """Make the encoder's features from all of its states, not from the last one alone.
 
     Args:
         recipe: The recipe to change.

@@ -18,7 +18,7 @@ from buttress.core.remedy import remedy
     codes=False,
 )
 def semi_amortized(recipe: Recipe, steps: int = 10, variant: Variant = "sa", antithetic: bool = True) -> Recipe:
-    """Refine q for each example by gradient steps and train through them; goes well after kl_annealing.
+    """Refine q for each example by gradient steps and train through them; often combined with kl_annealing.
 
     Args:
         recipe: The recipe to change.

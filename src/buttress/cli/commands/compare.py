@@ -42,7 +42,7 @@ def compare(
         recipe: The baseline, made from DATA and the flags.
         remedies: Arms, separated by commas; an arm is a remedy, or several joined by +; all takes each that fits.
         seeds: Runs of each arm.
-        budget: Training steps of every run; stands instead of training.steps.
+        budget: Training steps of every run; replaces training.steps.
         out: Folder of the comparison; an interrupted one goes on. A finished one grows: what its table lists already
             stays there, whatever arms and seeds are asked for, and is measured again where the settings below differ. A
             comparison of another baseline is refused.

@@ -42,7 +42,7 @@ def export(
         if one.path is None:
             print(f"{one.name}: cannot be exported: {one.reason}")
         else:
-            print(f"{one.path}: {called}; run again outside, it differs by {one.difference:.1g} at most")
+            print(f"{one.path}: {called}; reloaded without buttress, the largest difference is {one.difference:.1g}")
     if all(one.path is None for one in found):
         raise ValueError(f"{run}: nothing could be exported: {'; '.join(one.reason for one in found)}")
     if opened.recipe.decoder.autoregressive:

@@ -16,7 +16,7 @@ better q finds.
 from __future__ import annotations
 
 from buttress.diagnostics.cause import cause, finding
-from buttress.diagnostics.causes.lagging import WEIGHTS
+from buttress.diagnostics.causes.lagging import check_weights
 from buttress.diagnostics.compare import Truth, above, below, every, opposite, some
 from buttress.diagnostics.finding import Finding
 from buttress.diagnostics.numbers import Numbers
@@ -41,7 +41,7 @@ def ignored(n: Numbers) -> Finding | None:
     nothing = some(below(n.get("mutual_information"), COLLAPSED_NATS), silent, unread)
     left = every(nothing, unread is True or n.read_in_full is not True)
     truth = every(opposite(n.used), left, _useless(n))
-    weights = [WEIGHTS] if n["rate"] < COLLAPSED_NATS else []
+    weights = check_weights(n)
     reasons = [f"{_told(n)}: a better q hardly helps, so it is the model that does not use z", *weights]
     decided = [(n.get(name), n.matters) for name in ("amortisation_gap", "decoder_gain")]
     return finding(IGNORED, truth, reasons, decided, key) if n.refined or n.bound_gap is not None else None

@@ -1,4 +1,4 @@
-r"""Inference lags: the decoder would use z if q told it.
+r"""Inference lags: the decoder would use z, so the encoder is what falls short.
 
 Sentence: "inference lags". True where for each example a better q of the same family is there (the amortisation gap
 $\Delta$) and the decoder profits from it (distortion saved): both must exceed, by two standard errors, 0.1 nats and
@@ -19,7 +19,7 @@ from buttress.diagnostics.finding import Finding
 from buttress.diagnostics.numbers import Numbers
 from buttress.diagnostics.thresholds import COLLAPSED_NATS
 
-__all__ = ["LAGS", "WEIGHTS"]
+__all__ = ["LAGS", "check_weights"]
 
 LAGS = "inference lags"
 WEIGHTS = (
@@ -29,19 +29,25 @@ WEIGHTS = (
 """What else makes a rate of 0."""
 
 
+def check_weights(n: Numbers) -> list[str]:
+    """What else makes a rate of 0, where the weight of the rate in the loss is not known."""
+    return [WEIGHTS] if n["rate"] < COLLAPSED_NATS and n.get("rate_weight") is None else []
+
+
 @cause(priority=50, explains=("the model ignores z", "q's family is too narrow"))
 def lagging(n: Numbers) -> Finding | None:
     """Whether a better q is there, and read."""
-    weights = [WEIGHTS] if n["rate"] < COLLAPSED_NATS else []
+    weights = check_weights(n)
     if n.refined:
         truth = every(n.gains("amortisation_gap"), n.gains("decoder_gain"))
         decided = [(n.get(name), n.matters) for name in ("amortisation_gap", "decoder_gain")]
-        return finding(LAGS, truth, [f"{n.told}: it would use z if q told it", *weights], decided)
+        lags = f"{n.told}: the decoder would use a better z, so the encoder is what falls short"
+        return finding(LAGS, truth, [lags, *weights], decided)
     if n.bound_gap is None:
         return None
     told = (
         f"-ELBO exceeds the NLL by {n.bound_gap} nats, which is how far q is from the posterior: the decoder would use "
-        "z if q told it"
+        "z, so the encoder is what falls short"
     )
     truth = every(above(n.bound_gap, n.matters), above(n.readable, n.matters))
     return finding(LAGS, truth, [told, *weights], [(n.bound_gap, n.matters), (n.readable, n.matters)])

@@ -86,7 +86,7 @@ def _pairs(u: Tensor) -> tuple[float | None, float | None]:
     return g.mean().item(), math.sqrt((n - 1) / n * change.square().sum().item())
 
 
-@estimator("worth of z")
+@estimator("use of z by the decoder")
 def measure(subject: Subject) -> dict[str, Estimate]:
     """The dispersion of the encoder's features, where it offers them."""
     if subject.encode is None:

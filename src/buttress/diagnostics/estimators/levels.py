@@ -142,7 +142,7 @@ def level_information(
     return found
 
 
-@estimator("worth of z")
+@estimator("use of z by the decoder")
 def measure(subject: Subject) -> dict[str, Estimate]:
     """Rate, information and worth of each level, where z has levels."""
     model, data, settings, seed = subject.model, subject.data, subject.settings, subject.seed

@@ -214,7 +214,7 @@ def _residuals(asked: Conditional, subject: Subject, family: SiteFamily) -> Floa
     return torch.cat(rows)
 
 
-@estimator("worth of z")
+@estimator("use of z by the decoder")
 def measure(subject: Subject) -> Mapping[str, Estimate]:
     """What z must pay and what the data offer for it."""
     found = dict(optimum(subject))

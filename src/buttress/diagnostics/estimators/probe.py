@@ -176,7 +176,7 @@ def _right(z: Tensor, y: Int[Tensor, " N"], seed: int) -> Tensor:
     return torch.from_numpy(np.asarray(found) == y.numpy()).double()
 
 
-@estimator("worth of z")
+@estimator("use of z by the decoder")
 def measure(subject: Subject) -> dict[str, Estimate]:
     """What z tells of labels, where the data have some."""
     model, data, labels, seed = subject.model, subject.data, subject.labels, subject.seed

@@ -112,7 +112,7 @@ def _below(found: Estimate) -> float:
     return 0.5 * math.erfc(above / found.error / math.sqrt(2))
 
 
-@estimator("worth of z")
+@estimator("use of z by the decoder")
 def measure(subject: Subject) -> dict[str, Estimate]:
     """What each slot is worth, and the number of idle ones; of a z with levels that of idle levels."""
     levels = levels_of(conditional(subject.model).model)

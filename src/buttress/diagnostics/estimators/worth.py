@@ -156,7 +156,7 @@ def paired_error(loss: Float[Tensor, "S N"], other: Int[Tensor, "S N"]) -> float
     return math.sqrt((related if related > 0 else related + twice).item() / free)
 
 
-@estimator("worth of z")
+@estimator("use of z by the decoder")
 def measure(subject: Subject) -> dict[str, Estimate]:
     """What the decoder loses when z comes from elsewhere."""
     if not subject.model.density:

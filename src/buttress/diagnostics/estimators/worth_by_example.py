@@ -135,7 +135,7 @@ def _carrying(loss: Float[Tensor, "S N"]) -> float:
     return sum(_third(judged) for judged in _ranked(loss)) / 2
 
 
-@estimator("worth of z")
+@estimator("use of z by the decoder")
 def measure(subject: Subject) -> dict[str, Estimate]:
     """How what z is worth is spread over the examples."""
     if (loss := subject.kept.get("losses")) is None:  # there is no p(x|z)
