@@ -85,7 +85,7 @@ def _moved(q: d.TransformedDistribution) -> Distribution:
     if factor is not None:
         loc, scale = factor.loc, factor.scale
         for step in steps:
-            loc, scale = step.loc + step.scale * loc, abs(step.scale) * scale
+            loc, scale = step.loc + step.scale * loc, (step.scale * scale).abs()
         shape = q.batch_shape + q.event_shape
         moved = Normal(loc.expand(shape), scale.expand(shape), validate_args=False)
         return Independent(moved, len(q.event_shape), validate_args=False) if q.event_shape else moved
