@@ -4,7 +4,7 @@ import pytest
 import torch
 from closed_forms import normals
 from torch import nn
-from torch.distributions import Independent, Normal, TanhTransform, TransformedDistribution
+from torch.distributions import Independent, Laplace, Normal, TanhTransform, TransformedDistribution
 from torch.nn import functional
 
 from buttress.diagnostics.check import check
@@ -137,3 +137,46 @@ def test_an_example_whose_log_likelihood_is_nan_is_named(row):
 
     with pytest.raises(ValueError, match=rf"^log_likelihood gave NaN .*example {row}\b"):
         diagnose(model(lambda x: normals(x[:, :2], 0.3), log_likelihood), list(X.split(100)), **QUICK)
+
+
+# --- a mean over pixels ---
+
+
+def pictures():
+    """Soft blobs on black, with a border that is black in all."""
+    place, middle = torch.linspace(0, 1, 16), torch.rand(64, 2, generator=torch.Generator().manual_seed(0))
+    away = (place[:, None] - middle[:, 0, None, None]) ** 2 + (place - middle[:, 1, None, None]) ** 2
+    blobs = (-away / 0.05).exp()[:, None]
+    blobs[:, :, :2] = 0
+    return blobs
+
+
+def of_pictures(density, reduce):
+    return model(
+        lambda x: normals(x.flatten(1)[:, -2:], 0.3),
+        lambda x, z: reduce(density(x).flatten(1)).expand(z.shape[:2]),
+    )
+
+
+DENSITIES = {
+    "wide": lambda x: Normal(0.3, 1.0).log_prob(x),
+    "narrow": lambda x: Normal(0.3, 0.05).log_prob(x),
+    "laplace": lambda x: Laplace(0.3, 0.1).log_prob(x),
+    "grey cross-entropy": lambda x: -functional.binary_cross_entropy_with_logits(x * 0 - 1, x, reduction="none"),
+}
+
+
+@pytest.mark.parametrize("name", DENSITIES)
+def test_a_sum_over_pixels_passes(name):
+    assert check(of_pictures(DENSITIES[name], lambda f: f.sum(1)), [pictures()]).notes == ()
+
+
+@pytest.mark.parametrize("name", ["wide", "narrow", "laplace"])
+def test_a_mean_over_pixels_is_noted(name):
+    (note,) = check(of_pictures(DENSITIES[name], lambda f: f.mean(1)), [pictures()]).notes
+    assert note.startswith("log_likelihood ") and "averaged over the 256 numbers" in note
+
+
+def test_a_squared_error_without_its_constants_is_noted():
+    (note,) = check(of_pictures(lambda x: -(x - 0.3).square(), lambda f: f.sum(1)), [pictures()]).notes
+    assert "lacks the constants" in note

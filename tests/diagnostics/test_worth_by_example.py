@@ -82,8 +82,8 @@ def test_a_single_round_ranks_nothing():
 
 
 def test_errors_are_honest():
-    loss = [torch.randn(4, 300) + torch.randn(300).abs() for _ in range(200)]
+    loss = [torch.randn(4, 300) + torch.randn(300).abs() for _ in range(60)]
     for measure in (share_used, top_worth, concentration):
         found = [measure(one) for one in loss]
         spread = torch.tensor([f.value for f in found]).std().item()
-        assert 0.6 < sum(f.error for f in found) / 200 / spread < 1.6, measure
+        assert 0.6 < sum(f.error for f in found) / 60 / spread < 1.7, measure
