@@ -178,7 +178,7 @@ def compare(
             baseline.
         out: Folder of the comparison; an interrupted one goes on.
         seeds: Runs of each arm.
-        jobs: Runs at a time.
+        jobs: Runs at a time. With a module of your own, runs are made one after another in this process.
         recipe: What to start from; None for the baseline of the data.
         evidence: Settings of the diagnosis, such as ``{"nll_samples": 50}``.
         parts: Parts and settings of training by name, as for :func:`train`.
