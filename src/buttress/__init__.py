@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from buttress.distributions.point import Point
     from buttress.training.run import Run
 
-__version__ = "0.2.0"
+__version__ = "0.2.0.dev0"
 __all__ = ["Adapter", "Point", "Recipe", "Run", "compare", "diagnose", "load", "register", "remedy", "train"]
 
 _HOMES = {

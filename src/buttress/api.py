@@ -103,7 +103,11 @@ def recipe_for(data: Any, recipe: Recipe | None = None, **parts: Any) -> Recipe:
     from buttress.data.opened import opened
 
     source = as_data(data)
-    start = baseline(source, opened(source).spec) if recipe is None else replace(recipe, data=source)
+    if recipe is None:
+        splits = opened(source)
+        start = baseline(source, splits.spec, len(splits.train))
+    else:
+        start = replace(recipe, data=source)
     settings = {f.name for f in fields(Training)}
     training = replace(start.training, **{k: v for k, v in parts.items() if k in settings})
     chosen = {role: _part(role, value) for role, value in parts.items() if role not in settings}

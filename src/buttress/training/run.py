@@ -99,7 +99,8 @@ def train(
     """
     folder = Path(folder)
     recipe.check()
-    if (held := belongs_to(folder, recipe, resume, longer=True)) is not None and finished(folder, held):
+    held = belongs_to(folder, recipe, resume, longer=True)
+    if held is not None and finished(folder, held) and held.data == Recipe.load(folder / RECIPE).data:
         return Run.load(folder)
     with lock(folder):
         own, splits = prepare(recipe, folder, resume, init, devices, progress)

@@ -149,7 +149,9 @@ def _finish_note(name: str, finish: str) -> list[str]:
 
 
 def _same(one: Tensor, other: Tensor) -> bool:
-    return one.numel() == other.numel() and torch.allclose(at_least_single(one).flatten(), other.flatten(), rtol=1e-4, atol=1e-5)
+    return one.numel() == other.numel() and torch.allclose(
+        at_least_single(one).flatten(), other.flatten(), rtol=1e-4, atol=1e-5
+    )
 
 
 def _decoding(model: nn.Module, name: str, finish: Callable[[Tensor], Tensor], shape: Any) -> Decode:
