@@ -79,7 +79,9 @@ def test_a_run_whose_data_were_moved_goes_on(tmp_path):
     np.save(old, table)
     bt.train(old, out, steps=2, batch_size=8, progress=False)
     shutil.move(old, new)
-    assert bt.train(new, out, steps=2, batch_size=8, resume=True, progress=False).splits().train  # finished, and found again
+    assert (
+        bt.train(new, out, steps=2, batch_size=8, resume=True, progress=False).splits().train
+    )  # finished, and found again
     assert bt.train(new, out, steps=4, batch_size=8, resume=True, progress=False).step == 4
     np.save(new, table + 1)
     with pytest.raises(ValueError, match="the data changed since the run"):

@@ -158,6 +158,8 @@ def refuse_file(folder: Path) -> None:
         Traceback (most recent call last):
         ValueError: ... is a file, wanted a folder to write into; choose another one
     """
+    if "\0" in str(folder):
+        raise ValueError(f"{str(folder)!r} holds a NUL character, which no path may; choose another folder")
     if (found := next((p for p in (folder, *folder.parents) if p.exists()), None)) and not found.is_dir():
         raise ValueError(f"{found} is a file, wanted a folder to write into; choose another one")
 
