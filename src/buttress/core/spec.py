@@ -70,10 +70,9 @@ class Column:
             >>> Column("label", classes=2, values=("cat", "dog")).rows(["dog", "cat", 1.0], 3)
             tensor([1, 0, 1])
         """
-        if isinstance(values, str) or not hasattr(values, "__len__") or len(values) != count:
-            came = (
-                f"{len(values)} values" if hasattr(values, "__len__") and not isinstance(values, str) else repr(values)
-            )
+        several = hasattr(values, "__len__") and not isinstance(values, str) and getattr(values, "ndim", 1) > 0
+        if not several or len(values) != count:
+            came = f"{len(values)} values" if several else repr(values)
             raise ValueError(f"{self.name}: got {came} for {count} examples, wanted a list or tensor of {count}")
         if self.size > 1 and not self.classes:
             return torch.as_tensor(values).float()

@@ -33,7 +33,7 @@ from buttress.diagnostics.estimators.rate import bound
 from buttress.diagnostics.evidence import Evidence
 from buttress.diagnostics.protocol import Batches
 from buttress.priors.uniform import Uniform
-from buttress.runtime.arguments import check_whole
+from buttress.runtime.arguments import check_type, check_whole
 from buttress.runtime.atomic_write import write_text
 from buttress.runtime.memory import check_memory
 from buttress.runtime.randomness import check_seed, seed_step
@@ -254,6 +254,7 @@ class Run:
                 another number of examples, or that the data do not have.
         """
         check_whole("count", count)
+        check_type("given", given, Mapping, "a dict of conditions", optional=True)
         if count < 1:
             raise ValueError(f"sample: count is {count}, wanted at least 1")
         self.check_room(count)
