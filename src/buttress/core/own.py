@@ -48,7 +48,7 @@ def make(name: str, role: str) -> nn.Module:
     """
     if not name:
         raise ValueError(
-            f"the own {role} is a module of yours, which Python alone can name; try buttress.train(data, "
+            f"the own {role} stands for a module of yours, which Python alone can name; try buttress.train(data, "
             f"{role}=your_module)"
         )
     if (role, name) not in _makers:
