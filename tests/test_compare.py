@@ -13,7 +13,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+import torch
 
+import buttress as bt
 from buttress.baseline import baseline
 from buttress.cli.commands.compare import show
 from buttress.core.recipe import Recipe
@@ -32,6 +34,7 @@ LITTLE = {"nll_samples": 0, "gap_steps": 0}
 SCRIPT = """
 import sys
 from dataclasses import replace
+import buttress as bt
 from buttress.baseline import baseline
 from buttress.experiments.compare import compare
 from buttress.data.linear_gaussian import LinearGaussianData
@@ -303,3 +306,24 @@ def test_no_process_outlives_a_comparison_that_was_killed(tmp_path):
         parent.send_signal(signal.SIGKILL)
         parent.wait()
     assert wait_until(lambda: all(map(over, [*workers, *started])), 60)
+
+
+def test_a_module_of_ones_own_is_compared(tmp_path):
+    own = torch.nn.Linear(6, 8)
+    threads = torch.get_num_threads()
+    quick = {"nll_samples": 0, "gap_steps": 0}
+    done = bt.compare(
+        torch.randn(100, 6),
+        ["none"],
+        out=tmp_path / "q",
+        seeds=2,
+        jobs=2,
+        steps=3,
+        batch_size=8,
+        encoder=own,
+        evidence=quick,
+    )
+    assert not done.failed
+    assert torch.get_num_threads() == threads
+    first = [bt.load(done.folder / "none" / f"seed-{seed}", encoder=own).model.encoder.net.weight for seed in (0, 1)]
+    assert not torch.equal(*first)

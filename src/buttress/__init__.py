@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from buttress.report.run import save_report
     from buttress.training.run import Run
 
-__version__ = "0.2.0"
+__version__ = "0.2.0.dev0"
 __all__ = [
     "Adapter",
     "Point",

@@ -13,10 +13,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 if TYPE_CHECKING:
     from torch import nn
@@ -70,10 +71,13 @@ def train(
         torch.Size([3, 5])
     """
     from buttress.core import remedy
+    from buttress.runtime.arguments import check_type, check_whole
     from buttress.training.run import train as run
     from buttress.training.run_names import next_free, point_latest
 
-    changed = remedy.apply(remedies, recipe_for(data, recipe, **parts))
+    check_whole("devices", devices)
+    check_type("out", out, str | os.PathLike, "a folder", optional=True)
+    changed = remedy.apply(_remedies(remedies), recipe_for(data, recipe, **parts))
     folder = Path(out) if out is not None else next_free(changed.data)
     trained = run(changed, folder, resume=resume, devices=devices, progress=progress)
     if out is None:
@@ -98,14 +102,22 @@ def recipe_for(data: Any, recipe: Recipe | None = None, **parts: Any) -> Recipe:
         (16, 100)
     """
     from buttress.baseline import baseline
-    from buttress.core.recipe import Training
+    from buttress.core.recipe import Recipe, Training
+    from buttress.core.registry import from_plain
     from buttress.data.in_memory import as_data
     from buttress.data.opened import opened
+    from buttress.runtime.arguments import check_type
 
+    check_type("recipe", recipe, Recipe, "a Recipe", optional=True)
     source = as_data(data)
-    start = baseline(source, opened(source).spec) if recipe is None else replace(recipe, data=source)
-    settings = {f.name for f in fields(Training)}
-    training = replace(start.training, **{k: v for k, v in parts.items() if k in settings})
+    if recipe is None:
+        splits = opened(source)
+        start = baseline(source, splits.spec, len(splits.train))
+    else:
+        start = replace(recipe, data=source)
+    settings = get_type_hints(Training)
+    chosen_settings = {k: from_plain(settings[k], v, k) for k, v in parts.items() if k in settings}
+    training = replace(start.training, **chosen_settings)
     chosen = {role: _part(role, value) for role, value in parts.items() if role not in settings}
     return replace(start, training=training, **chosen)
 
@@ -155,7 +167,9 @@ def diagnose(model: Any, data: Any = None, **settings: Any) -> Evidence:
             raise ValueError("a run is measured on its own held-out data; leave the data out")
         return model.diagnose(**settings)
     from buttress.diagnostics.diagnose import diagnose as measure
+    from buttress.runtime.arguments import check_names
 
+    check_names(settings, measure, "a diagnosis")
     if data is None:
         raise ValueError("got no data to measure your model on; give held-out batches, as in diagnose(model, loader)")
     return measure(model, data, **settings)
@@ -180,7 +194,7 @@ def compare(
             baseline.
         out: Folder of the comparison; an interrupted one goes on.
         seeds: Runs of each arm.
-        jobs: Runs at a time.
+        jobs: Runs at a time. With a module of your own, runs are made one after another in this process.
         recipe: What to start from; None for the baseline of the data.
         evidence: Settings of the diagnosis, such as ``{"nll_samples": 50}``.
         parts: Parts and settings of training by name, as for :func:`train`.
@@ -194,10 +208,26 @@ def compare(
             print(bt.compare("mnist5k", ["none", "free_bits"], seeds=3, steps=500))
     """
     from buttress.experiments.compare import compare as run
+    from buttress.runtime.arguments import check_type, check_whole
 
-    several: Any = [remedies] if isinstance(remedies, str) or callable(remedies) else remedies
-    arms = [_named(arm) for arm in several]
+    for name, value in {"seeds": seeds, "jobs": jobs}.items():
+        check_whole(name, value)
+    check_type("evidence", evidence, Mapping, "a dict of settings of the diagnosis", optional=True)
+    check_type("out", out, str | os.PathLike, "a folder")
+    given = _remedies(remedies)
+    arms = [_named(arm) for arm in ([given] if isinstance(given, str) or callable(given) else given)]
     return run(recipe_for(data, recipe, **parts), arms, out, seeds=seeds, jobs=jobs, settings=evidence)
+
+
+def _remedies(given: Any) -> Any:
+    """Remedies as they may come: text, one or several."""
+    from buttress.core.remedy import Remedy, check_declared
+
+    for one in given if isinstance(given, Iterable) and not isinstance(given, str) else [given]:
+        check_declared(one)
+        if not isinstance(one, str | Remedy):
+            raise ValueError(f"remedies: got {one!r}, wanted names such as 'free_bits', or remedies; 'none' for none")
+    return given
 
 
 def _named(arm: str | Remedy) -> str:
@@ -225,8 +255,10 @@ def load(folder: str | Path, *, encoder: nn.Module | Callable[[], nn.Module] | N
         ValueError: A file is damaged, or a part of the run is not known here.
     """
     from buttress.core import own
+    from buttress.runtime.arguments import check_type
     from buttress.training.run import Run
 
+    check_type("folder", folder, str | os.PathLike, "the folder of a run")
     for role, module in {"encoder": encoder, "decoder": decoder}.items():
         if module is not None:
             own.keep(module, role)

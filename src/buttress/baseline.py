@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from buttress.algorithms.joint import Joint
 from buttress.core import Data, DataSpec, Likelihood
@@ -34,7 +35,7 @@ ALL_BINARY = 0.999
 """The same share where no pixel is grey, up to rounding."""
 
 
-def baseline(data: Data, spec: DataSpec) -> Recipe:
+def baseline(data: Data, spec: DataSpec, examples: int | None = None) -> Recipe:
     """A VAE to start from: minutes of training on a CPU, and no remedy.
 
     Images have a convolutional encoder and decoder that grow with their size, so that the pixels are independent given
@@ -49,6 +50,7 @@ def baseline(data: Data, spec: DataSpec) -> Recipe:
     Args:
         data: Where the examples come from.
         spec: What ``data.open()`` measured on them.
+        examples: How many there are to train on, at most so many of which make a batch; None for enough.
 
     Example:
         >>> from buttress.data.mnist5k import Mnist5k
@@ -58,9 +60,10 @@ def baseline(data: Data, spec: DataSpec) -> Recipe:
         ((32, 128), 16, (128, 32), 'bernoulli')
     """
     make = {"image": _image, "text": _text, "table": _table}
-    if spec.kind in ("wave", "frames"):
-        return _sound(data, spec)
-    return make[spec.kind](data, spec)
+    recipe = make.get(spec.kind, _sound)(data, spec)
+    batch = recipe.training.batch_size
+    batch = batch if examples is None else max(1, min(batch, examples))
+    return replace(recipe, training=replace(recipe.training, batch_size=batch))
 
 
 def _image(data: Data, spec: DataSpec) -> Recipe:

@@ -288,3 +288,77 @@ def test_a_run_diagnoses_itself_with_the_settings_that_differ():
     assert diagnose(Run(), samples=2, gap_steps=100).settings == {"samples": 2}
     with pytest.raises(ValueError, match="brings its own held-out data"):
         diagnose(Run(), X)
+
+
+class Small(nn.Module):
+    """A module of 6 columns whose outputs can be changed."""
+
+    def __init__(self, change=lambda r, m, v: (r, m, v)):
+        super().__init__()
+        self.encoder, self.decoder, self.change = nn.Linear(6, 4), nn.Linear(2, 6), change
+
+    def forward(self, x):
+        mu, logvar = self.encoder(x).chunk(2, -1)
+        return self.change(self.decoder(mu), mu, logvar)
+
+
+class OptionalLabel(Small):
+    def forward(self, x, y=None):
+        assert y is None
+        return super().forward(x)
+
+
+class ManyOptions(Small):
+    def forward(self, x, labels=None, return_dict=False):
+        return super().forward(x)
+
+
+class ByName(Small):
+    def forward(self, *, x):
+        return super().forward(x)
+
+
+@pytest.mark.parametrize("kind", [OptionalLabel, ManyOptions, ByName])
+def test_a_label_with_a_default_is_left_out_and_a_keyword_is_named(kind):
+    evidence = diagnose(kind(), torch.randn(40, 6), likelihood="mse", nll_samples=0, gap_steps=0)
+    assert math.isfinite(evidence.estimates["elbo"].value)
+
+
+@pytest.mark.parametrize(
+    ("model", "x"),
+    [
+        (torch.float32, torch.float64),
+        (torch.float64, torch.float32),
+        (torch.bfloat16, torch.float32),
+    ],
+)
+def test_real_numbers_come_in_the_precision_of_the_model(model, x):
+    evidence = diagnose(Small().to(model), torch.randn(40, 6).to(x), likelihood="mse", nll_samples=5, gap_steps=2)
+    assert math.isfinite(evidence.estimates["elbo"].value)
+
+
+@pytest.mark.parametrize("x", [torch.randn(50, 7), torch.ones(50, 6, dtype=torch.long)])
+def test_data_that_do_not_fit_the_model_are_refused_in_one_sentence(x):
+    with pytest.raises(ValueError, match=r"forward\(x\) fails on x of shape \(50, [67]\)"):
+        diagnose(Small(), x, likelihood="mse")
+
+
+def _with(tensor, value):
+    changed = tensor.clone()
+    changed[-1, 0] = value
+    return changed
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda r, m, v: (_with(r, math.nan), m, v), "gave recon nan for example"),
+        (lambda r, m, v: (r, _with(m, math.nan), v), "gave mu nan for example"),
+        (lambda r, m, v: (r, m, _with(v, math.inf)), "gave logvar inf, whose variance is not finite for example"),
+        (lambda r, m, v: (r, m, _with(v, 1000.0)), "gave logvar 1000, whose variance is not finite for example"),
+        (lambda r, m, v: (r, m, _with(v, -1000.0)), "gave logvar -1000, whose variance is 0 for example"),
+    ],
+)
+def test_an_output_that_is_not_finite_is_named_with_its_example(change, says):
+    with pytest.raises(ValueError, match=says + r" 16 \(from 0\)"):
+        diagnose(Small(change), torch.randn(17, 6), likelihood="mse")

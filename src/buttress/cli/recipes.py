@@ -70,7 +70,10 @@ def starting_recipe(command: Command, line: Line) -> Recipe:
             )
         return stored
     data = _data(line.words[0], line.within("data"))
-    return baseline(data, opened(data).spec) if stored is None else replace(stored, data=data)
+    if stored is not None:
+        return replace(stored, data=data)
+    splits = opened(data)
+    return baseline(data, splits.spec, len(splits.train))
 
 
 def _stored(command: Command, line: Line) -> Recipe | None:

@@ -80,6 +80,8 @@ class EmbeddingModule(ConditionModule):
 
     def _one(self, name: str, table: nn.Module, given: Given) -> Float[Tensor, "B D"]:
         value = known(given, name, "embedding condition")
+        if not isinstance(value, Tensor):
+            raise ValueError(f"embedding condition: {name} is a {type(value).__name__}, wanted a tensor (B,)")
         if isinstance(table, nn.Linear):
             return table(value.float().reshape(len(value), -1))
         checked = not torch.compiler.is_compiling()  # an exported program cannot look at values

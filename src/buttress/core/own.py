@@ -46,6 +46,11 @@ def make(name: str, role: str) -> nn.Module:
     Errors:
         ValueError: This process does not know it.
     """
+    if not name:
+        raise ValueError(
+            f"the own {role} stands for a module of yours, which Python alone can name; try buttress.train(data, "
+            f"{role}=your_module)"
+        )
     if (role, name) not in _makers:
         raise ValueError(
             f"the {role} of this run is the module {name!r} of your own, which is not known here; give it again, as in "

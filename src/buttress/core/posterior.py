@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from abc import ABC, abstractmethod
 from typing import ClassVar
 
@@ -12,8 +14,27 @@ from torch.distributions import Distribution
 from buttress.core.part import Part
 from buttress.core.records import Latent
 from buttress.core.spec import Space
+from buttress.runtime.memory import check_memory
 
-__all__ = ["Posterior", "PosteriorModule"]
+__all__ = ["Posterior", "PosteriorModule", "group_names"]
+
+
+NAMED = 200
+"""Bytes of the name of a group, roughly."""
+
+
+def group_names(shape: tuple[int, ...]) -> tuple[str, ...]:
+    """What the groups at the places of a shape are called.
+
+    Errors:
+        NoRoom: The names alone would not fit into memory.
+
+    Example:
+        >>> group_names((2, 2))
+        ('z0_0', 'z0_1', 'z1_0', 'z1_1')
+    """
+    check_memory(NAMED * math.prod(shape), f"{math.prod(shape):,} groups of the latent variable", "fewer of them")
+    return tuple("z" + "_".join(map(str, at)) for at in itertools.product(*map(range, shape)))
 
 
 class PosteriorModule(nn.Module, ABC):

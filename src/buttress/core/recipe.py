@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+import torch
 import yaml
 
 from buttress.core import (
@@ -27,7 +28,7 @@ from buttress.core import (
 )
 from buttress.core.model import LatentVariableModel
 from buttress.core.registry import from_yaml, load, part, to_plain
-from buttress.runtime.memory import Budget
+from buttress.runtime.memory import Budget, NoRoom
 
 __all__ = ["Recipe", "Training"]
 
@@ -40,6 +41,14 @@ def _unconditional() -> Condition:
 def _no_critic() -> Critic:
     none: Any = part("critics", "none")
     return none()
+
+
+BUILT = 12
+"""Bytes of a parameter while a model is built: its value, and what it is computed from."""
+
+
+def _budget(each: int = 4) -> Budget:
+    return Budget("the parameters of this model", "smaller sizes of its parts", each)
 
 
 @dataclass(frozen=True)
@@ -104,18 +113,33 @@ class Recipe:
             )
 
     def model(self, spec: DataSpec) -> LatentVariableModel:
-        """The untrained model for data like ``spec``. Seed torch first."""
-        with Budget("the parameters of this model", "smaller sizes of its parts"):
-            return LatentVariableModel(
-                spec,
-                self.encoder,
-                self.posterior,
-                self.prior,
-                self.decoder,
-                self.likelihood,
-                self.condition,
-                self.critic,
-            )
+        """The untrained model for data like ``spec``. Seed torch first.
+
+        Errors:
+            ValueError: A part does not fit the data, or the parameters do not fit into memory: they are counted on a
+                device without memory first.
+        """
+        try:
+            with _budget(BUILT), torch.device("meta"):
+                self._model(spec)
+        except NoRoom:
+            raise
+        except Exception:  # some parts compute while they are built; what is wrong shows again below
+            pass
+        with _budget():
+            return self._model(spec)
+
+    def _model(self, spec: DataSpec) -> LatentVariableModel:
+        return LatentVariableModel(
+            spec,
+            self.encoder,
+            self.posterior,
+            self.prior,
+            self.decoder,
+            self.likelihood,
+            self.condition,
+            self.critic,
+        )
 
     def to_yaml(self) -> str:
         """The recipe as YAML."""

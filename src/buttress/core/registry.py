@@ -12,6 +12,7 @@ import difflib
 import importlib
 import inspect
 import pkgutil
+import sys
 import types
 import typing
 from collections.abc import Iterable, Mapping
@@ -45,6 +46,7 @@ __all__ = [
     "from_yaml",
     "load",
     "names",
+    "only_here",
     "part",
     "parts",
     "room_of",
@@ -128,12 +130,32 @@ def _built_in(room: str) -> dict[str, type[Part]]:
     return found
 
 
+def only_here(recipe: Any) -> bool:
+    """Whether another process could not build a recipe: a part holds a module of the user's own, or is of a session.
+
+    A part that a script registers is known wherever that script is imported; one of an interactive session is not.
+
+    Example:
+        >>> from buttress.encoders.own import OwnEncoder
+        >>> from buttress.schedules.linear import Linear
+        >>> only_here(OwnEncoder("Linear")), only_here(Linear())
+        (True, False)
+    """
+    if isinstance(recipe, Part) and (recipe.name() == "own" or _of_session(type(recipe))):
+        return True
+    return is_dataclass(recipe) and any(only_here(getattr(recipe, f.name)) for f in fields(recipe))
+
+
+def _of_session(kind: type) -> bool:
+    return kind.__module__ == "__main__" and not hasattr(sys.modules["__main__"], "__file__")
+
+
 def names(room: str) -> list[str]:
     """The names of a room's parts, sorted.
 
     Example:
         >>> names("algorithms")
-        ['aggressive', 'factor_vae', 'info_vae', 'joint', 'pretrained', 'semi_amortized', 'target_rate', 'two_stage']
+        ['aggressive', ..., 'joint', ..., 'two_stage']
     """
     return sorted(parts(room))
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
+import torch
 from jaxtyping import Shaped
 from torch import Tensor
 
@@ -52,6 +55,30 @@ class Column:
             wanted = ", ".join(self.values[:10]) or (f"0 to {self.classes - 1}" if self.classes else "a number")
             raise ValueError(f"{self.name}: got {written!r}, wanted {wanted}")
         return number
+
+    def rows(self, values: Any, count: int) -> Tensor:
+        """The values of ``count`` examples as the model reads them.
+
+        Args:
+            values: A tensor, or a list of numbers or class names, one for each example.
+            count: How many examples.
+
+        Errors:
+            ValueError: It is another number of values, or one of them is no value of this condition.
+
+        Example:
+            >>> Column("label", classes=2, values=("cat", "dog")).rows(["dog", "cat", 1.0], 3)
+            tensor([1, 0, 1])
+        """
+        several = hasattr(values, "__len__") and not isinstance(values, str) and getattr(values, "ndim", 1) > 0
+        if not several or len(values) != count:
+            came = f"{len(values)} values" if several else repr(values)
+            raise ValueError(f"{self.name}: got {came} for {count} examples, wanted a list or tensor of {count}")
+        if self.size > 1 and not self.classes:
+            return torch.as_tensor(values).float()
+        listed = values.tolist() if hasattr(values, "tolist") else list(values)
+        numbers = [self.number(str(value[0] if isinstance(value, list) else value)) for value in listed]
+        return torch.tensor([int(n) for n in numbers]) if self.classes else torch.tensor(numbers)
 
 
 @dataclass(frozen=True)
@@ -111,6 +138,16 @@ class DataSpec:
     def vocabulary(self) -> int:
         """Number of token ids or symbols; 0 for numbers."""
         return self.layout.symbols
+
+    def rows(self, given: Mapping[str, Any], count: int) -> Mapping[str, Tensor]:
+        """What is given beside ``count`` examples as the model reads it; see :meth:`Column.rows`.
+
+        Lengths and numbers of examples, which are no conditions, stay as they are.
+        """
+        return {
+            name: values if name in ("index", "lengths") else self.column(name).rows(values, count)
+            for name, values in given.items()
+        }
 
     def column(self, name: str) -> Column:
         """The condition of that name.

@@ -7,9 +7,11 @@ of their values, and used like files.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from warnings import warn
 
 import numpy as np
 import torch
@@ -31,8 +33,9 @@ def as_data(data: Any) -> Data:
     """The data part for what a user gave.
 
     Args:
-        data: A data part; a path or name; a tensor or NumPy array (N, ...); a list of sentences; or a ``Dataset`` or
-            ``DataLoader`` that gives x, (x, y) or dicts.
+        data: A data part; a path or name; a tensor, NumPy array or list of lists (N, ...); a table of pandas; a list or
+            array of sentences; a dict such as {"x": ..., "label": ...}; or a ``Dataset`` or ``DataLoader`` that gives
+            x, (x, y) or dicts.
 
     Errors:
         ValueError: It is something else, holds no examples, or examples of different shapes.
@@ -43,12 +46,18 @@ def as_data(data: Any) -> Data:
     """
     if isinstance(data, Data):
         return data
-    if isinstance(data, str | Path):
-        return detect(str(data))
-    if isinstance(data, Tensor | np.ndarray):
-        return _stored(np.asarray(torch.as_tensor(data).detach().cpu()), None)
+    if isinstance(data, str | bytes | Path):
+        return detect(os.fsdecode(data))
+    if hasattr(data, "to_csv") and hasattr(data, "columns"):
+        return _written(data.to_csv(index=False), "csv", header=True)
+    if isinstance(data, np.ndarray) and data.ndim == 1 and data.dtype.kind in "OU":
+        data = data.tolist()
     if _are_texts(data):
-        return _texts(list(data))
+        return _written("".join(f"{' '.join(line.split())}\n" for line in data), "txt")
+    if isinstance(data, Mapping):
+        return _stored(*_split(data))
+    if isinstance(data, Tensor | np.ndarray) or _are_rows(data):
+        return _stored(_array(data), None)
     if hasattr(data, "__iter__") or hasattr(data, "__getitem__"):
         return _collected(data)
     raise ValueError(
@@ -61,12 +70,23 @@ def _are_texts(data: Any) -> bool:
     return isinstance(data, list | tuple) and len(data) > 0 and all(isinstance(one, str) for one in data)
 
 
-def _texts(lines: list[str]) -> Data:
-    text = "".join(f"{' '.join(line.split())}\n" for line in lines)
-    path = _folder() / f"{hashlib.blake2b(text.encode(), digest_size=12).hexdigest()}.txt"
+def _are_rows(data: Any) -> bool:
+    """Whether it is a list of lists of numbers."""
+    return (
+        isinstance(data, list | tuple)
+        and len(data) > 0
+        and all(
+            isinstance(row, list | tuple) and len(row) and all(isinstance(x, int | float | list) for x in row)
+            for row in data
+        )
+    )
+
+
+def _written(text: str, ending: str, **options: Any) -> Data:
+    path = _folder() / f"{hashlib.blake2b(text.encode(), digest_size=12).hexdigest()}.{ending}"
     if not path.exists():
         write_text(path, text)
-    return detect(str(path))
+    return detect(str(path), **options)
 
 
 def _collected(data: Any) -> Data:
@@ -80,8 +100,10 @@ def _collected(data: Any) -> Data:
         raise ValueError("the data hold no examples, wanted some hundreds")
     if len({x.shape[1:] for x in xs}) > 1:
         raise ValueError("the examples differ in shape; bring them to one, or give a folder of files")
-    labels = np.concatenate(ys) if len(ys) == len(xs) else None
-    return _stored(np.concatenate(xs), labels)
+    if 0 < len(ys) < len(xs):
+        warn(f"y came with {len(ys)} of {len(xs)} batches, and was left out; wanted it with all or none", stacklevel=4)
+    same = len(ys) == len(xs) and len({y.shape[1:] for y in ys}) == 1
+    return _stored(np.concatenate(xs), np.concatenate(ys) if same else None)
 
 
 def pairs(data: Any) -> Iterator[tuple[Array, Array | None]]:
@@ -98,7 +120,7 @@ def pairs(data: Any) -> Iterator[tuple[Array, Array | None]]:
     single = not loader and isinstance(data, torch.utils.data.Dataset)
     for item in data if hasattr(data, "__iter__") else (data[i] for i in range(len(data))):
         x, y = _split(item)
-        yield (x[None], None if y is None else np.asarray(y).reshape(1)) if single else (x, y)
+        yield (x[None], None if y is None else np.asarray(y)[None]) if single else (x, y)
 
 
 def _split(item: Any) -> tuple[Array, Array | None]:
@@ -123,12 +145,34 @@ def _optional(value: Any) -> Array | None:
 
 
 def _array(value: Any) -> Array:
+    """The numbers of a tensor, an array, or nested lists.
+
+    Errors:
+        ValueError: It holds something else, or nothing at all.
+
+    Example:
+        >>> _array(torch.ones(2, dtype=torch.bfloat16)).dtype, _array([[1, 2], [3, 4]]).shape
+        (dtype('float32'), (2, 2))
+    """
     if isinstance(value, Tensor):
-        return value.detach().cpu().numpy()
+        if value.is_meta:
+            raise ValueError(
+                "the data are a tensor on the meta device, which holds no values; wanted one on cpu or cuda"
+            )
+        dense = value.detach().cpu().to_dense()
+        return (dense.float() if dense.dtype == torch.bfloat16 else dense).numpy()
     try:
-        return np.asarray(value)
+        array = np.asarray(value)
+        array = array.astype(float) if array.dtype.kind == "O" else array
     except (ValueError, TypeError) as error:
-        raise ValueError(f"an item of the data is a {type(value).__name__}, wanted a tensor or an array") from error
+        raise ValueError(
+            f"the data hold a {type(value).__name__} that is no array of numbers ({error}); wanted a tensor or an array"
+        ) from error
+    if array.dtype.kind not in "biufUS":
+        raise ValueError(
+            f"the data are an array of {array.dtype}, wanted numbers; try a table of its columns (pandas.DataFrame)"
+        )
+    return array
 
 
 def _folder() -> Path:
@@ -139,6 +183,14 @@ def _folder() -> Path:
 
 def _stored(x: Array, labels: Array | None) -> Data:
     """A data part over arrays, which are written where no equal ones lie yet."""
+    if x.ndim not in (2, 3, 4):
+        raise ValueError(
+            f"the data have shape {x.shape}; wanted (N, columns) for a table, and (N, H, W), (N, C, H, W) or "
+            "(N, H, W, C) for images"
+        )
+    if x.size and x.dtype.kind == "f" and np.isnan(x).all():
+        raise ValueError("the data are NaN throughout; wanted numbers")
+    labels = None if labels is None else _classes(labels, len(x))
     digest = hashlib.blake2b(
         repr((x.shape, x.dtype, None if labels is None else labels.dtype)).encode(), digest_size=12
     )
@@ -148,6 +200,20 @@ def _stored(x: Array, labels: Array | None) -> Data:
     if not path.exists():
         replace_file(path, lambda scratch: _save(scratch, x, labels))
     return detect(str(path), **({} if labels is None else _label_setting(x)))
+
+
+def _classes(y: Array, rows: int) -> Array | None:
+    """y where it is one class for each example; None where it is something else."""
+    if y.shape == (rows, 1):
+        y = y[:, 0]
+    if y.shape == (rows,) and (y.dtype.kind in "biuUS" or (y == np.round(y)).all()):
+        return y if y.dtype.kind != "f" else y.astype(np.int64)
+    warn(
+        f"y of shape {y.shape} and type {y.dtype} is not one class for each example, and was left out; labels are "
+        "whole numbers or words of shape (N,)",
+        stacklevel=5,
+    )
+    return None
 
 
 def _save(path: Path, x: Array, labels: Array | None) -> None:

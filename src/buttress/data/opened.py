@@ -10,8 +10,11 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import replace
+from pathlib import Path
 
 from buttress.core import Data, Splits
+from buttress.data.reading.memory import cache_dir
 from buttress.runtime.one_line import one_line
 
 __all__ = ["opened", "opening_once", "tell"]
@@ -55,10 +58,22 @@ def opened(data: Data) -> Splits:
     """
     known = _known.get()
     if known is None:
-        return data.open()
+        return _open(data)
     if data not in known:
-        known[data] = data.open()
+        known[data] = _open(data)
     return known[data]
+
+
+def _open(data: Data) -> Splits:
+    """The data; where they came from memory, called "your data" and not by the file that keeps them."""
+    path = str(getattr(data, "path", ""))
+    if Path(path).parent != cache_dir() / "in_memory":
+        return data.open()
+    try:
+        splits = data.open()
+    except ValueError as error:
+        raise type(error)(str(error).replace(path, "your data")) from error
+    return replace(splits, notes=tuple(note.replace(path, "your data") for note in splits.notes))
 
 
 def tell(splits: Splits) -> None:

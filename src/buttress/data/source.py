@@ -43,6 +43,8 @@ def detect(path_or_name: str, **options: Any) -> Data:
         Traceback (most recent call last):
         ValueError: there is no data 'mnsit5k'; did you mean 'mnist5k'? It can be one of linear_gaussian, ...
     """
+    if not path_or_name.strip():
+        raise ValueError(f"DATA is empty, wanted a file, a folder or a name; {_wanted()}")
     if path_or_name in _named():
         return _made(path_or_name, options)
     path = expanded(path_or_name)
@@ -163,7 +165,11 @@ def _endings() -> str:
 
 def _nothing(name: str) -> str:
     hint = registry.suggest(name, [*_named(), *(p.name for p in Path.cwd().iterdir())])
+    return f"there is no data {name!r}; {hint}{_wanted()}. Looked in {Path.cwd()}"
+
+
+def _wanted() -> str:
     return (
-        f"there is no data {name!r}; {hint}It can be one of {', '.join(_named())}; a file ({_endings()}); a folder of "
-        f"images or text; or a Hugging Face dataset (owner/name or hf:name). Looked in {Path.cwd()}"
+        f"It can be one of {', '.join(_named())}; a file ({_endings()}); a folder of images or text; or a Hugging Face "
+        "dataset (owner/name or hf:name)"
     )

@@ -20,6 +20,7 @@ from buttress.diagnostics.modules import Kept, training_parts
 from buttress.diagnostics.passes import Encoded, count, prior_of
 from buttress.diagnostics.protocol import Conditional
 from buttress.diagnostics.verdict import judge
+from buttress.runtime.arguments import check_names, check_number, check_whole
 from buttress.runtime.memory import check_memory
 from buttress.runtime.randomness import check_seed
 
@@ -41,20 +42,26 @@ LATENT = 4 * 64
 """Bytes of one sample of z, roughly."""
 
 
-def check_effort(settings: Mapping[str, int | None]) -> None:
+def check_effort(settings: Mapping[str, Any]) -> None:
     """Refuse settings of :func:`diagnose` with which it would fail half-way.
 
     Errors:
-        ValueError: One is too small, or the seed too large.
+        ValueError: There is no such setting; one is no number, or too small; or the seed is too large.
 
     Example:
         >>> check_effort({"nll_samples": -1})
         Traceback (most recent call last):
         ValueError: nll_samples is -1, wanted at least 0, which leaves it out
     """
-    if (seed := settings.get("seed")) is not None:
-        check_seed(seed)
-    check_memory(LATENT * (settings.get("nll_samples") or 0), "so many nll_samples", "fewer of them")
+    check_names(settings, diagnose, "a diagnosis")
+    for name in {*LEAST, "seed"} & settings.keys():
+        check_whole(name, settings[name], optional=name.endswith("examples"))
+    for name in {"variance", "beta"} & settings.keys():
+        check_number(name, settings[name], optional=True)
+    if "seed" in settings:
+        check_seed(settings["seed"])
+    for name in {"samples", "nll_samples"} & settings.keys():
+        check_memory(LATENT * settings[name], f"so many {name}", "fewer of them")
     for name, least in LEAST.items():
         if (value := settings.get(name)) is not None and value < least:
             instead = (
@@ -146,7 +153,7 @@ def diagnose(
     if callable(getattr(model, "diagnose", None)) and not callable(getattr(model, "log_likelihood", None)):
         return _of_run(model, batches, wishes)
     settings = {name: wishes[name] for name in (*LEAST, "seed")}
-    check_effort(settings)
+    check_effort({**settings, "variance": variance, "beta": beta})
     if beta is not None and not 0 <= beta < math.inf:
         raise ValueError(f"beta is {beta}, wanted the weight of the rate in the loss, at least 0; 1 for the ELBO")
     found, kept = adapted(model, batches, likelihood, variance, labels), Kept(model)

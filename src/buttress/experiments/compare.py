@@ -23,10 +23,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from buttress.core import remedy
+from buttress.core import registry, remedy
 from buttress.core.recipe import Recipe
 from buttress.core.registry import from_plain
-from buttress.experiments.pool import News, run_all
+from buttress.experiments.pool import News, run_all, run_here
 from buttress.runtime.atomic_write import write_text
 from buttress.runtime.plain_data import load_json
 
@@ -133,7 +133,8 @@ def compare(
         names: Remedies as users write them; ``none`` is the baseline itself.
         folder: Where to put the comparison; an interrupted one of the same baseline goes on, a finished one grows.
         seeds: Runs of each arm, with seeds ``training.seed``, + 1, ...
-        jobs: Runs at a time, each with its share of the cores.
+        jobs: Runs at a time, each with its share of the cores. What only this process can build, such as a module of
+            the user's own, is trained in it, one run after another.
         settings: For ``diagnose``. Its ``seed``, 0 if left out, is counted on from by that of each run.
         watch: Hears (run, step, total) as runs proceed.
         begin: Hears how many runs there will be, once nothing speaks against them.
@@ -169,7 +170,10 @@ def compare(
     effort = {run: _of_seed(settings, changed.training.seed) for run, changed in todo}
     other = {run: why for run, _ in todo if (why := _otherwise(folder / run, effort[run]))}
     tasks = {name: (changed.to_yaml(), str(folder), name, effort[name]) for name, changed in todo}
-    seconds, failed = run_all(_run_one, tasks, jobs, watch, ended)
+    if any(registry.only_here(arm.recipe) for arm in fitting):
+        seconds, failed = run_here(_run_one, tasks, watch, ended)
+    else:
+        seconds, failed = run_all(_run_one, tasks, jobs, watch, ended)
     if not seconds:
         raise ValueError("every run failed: " + "; ".join(f"{run}: {reason}" for run, reason in failed.items()))
     wanted = {arm.name: [arm.folder(seed) for seed in every] for arm in fitting}

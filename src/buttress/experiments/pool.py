@@ -16,13 +16,14 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.managers import SyncManager
+from queue import SimpleQueue
 from typing import Any, Protocol, runtime_checkable
 
 from buttress.runtime.atomic_write import check_room
 from buttress.runtime.denormals import flushed
 from buttress.runtime.threads import allowed_threads
 
-__all__ = ["News", "run_all"]
+__all__ = ["News", "run_all", "run_here"]
 
 
 @runtime_checkable
@@ -106,6 +107,45 @@ def run_all(
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     return seconds, {name: failed[name] for name in tasks if name in failed}
+
+
+def run_here(
+    work: Callable[..., float],
+    tasks: Mapping[str, tuple[Any, ...]],
+    watch: Callable[[str, int, int], None],
+    ended: Callable[[str, str], None],
+) -> tuple[dict[str, float], dict[str, str]]:
+    """As :func:`run_all`, one run after another in this process, for what no other process can build.
+
+    Example:
+        >>> run_here(lambda step, news: 2.0 * step, {"none/seed-0": (3,)}, print, print)
+        none/seed-0 finished after 6 s of training
+        ({'none/seed-0': 6.0}, {})
+    """
+    import torch
+
+    seconds: dict[str, float] = {}
+    failed: dict[str, str] = {}
+    for name, task in tasks.items():
+        outcome = _run_or_end(work, torch.get_num_threads(), *task, _Straight(watch))
+        if isinstance(outcome, str):
+            failed[name] = outcome
+            ended(name, f"failed: {outcome}")
+        else:
+            seconds[name] = outcome
+            ended(name, f"finished after {outcome:.0f} s of training")
+    return seconds, failed
+
+
+class _Straight(SimpleQueue[tuple[str, int, int]]):
+    """A queue whose reports arrive at once, so that it is always empty."""
+
+    def __init__(self, watch: Callable[[str, int, int], None]) -> None:
+        super().__init__()
+        self.watch = watch
+
+    def put(self, item: tuple[str, int, int], block: bool = True, timeout: float | None = None) -> None:
+        self.watch(*item)
 
 
 def _lost(future: Future[float | str]) -> bool:

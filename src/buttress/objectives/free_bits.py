@@ -25,6 +25,9 @@ from buttress.schedules.constant import Constant
 __all__ = ["FreeBits"]
 
 
+MOST = torch.finfo(torch.float32).max
+
+
 @dataclass(frozen=True)
 class FreeBits(Objective):
     """The negative ELBO with a floor under the rate.
@@ -61,6 +64,8 @@ class FreeBits(Objective):
                 f"free bits: per_group is {self.per_group} and total is {self.total}; set exactly one of them "
                 "above 0 (nats)"
             )
+        if (floor := max(self.per_group, self.total)) > MOST:
+            raise ValueError(f"free bits: the floor is {floor:g}, wanted at most {MOST:g} nats, what 32 bits hold")
 
     @classmethod
     def tiny(cls) -> tuple[FreeBits, ...]:

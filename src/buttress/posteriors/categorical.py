@@ -12,7 +12,6 @@ $\nabla E_q f = E_q[f \nabla \log q]$.
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -22,6 +21,7 @@ from torch import Tensor, nn
 from torch.distributions import Categorical, Distribution, Independent, kl_divergence
 
 from buttress.core import Posterior, PosteriorModule, Space
+from buttress.core.posterior import group_names
 from buttress.core.records import Latent
 from buttress.distributions.gumbel import with_gumbel
 from buttress.nn.layers import full
@@ -94,8 +94,8 @@ class CategoricalPosteriorModule(PosteriorModule):
         super().__init__()
         self.part, self.codes_shape = part, (*places, part.slots)
         self.z_shape = (*places, part.slots * part.dim)
-        self.groups = tuple("z" + "_".join(map(str, at)) for at in itertools.product(*map(range, self.codes_shape)))
         self.linear = nn.Linear(features, part.slots * part.codes)
+        self.groups = group_names(self.codes_shape)
         self.codebook = nn.Parameter(torch.randn(part.slots, part.codes, part.dim))
         self.register_buffer("steps", torch.zeros((), dtype=torch.long))
 

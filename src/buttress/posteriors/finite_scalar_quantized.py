@@ -11,7 +11,6 @@ mixed-radix number of its D digits, so there are $\prod_d L_d$ codes, none of wh
 
 from __future__ import annotations
 
-import itertools
 import math
 from dataclasses import dataclass
 from typing import ClassVar
@@ -22,6 +21,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, Independent
 
 from buttress.core import Posterior, PosteriorModule, Space
+from buttress.core.posterior import group_names
 from buttress.core.records import Latent
 from buttress.distributions.point import Point
 from buttress.nn.layers import full
@@ -86,8 +86,8 @@ class FiniteScalarQuantizedModule(PosteriorModule):
         super().__init__()
         self.part, width = part, len(part.levels)
         self.z_shape, self.codes_shape = (*places, part.slots * width), (*places, part.slots)
-        self.groups = tuple("z" + "_".join(map(str, at)) for at in itertools.product(*map(range, self.codes_shape)))
         self.linear = nn.Linear(features, part.slots * width)
+        self.groups = group_names(self.codes_shape)
         sizes = torch.tensor(part.levels)
         self.register_buffer("sizes", sizes, persistent=False)
         self.register_buffer("radix", torch.cat([torch.ones(1).long(), sizes[:-1].cumprod(0)]), persistent=False)

@@ -6,7 +6,6 @@ $$ z = \mu + \sigma \epsilon, \quad \epsilon \sim N(0, I), \qquad
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass
 
 import torch
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, Normal
 
 from buttress.core import Posterior, PosteriorModule
+from buttress.core.posterior import group_names
 from buttress.core.records import Latent
 from buttress.nn.layers import bounded, full
 from buttress.runtime.randomness import draw
@@ -85,8 +85,8 @@ class GaussianPosteriorModule(PosteriorModule):
         super().__init__()
         self.bounds = (part.min_log_variance, part.max_log_variance)
         self.z_shape = (*places, part.dim)
-        self.groups = tuple("z" + "_".join(map(str, at)) for at in itertools.product(*map(range, self.z_shape)))
         self.linear = nn.Linear(features, 2 * part.dim, bias=part.bias)
+        self.groups = group_names(self.z_shape)
 
     def normal(self, h: Float[Tensor, "B *places F"], check: bool | None = None) -> Normal:
         """The distribution of every dimension apart, in float32 at least, whatever the precision around it."""

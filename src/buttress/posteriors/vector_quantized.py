@@ -16,8 +16,6 @@ stays exactly where it is, and needs no smoothed counts to divide by.
 
 from __future__ import annotations
 
-import itertools
-import math
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -27,18 +25,15 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, Independent
 
 from buttress.core import Posterior, Space
+from buttress.core.posterior import group_names
 from buttress.core.records import Latent
 from buttress.distributions.point import Point
 from buttress.nn.layers import full
 from buttress.nn.quantize import nearest, straight_through
 from buttress.nn.rotation import rotated
 from buttress.posteriors._codebook import CodebookModule, check_codebook, latent_of
-from buttress.runtime.memory import check_memory
 
 __all__ = ["VectorQuantized"]
-
-NAMED = 200
-"""Bytes of the name of a group, and of what else there is one of for each."""
 
 
 @dataclass(frozen=True)
@@ -115,10 +110,9 @@ class VectorQuantizedModule(CodebookModule):
         self.part = part
         self.z_shape = (*places, part.slots * part.dim)
         shape = (*places, part.slots)
-        check_memory(NAMED * math.prod(shape), f"{part.slots:,} slots at each place", "fewer of them")
-        self.groups = tuple("z" + "_".join(map(str, at)) for at in itertools.product(*map(range, shape)))
         self.codes_shape = shape
         self.linear = nn.Linear(features, part.slots * part.dim)
+        self.groups = group_names(shape)
         self.seen: tuple[Tensor, Tensor] | None = None
 
     @property

@@ -14,6 +14,8 @@ from buttress.report.drawing import PALETTE
 
 __all__ = ["render"]
 
+UNPRINTED = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+"""Control characters, which steer terminals and which HTML forbids; tabs and ends of lines stay."""
 STATES = {USED: "used", PARTLY: "partly", COLLAPSED: "collapsed", DEGENERATE: "degenerate"}
 """State of a verdict -> CSS class of its badge."""
 
@@ -49,4 +51,4 @@ def render(template: str, **values: Any) -> str:
     from buttress import __version__
 
     text = _environment().get_template(template).render(palette=PALETTE, version=__version__, **values)
-    return re.sub(r"\n\s*\n+", "\n", text)
+    return re.sub(r"\n\s*\n+", "\n", UNPRINTED.sub("", text))

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-__all__ = ["ROWS", "Budget", "check_memory", "pairs_at_once", "total_memory"]
+__all__ = ["ROWS", "Budget", "NoRoom", "check_memory", "pairs_at_once", "total_memory"]
 
 ROWS = 256
 """Most examples looked at together."""
@@ -60,6 +60,10 @@ def _mapped() -> int:
     return 0
 
 
+class NoRoom(ValueError):
+    """Something needs more memory than there is."""
+
+
 def check_memory(needed: int, what: str, advice: str, total: int | None = None) -> None:
     """Refuse what needs more memory than there is, before any of it is taken.
 
@@ -70,16 +74,16 @@ def check_memory(needed: int, what: str, advice: str, total: int | None = None) 
         total: Bytes that there are; None for :func:`total_memory`.
 
     Errors:
-        ValueError: They are more than there are.
+        NoRoom: They are more than there are.
 
     Example:
         >>> check_memory(4 * 10**15, "10^15 samples", "a smaller count")
         Traceback (most recent call last):
-        ValueError: 10^15 samples need about 4,000,000 GB of memory, and there are ... GB; try a smaller count
+        buttress.runtime.memory.NoRoom: 10^15 samples need about 4,000,000 GB of memory, ...; try a smaller count
     """
     total = total_memory() if total is None else total
     if needed > total:
-        raise ValueError(f"{what} need {_gigabytes(needed)} of memory, and there are {_gigabytes(total)}; try {advice}")
+        raise NoRoom(f"{what} need {_gigabytes(needed)} of memory, and there are {_gigabytes(total)}; try {advice}")
 
 
 def _gigabytes(count: int) -> str:
@@ -100,20 +104,21 @@ class Budget(TorchFunctionMode):
     Args:
         what: What they are for, in the plural.
         advice: What to try where they do not.
+        each: Bytes that a number takes.
 
     Errors:
-        ValueError: The next one would not fit; it is not made.
+        NoRoom: The next one would not fit; it is not made.
 
     Example:
         >>> with Budget("the parameters of this model", "smaller sizes"):
         ...     torch.nn.Linear(10**9, 10**9)
         Traceback (most recent call last):
-        ValueError: the parameters of this model need about 4,000,000,000 GB of memory, and there are ...
+        buttress.runtime.memory.NoRoom: the parameters of this model need about 4,000,000,000 GB of memory, ...
     """
 
-    def __init__(self, what: str, advice: str) -> None:
+    def __init__(self, what: str, advice: str, each: int = 4) -> None:
         super().__init__()
-        self.what, self.advice = what, advice
+        self.what, self.advice, self.each = what, advice, each
         self.bytes = self.made = 0
         self.total = total_memory()
 
@@ -124,8 +129,8 @@ class Budget(TorchFunctionMode):
 
     def _count(self, args: Any, kwargs: Any) -> None:
         shape = args[0] if args and isinstance(args[0], tuple | list) else args or kwargs.get("size", ())
-        self.bytes += 4 * math.prod(int(n) for n in shape)
+        self.bytes += self.each * math.prod(int(n) for n in shape)
         self.made += 1
         check_memory(self.bytes, self.what, self.advice, self.total)
         if self.made > _MADE:
-            raise ValueError(f"{self.what} are more than {_MADE:,} tensors; try {self.advice}")
+            raise NoRoom(f"{self.what} are more than {_MADE:,} tensors; try {self.advice}")

@@ -17,6 +17,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from buttress.runtime.arguments import check_whole
+
 __all__ = ["check_seed", "draw", "noise", "seed_step", "shard", "sharing"]
 
 MOST_SEEDS = 2**62
@@ -94,6 +96,7 @@ def check_seed(seed: int, owner: str = "") -> None:
         Traceback (most recent call last):
         ValueError: sample: seed is -1, wanted 0 or more and below 2**62; try another one
     """
+    check_whole("seed", seed)
     if not 0 <= seed < MOST_SEEDS:
         named = f"{owner}: " if owner else ""
         raise ValueError(f"{named}seed is {seed}, wanted 0 or more and below 2**62; try another one")

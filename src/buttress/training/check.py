@@ -12,6 +12,7 @@ from buttress.algorithms.descent import NonFinite, first_non_finite, first_non_f
 from buttress.core import Batch, Examples, Splits, Training
 from buttress.core.model import LatentVariableModel
 from buttress.core.recipe import Recipe
+from buttress.core.registry import only_here
 from buttress.runtime.memory import check_memory
 from buttress.runtime.randomness import seed_step
 from buttress.training.batch_sampler import BatchSampler
@@ -45,6 +46,10 @@ def check(recipe: Recipe, splits: Splits, devices: int = 1, init: str = "") -> s
     """
     settings = recipe.training
     _check_sizes(settings, splits, devices)
+    if devices > 1 and only_here(recipe):
+        raise ValueError(
+            f"devices is {devices}, and a module or part of your own is known in this process alone; try devices=1"
+        )
     sampler = BatchSampler(len(splits.train), settings.batch_size, settings.seed, splits.train.lengths)
     with torch.random.fork_rng([]), torch.no_grad():
         seed_step(settings.seed, 0)

@@ -82,17 +82,22 @@ def fit(
         try:
             _run(engine, bar)
         except KeyboardInterrupt:
-            raise KeyboardInterrupt(f"stopped at once; {folder} keeps its last checkpoint") from None
+            raise KeyboardInterrupt(f"stopped at once; {_kept(path)}") from None
         except OSError as error:
             if not _full(error):
                 raise
-            done = Progress.read(folder).step
             raise OSError(
-                f"{folder}: no space is left on the disk. The last checkpoint (step {done}) is kept; make room and "
-                "continue with --resume (resume=True)"
+                f"{folder}: no space is left on the disk; {_kept(path)}; make room, and go on with --resume"
             ) from error
         finally:
             stop.remove()
+
+
+def _kept(state: Path) -> str:
+    """What is left of a run that ended at once."""
+    if not state.exists():
+        return "no checkpoint had been made yet"
+    return f"{state.parent} keeps its last checkpoint (step {Progress.read(state.parent).step})"
 
 
 def _run(engine: Engine, bar: ProgressBar | None) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,8 @@ def create(folder: Path, recipe: Recipe, resume: bool, init: str = "") -> tuple[
 def belongs_to(folder: Path, recipe: Recipe, resume: bool, longer: bool = False) -> Recipe | None:
     """The recipe of the run in the folder, which is this one; None where the folder is free. Nothing is written.
 
+    Its data may lie at another place: the path is then that of ``recipe``.
+
     Args:
         folder: Where a run is to live.
         recipe: What is to be trained.
@@ -125,7 +128,7 @@ def belongs_to(folder: Path, recipe: Recipe, resume: bool, longer: bool = False)
         return None
     if not resume:
         raise ValueError(f"{folder} holds a run already; continue it (--resume, resume=True) or choose another folder")
-    held = Recipe.load(path)
+    held = _moved(Recipe.load(path), recipe)
     different = differences(to_plain(held), to_plain(recipe))
     if not different:
         return held
@@ -137,6 +140,16 @@ def belongs_to(folder: Path, recipe: Recipe, resume: bool, longer: bool = False)
     )
 
 
+def _moved(held: Recipe, recipe: Recipe) -> Recipe:
+    """The recipe of a run with its data at another place, where that is all that differs in them.
+
+    Whether they are the same data is seen once they are opened, by their fingerprint.
+    """
+    there = getattr(recipe.data, "path", None)
+    same = there is not None and type(held.data) is type(recipe.data) and held.data.replace(path=there) == recipe.data
+    return replace(held, data=recipe.data) if same else held
+
+
 def refuse_file(folder: Path) -> None:
     """Refuse a path that cannot become a folder, because it or a part of it is a file.
 
@@ -145,6 +158,8 @@ def refuse_file(folder: Path) -> None:
         Traceback (most recent call last):
         ValueError: ... is a file, wanted a folder to write into; choose another one
     """
+    if "\0" in str(folder):
+        raise ValueError(f"{str(folder)!r} holds a NUL character, which no path may; choose another folder")
     if (found := next((p for p in (folder, *folder.parents) if p.exists()), None)) and not found.is_dir():
         raise ValueError(f"{found} is a file, wanted a folder to write into; choose another one")
 

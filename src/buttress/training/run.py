@@ -16,7 +16,7 @@ torch.Size([3, 4])
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
@@ -28,11 +28,12 @@ from buttress.core import EMPTY, DataSpec, Given, Splits, remedy
 from buttress.core.model import LatentVariableModel
 from buttress.core.recipe import Recipe
 from buttress.data.opened import opened
-from buttress.diagnostics.diagnose import LEAST, check_effort, diagnose
+from buttress.diagnostics.diagnose import check_effort, diagnose
 from buttress.diagnostics.estimators.rate import bound
 from buttress.diagnostics.evidence import Evidence
 from buttress.diagnostics.protocol import Batches
 from buttress.priors.uniform import Uniform
+from buttress.runtime.arguments import check_type, check_whole
 from buttress.runtime.atomic_write import write_text
 from buttress.runtime.memory import check_memory
 from buttress.runtime.randomness import check_seed, seed_step
@@ -99,7 +100,8 @@ def train(
     """
     folder = Path(folder)
     recipe.check()
-    if (held := belongs_to(folder, recipe, resume, longer=True)) is not None and finished(folder, held):
+    held = belongs_to(folder, recipe, resume, longer=True)
+    if held is not None and finished(folder, held) and held.data == Recipe.load(folder / RECIPE).data:
         return Run.load(folder)
     with lock(folder):
         own, splits = prepare(recipe, folder, resume, init, devices, progress)
@@ -226,7 +228,7 @@ class Run:
             seed: Of all draws.
             settings: Further settings of :func:`buttress.diagnostics.diagnose.diagnose`.
         """
-        check_effort({"seed": seed} | {name: settings[name] for name in LEAST.keys() & settings.keys()})
+        check_effort({"seed": seed, **settings})
         model, batches, labels = self.evaluation_model(seed), self.held_out(seed), self.splits().labels
         if labels is not None:
             labels = labels[torch.cat(batches.index)]
@@ -242,24 +244,30 @@ class Run:
         write_text(self.folder / EVIDENCE, evidence.to_json() + "\n")
         return evidence
 
-    def sample(self, count: int, seed: int = 0, uniform: bool = False, given: Given | None = None) -> Tensor:
+    def sample(
+        self, count: int, seed: int = 0, uniform: bool = False, given: Mapping[str, Any] | None = None
+    ) -> Tensor:
         """``count`` new examples x, from z ~ p(z) and x ~ p(x|z).
 
         Args:
             count: How many.
             seed: Of all draws.
             uniform: Draw every code uniformly instead of from p(z), to see what a learned prior adds.
-            given: The conditions of each example, ``count`` rows, where the model reads any; None for those of
-                held-out examples drawn at random.
+            given: The conditions of each example, ``count`` rows, where the model reads any, as tensors or as lists of
+                numbers or class names: ``{"label": ["cat", "dog", "cat"]}``; None for those of held-out examples drawn
+                at random.
 
         Errors:
-            ValueError: Uniform codes are asked for, but z is made of real numbers; a count below 1.
+            ValueError: Uniform codes are asked for, but z is made of real numbers; a count below 1; conditions of
+                another number of examples, or that the data do not have.
         """
+        check_whole("count", count)
+        check_type("given", given, Mapping, "a dict of conditions", optional=True)
         if count < 1:
             raise ValueError(f"sample: count is {count}, wanted at least 1")
         self.check_room(count)
         with self._draws(seed):
-            beside = self._given_at_random(count, seed) if given is None else given
+            beside = self._given_at_random(count, seed) if given is None else self.spec.rows(given, count)
             return self.model.sample(count, Uniform().build(self.model.space)() if uniform else None, beside)
 
     def _given_at_random(self, count: int, seed: int) -> Given:

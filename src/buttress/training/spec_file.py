@@ -13,6 +13,7 @@ from torch import Tensor
 from buttress.core import Column, DataSpec, Kind, Layout, Splits
 from buttress.core.registry import load, to_plain
 from buttress.runtime.atomic_write import write_text
+from buttress.runtime.one_line import one_line
 from buttress.runtime.safe_files import read_text
 from buttress.training import checkpoint
 from buttress.training.differences import differences
@@ -123,7 +124,7 @@ def save_spec(folder: Path, splits: Splits) -> None:
         checkpoint.save(folder / SITES, tensors)
     if spec.tokenizer is not None:
         write_text(folder / TOKENIZER, spec.tokenizer)
-    write_text(folder / NOTES, "".join(f"{note}\n" for note in splits.notes))
+    write_text(folder / NOTES, "".join(f"{one_line(note)}\n" for note in splits.notes))
     write_text(folder / SPEC, yaml.safe_dump(to_plain(SpecFile.of(splits)), sort_keys=False, allow_unicode=True))
 
 

@@ -60,8 +60,7 @@ def listing(root: Path, endings: Sequence[str], train: str = "train", held_out: 
         >>> found.held.tolist(), found.labels.tolist(), found.label_names
         ([True, False, False], [1, 0, 1], ('cat', 'dog'))
     """
-    files, others = _walk(root, endings)
-    notes = (f"{root}: files that are no images were left alone: {others}",) if others else ()
+    files, notes = _walk(root, endings)
     parts = [file.relative_to(root).parts for file in files]
     tops = Counter(p[0] for p in parts if len(p) > 1)
     names = _division(root, list(tops), train, held_out)
@@ -81,16 +80,21 @@ def listing(root: Path, endings: Sequence[str], train: str = "train", held_out: 
     return Listing(files, notes, *_classes([p[1:] for p in parts]), held)
 
 
-def _walk(root: Path, endings: Sequence[str]) -> tuple[list[Path], str]:
-    """The files, sorted, and what else was there."""
-    files, others = [], Counter[str]()
+def _walk(root: Path, endings: Sequence[str]) -> tuple[list[Path], tuple[str, ...]]:
+    """The files, sorted, and notes on what else was there."""
+    files, others, nowhere = [], Counter[str](), []
     for folder, _, names in os.walk(root):
         for name in (n for n in names if not n.startswith(".")):
-            if (ending := Path(name).suffix.lower()) in endings:
-                files.append(Path(folder, name))
-            else:
+            if (ending := Path(name).suffix.lower()) not in endings:
                 others[ending or "no ending"] += 1
-    return sorted(files), ", ".join(f"{n} of {ending}" for ending, n in others.most_common(5))
+            elif (path := Path(folder, name)).is_symlink() and not path.exists():
+                nowhere.append(name)
+            else:
+                files.append(path)
+    left = ", ".join(f"{n} of {ending}" for ending, n in others.most_common(5))
+    notes = [f"{root}: files that are no images were left alone: {left}"] if others else []
+    links = [f"{root}: links that lead nowhere were left alone: {', '.join(sorted(nowhere)[:5])}"] if nowhere else []
+    return sorted(files), (*notes, *links)
 
 
 def _division(root: Path, tops: list[str], train: str, held_out: str | None) -> tuple[str, str] | None:

@@ -13,7 +13,7 @@ from torch.distributions import Distribution, Independent, Normal
 
 from buttress.core.batch import EMPTY, Batch, Given
 from buttress.diagnostics.adapters.likelihoods import NAMES, scored
-from buttress.diagnostics.adapters.outputs import Output, read
+from buttress.diagnostics.adapters.outputs import Output, at_least_single, broken, in_precision_of, read
 from buttress.diagnostics.adapters.signatures import called, takes_condition
 from buttress.diagnostics.evaluation import evaluating
 from buttress.diagnostics.passes import as_batch
@@ -61,12 +61,13 @@ def reconstructing(model: nn.Module, batches: Batches, likelihood: str | None, v
         )
     batch = as_batch(batches[0]).take(slice(0, ROWS))
     with evaluating(model):
-        output, decode, note = _tried(model, batch)
+        output, decode, note = _tried(model, batch, batches)
         score = scored(likelihood, variance, batch.x, output.recon.reshape(batch.x.shape))
     mean = output.mean
 
     def posterior(x: Tensor, given: Given = EMPTY) -> Distribution:
-        found = read(called(model, x, given), x)
+        found = read(called(model, in_precision_of(model, x), given), x)
+        _refuse_broken(found, x, batches)
         return Independent(Normal(found.mean, (found.log_variance / 2).exp()), found.mean.dim() - 1)
 
     def prior() -> Distribution:
@@ -84,10 +85,24 @@ def reconstructing(model: nn.Module, batches: Batches, likelihood: str | None, v
     return Adapter(posterior, prior, log_likelihood, model, notes=(*note, *score.notes))
 
 
+def _refuse_broken(output: Output, x: Tensor, batches: Batches) -> None:
+    """Refuse an output that is not finite, by its name and the number of the first such example."""
+    if (wrong := broken(output)) is None:
+        return
+    what, row = wrong
+    before, where = 0, ""
+    for batch in map(as_batch, (batches[i] for i in range(len(batches)))):
+        if batch.x.shape[1:] == x.shape[1:] and len(found := (batch.x == x[row]).flatten(1).all(1).nonzero()):
+            where = f" {before + int(found[0])} (from 0)"
+            break
+        before += len(batch)
+    raise ValueError(f"forward(x) gave {what} for example{where}; look for extreme weights, log(0) or overflow in exp")
+
+
 Decode = Callable[[Tensor, Given], Tensor]
 
 
-def _tried(model: nn.Module, batch: Batch) -> tuple[Output, Decode, list[str]]:
+def _tried(model: nn.Module, batch: Batch, batches: Batches) -> tuple[Output, Decode, list[str]]:
     """What ``forward`` returns for some examples, and the way of the module from z to a reconstruction."""
     names = [name for name in DECODERS if callable(getattr(model, name, None))]
     if not names:
@@ -96,7 +111,8 @@ def _tried(model: nn.Module, batch: Batch) -> tuple[Output, Decode, list[str]]:
             "z than those forward draws; give it a method decode(self, z) that returns what forward returns as recon"
         )
     with _listening(model, names) as heard:
-        output = read(called(model, batch.x, batch.given), batch.x)
+        output = read(_first_answer(model, batch), batch.x)
+    _refuse_broken(output, batch.x, batches)
     for name, z, out in heard:
         for finish, function in FINISHES.items():
             if z.numel() == output.mean.numel() and _same(function(out), output.recon):
@@ -113,20 +129,38 @@ def _tried(model: nn.Module, batch: Batch) -> tuple[Output, Decode, list[str]]:
     )
 
 
+def _first_answer(model: nn.Module, batch: Batch) -> Any:
+    """What ``forward`` returns for the first examples."""
+    try:
+        return called(model, in_precision_of(model, batch.x), batch.given)
+    except (RuntimeError, TypeError, IndexError) as error:
+        kind = str(batch.x.dtype).removeprefix("torch.")
+        advice = (
+            "" if batch.x.is_floating_point() else "; a model of real numbers wants x.float(), scaled as in training"
+        )
+        raise ValueError(
+            f"forward(x) fails on x of shape {tuple(batch.x.shape)} and type {kind}, the first examples: "
+            f"{str(error).splitlines()[0]}; wanted examples shaped as in training{advice}"
+        ) from error
+
+
 def _finish_note(name: str, finish: str) -> list[str]:
     return [f"forward(x) applies a {finish} to what {name}(z) gives, and so does this diagnosis"] if finish else []
 
 
 def _same(one: Tensor, other: Tensor) -> bool:
-    return one.numel() == other.numel() and torch.allclose(one.flatten(), other.flatten(), rtol=1e-4, atol=1e-5)
+    return one.numel() == other.numel() and torch.allclose(
+        at_least_single(one).flatten(), other.flatten(), rtol=1e-4, atol=1e-5
+    )
 
 
 def _decoding(model: nn.Module, name: str, finish: Callable[[Tensor], Tensor], shape: Any) -> Decode:
     """z (N, *event) -> reconstructions (N, ...)."""
 
     def decode(z: Tensor, given: Given) -> Tensor:
-        found: Tensor = called(getattr(model, name), z.reshape(len(z), *shape), given)
-        return finish(found)
+        z = in_precision_of(model, z.reshape(len(z), *shape))
+        found: Tensor = called(getattr(model, name), z, given)
+        return finish(at_least_single(found))
 
     return decode
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-__all__ = ["Output", "read"]
+__all__ = ["Output", "at_least_single", "broken", "in_precision_of", "read"]
 
 RECON = (
     "recon",
@@ -72,7 +72,51 @@ def read(value: Any, x: Tensor) -> Output:
         raise ValueError(
             f"forward(x) gave recon {tuple(found.recon.shape)} for x {tuple(x.shape)}, wanted as many numbers; {WANTED}"
         )
-    return found
+    return Output(*map(at_least_single, (found.recon, found.mean, found.log_variance)))
+
+
+def broken(output: Output) -> tuple[str, int] | None:
+    """What is not finite in an output, and for which row first; None where all of it is.
+
+    Example:
+        >>> one = torch.ones(2, 3)
+        >>> broken(Output(one, one, one)), broken(Output(one, one, torch.tensor([[0.0], [1000.0]])))
+        (None, ('logvar 1000, whose variance is not finite', 1))
+    """
+    deviation = (output.log_variance / 2).exp()
+    for name, value, sound in (
+        ("recon", output.recon, output.recon.isfinite()),
+        ("mu", output.mean, output.mean.isfinite()),
+        ("logvar", output.log_variance, output.log_variance.isfinite() & deviation.square().isfinite()),
+        ("logvar", output.log_variance, deviation > 0),
+    ):
+        if not bool(sound.all()):
+            row = int((~sound).flatten(1).any(1).nonzero()[0])
+            number = value[row][~sound[row]][0].item()
+            tail = f", whose variance is {'not finite' if number > 0 else '0'}" if name == "logvar" else ""
+            return f"{name} {number:g}{'' if number != number else tail}", row
+    return None
+
+
+def at_least_single(value: Tensor) -> Tensor:
+    """A tensor of 16 bits in float32, others as they are.
+
+    Example:
+        >>> at_least_single(torch.ones(1).half()).dtype
+        torch.float32
+    """
+    return value.float() if value.dtype in (torch.float16, torch.bfloat16) else value
+
+
+def in_precision_of(model: nn.Module, value: Tensor) -> Tensor:
+    """Real numbers in the type of a module's parameters.
+
+    Example:
+        >>> in_precision_of(nn.Linear(1, 1).double(), torch.ones(1)).dtype
+        torch.float64
+    """
+    own = next((p.dtype for p in model.parameters() if p.is_floating_point()), value.dtype)
+    return value.to(own) if value.is_floating_point() else value
 
 
 def _named(value: Any) -> Mapping[str, Any] | None:

@@ -15,13 +15,19 @@ NAMES = ("y", "c", "label", "labels", "cond", "condition", "conditions", "class_
 """What people call the argument."""
 
 
+def _arguments(method: Any) -> list[inspect.Parameter]:
+    """The arguments of a method; none where they are not known."""
+    try:
+        return list(inspect.signature(method.forward if isinstance(method, nn.Module) else method).parameters.values())
+    except (TypeError, ValueError):
+        return []
+
+
 def _argument(method: Any) -> inspect.Parameter | None:
     """The second argument of a method, if it is needed or has the name of a condition."""
-    try:
-        found = list(inspect.signature(method.forward if isinstance(method, nn.Module) else method).parameters.values())
-    except (TypeError, ValueError):
-        return None
-    second = [p for p in found[1:] if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    second = [
+        p for p in _arguments(method)[1:] if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
+    ]
     return next((p for p in second if p.name in NAMES or (p.default is p.empty and p is second[0])), None)
 
 
@@ -38,20 +44,21 @@ def takes_condition(method: Any) -> bool:
 def called(method: Any, value: Tensor, given: Given) -> Any:
     """The method at a value, and at the label where it takes one (at all of ``given`` where it is called so).
 
+    A label that has a default is left out where the data have none; a value that is keyword-only is passed by name.
+
     Errors:
-        ValueError: It takes a label and the data have none.
+        ValueError: It needs a label and the data have none.
 
     Example:
         >>> import torch
         >>> called(lambda z, y: z + y, torch.ones(1), {"label": torch.tensor([2])})
         tensor([3.])
     """
-    argument = _argument(method)
-    if argument is None:
-        return method(value)
-    condition = given if argument.name == "given" else known(given, "label", f"the module's {argument.name!r}")
-    return (
-        method(value, **{argument.name: condition})
-        if argument.kind is argument.KEYWORD_ONLY
-        else method(value, condition)
-    )
+    first, argument = next(iter(_arguments(method)), None), _argument(method)
+    values: list[tuple[inspect.Parameter | None, Any]] = [(first, value)]
+    if argument is not None and argument.name == "given":
+        values.append((argument, given))
+    elif argument is not None and ("label" in given or argument.default is argument.empty):
+        values.append((argument, known(given, "label", f"the module's {argument.name!r}")))
+    named = {p.name: v for p, v in values if p is not None and p.kind is p.KEYWORD_ONLY}
+    return method(*(v for p, v in values if p is None or p.name not in named), **named)
