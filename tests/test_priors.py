@@ -348,5 +348,5 @@ def test_a_run_is_trained_measured_and_reported(prior, tmp_path):
     assert evidence.estimates["amortisation_gap"].value is not None
     assert evidence.verdict.state
     page = write_report(run.folder).read_text(encoding="utf-8")
-    assert "known only for a prior of independent normals" in page
+    assert "known only for a normal prior" in page
     assert "The rate is known only for all groups together" in page

@@ -119,10 +119,11 @@ def test_the_gradient_under_an_autoregressive_prior_is_that_of_the_sum_over_all_
     every = torch.cartesian_prod(torch.arange(2), torch.arange(2))
     log_q = Independent(Categorical(logits=module.logits(h)), 1).log_prob(every)
     exact = torch.autograd.grad((log_q.exp() * (log_q - prior().log_prob(every).detach())).sum(), h)[0]
-    latent = module.latent(h, prior(), samples=40_000)
+    latent = module.latent(h, prior(), samples=10_000)
     assert latent.kl is None
     found = torch.autograd.grad(latent.log_ratio.mean(0).sum(), h)[0]
-    torch.testing.assert_close(found, exact, atol=0.03, rtol=0)
+    torch.testing.assert_close(found, exact, atol=0.06, rtol=0)
+    assert exact.abs().max() > 0.2
 
 
 def test_the_temperature_falls_by_one_factor_a_step_and_then_stays():

@@ -280,7 +280,7 @@ def test_a_function_that_is_no_remedy_is_refused_in_a_sentence(text):
 
 
 def test_an_unknown_remedy_is_told_with_who_knows_those_of_scripts(text):
-    with pytest.raises(ValueError, match=r"'narrow'; there are aggressive, .* script alone; .* entry point"):
-        remedy.apply("narrow", text)
+    with pytest.raises(ValueError, match=r"'unheard_of'; there are aggressive, .* script alone; .* entry point"):
+        remedy.apply("unheard_of", text)
     with pytest.raises(ValueError, match=r"did you mean 'free_bits'\? There are "):
         remedy.apply("free_bit", text)

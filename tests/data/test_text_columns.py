@@ -216,7 +216,7 @@ def test_delimiters_headers_and_quotes(tmp_path, content, settings, wanted, enco
         ("a.csv", "text,text\nso,it\n", {}, r"columns of the same name: 'text'"),
         ("a.csv", "text,y\n", {}, r"the file has no rows"),
         ("a.csv", "text,y\nso it is,1\n", {"column": "txet"}, r"no column 'txet'; did you mean 'text'"),
-        ("a.csv", "text,y\nso it is,1\n", {"label": "z"}, r"no column 'z'; It has text, y"),
+        ("a.csv", "text,y\nso it is,1\n", {"label": "z"}, r"no column 'z'; it has text, y"),
         ("a.csv", "text,y\nso it is,1\n", {"column": "y"}, r"column 'y' has no text; it has text, y"),
         ("a.csv", "a,b\n1,2\n3,4\n", {}, r"no column has sentences; it has a, b; try --data.column NAME"),
         ("a.csv", "", {}, r"a\.csv: the file is empty"),

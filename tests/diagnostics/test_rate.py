@@ -55,7 +55,7 @@ def test_families_of_one_kind_other_than_normal_have_closed_forms():
     model = Adapter(posterior=one, prior=other, log_likelihood=lambda x, z: -(z - x).abs().sum(-1))
     found = bound(model, [torch.randn(20, 2)])
     assert found.rate.method == "closed form" and found.groups.shape == (2,)
-    assert found.effective_beta.value is None and "normals" in found.effective_beta.note
+    assert found.effective_beta.value is None and "normal prior" in found.effective_beta.note
 
 
 def test_the_elbo_is_measured_at_samples_not_at_means():

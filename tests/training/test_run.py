@@ -695,7 +695,7 @@ def test_the_spec_of_another_run_is_refused(copied):
         (b"- 3\n", r"got \[3\], wanted a mapping"),
         (b"a: [1, 2", "not readable as YAML: "),
         (b"a: !!python/object/apply:os.mkdir [sprung]", "not readable as YAML: could not determine a constructor"),
-        (b"3: 4\n", "no setting 3; It has"),
+        (b"3: 4\n", "no setting 3; it has"),
         (b"\xff\xfe\x00abc", "not a text .* perhaps damaged"),
         (b"{}", "the setting '(kind|data)' is missing"),
         (b"a: 2020-99-99", "not readable as YAML: month must be in"),

@@ -135,7 +135,7 @@ class CategoricalPosteriorModule(PosteriorModule):
         noisy = with_gumbel(logits, samples)
         codes = noisy.argmax(-1)
         log_q = logits.expand_as(noisy).gather(-1, codes[..., None])[..., 0].flatten(2)
-        paid = torch.stack([cost(prior, drawn) for drawn in codes])
+        paid = _costs(prior, codes)
         exact = _exact_kl(Categorical(logits=logits), prior)
         ratio = log_q + paid
         if exact is None:  # the score function: the value stays, and the gradient of the mean becomes unbiased
@@ -153,6 +153,13 @@ class CategoricalPosteriorModule(PosteriorModule):
     def after_step(self) -> None:
         """See :class:`buttress.core.PosteriorModule`."""
         self.steps += 1
+
+
+def _costs(prior: Distribution, codes: Int[Tensor, "S B *places slots"]) -> Float[Tensor, "S B G"]:
+    """What every code costs; in one pass, where the prior is the same for every example."""
+    if prior.batch_shape:
+        return torch.stack([cost(prior, drawn) for drawn in codes])
+    return cost(prior, codes.flatten(0, 1)).unflatten(0, codes.shape[:2])
 
 
 def _exact_kl(q: Categorical, prior: Distribution) -> Float[Tensor, "B G"] | None:

@@ -5,36 +5,12 @@ $$ -\mathrm{ELBO} = \text{distortion} + \text{rate}, \qquad \text{rate} = I_q(x;
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from buttress.report.numbers import count, nats
+from buttress.report.numbers import count
+from buttress.report.quantity import Quantity
 
-__all__ = ["QUANTITIES", "Quantity", "quantity"]
-
-
-@dataclass(frozen=True)
-class Quantity:
-    """One number that a report may show.
-
-    Args:
-        title: Its name on a page.
-        meaning: What it is and how it is estimated, for the glossary.
-        sign: -1 where it is shown negated.
-        unit: "nats" or "".
-        write: Number -> text.
-        better: "lower", "higher" or "" where neither is good by itself.
-        short: Its meaning in a few words, for a table in a terminal.
-    """
-
-    title: str
-    meaning: str
-    sign: int = 1
-    unit: str = "nats"
-    write: Callable[[float | None], str] = nats
-    better: str = ""
-    short: str = ""
-
+__all__ = ["QUANTITIES", "quantity"]
 
 QUANTITIES: dict[str, Quantity] = {
     "elbo": Quantity(
