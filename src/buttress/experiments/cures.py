@@ -1,10 +1,10 @@
 """Advice tried on the models that it is given for: each is trained, diagnosed, and trained anew under every remedy.
 
-A patient (:mod:`buttress.experiments.patients`) is a small recipe of which the verdict names a known cause. Its arms are
-the recipe itself (``none``) and the recipe under each remedy that declares to cure that cause, from scratch, with the
-same data, steps and seed. A remedy is seen to cure where, after it, the cause neither holds nor is borderline, z is used,
-and the negative ELBO is no worse than without it by more than two standard errors of the difference. Where all holds
-but the last, it cures at a price, and the table says how many nats it costs.
+A patient (:mod:`buttress.experiments.patients`) is a small recipe of which the verdict names a known cause. Its arms
+are the recipe itself (``none``) and the recipe under each remedy that may cure that cause, trained from scratch on the
+same data, with the same steps and seed. A remedy is seen to cure where, after it, the cause neither holds nor is
+borderline, z is used, and the negative ELBO is no worse than without it by more than two standard errors of the
+difference. Where all holds but the last, it cures at a price, and the table says how many nats it costs.
 """
 
 from __future__ import annotations
