@@ -42,7 +42,7 @@ def test_a_rate_that_nobody_reads_is_not_use():
         made_up(rate=8.0, mutual_information=5.0, worth_shuffled=(0.01, 0.02), decoder_gain=(0.0, 0.0)), "image"
     )
     assert (verdict.state, verdict.cause) == (COLLAPSED, IGNORED)
-    assert "free_bits" not in verdict.advice and verdict.advice[:2] == ("kl_annealing", "local_decoder")
+    assert verdict.advice == ()  # no remedy was seen to cure it; see docs/results/cures.csv
     assert any("8 nats is paid" in reason for reason in verdict.reasons)
 
 
@@ -81,7 +81,7 @@ def test_most_of_the_rate_wasted_is_partly_used():
     verdict = judge(
         made_up(rate=8.0, mutual_information=5.0, worth_shuffled=(2.0, 0.1), decoder_gain=(0.1, 0.01)), "text"
     )
-    assert (verdict.state, verdict.cause) == (PARTLY, IGNORED) and "word_dropout" in verdict.advice
+    assert (verdict.state, verdict.cause) == (PARTLY, IGNORED) and verdict.advice == ()
 
 
 @pytest.mark.parametrize(

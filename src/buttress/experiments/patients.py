@@ -145,7 +145,12 @@ def unready_encoder() -> Patient:
     parts = {"encoder": RecurrentEncoder(embedding=32, hidden=48), "posterior": GaussianPosterior(2)}
     recipe = _start(data, steps=20, decoder=data.decoder(), **parts)
     about = "sentences of a random LSTM, the same LSTM as a decoder that is not trained, 20 steps of the encoder"
-    tried = ("aggressive:max_inner=20", "semi_amortized:steps=5", "pretrained_autoencoder")
+    tried = (
+        "aggressive:max_inner=20",
+        "semi_amortized:steps=5",
+        "pretrained_autoencoder",
+        "pretrained_autoencoder:first=0.8:ramp=0.1:target=0.0",
+    )
     return Patient("inference lags", about, _arms(recipe, *tried))
 
 
@@ -188,27 +193,27 @@ def documents() -> Patient:
 def alike() -> Patient:
     """The last state of an LSTM, which forgets the first half of a document."""
     data = LongDocuments(
-        topics=5, words=40, topic_words=5, shortest=26, longest=30, noise=0.5, train=4000, held_out=500
+        topics=5, words=40, topic_words=5, shortest=20, longest=24, noise=0.5, train=4000, held_out=500
     )
     parts = {
         "encoder": RecurrentEncoder(embedding=32, hidden=48),
         "decoder": RecurrentDecoder(embedding=32, hidden=16),
         "posterior": GaussianPosterior(4),
     }
-    recipe = _start(data, steps=400, rate=4e-3, **parts)
-    about = "documents of 26 to 30 words whose topic is told in the first half; the last state of an LSTM as features"
-    tried = ("pooled_encoder", "pooled_encoder:pooling=abs", "cosine_regularization:weight=10.0")
+    recipe = remedy.apply("kl_annealing:hold=0.3:fraction=0.5", _start(data, steps=350, rate=2e-3, **parts))
+    about = "documents of 20 to 24 words with the topic in the first half; the last state of an LSTM, annealed"
+    tried = ("pooled_encoder", "cosine_regularization:weight=10.0")
     return Patient("the encoder's features are alike", about, _arms(recipe, *tried))
 
 
 @_patient
 def dead_codebook() -> Patient:
     """Codewords that follow too slowly, are never revived, and do not hold the encoder."""
-    plain = _start(_clusters(noise=0.3), steps=600, rate=0.1)
+    plain = _start(_clusters(noise=0.3), steps=600, rate=0.06)
     healthy = _one_stage(remedy.apply("vector_quantized:codes=16:slots=1:dim=4", plain))
     slow = {"decay": 0.99999, "commitment": 0.0, "revive": 10**9}
     ill = replace(healthy, posterior=healthy.posterior.replace(**slow))
-    about = "the corners of a cube; 16 codewords with a decay of 0.99999, no commitment, no revival, rate 0.1"
+    about = "the corners of a cube; 16 codewords with a decay of 0.99999, no commitment, no revival, learning rate 0.06"
     fsq = "finite_scalar_quantized:levels=[4,4]:slots=1"
     arms = {"none": ill, "decay 0.9, commitment, revival": healthy, fsq: _one_stage(remedy.apply(fsq, plain))}
     return Patient("the codebook is dead", about, arms)
@@ -230,9 +235,9 @@ def digits() -> Patient:
     """A PixelCNN to which z speaks so faintly that it learns from pixels alone."""
     parts = {
         "encoder": MlpEncoder(hidden=(64,)),
-        "decoder": PixelCNN(layers=3, channels=8, maps=8, gain=0.1),
+        "decoder": PixelCNN(layers=3, channels=8, maps=8, gain=0.3),
         "posterior": GaussianPosterior(8),
     }
     recipe = _start(_digits(), steps=300, rate=4e-3, **parts)
-    about = "digits of 7 x 7 pixels; a PixelCNN that sees all earlier ones, and z through a gain of 0.1"
+    about = "digits of 7 x 7 pixels; a PixelCNN that sees all earlier ones, and z through a gain of 0.3"
     return Patient("the model ignores z", about, _arms(recipe, "local_decoder:field=1"))

@@ -15,7 +15,7 @@ from buttress.schedules.cyclical import Cyclical
     source="Fu et al. 2019",
     takes={"objective.beta": 1.0},
     needs={"objective": ("elbo", "free_bits")},
-    cures=("the model ignores z", "the rate is paid and not read"),
+    cures=("the model ignores z",),
     codes=False,
     rank=4,
 )
