@@ -101,13 +101,12 @@ def test_the_cause_of_collapse(gap, gain, cause):
     assert cause or [one.cause for one in verdict.findings] == [LAGS, IGNORED]
 
 
-@pytest.mark.parametrize(("kind", "advised"), [("text", True), ("image", False)])
 @pytest.mark.parametrize(("cosine", "alike"), [(0.99, True), (0.96, False)])
-def test_features_that_are_alike_are_named_beside_the_cause(kind, advised, cosine, alike):
+def test_features_that_are_alike_are_named_beside_the_cause(cosine, alike):
     silent = {"rate": 0.01, "mutual_information": 0.01, "worth_shuffled": (0.0, 0.01), "decoder_gain": (0.0, 0.0)}
-    verdict = judge(made_up(**silent, feature_cosine=(cosine, 0.001)), kind)
+    verdict = judge(made_up(**silent, feature_cosine=(cosine, 0.001)), "text")
     assert any("mean cosine is 0.99" in reason for reason in verdict.reasons) == alike
-    assert ("pooled_encoder" in verdict.advice) == (alike and advised)
+    assert "pooled_encoder" not in verdict.advice  # not seen to cure it yet; see docs/results/cures.csv
     assert not any("cosine" in reason for reason in judge(made_up(feature_cosine=(0.99, 0.001)), kind).reasons)
 
 

@@ -235,9 +235,9 @@ def digits() -> Patient:
     """A PixelCNN to which z speaks so faintly that it learns from pixels alone."""
     parts = {
         "encoder": MlpEncoder(hidden=(64,)),
-        "decoder": PixelCNN(layers=3, channels=8, maps=8, gain=0.3),
+        "decoder": PixelCNN(layers=3, channels=8, maps=8, gain=0.1),
         "posterior": GaussianPosterior(8),
     }
     recipe = _start(_digits(), steps=300, rate=4e-3, **parts)
-    about = "digits of 7 x 7 pixels; a PixelCNN that sees all earlier ones, and z through a gain of 0.3"
+    about = "digits of 7 x 7 pixels; a PixelCNN that sees all earlier ones, and z through a gain of 0.1"
     return Patient("the model ignores z", about, _arms(recipe, "local_decoder:field=1"))

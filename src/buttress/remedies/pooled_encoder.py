@@ -14,9 +14,7 @@ from buttress.encoders.recurrent import Pooling
     source="Long et al. 2020",
     takes={"encoder.pooling": "last"},
     needs={"encoder": ("recurrent",)},
-    cures=("the encoder's features are alike",),
     kinds=("text",),
-    rank=1,
 )
 def pooled_encoder(recipe: Recipe, pooling: Pooling = "max") -> Recipe:
     """Let every token speak in the encoder's features: pool its states instead of taking the last.

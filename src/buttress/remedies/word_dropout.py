@@ -15,7 +15,7 @@ from buttress.core.remedy import remedy
     needs={"decoder": ("recurrent",)},
     cures=("the model ignores z",),
     kinds=("text",),
-    rank=3,
+    rank=6,
 )
 def word_dropout(recipe: Recipe, rate: float = 0.5) -> Recipe:
     """Hide a share of the words that the decoder reads, in training only.
