@@ -107,7 +107,7 @@ def test_features_that_are_alike_are_named_beside_the_cause(cosine, alike):
     verdict = judge(made_up(**silent, feature_cosine=(cosine, 0.001)), "text")
     assert any("mean cosine is 0.99" in reason for reason in verdict.reasons) == alike
     assert "pooled_encoder" not in verdict.advice  # not seen to cure it yet; see docs/results/cures.csv
-    assert not any("cosine" in reason for reason in judge(made_up(feature_cosine=(0.99, 0.001)), kind).reasons)
+    assert not any("cosine" in reason for reason in judge(made_up(feature_cosine=(0.99, 0.001)), "text").reasons)
 
 
 def test_without_a_gap_the_cause_is_not_guessed():

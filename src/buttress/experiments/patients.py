@@ -132,7 +132,7 @@ def light_rate() -> Patient:
 @_patient
 def clusters() -> Patient:
     """Eight clusters and a linear decoder: q(z) has eight clusters too, and N(0, I) has none."""
-    linear = {"decoder": MlpDecoder(hidden=()), "posterior": GaussianPosterior(3)}
+    linear: dict[str, Any] = {"decoder": MlpDecoder(hidden=()), "posterior": GaussianPosterior(3)}
     recipe = _start(_clusters(noise=0.1), steps=800, **linear)
     about = "a table of 8 columns around the corners of a cube; a linear decoder, p(z) = N(0, I)"
     return Patient("all q together are far from the prior", about, _arms(recipe, "flow_prior"))
@@ -142,7 +142,7 @@ def clusters() -> Patient:
 def unready_encoder() -> Patient:
     """The decoder that made the data, and an encoder that has seen 20 batches."""
     data = LstmText(spread=0.0, hidden=32, words=100, length=8, train=4000, held_out=500, test=10)
-    parts = {"encoder": RecurrentEncoder(embedding=32, hidden=48), "posterior": GaussianPosterior(2)}
+    parts: dict[str, Any] = {"encoder": RecurrentEncoder(embedding=32, hidden=48), "posterior": GaussianPosterior(2)}
     recipe = _start(data, steps=20, decoder=data.decoder(), **parts)
     about = "sentences of a random LSTM, the same LSTM as a decoder that is not trained, 20 steps of the encoder"
     tried = (
@@ -159,7 +159,7 @@ def _topics(steps: int = 500) -> Recipe:
     data = LongDocuments(
         topics=8, words=60, topic_words=5, shortest=10, longest=12, noise=0.0, train=4000, held_out=500
     )
-    parts = {
+    parts: dict[str, Any] = {
         "encoder": RecurrentEncoder(embedding=32, hidden=48, pooling="max"),
         "decoder": RecurrentDecoder(embedding=32, hidden=48),
         "posterior": GaussianPosterior(4),
@@ -195,7 +195,7 @@ def alike() -> Patient:
     data = LongDocuments(
         topics=5, words=40, topic_words=5, shortest=20, longest=24, noise=0.5, train=4000, held_out=500
     )
-    parts = {
+    parts: dict[str, Any] = {
         "encoder": RecurrentEncoder(embedding=32, hidden=48),
         "decoder": RecurrentDecoder(embedding=32, hidden=16),
         "posterior": GaussianPosterior(4),
@@ -233,7 +233,7 @@ def _digits() -> Data:
 @_patient
 def digits() -> Patient:
     """A PixelCNN to which z speaks so faintly that it learns from pixels alone."""
-    parts = {
+    parts: dict[str, Any] = {
         "encoder": MlpEncoder(hidden=(64,)),
         "decoder": PixelCNN(layers=3, channels=8, maps=8, gain=0.1),
         "posterior": GaussianPosterior(8),
