@@ -42,7 +42,7 @@ def test_a_rate_that_nobody_reads_is_not_use():
         made_up(rate=8.0, mutual_information=5.0, worth_shuffled=(0.01, 0.02), decoder_gain=(0.0, 0.0)), "image"
     )
     assert (verdict.state, verdict.cause) == (COLLAPSED, IGNORED)
-    assert "free_bits" not in verdict.advice and verdict.advice[:2] == ("kl_annealing", "local_decoder")
+    assert verdict.advice == ()  # no remedy was seen to cure it; see docs/results/cures.csv
     assert any("8 nats is paid" in reason for reason in verdict.reasons)
 
 
@@ -84,7 +84,7 @@ def test_most_of_the_rate_wasted_is_partly_used():
     verdict = judge(
         made_up(rate=8.0, mutual_information=5.0, worth_shuffled=(2.0, 0.1), decoder_gain=(0.1, 0.01)), "text"
     )
-    assert (verdict.state, verdict.cause) == (PARTLY, IGNORED) and "word_dropout" in verdict.advice
+    assert (verdict.state, verdict.cause) == (PARTLY, IGNORED) and verdict.advice == ()
 
 
 @pytest.mark.parametrize(
@@ -104,14 +104,13 @@ def test_the_cause_of_collapse(gap, gain, cause):
     assert cause or [one.cause for one in verdict.findings] == [LAGS, IGNORED]
 
 
-@pytest.mark.parametrize(("kind", "advised"), [("text", True), ("image", False)])
 @pytest.mark.parametrize(("cosine", "alike"), [(0.99, True), (0.96, False)])
-def test_features_that_are_alike_are_named_beside_the_cause(kind, advised, cosine, alike):
+def test_features_that_are_alike_are_named_beside_the_cause(cosine, alike):
     silent = {"rate": 0.01, "mutual_information": 0.01, "worth_shuffled": (0.0, 0.01), "decoder_gain": (0.0, 0.0)}
-    verdict = judge(made_up(**silent, feature_cosine=(cosine, 0.001)), kind)
+    verdict = judge(made_up(**silent, feature_cosine=(cosine, 0.001)), "text")
     assert any("mean cosine is 0.99" in reason for reason in verdict.reasons) == alike
-    assert ("pooled_encoder" in verdict.advice) == (alike and advised)
-    assert not any("cosine" in reason for reason in judge(made_up(feature_cosine=(0.99, 0.001)), kind).reasons)
+    assert "pooled_encoder" not in verdict.advice  # not seen to cure it yet; see docs/results/cures.csv
+    assert not any("cosine" in reason for reason in judge(made_up(feature_cosine=(0.99, 0.001)), "text").reasons)
 
 
 def test_without_a_gap_the_cause_is_not_guessed():

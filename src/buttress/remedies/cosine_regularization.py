@@ -12,7 +12,6 @@ from buttress.core.remedy import DoesNotFit, remedy
     family="enhance dispersion of features",
     source="Long et al. 2020",
     takes={"encoder.cosine": 0.0},
-    cures=("the encoder's features are alike",),
 )
 def cosine_regularization(recipe: Recipe, weight: float = 1.0) -> Recipe:
     """Punish the mean cosine similarity of the encoder's features over a batch.

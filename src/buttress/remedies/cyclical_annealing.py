@@ -15,9 +15,9 @@ from buttress.schedules.cyclical import Cyclical
     source="Fu et al. 2019",
     takes={"objective.beta": 1.0},
     needs={"objective": ("elbo", "free_bits")},
-    cures=("the model ignores z", "the rate is paid and not read"),
+    cures=("the model ignores z",),
     codes=False,
-    rank=4,
+    rank=2,
 )
 def cyclical_annealing(recipe: Recipe, cycles: int = 4, ratio: float = 0.5) -> Recipe:
     """Let the weight of the rate rise from 0 to 1 in several cycles over the whole run.

@@ -13,7 +13,7 @@ from buttress.core.remedy import remedy
     source="Bowman et al. 2016",
     takes={"decoder.word_dropout": 0.0},
     needs={"decoder": ("recurrent",)},
-    cures=("the model ignores z", "the rate is paid and not read"),
+    cures=("the model ignores z",),
     kinds=("text",),
 )
 def inputless_decoder(recipe: Recipe) -> Recipe:

@@ -16,7 +16,7 @@ from buttress.schedules.linear import Linear
     source="Bowman et al. 2016",
     takes={"objective.beta": 1.0},
     needs={"objective": ("elbo", "free_bits")},
-    cures=("the model ignores z", "the rate is paid and not read"),
+    cures=("the model ignores z",),
     codes=False,
     rank=1,
 )

@@ -13,9 +13,7 @@ from buttress.core.remedy import ANYTHING, remedy
     source="Chen et al. 2016 (variational lossy autoencoder)",
     takes={"decoder.field": ANYTHING},
     needs={"decoder": ("pixelcnn",)},
-    cures=("the model ignores z", "the rate is paid and not read"),
     kinds=("image",),
-    rank=3,
 )
 def local_decoder(recipe: Recipe, field: int = 5) -> Recipe:
     """Let an autoregressive image decoder see only a small window of earlier pixels.

@@ -14,9 +14,7 @@ from buttress.encoders.recurrent import Pooling
     source="Long et al. 2020",
     takes={"encoder.pooling": "last"},
     needs={"encoder": ("recurrent",)},
-    cures=("the encoder's features are alike",),
     kinds=("text",),
-    rank=1,
 )
 def pooled_encoder(recipe: Recipe, pooling: Pooling = "max") -> Recipe:
     """Make the encoder's features from all of its states, not from the last one alone.

@@ -17,6 +17,7 @@ from buttress.remedies._codes import refuse_codes
     takes={"algorithm": "joint", "objective.beta": 1.0},
     needs={"objective": ("elbo",)},
     cures=("the model ignores z",),
+    rank=2,
     codes=False,
 )
 def target_rate(recipe: Recipe, target: float = 5.0, of: Literal["rate", "distortion"] = "rate") -> Recipe:

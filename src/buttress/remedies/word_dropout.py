@@ -13,9 +13,9 @@ from buttress.core.remedy import remedy
     source="Bowman et al. 2016",
     takes={"decoder.word_dropout": 0.0},
     needs={"decoder": ("recurrent",)},
-    cures=("the model ignores z", "the rate is paid and not read"),
+    cures=("the model ignores z",),
     kinds=("text",),
-    rank=3,
+    rank=6,
 )
 def word_dropout(recipe: Recipe, rate: float = 0.5) -> Recipe:
     """Hide a share of the words that the decoder reads, in training only.

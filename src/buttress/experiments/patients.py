@@ -1,0 +1,243 @@
+"""Small models with a known cause of collapse, and the same models under what is advised against it.
+
+Each is trained in seconds. What its arms share are data, steps and seed; a remedy is applied with the setting that is
+written here where the default is made for larger models.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from buttress.algorithms.joint import Joint
+from buttress.baseline import baseline
+from buttress.core import Data, remedy
+from buttress.core.recipe import Recipe
+from buttress.data.in_memory import as_data
+from buttress.data.linear_gaussian import LinearGaussianData
+from buttress.data.long_documents import LongDocuments
+from buttress.data.lstm_text import LstmText
+from buttress.data.mnist5k import Mnist5k
+from buttress.data.opened import opened
+from buttress.decoders.mlp import MlpDecoder
+from buttress.decoders.pixelcnn import PixelCNN
+from buttress.decoders.recurrent import RecurrentDecoder
+from buttress.encoders.mlp import MlpEncoder
+from buttress.encoders.recurrent import RecurrentEncoder
+from buttress.posteriors.gaussian import GaussianPosterior
+from buttress.priors.uniform import Uniform
+from buttress.schedules.constant import Constant
+
+__all__ = ["Patient", "patients"]
+
+
+@dataclass(frozen=True)
+class Patient:
+    """A recipe whose cause of collapse is known, and changed recipes that may cure it.
+
+    Args:
+        cause: As remedies name it in ``cures``.
+        about: What it is, in a sentence.
+        arms: "none", the recipe itself, then a recipe for each remedy or other change that is tried.
+        seeds: Runs of each arm.
+        name: That of the function that makes it.
+
+    Example:
+        >>> ill = patients()["squared_error"]()
+        >>> ill.cause, list(ill.arms), ill.seeds
+        ('the optimum is collapsed', ['none', 'calibrated_variance'], 1)
+    """
+
+    cause: str
+    about: str
+    arms: Mapping[str, Recipe]
+    seeds: int = 1
+    name: str = ""
+
+    @property
+    def all_seeds(self) -> range:
+        """The seed of each run."""
+        return range(self.seeds)
+
+
+_known: dict[str, Callable[[], Patient]] = {}
+
+
+def patients() -> dict[str, Callable[[], Patient]]:
+    """What makes each patient, by name.
+
+    Example:
+        >>> "clusters" in patients()
+        True
+    """
+    return dict(_known)
+
+
+def _patient(make: Callable[[], Patient]) -> Callable[[], Patient]:
+    _known[make.__name__] = lambda: replace(make(), name=make.__name__)
+    return make
+
+
+def _start(data: Data, steps: int, rate: float = 2e-3, **parts: Any) -> Recipe:
+    """The baseline of some data with other parts, trained for some steps."""
+    start = baseline(data, opened(data).spec)
+    training = replace(start.training, steps=steps, learning_rate=rate, validate_every=100, checkpoint_every=steps)
+    return replace(start, training=training, **parts)
+
+
+def _arms(recipe: Recipe, *written: str) -> dict[str, Recipe]:
+    """The recipe itself, and under each remedy."""
+    return {"none": recipe, **{one: remedy.apply(one, recipe) for one in written}}
+
+
+def _clusters(noise: float, factors: int = 3, columns: int = 8, rows: int = 3000) -> Data:
+    """Rows around the corners of a cube: three signs behind eight columns."""
+    random = np.random.default_rng(0)
+    corners = random.choice([-1.0, 1.0], size=(rows, factors))
+    weight = random.normal(size=(factors, columns))
+    return as_data((corners @ weight + noise * random.normal(size=(rows, columns))).astype("float32"))
+
+
+@_patient
+def squared_error() -> Patient:
+    """A variance of half the number of columns, above every eigenvalue."""
+    recipe = _start(LinearGaussianData(dim=16, latent_dim=4, noise=0.5, n=2000), steps=400)
+    ill = replace(recipe, likelihood=recipe.likelihood.replace(learned="fixed", variance=8.0))
+    about = "a table of 16 columns and 4 factors; a squared error averaged over columns, so sigma^2 = 8"
+    return Patient("the optimum is collapsed", about, _arms(ill, "calibrated_variance"))
+
+
+@_patient
+def heavy_rate() -> Patient:
+    """A weight of 20 on the rate."""
+    recipe = _start(LinearGaussianData(dim=16, latent_dim=2, noise=0.3, n=2000), steps=600)
+    ill = replace(recipe, objective=recipe.objective.replace(beta=Constant(20.0)))
+    about = "a table of 16 columns and 2 factors; the rate has a weight of 20"
+    return Patient("the rate has a weight", about, {"none": ill, "beta = 1": recipe})
+
+
+@_patient
+def light_rate() -> Patient:
+    """A weight of a twentieth on the rate."""
+    recipe = _start(LinearGaussianData(dim=16, latent_dim=2, noise=0.3, n=2000), steps=600)
+    ill = replace(recipe, objective=recipe.objective.replace(beta=Constant(0.05)))
+    about = "the same table; the rate has a weight of 0.05"
+    return Patient("the rate has a weight", about, {"none": ill, "beta = 1": recipe})
+
+
+@_patient
+def clusters() -> Patient:
+    """Eight clusters and a linear decoder: q(z) has eight clusters too, and N(0, I) has none."""
+    linear: dict[str, Any] = {"decoder": MlpDecoder(hidden=()), "posterior": GaussianPosterior(3)}
+    recipe = _start(_clusters(noise=0.1), steps=800, **linear)
+    about = "a table of 8 columns around the corners of a cube; a linear decoder, p(z) = N(0, I)"
+    return Patient("all q together are far from the prior", about, _arms(recipe, "flow_prior"))
+
+
+@_patient
+def unready_encoder() -> Patient:
+    """The decoder that made the data, and an encoder that has seen 20 batches."""
+    data = LstmText(spread=0.0, hidden=32, words=100, length=8, train=4000, held_out=500, test=10)
+    parts: dict[str, Any] = {"encoder": RecurrentEncoder(embedding=32, hidden=48), "posterior": GaussianPosterior(2)}
+    recipe = _start(data, steps=20, decoder=data.decoder(), **parts)
+    about = "sentences of a random LSTM, the same LSTM as a decoder that is not trained, 20 steps of the encoder"
+    tried = (
+        "aggressive:max_inner=20",
+        "semi_amortized:steps=5",
+        "pretrained_autoencoder",
+        "pretrained_autoencoder:first=0.8:ramp=0.1:target=0.0",
+    )
+    return Patient("inference lags", about, _arms(recipe, *tried))
+
+
+def _topics(steps: int = 500) -> Recipe:
+    """Short documents, each with words of one topic of eight, and small LSTMs."""
+    data = LongDocuments(
+        topics=8, words=60, topic_words=5, shortest=10, longest=12, noise=0.0, train=4000, held_out=500
+    )
+    parts: dict[str, Any] = {
+        "encoder": RecurrentEncoder(embedding=32, hidden=48, pooling="max"),
+        "decoder": RecurrentDecoder(embedding=32, hidden=48),
+        "posterior": GaussianPosterior(4),
+    }
+    return _start(data, steps, rate=4e-3, **parts)
+
+
+@_patient
+def documents() -> Patient:
+    """An LSTM that guesses the topic from the words before."""
+    codes = "codes=16:first=0.6"
+    tried = (
+        "kl_annealing:hold=0.3:fraction=0.5",
+        "cyclical_annealing:cycles=2:ratio=0.8",
+        "free_bits:per_group=0.5",
+        "word_dropout",
+        "inputless_decoder",
+        "batch_norm:gamma=1.0",
+        "target_rate:target=2.0",
+        "info_vae:scale=10.0",
+        "pretrained_autoencoder:target=2.0",
+        f"vector_quantized:slots=1:{codes}",
+        f"residual_quantized:stages=2:{codes}",
+        "finite_scalar_quantized:levels=[4,4]:slots=1:first=0.6",
+    )
+    about = "documents of 10 to 12 words on 8 topics, LSTMs of 48 units"
+    return Patient("the model ignores z", about, _arms(_topics(), *tried))
+
+
+@_patient
+def alike() -> Patient:
+    """The last state of an LSTM, which forgets the first half of a document."""
+    data = LongDocuments(
+        topics=5, words=40, topic_words=5, shortest=20, longest=24, noise=0.5, train=4000, held_out=500
+    )
+    parts: dict[str, Any] = {
+        "encoder": RecurrentEncoder(embedding=32, hidden=48),
+        "decoder": RecurrentDecoder(embedding=32, hidden=16),
+        "posterior": GaussianPosterior(4),
+    }
+    recipe = remedy.apply("kl_annealing:hold=0.3:fraction=0.5", _start(data, steps=350, rate=2e-3, **parts))
+    about = "documents of 20 to 24 words with the topic in the first half; the last state of an LSTM, annealed"
+    tried = ("pooled_encoder", "cosine_regularization:weight=10.0")
+    return Patient("the encoder's features are alike", about, _arms(recipe, *tried))
+
+
+@_patient
+def dead_codebook() -> Patient:
+    """Codewords that follow too slowly, are never revived, and do not hold the encoder."""
+    plain = _start(_clusters(noise=0.3), steps=600, rate=0.06)
+    healthy = _one_stage(remedy.apply("vector_quantized:codes=16:slots=1:dim=4", plain))
+    slow = {"decay": 0.99999, "commitment": 0.0, "revive": 10**9}
+    ill = replace(healthy, posterior=healthy.posterior.replace(**slow))
+    about = "the corners of a cube; 16 codewords with a decay of 0.99999, no commitment, no revival, learning rate 0.06"
+    fsq = "finite_scalar_quantized:levels=[4,4]:slots=1"
+    arms = {"none": ill, "decay 0.9, commitment, revival": healthy, fsq: _one_stage(remedy.apply(fsq, plain))}
+    return Patient("the codebook is dead", about, arms)
+
+
+def _one_stage(recipe: Recipe) -> Recipe:
+    """Codes under the uniform prior, whatever they say: the second stage refuses a dead codebook."""
+    return replace(recipe, algorithm=Joint(), prior=Uniform())
+
+
+def _digits() -> Data:
+    """Digits of 7 x 7 black and white pixels."""
+    x = opened(Mnist5k()).train.read(torch.arange(2400)).x.float()
+    return as_data((torch.nn.functional.avg_pool2d(x, 4) > 64).float())
+
+
+@_patient
+def digits() -> Patient:
+    """A PixelCNN to which z speaks so faintly that it learns from pixels alone."""
+    parts: dict[str, Any] = {
+        "encoder": MlpEncoder(hidden=(64,)),
+        "decoder": PixelCNN(layers=3, channels=8, maps=8, gain=0.1),
+        "posterior": GaussianPosterior(8),
+    }
+    recipe = _start(_digits(), steps=300, rate=4e-3, **parts)
+    about = "digits of 7 x 7 pixels; a PixelCNN that sees all earlier ones, and z through a gain of 0.1"
+    return Patient("the model ignores z", about, _arms(recipe, "local_decoder:field=1"))

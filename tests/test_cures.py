@@ -1,0 +1,62 @@
+"""No advice without evidence: what docs/results/cures.csv holds, and how it is made."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from buttress.core.remedy import catalogue
+from buttress.experiments import cures as experiment
+from buttress.experiments.cures import proven, run_cures, table
+from buttress.experiments.patients import Patient, patients
+
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+ROWS = list(csv.DictReader((DOCS / "results" / "cures.csv").read_text("utf-8").splitlines()))
+
+
+def test_every_declared_cure_was_seen() -> None:
+    seen = proven(ROWS)
+    for name, one in catalogue().items():
+        for cause in one.cures if one.change.__module__.startswith("buttress.") else ():
+            outcomes = seen.get((cause, name), [])
+            assert experiment.CURED in outcomes or experiment.AT_A_PRICE in outcomes, f"{name}: {cause}: {outcomes}"
+
+
+def test_the_page_names_what_was_seen_to_cure() -> None:
+    table = (DOCS / "diagnosis.md").read_text("utf-8").partition("## The causes")[2]
+    for (cause, name), outcomes in proven(ROWS).items():
+        row = next((line for line in table.splitlines() if line.startswith("|") and cause in line), "")
+        named = f"`{name}`" in row.rsplit("|", 2)[-2]
+        assert named == (outcomes != [experiment.NOT_CURED] * len(outcomes)), f"{cause}: {name}: {outcomes}"
+
+
+def test_every_stored_row_is_of_a_patient_and_arm_that_exist() -> None:
+    known = {name: make() for name, make in patients().items()}
+    stored = {(row["patient"], row["arm"]) for row in ROWS}
+    assert stored == {(name, arm) for name, one in known.items() for arm in one.arms}
+
+
+def test_a_patient_is_treated_measured_and_taken_up_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = patients()["squared_error"]()
+    arms = {arm: replace(one, training=replace(one.training, steps=3)) for arm, one in whole.arms.items()}
+    monkeypatch.setattr(experiment, "patients", lambda: {"small": lambda: Patient(whole.cause, "", arms, name="small")})
+    effort = {"nll_samples": 2, "nll_examples": 4, "gap_steps": 2, "gap_examples": 4}
+    monkeypatch.setattr(experiment, "EFFORT", effort)
+    monkeypatch.setattr(experiment, "run_all", in_this_process)
+    done = run_cures(tmp_path)
+    rows = list(csv.DictReader((tmp_path / "cures.csv").read_text().splitlines()))
+    assert [(row["arm"], row["cured"] != "") for row in rows] == [("none", False), ("calibrated_variance", True)]
+    assert float(rows[1]["price"]) == pytest.approx(done[0].told("elbo")[0] - done[1].told("elbo")[0], rel=1e-3)
+    monkeypatch.setattr(experiment, "run_all", None)
+    assert table(run_cures(tmp_path)) == table(done)
+    with pytest.raises(ValueError, match="no patient 'large'; there are small"):
+        run_cures(tmp_path, only=["large"])
+
+
+def in_this_process(work, tasks, jobs, watch, ended):
+    from queue import Queue
+
+    return {run: work(*task, Queue()) for run, task in tasks.items()}, {}
