@@ -18,6 +18,26 @@ from buttress.report.tables import STATE_COLOR, EvidenceRow, evidence_rows
 
 __all__ = ["verdict_table"]
 
+MAIN = (
+    "elbo",
+    "distortion",
+    "rate",
+    "mutual_information",
+    "worth_shuffled",
+    "active_units",
+    "nll",
+    "perplexity",
+    "bits_per_dim",
+    "amortisation_gap",
+    "decoder_gain",
+    "effective_beta",
+    "rate_uniform",
+    "code_perplexity",
+    "codes_used",
+    "contrastive_information",
+    "label_accuracy",
+)
+"""What a terminal shows; the page has every number. Those of levels are shown with that of the whole."""
 REPEATED = ("worth_shuffled", "worth_prior", "decoder_gain", "refined_rate", "effective_beta", "effective_sample_size")
 """Quantities of whose values the notes say what their meaning says."""
 ONLY_N = re.compile(r"N = \d+")
@@ -25,7 +45,7 @@ ONLY_N = re.compile(r"N = \d+")
 
 
 def verdict_table(run_folder: str | Path) -> Group:
-    """The verdict first, what it rests on, what to try, and then every estimate with its error and meaning.
+    """The verdict first, what it rests on, what to try, and then the main estimates with their errors and meanings.
 
     How they were estimated stands below in numbered notes, since many share one.
 
@@ -36,10 +56,13 @@ def verdict_table(run_folder: str | Path) -> Group:
     if run.evidence is None:
         return Group(Text(sentence(run), style="bold"))
     head, *why = str(run.evidence.verdict).splitlines()
-    rows = evidence_rows(run)
+    every = evidence_rows(run)
+    rows = [row for row in every if row.name.partition("/")[0] in MAIN]
     numbers = numbered(rows)
     verdict = Text(f"verdict: {head}", style=f"bold {STATE_COLOR.get(run.state or '', '')}".strip())
-    return Group(verdict, *map(Text, why), _evidence(rows, numbers), _notes(numbers))
+    more = len(every) - len(rows)
+    rest = [Text(f"{more} more numbers, each with its method, are in report.html and evidence.json")] if more else []
+    return Group(verdict, *map(Text, why), _evidence(rows, numbers), _notes(numbers), *rest)
 
 
 def numbered(rows: Sequence[EvidenceRow]) -> dict[str, int]:
