@@ -8,7 +8,7 @@ __all__ = ["remedies"]
 
 
 def remedies() -> None:
-    """List the remedies: family, source, settings, and the data they fit.
+    """List the remedies: family, source, settings, what each changes, and the causes it was seen to cure.
 
     Example:
         On the command line::
@@ -25,7 +25,7 @@ def remedies() -> None:
         if entry.family != family:
             family = entry.family
             console.print(Text(family, style="bold underline"), end="\n\n")
-        settings = ":".join(f"{k}={v}" for k, v in entry.settings.items())
+        settings = ":".join(f"{k}={_written(v)}" for k, v in entry.settings.items())
         head = Text.assemble((entry.name, "bold"), (f":{settings}" if settings else "", "dim"))
         told = f"{entry.summary.replace('``', '')}\n{entry.source}; {_changes(entry)}"
         for text, indent in ((head, 2), (Text(told), 6)):
@@ -36,7 +36,13 @@ def remedies() -> None:
 
 
 def _changes(entry: Any) -> str:
-    """What it sets, and what it needs."""
+    """What it sets, what it needs, and what it cures."""
     sets = f"sets {', '.join(entry.takes)}" if entry.takes else "sets nothing"
     needs = "; ".join(f"{role} {' or '.join(names)}" for role, names in entry.needs.items())
-    return f"{sets}; needs {needs}" if needs else sets
+    cures = f"cures: {', '.join(entry.cures)}" if entry.cures else ""
+    return "; ".join(filter(None, [sets, f"needs {needs}" if needs else "", cures]))
+
+
+def _written(value: Any) -> str:
+    """A setting as it is typed: a list in brackets, without blanks."""
+    return f"[{','.join(map(str, value))}]" if isinstance(value, tuple) else str(value)
