@@ -148,7 +148,7 @@ def test_a_full_disk_is_one_sentence_and_the_last_checkpoint_stays(tmp_path, mon
 
     with monkeypatch.context() as patch:
         patch.setattr(f"buttress.training.{where}", full)
-        with pytest.raises(OSError, match=r"run: no space is left on .* \(step 12\) is kept"):
+        with pytest.raises(OSError, match=r"run: no space is left on .* keeps its last checkpoint \(step 12\)"):
             train(small.joint(steps=24), tmp_path / "run", resume=True, progress=False)
     assert (tmp_path / "run" / "state.safetensors").read_bytes() == kept
     assert train(small.joint(steps=24), tmp_path / "run", resume=True, progress=False).progress.step == 24

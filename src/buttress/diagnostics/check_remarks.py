@@ -66,7 +66,7 @@ def _padding(model: Conditional, batch: Batch, z: Tensor) -> tuple[str, ...]:
 
 def _scale(model: Conditional, batch: Batch, z: Tensor) -> tuple[str, ...]:
     """Compare a log-density with the sum of those along single columns, or single pixels."""
-    flat = batch.x.flatten(1)
+    flat = batch.x.reshape(len(batch.x), -1)
     if len(batch) < 2 or ((flat == 0) | (flat == 1)).all():  # zeros and ones may have a mass
         return ()
     rows, columns = ROWS if batch.x.dim() == 2 else 2, flat.shape[1]
