@@ -167,7 +167,8 @@ def test_a_rate_that_is_too_low_by_a_constant_is_told_and_the_verdict_rests_on_i
     sound, wrong = (diagnose(m, batches, nll_samples=0, gap_steps=0) for m in (model, without_constant(model, 2.6)))
     assert sound.verdict.state == USED and "above the rate" not in sound.estimates["mutual_information"].note
     assert "more than noise" in (note := wrong.estimates["mutual_information"].note) and note.startswith("N = 300; ")
-    assert wrong.verdict.state == COLLAPSED and any("cannot exceed the rate" in reason for reason in wrong.verdict.reasons)
+    assert wrong.verdict.state == COLLAPSED
+    assert any("cannot exceed the rate" in reason for reason in wrong.verdict.reasons)
 
 
 @pytest.mark.parametrize(("value", "told"), [(0.5, False), (0.5001, False), (0.51, True), (None, False)])
