@@ -174,3 +174,17 @@ def test_a_squared_error_averaged_over_columns_is_named(how):
         log_likelihood,
     )
     assert (AVERAGED in look(model, x, gap_steps=30, gap_examples=50).causes) is (how == "mean")
+
+
+# --- widths ---
+
+
+def test_a_q_of_no_width_that_is_read_is_no_model_that_ignores_z():
+    x = torch.randn(400, 6, generator=torch.Generator().manual_seed(0))
+    model = Adapter(
+        lambda x: normals(x[:, :2], 1e-12),
+        lambda: normals(torch.zeros(2)),
+        lambda x, z: Normal(torch.cat([z] * 3, -1), 0.5).log_prob(x).sum(-1),
+    )
+    verdict = look(model, x, gap_steps=20, gap_examples=40)
+    assert verdict.cause == "the rate has a weight of about 0" and "the model ignores z" not in verdict.causes

@@ -15,7 +15,8 @@ named beside it: for q optimal at B, the gap at 1 is $\int_1^B (R_\beta - R_B) d
 A weight **below** 1 makes q narrow. Its means hardly move, so they say nothing; but then a q of the right width gains
 ELBO at weight 1, so the gap must be there too: above 0.1 nats by two standard errors. The decoder must read z, as noise
 costs nothing otherwise. And it must be smooth: one of steps gives a small effective beta at any weight, but twice the
-noise then costs far more than four times as much. So ``effective_beta_doubled`` must be below 1/2 as well.
+noise then costs far more than four times as much. So ``effective_beta_doubled`` must be below 1/2 as well. Such a q
+pays more than the decoder reads by its width alone, which is then no sign of a model that ignores z.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ def heavy(n: Numbers) -> Finding | None:
     return _named(n, beta, every(above(beta, WEIGHTED), some(_stated(n), every(_gains(n), _agree(n)))))
 
 
-@cause(priority=31)
+@cause(priority=31, explains=("the model ignores z",))
 def light(n: Numbers) -> Finding | None:
     """Whether q is as narrow as a weight far below 1 makes it, and the decoder reads z."""
     beta = n.get("effective_beta")
