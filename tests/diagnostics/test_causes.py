@@ -286,3 +286,9 @@ def test_what_remedies_cure_are_causes_and_every_cause_has_its_derivation():
         module = __import__(one.find.__module__, fromlist=["__doc__"])
         assert module.__doc__ and "Sentence" in module.__doc__
     assert HOLDS == "holds"
+
+
+def test_a_weight_that_may_be_on_either_side_of_one_is_told_once():
+    unsure = {**IN_USE, "effective_beta": (1.3, 2.0), "amortisation_gap": (200.0, 90.0), "decoder_gain": (200.0, 90.0)}
+    causes = [one.cause for one in judged(**unsure, effective_beta_doubled=(1.3, 2.0)).findings]
+    assert causes.count(f"{WEIGHT} of about 1.3") == 1

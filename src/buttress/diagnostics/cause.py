@@ -110,4 +110,7 @@ def found(numbers: Numbers) -> tuple[Finding, ...]:
     pairs = [(one, said) for one in catalogue() if (said := one.find(numbers)) is not None]
     explained = {name for one, said in pairs if said.holds for name in one.explains}
     kept = [said for _, said in pairs if not {said.cause, said.remedies_for} & explained]
-    return tuple(sorted(kept, key=lambda said: not said.holds))
+    once: dict[str, Finding] = {}
+    for said in sorted(kept, key=lambda said: not said.holds):
+        once.setdefault(said.cause, said)  # a weight that may be on either side of 1 is found twice
+    return tuple(once.values())
