@@ -40,7 +40,8 @@ def no_more(n: Numbers) -> Finding | None:
     told = (
         f"the decoder reads all that q says ({n.text('worth_shuffled')} nats, of {n.text('mutual_information')}), a "
         f"better q gains {n.text('amortisation_gap')} nats{balance}: z has little to say, and all of it is said. Ask "
-        "first whether the data hold more"
+        "first whether the data hold more; a strong decoder that has learned x without z looks the same, and one run "
+        "with kl_annealing would show it"
     )
     return finding(NO_MORE, truth is True, [told])
 
