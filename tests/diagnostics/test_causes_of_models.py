@@ -188,3 +188,9 @@ def test_a_q_of_no_width_that_is_read_is_no_model_that_ignores_z():
     )
     verdict = look(model, x, gap_steps=20, gap_examples=40)
     assert verdict.cause == "the rate has a weight of about 0" and "the model ignores z" not in verdict.causes
+
+
+@pytest.mark.parametrize("n", [2, 3])
+def test_two_or_three_examples_are_measured_without_a_fault(n):
+    model = LinearGaussian(torch.ones(2, 1).double(), torch.zeros(2).double(), 1.0)
+    assert look(model.vae(), model.sample(n)[0]).state

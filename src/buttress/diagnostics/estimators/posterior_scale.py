@@ -76,14 +76,19 @@ def posterior_scale(model: Model, batches: Batches, *, seed: int = 0) -> Posteri
             rows.append(both.reshape(2, len(block), -1).cpu())
     means, variances = torch.cat(rows, 1)
     n = len(means)
-    tenth = torch.randperm(n, generator=torch.Generator().manual_seed(0)) % min(GROUPS, n)
-    left = torch.stack(
-        [_median(means[tenth != i], variances[tenth != i]) for i in range(min(GROUPS, n) if n > 2 else 0)]
-    )
-    error = (left.var(correction=0) * (len(left) - 1)).sqrt().item()
+    error = _jackknife(means, variances) if n > 2 else None
     note = "no nats: sd of q beside that of the prior, 1 where z says nothing"
     value = _median(means, variances).item()
     return PosteriorScale(Estimate(value, error, n, "median over examples", note=note), _information(means, variances))
+
+
+def _jackknife(means: Float[Tensor, "N J"], variances: Float[Tensor, "N J"]) -> float:
+    """The standard error of the median, from leaving out one group of examples after the other."""
+    n = len(means)
+    groups = min(GROUPS, n)
+    part = torch.randperm(n, generator=torch.Generator().manual_seed(0)) % groups
+    left = torch.stack([_median(means[part != i], variances[part != i]) for i in range(groups)])
+    return (left.var(correction=0) * (groups - 1)).sqrt().item()
 
 
 def _information(means: Float[Tensor, "N J"], variances: Float[Tensor, "N J"]) -> Float[Tensor, " J"]:
