@@ -132,7 +132,7 @@ def test_the_figure_shows_each_arm_and_each_moment(done):
 def test_the_command_passes_its_flags_on_and_says_what_held(done, tmp_path, monkeypatch, capsys):
     asked = []
 
-    def run(self, folder, watch):
+    def run(self, folder, jobs, watch):
         asked.append(self)
         return done[1]
 
@@ -143,7 +143,7 @@ def test_the_command_passes_its_flags_on_and_says_what_held(done, tmp_path, monk
     assert asked == [paper.LaggingInference(LstmText(latent_dim=1), steps=7)]
     out = capsys.readouterr().out
     assert out.count("did not hold") == sum(not claim.held for claim in done[1]) > 0
-    assert f"figure: {tmp_path}/posterior_means.svg" in out
+    assert f"written: {tmp_path}/posterior_means.svg" in out
     assert cli.main(["paper", "lagging_inference", "--every", "0"]) == 2
     assert "every is 0, wanted at least 1" in capsys.readouterr().err
     assert cli.main(["paper", "lagging_inference", "--data.words", "1"]) == 2

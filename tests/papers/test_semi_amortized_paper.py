@@ -151,7 +151,7 @@ def test_the_command_passes_its_flags_on_and_says_what_held(tmp_path, monkeypatc
     assert cli.main(["paper", "semi_amortized", "--steps", "7", "--jobs", "2", "--out", str(tmp_path)]) == 0
     assert asked == [(paper.SemiAmortizedVae(steps=7), 2)]
     out = capsys.readouterr().out
-    assert out.count("did not hold") == 1 and f"figure: {tmp_path}/nelbo.png" in out
+    assert out.count("did not hold") == 1 and f"written: {tmp_path}/nelbo.png" in out
     assert cli.main(["paper", "semi_amortized", "--data.latent_dim", "2"]) == 2
     assert "latent_dim 2" in capsys.readouterr().err
 

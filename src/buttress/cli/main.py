@@ -207,7 +207,13 @@ def script(function: Callable[..., None], words: Sequence[str]) -> None:
 
 @cache
 def functions(package: ModuleType = commands) -> dict[str, Any]:
-    """The commands in a folder by name, in the order a user meets them: functions, and folders of functions."""
+    """The commands in a folder by name, in the order a user meets them: functions, and folders of functions.
+
+    A folder may make its commands itself, by a function ``functions``.
+    """
+    if hasattr(package, "functions"):
+        made: dict[str, Any] = package.functions()
+        return made
     found = {}
     for info in pkgutil.iter_modules(package.__path__):
         module = importlib.import_module(f"{package.__name__}.{info.name}")

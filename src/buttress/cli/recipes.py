@@ -23,9 +23,9 @@ NEWEST = "runs/latest"
 def experiment_of(command: Command, line: Line) -> Any:
     """The experiment of a paper with its defaults, changed by flags."""
     given = {flag: text for flag, text in line.given.items() if flag not in command.own}
-    return registry.from_plain(
-        command.root, change(command.root, registry.to_plain(command.root()), given), "experiment"
-    )
+    full = line.given.get("full", "false").lower() in YES
+    start = command.root.full() if full else command.root()
+    return registry.from_plain(command.root, change(command.root, registry.to_plain(start), given), "experiment")
 
 
 def recipe_of(command: Command, line: Line) -> Recipe:

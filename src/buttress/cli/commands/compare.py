@@ -115,12 +115,13 @@ def show(recipe: Recipe, names: list[str], out: Path, seeds: int, jobs: int, set
 
 
 @contextmanager
-def bars(console: Console, data: Data) -> Iterator[Callable[[str, int, int], None]]:
+def bars(console: Console, data: Data | None) -> Iterator[Callable[[str, int, int], None]]:
     """One progress bar for each run; what it yields is called with (run, step, total).
 
     Args:
         console: Where the bars go.
-        data: Of all runs; what a person should know about them is told once, when the first run begins.
+        data: Of all runs; what a person should know about them is told once, when the first run begins. None where
+            runs differ in their data.
     """
     from buttress.data.opened import opened, tell
 
@@ -130,7 +131,7 @@ def bars(console: Console, data: Data) -> Iterator[Callable[[str, int, int], Non
         tasks: dict[str, TaskID] = {}
 
         def watch(run: str, step: int, total: int) -> None:
-            if not tasks:
+            if not tasks and data is not None:
                 tell(opened(data))
             if run not in tasks:
                 tasks[run] = progress.add_task(run, total=total)

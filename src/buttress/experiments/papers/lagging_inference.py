@@ -18,7 +18,6 @@ import csv
 import io
 import math
 import statistics
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,6 +29,7 @@ from buttress.data.lstm_text import LstmText
 from buttress.decoders.recurrent import RecurrentDecoder
 from buttress.encoders.recurrent import RecurrentEncoder
 from buttress.experiments.claim import Claim
+from buttress.experiments.papers._experiment import Experiment, Watch
 from buttress.experiments.papers._result import write_result
 from buttress.likelihoods.categorical import Categorical
 from buttress.objectives.elbo import ELBO
@@ -50,8 +50,8 @@ EFFORT = {"nll_samples": 100, "nll_examples": 1000, "gap_steps": 100, "gap_examp
 
 
 @dataclass(frozen=True)
-class LaggingInference:
-    """The experiment.
+class LaggingInference(Experiment):
+    """He et al. 2019: does the encoder lag behind the true posterior, and does aggressive training bring it up?
 
     Args:
         data: The sentences.
@@ -119,13 +119,19 @@ class LaggingInference:
         )
         return remedy.apply(arm if arm == "none" else f"{arm}:max_inner={self.max_inner}", plain)
 
-    def run(self, folder: Path, watch: Callable[[str, int, int], None] = lambda run, step, total: None) -> list[Claim]:
+    def run(self, folder: Path, jobs: int = 1, watch: Watch = lambda run, step, total: None) -> list[Claim]:
         """Train all arms with all seeds, or take up what is in the folder, and write down what was seen.
 
         Args:
             folder: Where the runs go, and ``lagging_inference.json`` and ``posterior_means.csv`` beside them.
+            jobs: Must be 1: its runs are trained one after the other.
             watch: Hears (run, step, total).
+
+        Errors:
+            ValueError: jobs is not 1.
         """
+        if jobs != 1:
+            raise ValueError(f"lagging_inference: jobs is {jobs}, wanted 1: its runs are trained one after the other")
         runs = [
             self._one(arm, seed, folder, watch) for seed in range(self.seed, self.seed + self.seeds) for arm in ARMS
         ]
@@ -135,12 +141,18 @@ class LaggingInference:
         write_text(folder / TRACE, _table(runs))
         return found
 
+    def figures(self, folder: Path) -> list[Path]:
+        """See :class:`Experiment`: the means of q beside those of the true posterior."""
+        from buttress.experiments.papers._posterior_means_page import write_figure
+
+        return [write_figure(folder)]
+
     @property
     def epoch_of_data(self) -> int:
         """Steps in which training sees every sentence once."""
         return max(1, self.data.train // self.batch_size)
 
-    def _one(self, arm: str, seed: int, folder: Path, watch: Callable[[str, int, int], None]) -> dict[str, Any]:
+    def _one(self, arm: str, seed: int, folder: Path, watch: Watch) -> dict[str, Any]:
         """One run: its trace, and its evidence at the end."""
         from buttress.experiments.papers._posterior_means import PosteriorMeans, read_means
         from buttress.training.callbacks import ProgressCallback

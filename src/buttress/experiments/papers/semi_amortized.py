@@ -27,7 +27,6 @@ import csv
 import io
 import json
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -40,6 +39,7 @@ from buttress.diagnostics.evidence import Evidence
 from buttress.encoders.recurrent import RecurrentEncoder
 from buttress.experiments.claim import Claim
 from buttress.experiments.compare import compare
+from buttress.experiments.papers._experiment import Experiment, Watch
 from buttress.experiments.papers._result import write_result
 from buttress.likelihoods.categorical import Categorical
 from buttress.objectives.elbo import ELBO
@@ -64,8 +64,8 @@ def oracle() -> LstmText:
 
 
 @dataclass(frozen=True)
-class SemiAmortizedVae:
-    """The experiment.
+class SemiAmortizedVae(Experiment):
+    """Kim et al. 2018: with the true decoder given, how near do an encoder, gradient steps, and both come to log p(x)?
 
     Args:
         data: The sentences; z of one dimension, and spread 0, so that p(z) is N(0, 1).
@@ -146,9 +146,7 @@ class SemiAmortizedVae:
         svi, sa = (f"semi_amortized:{settings}:variant={variant}" for variant in ("svi", "sa"))
         return dict(zip(ARMS, ("none", svi, sa), strict=True))
 
-    def run(
-        self, folder: Path, jobs: int = 1, watch: Callable[[str, int, int], None] = lambda run, step, total: None
-    ) -> list[Claim]:
+    def run(self, folder: Path, jobs: int = 1, watch: Watch = lambda run, step, total: None) -> list[Claim]:
         """Train everything, or take up what is in the folder, and write down what was seen.
 
         Args:
@@ -172,6 +170,12 @@ class SemiAmortizedVae:
         write_result(folder / RESULT, self, found, truth=truth, runs=runs)
         write_text(folder / TRACE, _table(folder, runs))
         return found
+
+    def figures(self, folder: Path) -> list[Path]:
+        """See :class:`Experiment`: −ELBO over training."""
+        from buttress.experiments.papers._oracle_page import write_figure
+
+        return [write_figure(folder)]
 
     def _truth(self, folder: Path) -> dict[str, float]:
         """The true NLL of the held-out sentences, on a grid of z; found once."""

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -31,6 +30,7 @@ from buttress.diagnostics.evidence import Evidence
 from buttress.encoders.conv import ConvEncoder
 from buttress.experiments.claim import Claim
 from buttress.experiments.compare import compare
+from buttress.experiments.papers._experiment import Experiment, Watch
 from buttress.experiments.papers._result import write_result
 
 __all__ = ["FIRST", "RESULT", "SECOND", "VqVae", "claims"]
@@ -46,8 +46,8 @@ SHOWN = (
 
 
 @dataclass(frozen=True)
-class VqVae:
-    """The experiment.
+class VqVae(Experiment):
+    """van den Oord et al. 2017: are three codes of a whole image used where a strong decoder could do without any?
 
     Args:
         data: Images, with labels of those held out.
@@ -115,9 +115,7 @@ class VqVae:
         )
         return replace(recipe, training=training)
 
-    def run(
-        self, folder: Path, jobs: int = 1, watch: Callable[[str, int, int], None] = lambda run, step, total: None
-    ) -> list[Claim]:
+    def run(self, folder: Path, jobs: int = 1, watch: Watch = lambda run, step, total: None) -> list[Claim]:
         """Train everything, or take up what is in the folder, and write down what was seen.
 
         Args:
@@ -146,8 +144,15 @@ class VqVae:
         write_result(folder / RESULT, self, found, first=first, second=second)
         return found
 
+    def figures(self, folder: Path) -> list[Path]:
+        """See :class:`Experiment`: the pages of both models."""
+        from buttress.report.comparison import write_comparison
+        from buttress.report.run import write_report
 
-def _train_first(recipe: Recipe, folder: Path, watch: Callable[[str, int, int], None]) -> None:
+        return [write_report(folder / FIRST), write_comparison(folder / SECOND)]
+
+
+def _train_first(recipe: Recipe, folder: Path, watch: Watch) -> None:
     """Train and measure the first model, once."""
     from buttress.experiments.report_examples import save_run_examples
     from buttress.training.callbacks import ProgressCallback
