@@ -139,7 +139,7 @@ def test_a_diagnosis_scores_where_factors_are_known_and_names_what_each_dimensio
     assert {name: round(evidence.estimates[name].value, 1) for name in names} == dict.fromkeys(names, 1.0)
     assert [name.split()[0] if name else "" for name in evidence.groups.followed] == ["shape", "scale", "turn", "x", ""]
     assert type(evidence).from_json(evidence.to_json()) == evidence
-    again = diagnose(model, [z], factors={n: c for n, c in zip(FACTORS.names, FACTORS.values.T, strict=True)}, **quick)
+    again = diagnose(model, [z], factors=dict(zip(FACTORS.names, FACTORS.values.T, strict=True)), **quick)
     assert again.estimates["factor_vae_score"] == evidence.estimates["factor_vae_score"]
     without = diagnose(model, [z], **quick)
     assert not names & without.estimates.keys() and without.groups.followed == ()

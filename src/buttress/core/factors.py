@@ -100,7 +100,9 @@ def _numbers(table: Any, where: str) -> np.ndarray:
     except (TypeError, ValueError) as error:
         raise ValueError(f"{where}: got a {type(table).__name__} that is no table of numbers ({error})") from error
     if rows.dtype.kind not in "biuf":
-        raise ValueError(f"{where}: values of type {rows.dtype}, wanted numbers; try np.unique(..., return_inverse=True)")
+        raise ValueError(
+            f"{where}: values of type {rows.dtype}, wanted numbers; try np.unique(..., return_inverse=True)"
+        )
     if rows.dtype.kind == "f" and not np.isfinite(rows).all():
         raise ValueError(f"{where}: a value is not finite; wanted a value of each factor for every example")
     return rows

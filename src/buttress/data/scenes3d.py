@@ -81,10 +81,12 @@ class Scenes3d(Data):
         """Refuse contradictions."""
         if self.size < 8:
             raise ValueError(f"scenes3d: size is {self.size}, wanted at least 8")
-        if len(set(self.shapes)) < max(1, len(self.shapes)):
+        if len(set(self.shapes) & set(SOLIDS)) < max(1, len(self.shapes)):
             raise ValueError(f"scenes3d: shapes is {self.shapes}, wanted some of {', '.join(SOLIDS)}, each once")
         if not 0 < self.angle <= 40:
-            raise ValueError(f"scenes3d: angle is {self.angle}, wanted above 0 and at most 40 degrees: the room is square")
+            raise ValueError(
+                f"scenes3d: angle is {self.angle}, wanted above 0 and at most 40 degrees: the room is square"
+            )
         refuse_count("scenes3d", self.sizes, self.count)
 
     @classmethod

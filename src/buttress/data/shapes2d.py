@@ -83,19 +83,19 @@ class Shapes2d(Data):
         """Refuse contradictions."""
         if self.size < 8 or self.size % 2:
             raise ValueError(f"shapes2d: size is {self.size}, wanted an even number of at least 8")
-        if len(set(self.shapes)) < max(1, len(self.shapes)):
+        if len(set(self.shapes) & set(TURN)) < max(1, len(self.shapes)):
             raise ValueError(f"shapes2d: shapes is {self.shapes}, wanted some of {', '.join(TURN)}, each once")
         refuse_count("shapes2d", self.sizes, self.count)
         if self.positions > self.span + 1:
             raise ValueError(
-                f"shapes2d: {self.positions} positions do not fit into {self.span + 1} pixels, which leave room for the "
-                f"largest shape in images of {self.size}; try fewer positions or a larger size"
+                f"shapes2d: {self.positions} positions do not fit into {self.span + 1} pixels, which leave room for "
+                f"the largest shape in images of {self.size}; try fewer positions or a larger size"
             )
 
     @classmethod
     def tiny(cls) -> tuple[Shapes2d, ...]:
         """See :class:`buttress.core.Part`."""
-        return (cls(size=8, scales=1, orientations=1, positions=3), cls(size=12, shapes=("heart",), count=40))
+        return (cls(size=8, scales=1, orientations=1, positions=3), cls(size=12, shapes=("heart",), positions=4, count=40))
 
     @property
     def sizes(self) -> dict[str, int]:

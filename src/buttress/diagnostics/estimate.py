@@ -139,9 +139,7 @@ def share(held: Bool[Tensor, " N"], method: str, note: str = "") -> Estimate:
     return Estimate(k / n, math.sqrt(p * (1 - p) / (n + 4)), n, method, note=note)
 
 
-def jackknife(
-    statistic: Callable[[Int[Tensor, " M"]], Tensor], n: int, groups: int = 10
-) -> Float[Tensor, ""] | None:
+def jackknife(statistic: Callable[[Int[Tensor, " M"]], Tensor], n: int, groups: int = 10) -> Float[Tensor, ""] | None:
     """The standard error of a statistic's mean over its entries, from leaving out one group of examples at a time.
 
     Args:

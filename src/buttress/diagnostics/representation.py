@@ -93,7 +93,9 @@ def representation(
             if is_discrete(block.q) or block.q.event_shape.numel() > WIDEST:
                 return None
             middle = mean_of(block.q)
-            middle = draw(block.q, block.index, SAMPLES, seed, "means for factors").mean(0) if middle is None else middle
+            middle = (
+                draw(block.q, block.index, SAMPLES, seed, "means for factors").mean(0) if middle is None else middle
+            )
             loc, scale = units.of(block.prior)
             rows.append(((middle.double() - loc) / scale).reshape(len(block), -1).cpu())
             numbers.append(block.index)
@@ -106,9 +108,7 @@ def seen(subject: Subject) -> Representation | None:
     if subject.factors is None:
         return None
     if "representation" not in subject.kept:
-        subject.kept["representation"] = representation(
-            subject.model, subject.data, subject.factors, seed=subject.seed
-        )
+        subject.kept["representation"] = representation(subject.model, subject.data, subject.factors, seed=subject.seed)
     found: Representation | None = subject.kept["representation"]
     return found
 
@@ -134,7 +134,7 @@ class SameValue:
     Example:
         >>> same = SameValue(Factors.of([[0], [1]] * 10, ("x",)))
         >>> index = same.draw(torch.tensor([0, 0]), 4, torch.Generator().manual_seed(0))
-        >>> index.shape, (index % 2).std(1).tolist()  # each row has one value
+        >>> index.shape, (index % 2).double().std(1).tolist()  # each row has one value
         (torch.Size([2, 4]), [0.0, 0.0])
     """
 

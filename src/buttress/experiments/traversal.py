@@ -15,7 +15,7 @@ from buttress.experiments.examples import decoded, seeded
 from buttress.training.folder import EVIDENCE
 from buttress.training.run import Run
 
-__all__ = ["Traversal", "by_rate", "traversal"]
+__all__ = ["Traversal", "by_rate", "title", "titles", "traversal"]
 
 DRAWS = 4096
 """Of a prior that does not say its mean and standard deviation."""

@@ -1,8 +1,8 @@
 r"""Rays that meet a simple solid standing on a floor inside a square room, all at once.
 
-A ray is followed by steps as long as its distance from the solid, $t \leftarrow t + d(o + t r)$, until it is there; floor
-and walls are planes. Light comes from one side: a surface with normal n is as bright as $a + (1 - a) \max(0, n \cdot l)$,
-and a place from which the light is hidden as $a$.
+A ray is followed by steps as long as its distance from the solid, $t \leftarrow t + d(o + t r)$, until it is there;
+floor and walls are planes. Light comes from one side: a surface with normal n is as bright as
+$a + (1 - a) \max(0, n \cdot l)$, and a place from which the light is hidden as $a$.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Array = NDArray[Any]
 Solid = Literal["cube", "cylinder", "sphere", "capsule"]
 SOLIDS: tuple[Solid, ...] = ("cube", "cylinder", "sphere", "capsule")
 WALL, DISTANCE, HEIGHT, AIM = 4.0, 3.7, 2.2, 0.75
-"""Of the walls from the middle, and the camera's place: from the middle, above the floor, and the height it looks at."""
+"""Of the walls from the middle; of the camera from the middle and above the floor; and the height it looks at."""
 ZOOM = 1.5
 """Half a picture's width over the distance at which it is seen is 1 / ZOOM."""
 LIGHT = np.array([-0.35, -0.55, 0.76])
@@ -29,7 +29,7 @@ STEPS, NEAR = 40, 2e-3
 
 
 def room(solid: Solid, scale: float, azimuth: float, size: int, fine: int = 3) -> Array:
-    """How brightly each pixel shows the floor, the walls and the solid: uint8, shape (size, size, 3), at most 255 in all.
+    """How brightly each pixel shows the floor, the walls and the solid: uint8, shape (size, size, 3).
 
     Args:
         solid: What stands in the middle.
@@ -74,7 +74,7 @@ def _camera(azimuth: float, size: int) -> tuple[Array, Array]:
 
 def _planes(eye: Array, rays: Array) -> tuple[Array, Array, Array]:
     """The nearest of floor (material 0) and walls (1): how far, its normal, and which it is."""
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore"):
         floor = np.where(rays[:, 2] < 0, -eye[2] / rays[:, 2], np.inf)
         walls = (np.sign(rays[:, :2]) * WALL - eye[:2]) / rays[:, :2]
     far = np.column_stack([floor, np.where(rays[:, :2] == 0, np.inf, walls)])

@@ -12,7 +12,7 @@ QUANTITIES_OF_FACTORS: dict[str, Quantity] = {
         "KL(q(z) ‖ ∏ q(z_j)): how far the coordinates of z are from independent of each other over all data together. "
         "From the mixture of the q(z|x) of N examples; too large where N is small for what z tells.",
         better="lower",
-        short="dependence between coordinates of z",
+        short="dependence among coordinates",
     ),
     "total_correlation_at_least": Quantity(
         "Total correlation, at least",
@@ -22,33 +22,33 @@ QUANTITIES_OF_FACTORS: dict[str, Quantity] = {
     ),
     "factor_vae_score": Quantity(
         "FactorVAE score",
-        "With one known factor held fixed, does the coordinate of z that varies least tell which factor it was? 1: each "
-        "factor has a coordinate of its own. A generous score: many rotations of such a z reach 0.8 and more.",
+        "With one known factor held fixed, does the coordinate of z that varies least tell which factor it was? 1: "
+        "each factor has a coordinate of its own. A generous score: many rotations of such a z reach 0.8 and more.",
         unit="",
         better="higher",
-        short="does the stillest z_j tell the factor",
+        short="does the stillest z_j tell factors",
     ),
     "beta_vae_score": Quantity(
         "β-VAE score",
-        "How often a linear classifier tells which known factor pairs of examples share, from how far their z are apart.",
+        "How often a linear classifier tells which known factor pairs of examples share, by how far apart their z are.",
         unit="",
         better="higher",
         short="is a shared factor told by z",
     ),
     "mutual_information_gap": Quantity(
         "Mutual information gap (MIG)",
-        "How much more the best coordinate of z tells of a known factor than the second best, as a share of the factor's "
-        "entropy; the mean over factors. The strictest of these scores.",
+        "How much more the best coordinate of z tells of a known factor than the second best, as a share of the "
+        "factor's entropy; the mean over factors. The strictest of these scores.",
         unit="",
         better="higher",
-        short="information of one z_j over the next",
+        short="information of z_j over the next",
     ),
     "separated_attributes": Quantity(
         "Separated attributes (SAP)",
         "How much more of the variance of one coordinate of z a known factor explains than of the next.",
         unit="",
         better="higher",
-        short="variance explained, one z_j over the next",
+        short="explained variance over the next",
     ),
     "disentanglement": Quantity(
         "Disentanglement (DCI)",

@@ -4,7 +4,8 @@ With $R_{jk} \ge 0$ the importance of coordinate j in a random forest that predi
 
 $$ D_j = 1 + \sum_k \frac{R_{jk}}{R_{j\cdot}} \log_F \frac{R_{jk}}{R_{j\cdot}}, \quad
    \mathrm{D} = \sum_j \frac{R_{j\cdot}}{R_{\cdot\cdot}} D_j, \qquad
-   C_k = 1 + \sum_j \frac{R_{jk}}{R_{\cdot k}} \log_M \frac{R_{jk}}{R_{\cdot k}}, \quad \mathrm{C} = \frac1F \sum_k C_k $$
+   C_k = 1 + \sum_j \frac{R_{jk}}{R_{\cdot k}} \log_M \frac{R_{jk}}{R_{\cdot k}}, \quad
+   \mathrm{C} = \frac1F \sum_k C_k $$
 
 for F factors and M coordinates that vary. D is 1 where no coordinate serves two factors, C is 1 where no factor needs
 two coordinates. Informativeness is the share of factors predicted right for examples that the forest has not seen.

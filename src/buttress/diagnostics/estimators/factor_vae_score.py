@@ -70,9 +70,7 @@ def factor_vae_score(
     if not still.shape[1]:
         return Estimate(1 / f, None, len(z), method, 1.0, f"no coordinate moves; {chance}")
     k = torch.randint(f, (2 * votes,), generator=generator)
-    least = torch.cat(
-        [still[same.draw(part, observations, generator)].var(1).argmin(1) for part in k.split(CHUNK)]
-    )
+    least = torch.cat([still[same.draw(part, observations, generator)].var(1).argmin(1) for part in k.split(CHUNK)])
     table = torch.bincount(least[:votes] * f + k[:votes], minlength=still.shape[1] * f).view(-1, f)
     right = table.argmax(1)[least[votes:]] == k[votes:]
     return replace(share(right, method, f"{chance}; the error is that of the votes"), n=len(z), ceiling=1.0)

@@ -78,7 +78,8 @@ def followed(shares: Float[Tensor, "D F"], names: tuple[str, ...]) -> tuple[str,
     """
     best, which = shares.max(1)
     return tuple(
-        f"{names[k]} {share:.2f}" if share >= LEAST else "" for share, k in zip(best.tolist(), which.tolist(), strict=True)
+        f"{names[k]} {share:.2f}" if share >= LEAST else ""
+        for share, k in zip(best.tolist(), which.tolist(), strict=True)
     )
 
 

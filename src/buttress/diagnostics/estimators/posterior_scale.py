@@ -79,7 +79,10 @@ def posterior_scale(model: Model, batches: Batches, *, seed: int = 0) -> Posteri
     error = jackknife(lambda keep: _median(means[keep], variances[keep]), n)
     note = "no nats: sd of q beside that of the prior, 1 where z says nothing"
     value = _median(means, variances).item()
-    return PosteriorScale(Estimate(value, None if error is None else error.item(), n, "median over examples", note=note), _information(means, variances))
+    return PosteriorScale(
+        Estimate(value, None if error is None else error.item(), n, "median over examples", note=note),
+        _information(means, variances),
+    )
 
 
 def _information(means: Float[Tensor, "N J"], variances: Float[Tensor, "N J"]) -> Float[Tensor, " J"]:

@@ -6,14 +6,15 @@ $$ \mathrm{TC} = \mathrm{KL}\Bigl(q(z) \Big\| \prod_j q(z_j)\Bigr)
 No discriminator is asked: q(z|x) is a product of normals, so both densities are mixtures of the q of all N examples,
 summed exactly; only z is drawn, one for each example. Minibatch-weighted sampling puts the q of M examples in place of
 all N. As published the weights are 1 / NM, which makes TC of independent coordinates about (D − 1) log N; the
-stratified weights, 1/N for the q that z was drawn from and (N − 1) / N(M − 1) for the others, leave a bias only as large as
+stratified weights, 1/N for the q that z was drawn from and (N − 1) / N(M − 1) for the others, leave only the bias that
 the logarithm of a noisy mean has, and with M = N none. So all N are used where that is affordable.
 
 Bias that remains: it is TC of these N examples. Where they are few for what z tells (information near log N), q(z) is
 made of bumps that the margins do not show, and TC is too large. A lower bound for all data that the examples may stand
 for leaves each z's own q out of q(z), and keeps it in the margins,
 
-$$ \mathrm{TC} \ge E \Bigl[ \log \frac{1}{N-1} \sum_{m \ne n} q(z_n|x_m) - \sum_j \log \frac1N \sum_m q(z_{nj}|x_m) \Bigr] $$
+$$ \mathrm{TC} \ge E \Bigl[ \log \frac{1}{N-1} \sum_{m \ne n} q(z_n|x_m)
+   - \sum_j \log \frac1N \sum_m q(z_{nj}|x_m) \Bigr] $$
 
 since the logarithm is concave. Where both agree there are examples enough.
 """
@@ -84,9 +85,9 @@ def total_correlation(
     Example:
         >>> from buttress.diagnostics.reference import LinearGaussian
         >>> from torch import eye, zeros
-        >>> model = LinearGaussian(eye(2).double(), zeros(2).double(), 1.0)  # two coordinates that don't know each other
+        >>> model = LinearGaussian(eye(2).double(), zeros(2).double(), 1.0)  # z has two coordinates, unrelated
         >>> print(total_correlation(model.vae(), [model.sample(2000)[0]]).estimate)
-        0.0039 ± 0.005
+        0.00122 ± 0.0009
     """
     with evaluating(model, seed) as asked:
         keep = choose(count(batches), examples, seed)
@@ -95,7 +96,9 @@ def total_correlation(
         if len(found) < len(blocks):
             nothing = Estimate(None, None, count(batches), "left out", note=NOT_NORMAL)
             return TotalCorrelation(nothing, nothing)
-        loc, scale = (torch.cat([getattr(q, name).flatten(1).double().cpu() for q in found]) for name in ("loc", "scale"))
+        loc, scale = (
+            torch.cat([getattr(q, name).flatten(1).double().cpu() for q in found]) for name in ("loc", "scale")
+        )
         index = torch.cat([block.index for block in blocks])
         e = noise(index, 1, loc.shape[1:], seed, "total correlation")[0].double().cpu()
     n, m = len(loc), minibatch or len(loc)

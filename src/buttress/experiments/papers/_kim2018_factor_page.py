@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,8 @@ def _traversals(folder: Path, runs: list[dict[str, Any]], path: Path) -> Path:
     first = [run for run in runs if run["seed"] == seed]
     chosen = [[run for run in first if run["arm"].startswith(kind)][-1] for kind in ("VAE", "β-VAE", "FactorVAE")]
     sheets = [_sheet(folder / run["folder"], run["arm"]) for run in chosen]
-    picture = Image.new("RGB", (sum(s.width for s in sheets) + 16 * (len(sheets) - 1), max(s.height for s in sheets)), "white")
+    width, height = sum(s.width + 16 for s in sheets) - 16, max(s.height for s in sheets)
+    picture = Image.new("RGB", (width, height), "white")
     left = 0
     for sheet in sheets:
         picture.paste(sheet, (left, 0))
@@ -70,9 +72,10 @@ def _traversals(folder: Path, runs: list[dict[str, Any]], path: Path) -> Path:
 
 def _sheet(run: Path, arm: str) -> Image.Image:
     """The traversal of one run with its name on top."""
+    from buttress.diagnostics.evidence import Evidence
     from buttress.experiments.picture_files import labelled
     from buttress.experiments.present import shown
-    from buttress.experiments.traversal import by_rate, titles, traversal
+    from buttress.experiments.traversal import by_rate, title, traversal
     from buttress.report.examples import pixels
     from buttress.report.pictures import tiles
     from buttress.training.run import Run
@@ -83,12 +86,10 @@ def _sheet(run: Path, arm: str) -> Image.Image:
     found = traversal(opened, dims, STEPS, WIDTH)
     flat = pixels(shown(opened.spec, found.x.flatten(0, 1)).float().numpy())
     canvas = tiles(flat, STEPS).repeat(2, 0).repeat(2, 1)
-    names = [
-        ", ".join(filter(None, [title.rpartition(", KL")[0] + ", KL" + title.rpartition(", KL")[2].split(",")[0], of]))
-        for title, of in zip(titles(opened, dims), (scored["followed"][dim] for dim in dims), strict=True)
-    ]
-    sheet = Image.fromarray(labelled(canvas, names, found.columns)).convert("RGB")
+    groups = replace(Evidence.load(run / "evidence.json").groups, followed=tuple(scored["followed"]))  # of all images
+    sheet = Image.fromarray(labelled(canvas, [title(groups, dim) for dim in dims], found.columns)).convert("RGB")
     whole = Image.new("RGB", (sheet.width, sheet.height + 22), "white")
     whole.paste(sheet, (0, 22))
-    ImageDraw.Draw(whole).text((whole.width / 2, 4), arm, INK, ImageFont.load_default(15), anchor="ma")
+    name = arm.replace("β", "beta")  # which the font does not have
+    ImageDraw.Draw(whole).text((whole.width / 2, 4), name, INK, ImageFont.load_default(15), anchor="ma")
     return whole

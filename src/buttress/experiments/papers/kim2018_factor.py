@@ -15,8 +15,8 @@ z: there are no other images.
 
 Deviations: 486 images of 16 x 16 for 737,280 of 64 x 64; layers without convolutions, 8,000 steps for 300,000, and
 therefore larger learning rates, of the discriminator most of all: at the paper's 1e-4 it had learned nothing after
-6,000 steps, and z was that of a VAE. gamma is set for 1,024 or 4,096 pixels in the paper; here reconstruction weighs less,
-and gamma 10 to 30 are as large as they seem. So is beta. :meth:`Kim2018Factor.full` has the paper's sizes.
+6,000 steps, and z was that of a VAE. Images have a sixteenth of the paper's pixels, and reconstruction weighs less:
+gamma 10 to 30 are larger than they would be there, and so is beta. :meth:`Kim2018Factor.full` has the paper's sizes.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ import math
 import statistics
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -89,8 +90,8 @@ class Kim2018Factor:
     """
 
     data: Data = field(default_factory=shapes)
-    encoder: Encoder = MlpEncoder(hidden=(128, 128))
-    decoder: Decoder = MlpDecoder(hidden=(128, 128))
+    encoder: Encoder = field(default_factory=lambda: MlpEncoder(hidden=(128, 128)))
+    decoder: Decoder = field(default_factory=lambda: MlpDecoder(hidden=(128, 128)))
     dim: int = 6
     betas: tuple[float, ...] = (2.0, 4.0)
     gammas: tuple[float, ...] = (10.0, 30.0)
@@ -172,7 +173,9 @@ class Kim2018Factor:
             ValueError: The data have no known factors, jobs is below 1, or the folder holds another experiment.
         """
         if opened(self.data).factors is None:
-            raise ValueError("kim2018_factor: these data have no known factors; try shapes2d, or images with factors_key")
+            raise ValueError(
+                "kim2018_factor: these data have no known factors; try shapes2d, or images with factors_key"
+            )
         names = list(self.arms.values())
         compare(self.recipe(), names, folder / RUNS, seeds=self.seeds, jobs=jobs, settings=EFFORT, watch=watch)
         arms = {remedy: arm for arm, remedy in self.arms.items()}
@@ -251,7 +254,9 @@ def _images(run: Any) -> tuple[list[Any], Any]:
     if len(values) > MOST:
         chosen = torch.randperm(len(values), generator=torch.Generator().manual_seed(0))[:MOST].sort().values
     first = len(splits.train)
-    parts = [(side, at) for side, at in ((sides[0], chosen[chosen < first]), (sides[1], chosen[chosen >= first] - first))]
+    parts = [
+        (side, at) for side, at in ((sides[0], chosen[chosen < first]), (sides[1], chosen[chosen >= first] - first))
+    ]
     x = torch.cat([side.batch(at) for side, at in parts])
     with torch.random.fork_rng([]):
         torch.manual_seed(0)
@@ -315,7 +320,7 @@ def _above_line(table: dict[Any, dict[str, Any]], seed: int, arm: str, line: lis
         return math.nan
     (error, score), *others = rows
     others.sort()
-    for (a, low), (b, high) in zip(others, others[1:], strict=False):
+    for (a, low), (b, high) in pairwise(others):
         if a <= error <= b:
             return score - (low + (high - low) * (error - a) / max(b - a, 1e-12))
     return score - (others[0][1] if error < others[0][0] else others[-1][1])
