@@ -95,7 +95,10 @@ class Shapes2d(Data):
     @classmethod
     def tiny(cls) -> tuple[Shapes2d, ...]:
         """See :class:`buttress.core.Part`."""
-        return (cls(size=8, scales=1, orientations=1, positions=3), cls(size=12, shapes=("heart",), positions=4, count=40))
+        return (
+            cls(size=8, scales=1, orientations=1, positions=3),
+            cls(size=12, shapes=("heart",), positions=4, count=40),
+        )
 
     @property
     def sizes(self) -> dict[str, int]:
