@@ -235,8 +235,8 @@ class Run:
         labels = None if labels is None else labels[order]
         factors = None if factors is None else factors.take(order)
         weight = self.recipe.objective.weight(self.recipe.training.steps - 1)
-        offered = {"kind": self.spec.kind, "encode": self.model.encode, "labels": labels, "factors": factors}
-        offered |= {"beta": weight, **settings}
+        offered: dict[str, Any] = {"kind": self.spec.kind, "encode": self.model.encode, "beta": weight}
+        offered |= {"labels": labels, "factors": factors, **settings}
         if self.spec.kind != "text":
             bits = self.recipe.likelihood.counts_bits(self.spec.layout)
             offered.setdefault("dims", math.prod(self.spec.shape) if bits else 0)

@@ -314,11 +314,10 @@ def _above_line(table: dict[Any, dict[str, Any]], seed: int, arm: str, line: lis
 
     The line is straight between neighbours and level beyond its ends.
     """
-    names = ("distortion", "factor_vae_score")
-    rows = [[table.get((one, seed), {}).get(name) for name in names] for one in [arm, *line]]
-    if any(value is None for row in rows for value in row):
+    rows = [table.get((one, seed), {}) for one in [arm, *line]]
+    if any(row.get(name) is None for row in rows for name in ("distortion", "factor_vae_score")):
         return math.nan
-    (error, score), *others = rows
+    (error, score), *others = [(float(row["distortion"]), float(row["factor_vae_score"])) for row in rows]
     others.sort()
     for (a, low), (b, high) in pairwise(others):
         if a <= error <= b:
