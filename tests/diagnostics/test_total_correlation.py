@@ -57,6 +57,8 @@ def test_minibatches_are_biased_the_published_weights_most_of_all():
     for batch, slack in ((50, 0.08), (500, 0.03)):
         stratified = found(x, 0.5, minibatch=batch).estimate
         assert abs(stratified.value - true) < slack + 3 * stratified.error
+    narrow = (found(x, 0.1, minibatch=500).estimate.value, found(x, 0.1).estimate.value)
+    assert narrow[0] < narrow[1]  # noise lowers a logarithm; too large a weight of its own q would raise it
     published = found(x, 0.5, minibatch=1000 // 2, stratified=False).estimate
     assert published.value - true == pytest.approx(math.log(1000), abs=0.3)  # (D - 1) log N, D = 2
     assert close(whole, true) and found(x, 0.5, minibatch=1000).estimate == whole
@@ -66,9 +68,9 @@ def test_minibatches_are_biased_the_published_weights_most_of_all():
 
 @pytest.mark.parametrize("which", ["estimate", "at_least"])
 def test_errors_are_the_spread_over_data_sets(which):
-    rows = [getattr(found(codes(0.6, 150, seed=seed)[0], 0.7, seed=seed), which) for seed in range(60)]
+    rows = [getattr(found(codes(0.9, 150, seed=seed)[0], 0.5, seed=seed), which) for seed in range(100)]
     spread = torch.tensor([row.value for row in rows]).std().item()
-    assert 0.7 < sum(row.error for row in rows) / len(rows) / spread < 1.4
+    assert 0.8 < sum(row.error for row in rows) / len(rows) / spread < 1.2
 
 
 def test_it_is_measured_where_margins_are_known():

@@ -23,7 +23,7 @@ QUANTITIES_OF_FACTORS: dict[str, Quantity] = {
     "factor_vae_score": Quantity(
         "FactorVAE score",
         "With one known factor held fixed, does the coordinate of z that varies least tell which factor it was? 1: "
-        "each factor has a coordinate of its own. A generous score: many rotations of such a z reach 0.8 and more.",
+        "each factor has a coordinate of its own. Generous: half of all rotations of such a z reach 0.87 or more.",
         unit="",
         better="higher",
         short="does the stillest z_j tell factors",

@@ -9,7 +9,8 @@ $d^*$ the factor that it votes for most often; the score is how often that is ri
 factor has a coordinate of its own, and 1/F by chance.
 
 A factor spread over several coordinates costs nothing, as long as one of them is still when it is; nor does a
-coordinate that no factor moves, if it is not still by itself.
+coordinate that no factor moves, if it is not still by itself. The score is generous: it asks which coordinate moves
+least, not that others move more, and of random rotations of five factors half score 0.87 and more.
 """
 
 from __future__ import annotations
