@@ -50,6 +50,8 @@ NAMES = {
     "nuisance_r2",
     "information_beyond_nuisance",
     "posterior_scale",
+    "total_correlation",
+    "total_correlation_at_least",
 }
 SOMETIMES = {"effective_beta_means"}
 """What is given only where another number asks for it, and so not for every set."""

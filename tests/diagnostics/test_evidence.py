@@ -52,7 +52,15 @@ def test_the_layout():
     assert list(plain) == ["format", "n", "kind", "units", "estimates", "groups", "settings", "verdict", "notes"]
     assert (plain["format"], plain["units"]) == (1, "nats per example")
     assert list(plain["estimates"]["elbo"]) == ["value", "error", "n", "method", "ceiling", "note"]
-    assert list(plain["groups"]) == ["names", "rate", "rate_error", "variance_of_mean", "shape", "perplexity"]
+    assert list(plain["groups"]) == [
+        "names",
+        "rate",
+        "rate_error",
+        "variance_of_mean",
+        "shape",
+        "perplexity",
+        "followed",
+    ]
     assert list(plain["verdict"]) == ["state", "cause", "reasons", "advice", "borderline", "findings"]
 
 

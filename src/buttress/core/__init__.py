@@ -16,6 +16,7 @@ from buttress.core.critic import Contrast, Critic, CriticModule
 from buttress.core.data import Data, Examples, Splits
 from buttress.core.decoder import Decoder, DecoderModule
 from buttress.core.encoder import Encoder, EncoderModule
+from buttress.core.factors import Factors
 from buttress.core.layout import Kind, Layout
 from buttress.core.likelihood import Likelihood, LikelihoodModule
 from buttress.core.objective import Objective
@@ -48,6 +49,7 @@ __all__ = [
     "Encoder",
     "EncoderModule",
     "Examples",
+    "Factors",
     "Given",
     "Kind",
     "Layout",

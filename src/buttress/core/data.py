@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from buttress.core.batch import EMPTY, Batch, Given
+from buttress.core.factors import Factors
 from buttress.core.part import Part
 from buttress.core.spec import DataSpec
 
@@ -73,6 +74,7 @@ class Splits:
         notes: What a person should know: files or rows set aside and why, how the split was made.
         labels: Class labels of the held-out examples where the source has some, shape (N,).
         label_names: Names of the classes, in the order of their numbers, where they have some.
+        factors: Known factors of the held-out examples, where the source has some.
 
     Example:
         >>> import torch
@@ -91,6 +93,7 @@ class Splits:
     notes: tuple[str, ...] = ()
     labels: Tensor | None = None
     label_names: tuple[str, ...] = ()
+    factors: Factors | None = None
 
 
 class Data(Part):

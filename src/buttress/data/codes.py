@@ -69,7 +69,8 @@ class Codes(Data):
         train, held_out = (CodeExamples(Rows(folder / name)) for name in FILES)
         channels, height, width = _shape(space.shape)
         spec = DataSpec(Layout.image(channels, height, width, space.classes))
-        return Splits(train, held_out, spec, (f"codes of the run {self.path}", *splits.notes), splits.labels)
+        notes = (f"codes of the run {self.path}", *splits.notes)
+        return Splits(train, held_out, spec, notes, splits.labels, factors=splits.factors)
 
 
 FILES = ("train.npy", "held_out.npy")

@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 from PIL.Image import Image
 
-from buttress.core import Data, Splits
+from buttress.core import Data, Factors, Splits
 from buttress.data.reading import folders, hub, npz
 from buttress.data.reading.arrays import Source, open_rows
 from buttress.data.reading.labels import classes
@@ -54,6 +54,10 @@ class Images(Data):
         labels_key: The array of a .npz file, or the column of a dataset, with class labels; None for none. Where
             examples are held out by ``held_out_key``, it names their array, and that of the training examples is the
             one of the same name with "train". Sub-folders give labels by themselves.
+        factors_key: The array of a .npz file with known factors, shape (N, F): numbers that recur, such as those of
+            dSprites; None for none. Where examples are held out by ``held_out_key``, those of that array. They serve
+            scores of disentanglement, and no training sees them.
+        factor_names: What the columns of that array are called; () for factor0, factor1 and so on.
         subset: The split of a dataset, or the sub-folder of a folder that has such, to learn from.
         layout: Where the channels of an array stand: "NHW" for none; "auto" takes the axis of 1, 3 or 4.
         resize: (height, width) to bring image files to; needed where they differ.
@@ -86,6 +90,8 @@ class Images(Data):
     key: str | None = None
     held_out_key: str | None = None
     labels_key: str | None = None
+    factors_key: str | None = None
+    factor_names: tuple[str, ...] = ()
     subset: str = "train"
     layout: Literal["auto", "NHW", "NCHW", "NHWC"] = "auto"
     resize: tuple[int, int] | None = None
@@ -106,6 +112,8 @@ class Images(Data):
             check_memory(12 * height * width, f"images of {height:,} by {width:,} pixels", "a smaller resize")
         if not 0 <= self.tolerate <= 1:
             raise ValueError(f"images: tolerate is {self.tolerate}, wanted a share between 0 and 1")
+        if self.factor_names and self.factors_key is None:
+            raise ValueError("images: factor_names names factors, but factors_key names no array of them; try both")
 
     @classmethod
     def tiny(cls) -> tuple[Images, ...]:
@@ -121,10 +129,11 @@ class Images(Data):
             with named(path, arrays):
                 sources = self._file(path, arrays)
         elif path.is_dir() and not hub.is_dataset(path):
-            self._refuse("key", "labels_key", why="a folder of images has no arrays or columns")
+            self._refuse("key", "labels_key", "factors_key", why="a folder of images has no arrays or columns")
             found = folders.listing(path, ENDINGS, self.subset, self.held_out_key)
             sources = (self._decoded_folder(path, found), None)
         else:
+            self._refuse("factors_key", why="factors are read from .npz files")
             held_out = self._dataset(self.held_out_key) if self.held_out_key else None
             sources = _numbered(self._dataset(self.subset), held_out)
         return open_rows(sources[0], Division(self.split, self.held_out, self.split_seed), sources[1])
@@ -143,20 +152,25 @@ class Images(Data):
     def _file(self, path: Path, arrays: Path) -> _Sources:
         self._refuse("resize", "color", why="they are for image files, an array has one shape")
         if arrays.suffix.lower() != ".npz":
-            self._refuse("key", "held_out_key", "labels_key", why="such a file holds one array")
+            self._refuse("key", "held_out_key", "labels_key", "factors_key", why="such a file holds one array")
             return self._array(Rows(arrays), str(path)), None
         key = npz.pick(arrays, self.key, (3, 4))
         train = self._array(npz.member(arrays, key), f"{path}, array {key!r}")
         if self.held_out_key is None:
             labels = None if self.labels_key is None else npz.labels(arrays, self.labels_key, len(train.rows))
-            return _numbered(
-                replace(train, labels=labels, notes=(*train.notes, *npz.unused(arrays, key, str(path)))), None
-            )
+            notes = (*train.notes, *npz.unused(arrays, key, str(path)))
+            return _numbered(replace(train, labels=labels, factors=self._factors(arrays, train), notes=notes), None)
         given = npz.pick(arrays, self.held_out_key, (3, 4))
         where = f"{path}, array {given!r}"
         held_out = self._array(npz.member(arrays, given), where)
-        held_out = replace(held_out, notes=(f"held out: {where}", *held_out.notes))
+        factors, notes = self._factors(arrays, held_out), (f"held out: {where}", *held_out.notes)
+        held_out = replace(held_out, factors=factors, notes=notes)
         return self._labelled(arrays, train, held_out)
+
+    def _factors(self, arrays: Path, source: Source) -> Factors | None:
+        if self.factors_key is None:
+            return None
+        return npz.factors(arrays, self.factors_key, self.factor_names, len(source.rows))
 
     def _labelled(self, arrays: Path, train: Source, held_out: Source) -> _Sources:
         """Two arrays of an archive with their labels."""

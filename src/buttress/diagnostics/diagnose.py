@@ -19,6 +19,7 @@ from buttress.diagnostics.evidence import Evidence, Groups, numbers
 from buttress.diagnostics.modules import Kept, training_parts
 from buttress.diagnostics.passes import Encoded, count, prior_of
 from buttress.diagnostics.protocol import Conditional
+from buttress.diagnostics.representation import as_factors
 from buttress.diagnostics.verdict import judge
 from buttress.runtime.arguments import check_names, check_number, check_whole
 from buttress.runtime.memory import check_memory
@@ -86,6 +87,7 @@ def diagnose(
     groups: Sequence[str] | None = None,
     encode: Callable[[Tensor], Tensor] | None = None,
     labels: object = None,
+    factors: object = None,
     beta: float | None = None,
     samples: int = 4,
     nll_samples: int = 100,
@@ -121,6 +123,8 @@ def diagnose(
         encode: x -> the encoder's features (B, ...), for their dispersion; None to take ``model.encode``, if any.
         labels: Class of each example, (N,) in the order of ``batches``, for a probe of z: a tensor, a NumPy array or a
             list, negative where it is not known; None for those that ``batches`` bring, if any.
+        factors: Known factors of each example, such as shape and size, for scores of disentanglement:
+            :class:`buttress.core.Factors`, a mapping from names to columns, or numbers of shape (N, F). None for none.
         beta: Weight of the rate (KL) in the loss that the model was trained with, at its end: 1 for the ELBO. None
             where it is not known; a run brings its own.
         samples: Samples of z per example for the ELBO and for what shuffling z costs.
@@ -193,6 +197,7 @@ def _subject(found: Adapted, settings: Mapping[str, Any], wishes: Mapping[str, A
         tokens=wishes["tokens"],
         encode=offered["encode"] if wishes["encode"] is None else wishes["encode"],
         labels=found.numbers(count(data)),
+        factors=None if wishes["factors"] is None else as_factors(wishes["factors"], count(data)),
         groups=offered["groups"] if wishes["groups"] is None else wishes["groups"],
         conditions=checked.conditions,
         beta=wishes["beta"],
@@ -266,6 +271,7 @@ def _groups(subject: Subject, shape: tuple[int, ...]) -> Groups:
         numbers(variance.reshape(g, -1).sum(1).tolist()),
         tuple(shape) if g == variance.numel() else (),
         () if active.codes is None or g != variance.numel() else numbers(active.codes.perplexities.tolist()),
+        subject.kept.get("followed", ()) if g == variance.numel() else (),
     )
 
 

@@ -6,13 +6,14 @@ $$ \text{standard error of a mean} = \sqrt{\frac{\sum_n (v_n - \bar v)^2}{N (N -
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-__all__ = ["NO_DENSITY", "Estimate", "Moments", "mean", "quantile", "ratio", "share"]
+__all__ = ["NO_DENSITY", "Estimate", "Moments", "jackknife", "mean", "quantile", "ratio", "share"]
 
 
 @dataclass(frozen=True)
@@ -136,6 +137,27 @@ def share(held: Bool[Tensor, " N"], method: str, note: str = "") -> Estimate:
     n, k = len(held), int(held.sum())
     p = (k + 2) / (n + 4)
     return Estimate(k / n, math.sqrt(p * (1 - p) / (n + 4)), n, method, note=note)
+
+
+def jackknife(statistic: Callable[[Int[Tensor, " M"]], Tensor], n: int, groups: int = 10) -> Float[Tensor, ""] | None:
+    """The standard error of a statistic's mean over its entries, from leaving out one group of examples at a time.
+
+    Args:
+        statistic: Numbers of examples -> what is measured on them, of any shape.
+        n: Number of examples.
+        groups: Parts they are divided into, at random.
+
+    Example:
+        >>> v = torch.arange(100.0)
+        >>> bool((jackknife(lambda keep: v[keep].mean(), 100) - v.std() / 10).abs() < 1)
+        True
+    """
+    groups = min(groups, n)
+    if groups < 3:
+        return None
+    part = torch.randperm(n, generator=torch.Generator().manual_seed(0)) % groups
+    left = torch.stack([statistic((part != i).nonzero()[:, 0]).mean() for i in range(groups)])
+    return (left.var(correction=0) * (groups - 1)).sqrt()
 
 
 class Moments:

@@ -20,6 +20,7 @@ from typing import Any
 from jaxtyping import Int
 from torch import Tensor
 
+from buttress.core.factors import Factors
 from buttress.diagnostics import estimators
 from buttress.diagnostics.conditions import condition_numbers, large_groups
 from buttress.diagnostics.estimate import Estimate
@@ -53,6 +54,7 @@ class Subject:
         tokens: Predicted tokens of all batches; see there.
         encode: x -> features, or None.
         labels: Class of each example, (N,), negative where it is not known; or None.
+        factors: Known factors of each example, or None.
         groups: Names of the latent groups, or None.
         conditions: Names in ``given`` that the model reads.
         beta: Weight of the rate in the loss that the model was trained with, at its end; None where it is not known.
@@ -68,6 +70,7 @@ class Subject:
     tokens: int | None = None
     encode: Callable[[Tensor], Tensor] | None = None
     labels: Int[Tensor, " N"] | None = None
+    factors: Factors | None = None
     groups: Sequence[str] | None = None
     conditions: tuple[str, ...] = ()
     beta: float | None = None

@@ -44,6 +44,8 @@ class Groups:
         variance_of_mean: Var_x(E_q[z_j]), in squared units of z; of the one-hot code where z is discrete.
         shape: How the groups lie in one z, as (7, 7, 1) for a map of codes; empty where that is not known.
         perplexity: Of the codes of each group alone, between 1 (always the same code) and K; empty where z is real.
+        followed: The factor that each group tells most of, with the share of its entropy, such as "x 0.92", and ""
+            where it tells hardly any; empty where the data have no known factors.
 
     Example:
         >>> Groups(("z0", "z1"), rate=(1.5, 0.0), rate_error=(0.1, 0.0), variance_of_mean=(0.9, 0.0)).rate
@@ -56,6 +58,7 @@ class Groups:
     variance_of_mean: tuple[float | None, ...]
     shape: tuple[int, ...] = ()
     perplexity: tuple[float | None, ...] = ()
+    followed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

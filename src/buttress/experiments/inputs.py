@@ -201,7 +201,10 @@ def _opened_whole(data: Data, path: str, columns: tuple[str, ...]) -> Splits:
     part = replace(part, columns=columns) if hasattr(part, "columns") else part
     apart = {name: None for name in ("held_out_key", "held_out_path") if hasattr(part, name)}
     part = replace(part, **apart, **({"split": "seed"} if hasattr(part, "split") else {}))
-    labels = {name: None for name in ("label", "labels_key") if getattr(part, name, None) is not None}
+    labels: dict[str, Any] = {
+        name: None for name in ("label", "labels_key", "factors_key") if getattr(part, name, None) is not None
+    }
+    labels |= {"factor_names": ()} if "factors_key" in labels else {}
     try:
         return opened(part)
     except ValueError:

@@ -52,7 +52,7 @@ def page_parts(run: Run, raw: Batch, given: Given, count: int, seed: int = 0) ->
         has_means = center(run.model.decode(z, first.given)) is not None
     dims, steps = (FEW, FEW) if run.spec.kind in ("wave", "frames") else (DIMENSIONS, STEPS)
     moved = traversal(run, by_rate(run)[:dims], steps, WIDTH, z[0], seed, given=first.given)
-    parts = {"traversals": shown(run.spec, moved.x), "traversed": moved.rows}
+    parts = {"traversals": shown(run.spec, moved.x), "traversed": moved.titles}
     if not has_means:
         return parts
     means = {

@@ -128,7 +128,7 @@ def present_traversal(run: Run, found: Traversal, out: Path | None) -> None:
         present(run, flat, out, "traversal", across, Marks(("dimension", "value"), rows, group=0))
         return
     canvas = magnified(tiles(pixels(shown(run.spec, flat).float().numpy()), across))
-    save_picture(labelled(canvas, found.rows, found.columns), out or run.folder / "traversal.png")
+    save_picture(labelled(canvas, found.titles, found.columns), out or run.folder / "traversal.png")
 
 
 def _written(spec: DataSpec, rows: Tensor, marks: Marks | None) -> str:

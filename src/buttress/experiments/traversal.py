@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from buttress.core import EMPTY, Given
-from buttress.diagnostics.evidence import Evidence
+from buttress.diagnostics.evidence import Evidence, Groups
 from buttress.distributions.inspect import normal
 from buttress.experiments.examples import decoded, seeded
 from buttress.training.folder import EVIDENCE
 from buttress.training.run import Run
 
-__all__ = ["Traversal", "by_rate", "traversal"]
+__all__ = ["Traversal", "by_rate", "title", "titles", "traversal"]
 
 DRAWS = 4096
 """Of a prior that does not say its mean and standard deviation."""
@@ -28,11 +28,13 @@ class Traversal:
     Args:
         x: The examples.
         rows: The dimension, or the place of the code, that a row moves.
+        titles: The same with what a diagnosis measured of it: its rate, and the known factor that it tells most of.
         columns: Where it is moved to: prior standard deviations from the prior mean, or the code.
     """
 
     x: Tensor
     rows: list[str]
+    titles: list[str]
     columns: list[str]
 
 
@@ -83,17 +85,46 @@ def traversal(
             z[:, row, dim] = moves[:, dim]
         rows = {name: value.expand(len(dims), *value.shape[1:]) for name, value in given.items()}
         x = decoded(run, z.unflatten(-1, space.shape), rows, mean, temperature, along=True)
-    return Traversal(x.transpose(0, 1), [f"z{dim}" for dim in dims], columns)
+    return Traversal(x.transpose(0, 1), [f"z{dim}" for dim in dims], titles(run, dims), columns)
 
 
 def by_rate(run: Run) -> list[int]:
     """The dimensions of z, those of the largest rate first where a diagnosis has measured that, else in order."""
-    dims = list(range(torch.Size(run.model.space.shape).numel()))
-    path = run.folder / EVIDENCE
-    rates = Evidence.load(path).groups.rate if path.is_file() else ()
-    if len(rates) != len(dims):
+    groups, dims = _measured(run), list(range(torch.Size(run.model.space.shape).numel()))
+    if groups is None:
         return dims
-    return sorted(dims, key=lambda dim: -(rates[dim] or 0.0))
+    return sorted(dims, key=lambda dim: -(groups.rate[dim] or 0.0))
+
+
+def titles(run: Run, dims: Sequence[int]) -> list[str]:
+    """What to call dimensions of z: with rate and known factor where a diagnosis has measured these.
+
+    Args:
+        run: The run.
+        dims: Which, of z as one flat row of numbers.
+    """
+    groups = _measured(run)
+    return [f"z{dim}" if groups is None else title(groups, dim) for dim in dims]
+
+
+def title(groups: Groups, dim: int) -> str:
+    """The same of one dimension, whose rate and factor are known.
+
+    Example:
+        >>> groups = Groups(("z0", "z1"), (2.04, 0.0), (0.1, 0.0), (0.9, 0.0), followed=("x 0.92", ""))
+        >>> title(groups, 0), title(groups, 1)
+        ('z0, KL 2.0, x 0.92', 'z1, KL 0.0')
+    """
+    rate = groups.rate[dim]
+    factor = groups.followed[dim] if groups.followed else ""
+    return ", ".join(filter(None, [f"z{dim}", "" if rate is None else f"KL {rate:.1f}", factor]))
+
+
+def _measured(run: Run) -> Groups | None:
+    """What a diagnosis measured of each dimension; None where there is none, or its groups are no dimensions."""
+    path, size = run.folder / EVIDENCE, torch.Size(run.model.space.shape).numel()
+    groups = Evidence.load(path).groups if path.is_file() else None
+    return groups if groups is not None and len(groups.rate) == size else None
 
 
 def _prior(run: Run, given: Given) -> tuple[Tensor, Tensor]:

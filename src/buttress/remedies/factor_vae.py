@@ -10,13 +10,18 @@ from buttress.core.remedy import DoesNotFit, remedy
 
 
 @remedy(family="tweak the learning", source="Kim and Mnih 2018", takes={"algorithm": "joint"})
-def factor_vae(recipe: Recipe, gamma: float = 10.0, width: int = 256) -> Recipe:
+def factor_vae(
+    recipe: Recipe, gamma: float = 10.0, width: int = 256, layers: int = 5, discriminator_rate: float = 1e-4
+) -> Recipe:
     """Penalise the total correlation of z, as estimated by a discriminator trained beside the model.
 
     Args:
         recipe: The recipe to change.
         gamma: Weight of the total correlation, beside the 1 that the ELBO already gives it.
-        width: Units in each of the discriminator's five hidden layers; 1000 in the paper.
+        width: Units in each of the discriminator's hidden layers; 1000 in the paper.
+        layers: How many of these.
+        discriminator_rate: Learning rate of the discriminator; 1e-4 suits runs of hundreds of thousands of steps, and
+            in a few thousand the discriminator learns nothing at it, so that z is not changed.
 
     Example:
         >>> from buttress.baseline import baseline
@@ -28,4 +33,4 @@ def factor_vae(recipe: Recipe, gamma: float = 10.0, width: int = 256) -> Recipe:
     """
     if recipe.posterior.discrete:
         raise DoesNotFit(f"factor_vae needs a z of real numbers, and the {recipe.posterior.name()} posterior has codes")
-    return replace(recipe, algorithm=FactorVAE(gamma=gamma, width=width))
+    return replace(recipe, algorithm=FactorVAE(gamma, discriminator_rate, width, layers))

@@ -89,7 +89,8 @@ WALKS = Shown(
 TRAVERSALS = Shown(
     "Latent traversals",
     "One held-out example, decoded with one dimension of its z moved over the range of the prior (or one of its codes "
-    "through the codebook), the highest rate first. Where nothing changes, the decoder ignores that dimension.",
+    "through the codebook), the highest rate first. Where nothing changes, the decoder ignores that dimension. Where "
+    "factors of the data are known, a dimension is named with the one that it tells most of, and how much of it.",
     ("traversals",),
     across=True,
 )

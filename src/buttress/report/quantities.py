@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from buttress.report.numbers import count
+from buttress.report.quantities_of_factors import QUANTITIES_OF_FACTORS
 from buttress.report.quantity import Quantity
 
 __all__ = ["QUANTITIES", "quantity"]
@@ -363,6 +364,7 @@ QUANTITIES: dict[str, Quantity] = {
         write=count,
         short="importance samples that count",
     ),
+    **QUANTITIES_OF_FACTORS,
 }
 """Name in ``evidence.json`` -> quantity, in the order of the page."""
 

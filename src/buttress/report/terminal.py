@@ -36,6 +36,8 @@ MAIN = (
     "codes_used",
     "contrastive_information",
     "label_accuracy",
+    "factor_vae_score",
+    "mutual_information_gap",
 )
 """What a terminal shows; the page has every number. Those of levels are shown with that of the whole."""
 REPEATED = ("worth_shuffled", "worth_prior", "decoder_gain", "refined_rate", "effective_beta", "effective_sample_size")

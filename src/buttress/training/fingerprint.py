@@ -16,7 +16,7 @@ EXAMPLES, NUMBERS = 512, 2**22
 
 
 def fingerprint(splits: Splits) -> str:
-    """A hash of the values of some examples of each split, of what is given with them, and of the labels.
+    """A hash of the values of some examples of each split, of what is given with them, and of labels and factors.
 
     All examples are read where there are few; else some at equal distances, so that rows which were added, removed or
     put in another order change it too.
@@ -36,6 +36,8 @@ def fingerprint(splits: Splits) -> str:
                 _add(digest, name, value)
     if splits.labels is not None:
         _add(digest, "labels", splits.labels)
+    if splits.factors is not None:
+        _add(digest, f"factors {splits.factors.names}", splits.factors.values)
     return digest.hexdigest()
 
 

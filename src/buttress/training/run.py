@@ -229,11 +229,14 @@ class Run:
             settings: Further settings of :func:`buttress.diagnostics.diagnose.diagnose`.
         """
         check_effort({"seed": seed, **settings})
-        model, batches, labels = self.evaluation_model(seed), self.held_out(seed), self.splits().labels
-        if labels is not None:
-            labels = labels[torch.cat(batches.index)]
+        model, batches = self.evaluation_model(seed), self.held_out(seed)
+        labels, factors = self.splits().labels, self.splits().factors
+        order = torch.cat(batches.index)
+        labels = None if labels is None else labels[order]
+        factors = None if factors is None else factors.take(order)
         weight = self.recipe.objective.weight(self.recipe.training.steps - 1)
-        offered = {"kind": self.spec.kind, "encode": self.model.encode, "labels": labels, "beta": weight, **settings}
+        offered: dict[str, Any] = {"kind": self.spec.kind, "encode": self.model.encode, "beta": weight}
+        offered |= {"labels": labels, "factors": factors, **settings}
         if self.spec.kind != "text":
             bits = self.recipe.likelihood.counts_bits(self.spec.layout)
             offered.setdefault("dims", math.prod(self.spec.shape) if bits else 0)

@@ -70,7 +70,8 @@ def open_rows(source: Source, division: Division, held_out: Source | None = None
 
 def _splits(train: ArrayExamples, held_out: ArrayExamples, spec: DataSpec, notes: tuple[str, ...]) -> Splits:
     train.missing = held_out.missing = spec.missing
-    return Splits(train, held_out, spec, notes, held_out.conditions.get("label"), held_out.source.label_names)
+    labels, names = held_out.conditions.get("label"), held_out.source.label_names
+    return Splits(train, held_out, spec, notes, labels, names, held_out.factors)
 
 
 def _divided(met: CheckedRows, moments: RunningMoments, division: Division, apart: bool) -> Array:

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
+from buttress.core import Factors
 from buttress.core.registry import suggest
 from buttress.data.reading import npy
 from buttress.data.reading.memory import Array, Rows, cached, file_key
 from buttress.runtime.safe_files import check_unpacked, reading, regular
 
-__all__ = ["for_training", "labels", "member", "pick", "shapes", "unused"]
+__all__ = ["factors", "for_training", "labels", "member", "pick", "shapes", "unused"]
 
 _HELD_OUT = re.compile("test|validation|valid|val|held_out|heldout|dev|eval", re.IGNORECASE)
 MOST = 10_000
@@ -96,6 +97,28 @@ def labels(path: Path, key: str, count: int) -> Array:
             f"words of shape ({count},), one for each row"
         )
     return found.take(np.arange(count))
+
+
+def factors(path: Path, key: str, names: tuple[str, ...], count: int) -> Factors:
+    """The known factors in an archive: numbers of shape (count, F), or (count,) for one factor.
+
+    Errors:
+        ValueError: There is no such array, or it is no table of ``count`` rows, see :meth:`buttress.core.Factors.of`.
+
+    Example:
+        >>> import os, tempfile
+        >>> from unittest.mock import patch
+        >>> with tempfile.TemporaryDirectory() as folder, patch.dict(os.environ, BUTTRESS_CACHE=folder):
+        ...     np.savez(f"{folder}/a.npz", x=np.zeros((4, 2)), f=np.array([[0.5, 7], [1.0, 7], [0.5, 9], [1.0, 9]]))
+        ...     factors(Path(folder) / "a.npz", "f", ("scale", "angle"), 4).values.tolist()
+        [[0, 0], [1, 0], [0, 1], [1, 1]]
+    """
+    where = f"{path}, array {key!r}"
+    found = member(path, pick(path, key, (1, 2)))
+    if len(found) != count:
+        raise ValueError(f"{where}: factors of {len(found):,} examples, wanted those of {count:,}, one row for each")
+    table = found.take(np.arange(count))
+    return Factors.of(table[:, None] if table.ndim == 1 else table, names, where)
 
 
 def for_training(path: Path, key: str, count: int) -> str | None:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from buttress.core import Examples
+from buttress.core import Examples, Factors
 from buttress.data.reading.memory import Array, Rows
 
 __all__ = ["ArrayExamples", "Axes", "Source"]
@@ -36,6 +36,7 @@ class Source:
         held: True for the rows that the data themselves hold out, shape (N,); None where they do not say.
         wide: Whether whole numbers of images are kept as real numbers, because they do not fit into 8 bits.
         offset: Subtracted in float64 before rounding to float32, shape (D,) or (); None for nothing.
+        factors: Known factors of the rows, N of them.
 
     Example:
         >>> from functools import partial
@@ -59,6 +60,7 @@ class Source:
     held: Array | None = None
     wide: bool = False
     offset: Array | None = None
+    factors: Factors | None = None
 
     @property
     def is_table(self) -> bool:
@@ -127,6 +129,12 @@ class ArrayExamples(Examples):
         """See :class:`buttress.core.Examples`."""
         taken = self.source.rows.take(self._index[index[rows].numpy()])
         return torch.from_numpy(np.ascontiguousarray(self.source.arrange(self.source.convert(taken))))
+
+    @property
+    def factors(self) -> Factors | None:
+        """Known factors of the examples, where the source has some."""
+        known = self.source.factors
+        return None if known is None else known.take(torch.from_numpy(self._index))
 
     def where(self, position: int) -> str:
         """The file and row of an example, for errors."""

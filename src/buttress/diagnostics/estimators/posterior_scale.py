@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from buttress.diagnostics.estimate import Estimate
+from buttress.diagnostics.estimate import Estimate, jackknife
 from buttress.diagnostics.estimator import Subject, estimator
 from buttress.diagnostics.evaluation import draw, evaluating
 from buttress.diagnostics.passes import passes
@@ -30,8 +30,8 @@ __all__ = ["PosteriorScale", "posterior_scale"]
 
 FLOOR = 1e-300
 """A relative variance below it counts as this."""
-SAMPLES, GROUPS = 16, 10
-"""Samples of a q that does not know its mean, and parts of the examples that are left out in turn."""
+SAMPLES = 16
+"""Of a q that does not know its mean."""
 
 
 @dataclass(frozen=True)
@@ -76,19 +76,13 @@ def posterior_scale(model: Model, batches: Batches, *, seed: int = 0) -> Posteri
             rows.append(both.reshape(2, len(block), -1).cpu())
     means, variances = torch.cat(rows, 1)
     n = len(means)
-    error = _jackknife(means, variances) if n > 2 else None
+    error = jackknife(lambda keep: _median(means[keep], variances[keep]), n)
     note = "no nats: sd of q beside that of the prior, 1 where z says nothing"
     value = _median(means, variances).item()
-    return PosteriorScale(Estimate(value, error, n, "median over examples", note=note), _information(means, variances))
-
-
-def _jackknife(means: Float[Tensor, "N J"], variances: Float[Tensor, "N J"]) -> float:
-    """The standard error of the median, from leaving out one group of examples after the other."""
-    n = len(means)
-    groups = min(GROUPS, n)
-    part = torch.randperm(n, generator=torch.Generator().manual_seed(0)) % groups
-    left = torch.stack([_median(means[part != i], variances[part != i]) for i in range(groups)])
-    return (left.var(correction=0) * (groups - 1)).sqrt().item()
+    return PosteriorScale(
+        Estimate(value, None if error is None else error.item(), n, "median over examples", note=note),
+        _information(means, variances),
+    )
 
 
 def _information(means: Float[Tensor, "N J"], variances: Float[Tensor, "N J"]) -> Float[Tensor, " J"]:
