@@ -48,9 +48,7 @@ def seen(runs: Sequence[dict[str, Any]], arm: str, name: str) -> tuple[float, ..
     return tuple(math.nan if values.get(s) is None else values[s] for s in sorted({run["seed"] for run in runs}))
 
 
-def claim(
-    says: str, wanted: Any, mark: float, values: Sequence[float], minus: Sequence[float] | None = None
-) -> Claim:
+def claim(says: str, wanted: Any, mark: float, values: Sequence[float], minus: Sequence[float] | None = None) -> Claim:
     """A claim about values by seed, or about their differences from others of the same seeds.
 
     Example:

@@ -1,4 +1,4 @@
-r"""Burda, Grosse and Salakhutdinov 2015, Importance Weighted Autoencoders: the bound tightens with k, and z is used more.
+r"""Burda, Grosse and Salakhutdinov 2015, Importance Weighted Autoencoders: more samples in the training bound.
 
 $$ L_k(x) = E \log \frac1k \sum_{i=1}^k \frac{p(x, z_i)}{q(z_i|x)}, \quad z_i \sim q(z|x) $$
 
