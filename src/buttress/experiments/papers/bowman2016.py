@@ -63,7 +63,7 @@ class Bowman2016:
     embedding: int = 50
     hidden: int = 50
     latents: int = 4
-    steps: int = 2_500
+    steps: int = 1_500
     batch_size: int = 32
     learning_rate: float = 3e-3
     seed: int = 0
