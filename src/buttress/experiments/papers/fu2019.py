@@ -60,7 +60,7 @@ class Fu2019:
     batch_size: int = 50
     learning_rate: float = 1e-3
     seed: int = 0
-    seeds: int = 5
+    seeds: int = 3
 
     @classmethod
     def full(cls) -> Fu2019:
