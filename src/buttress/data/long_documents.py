@@ -71,11 +71,6 @@ class LongDocuments(Data):
 
     def __post_init__(self) -> None:
         """Refuse contradictions."""
-        if not 1 <= self.pieces <= self.shortest // 2:
-            raise ValueError(
-                f"long_documents data: pieces is {self.pieces}, wanted from 1 to half of the shortest document, "
-                f"{self.shortest // 2}"
-            )
         if min(self.topics, self.topic_words, self.shortest - 1, self.train, self.held_out, self.seed + 1) < 1:
             raise ValueError(f"long_documents data: wanted 2 words or more in each and no size below 1, got {self}")
         if self.longest < self.shortest or not 0 <= self.noise <= 1:
@@ -90,6 +85,11 @@ class LongDocuments(Data):
             raise ValueError(
                 f"long_documents data: words is {self.words}; half of them must hold topic_words = {self.topic_words} "
                 f"and the {SUCCESSORS} successors of a word"
+            )
+        if not 1 <= self.pieces <= self.shortest // 2:
+            raise ValueError(
+                f"long_documents data: pieces is {self.pieces}, wanted from 1 to half of the shortest document, "
+                f"{self.shortest // 2}"
             )
 
     @classmethod
