@@ -5,7 +5,8 @@ $$ c \sim U\{1..C\}, \quad T \sim U\{T_0..T_1\}, \quad \epsilon \sim U(0, \epsil
    \pi & t = \lfloor T / 2 \rfloor \\ P(\cdot | x_{t-1}) & t > \lfloor T / 2 \rfloor \end{cases}, \qquad \pi P = \pi $$
 
 The first half of the words can be topical, and only a topic's table W_c has them; the other half are those of the chain
-P. The second half of a document is a stationary Markov chain, drawn without regard to the topic.
+P. The second half of a document is a stationary Markov chain, drawn without regard to the topic. With several
+``pieces`` the first half is so many parts, each with a topic of its own, so that more can be known of a document.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ class LongDocuments(Data):
     """Long sentences whose topic is told in the first half only, so that the last state of an LSTM forgets it.
 
     Source: ours, after the claim of Long, Cao and Cheung, On Posterior Collapse and Encoder Feature Dispersion in
-    Sequence VAEs, 2020. The labels of the held-out documents are their topics.
+    Sequence VAEs, 2020. The labels of the held-out documents are their first topics.
 
     Args:
         topics: Number C of topics, equally likely.
@@ -48,6 +49,7 @@ class LongDocuments(Data):
         train: Number of training documents.
         held_out: Number of held-out documents.
         seed: Of tables and documents.
+        pieces: Parts of the first half, as long as each other up to a word, with independent topics.
 
     Example:
         >>> data = LongDocuments(topics=3, words=30, shortest=6, longest=9, topic_words=4, train=20, held_out=10)
@@ -65,6 +67,7 @@ class LongDocuments(Data):
     train: int = 8_000
     held_out: int = 2_000
     seed: int = 0
+    pieces: int = 1
 
     def __post_init__(self) -> None:
         """Refuse contradictions."""
@@ -82,6 +85,11 @@ class LongDocuments(Data):
             raise ValueError(
                 f"long_documents data: words is {self.words}; half of them must hold topic_words = {self.topic_words} "
                 f"and the {SUCCESSORS} successors of a word"
+            )
+        if not 1 <= self.pieces <= self.shortest // 2:
+            raise ValueError(
+                f"long_documents data: pieces is {self.pieces}, wanted from 1 to half of the shortest document, "
+                f"{self.shortest // 2}"
             )
 
     @classmethod
@@ -108,7 +116,7 @@ class LongDocuments(Data):
             tokenizer=word_tokenizer(self._names()).to_str(),
         )
         note = f"{self.train} training and {self.held_out} held-out documents, independent, with seed {self.seed}"
-        return Splits(train, held_out, spec, (note,), torch.from_numpy(topics[self.train :]))
+        return Splits(train, held_out, spec, (note,), torch.from_numpy(topics[self.train :, 0]))
 
     def topic_tables(self) -> Float[Tensor, "C V"]:
         """W: the probability of each topical word under each topic."""
@@ -123,8 +131,19 @@ class LongDocuments(Data):
         return torch.from_numpy(_tables(self)[2])
 
     def topics_of_all(self) -> Int[Tensor, " N"]:
-        """The topics of all documents: training, then held-out."""
-        return torch.from_numpy(_drawn(self)[2])
+        """The first topics of all documents: training, then held-out."""
+        return torch.from_numpy(_drawn(self)[2][:, 0])
+
+    def true_nll(self) -> Float[Tensor, " N"]:
+        """-log p(x) of the held-out documents in nats, exact up to a fine grid of the noise.
+
+        Example:
+            >>> data = LongDocuments(topics=1, words=20, topic_words=1, shortest=2, longest=2, noise=0.0, held_out=5)
+            >>> least = -data.stationary().max().log()  # the topic has one word, the second is of pi
+            >>> len(data.true_nll()), bool((data.true_nll() >= least - 1e-9).all())
+            (5, True)
+        """
+        return torch.from_numpy(_true_nll(self))
 
     def _names(self) -> list[str]:
         return [f"t{i}" if i < self.topical else f"w{i - self.topical}" for i in range(self.words)]
@@ -149,17 +168,18 @@ def _tables(part: LongDocuments) -> tuple[Array, Array, Array]:
 
 @cache
 def _drawn(part: LongDocuments) -> tuple[Array, Array, Array]:
-    """All ids one after the other, the number of ids of each document with EOS, and the topics."""
+    """All ids one after the other, the number of ids of each document with EOS, and its topics."""
     table, chain, pi = _tables(part)
     random, count = np.random.default_rng([part.seed, 1]), part.train + part.held_out
-    topics = random.integers(part.topics, size=count)
+    topics = random.integers(part.topics, size=(count, part.pieces))
     words = random.integers(part.shortest, part.longest + 1, size=count)
     epsilon = random.uniform(0, part.noise, size=(count, 1))
     half, place = words[:, None] // 2, np.arange(part.longest + 1)
     x = np.empty((count, part.longest + 1), np.int64)
+    topic = np.take_along_axis(topics, _piece(part, half, place), 1)
     for c in range(part.topics):
-        mine = topics == c
-        x[mine] = _pick(table[c], random.random((mine.sum(), x.shape[1])))
+        mine = topic == c
+        x[mine] = _pick(table[c], random.random(mine.sum()))
     plain = _pick(pi, random.random(x.shape)) + part.topical
     x = np.where((place >= half) | (random.random(x.shape) < epsilon), plain, x)
     below = chain.cumsum(1)
@@ -171,6 +191,36 @@ def _drawn(part: LongDocuments) -> tuple[Array, Array, Array]:
     x += len(SPECIAL)
     x[np.arange(count), words] = EOS
     return x[place <= words[:, None]].astype(np.int32), words + 1, topics
+
+
+def _piece(part: LongDocuments, half: Array, place: Array) -> Array:
+    """The number of the piece of each place, (N, L); what lies behind the first half counts to the last piece."""
+    return np.minimum(place * part.pieces // half, part.pieces - 1)
+
+
+def _true_nll(part: LongDocuments) -> Array:
+    table, chain, pi = _tables(part)
+    ids, lengths, _ = _drawn(part)
+    place, words = np.arange(part.longest), lengths[part.train :, None] - 1
+    x = np.zeros((len(words), part.longest), np.int64)
+    x[place < words] = ids[lengths[: part.train].sum() :][ids[lengths[: part.train].sum() :] != EOS] - len(SPECIAL)
+    half = words // 2
+    topical, first = (x < part.topical) & (place < half), place < half
+    plain = np.maximum(x - part.topical, 0)
+    with np.errstate(divide="ignore"):
+        of_topic, of_pi, of_chain = np.log(table), np.log(pi), np.log(chain)
+    piece, total = _piece(part, half, place), np.zeros(len(x))
+    for number in range(part.pieces):
+        inside = topical & (piece == number)
+        score = np.where(inside, of_topic[:, np.minimum(x, part.topical - 1)], 0.0).sum(-1)
+        total += np.logaddexp.reduce(score, 0) - np.log(part.topics)
+    total += np.where((first & ~topical) | (place == half), of_pi[plain], 0.0).sum(1)
+    total += np.where((place > half) & (place < words), of_chain[np.roll(plain, 1, 1), plain], 0.0).sum(1)
+    noisy, clean = (first & ~topical).sum(1), topical.sum(1)
+    if part.noise:
+        noise = part.noise * (np.arange(2000)[:, None] + 0.5) / 2000
+        total += np.logaddexp.reduce(clean * np.log1p(-noise) + noisy * np.log(noise), 0) - np.log(2000)
+    return np.log(part.longest - part.shortest + 1) - total
 
 
 def _pick(p: Array, uniforms: Array) -> Array:

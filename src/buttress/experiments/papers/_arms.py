@@ -1,0 +1,59 @@
+"""The numbers of the finished runs of a comparison, as the result files of experiments hold them."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from buttress.diagnostics.evidence import Evidence
+from buttress.experiments.claim import Claim
+
+__all__ = ["claim", "measured", "seen"]
+
+KEPT = (
+    "elbo", "nll", "distortion", "rate", "mutual_information", "active_units", "worth_shuffled", "feature_cosine",
+    "label_accuracy", "label_accuracy_sampled",
+)  # fmt: skip
+"""Estimates that are kept, where a run has them; in nats, but for units, cosine and accuracies."""
+
+
+def measured(folder: Path, part: str = ".") -> list[dict[str, Any]]:
+    """A dict for each finished run: arm, seed, folder, seconds of training, and its estimates.
+
+    Args:
+        folder: Of the experiment.
+        part: The folder of the comparison in it.
+    """
+    rows = []
+    for entry in json.loads((folder / part / "comparison.json").read_text("utf-8"))["arms"]:
+        for run, seconds in zip(entry["runs"], entry["seconds"], strict=True):
+            found = Evidence.load(folder / part / run / "evidence.json")
+            values = {name: found.estimates[name].value for name in KEPT if name in found.estimates}
+            place = {"arm": entry["name"], "seed": int(run.rpartition("-")[2]), "folder": f"{part}/{run}"}
+            rows.append({**place, "seconds": round(seconds, 1), "state": found.verdict.state, **values})
+    return rows
+
+
+def seen(runs: Sequence[dict[str, Any]], arm: str, name: str) -> tuple[float, ...]:
+    """A number of an arm for each seed, in the order of seeds; NaN where it was not measured.
+
+    Example:
+        >>> seen([{"arm": "none", "seed": 1, "rate": 2.0}, {"arm": "none", "seed": 0, "rate": None}], "none", "rate")
+        (nan, 2.0)
+    """
+    values = {run["seed"]: run.get(name) for run in runs if run["arm"] == arm}
+    return tuple(math.nan if values.get(s) is None else values[s] for s in sorted({run["seed"] for run in runs}))
+
+
+def claim(says: str, wanted: Any, mark: float, values: Sequence[float], minus: Sequence[float] | None = None) -> Claim:
+    """A claim about values by seed, or about their differences from others of the same seeds.
+
+    Example:
+        >>> claim("gain, nats", "above", 1.0, (5.0, 6.0, 7.0), (3.0, 3.0, 3.0)).median
+        3.0
+    """
+    other = (0.0,) * len(values) if minus is None else minus
+    return Claim(says, wanted, mark, tuple(a - b for a, b in zip(values, other, strict=True)))
