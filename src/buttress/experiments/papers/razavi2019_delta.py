@@ -1,9 +1,9 @@
 r"""Razavi, van den Oord, Poole and Vinyals 2019, Preventing Posterior Collapse with delta-VAEs.
 
-Sentences of an LSTM that follow a two-dimensional z; an LSTM decoder. Three arms with the same decoder, data and budget:
-``none``, the plain VAE; ``delta_vae``, z at every word from an anti-causal encoder under an AR(1) prior; and ``causal``,
-the same with an encoder that knows at a word what the decoder knows, and that word. All are trained to the same number of
-steps with Adam; nothing in them is set so that they collapse.
+Sentences of an LSTM that follow a two-dimensional z; an LSTM decoder. Three arms with the same decoder, data and
+budget: ``none``, the plain VAE; ``delta_vae``, z at every word from an anti-causal encoder under an AR(1) prior; and
+``causal``, the same with an encoder that knows at a word what the decoder knows, and that word. All are trained to the
+same number of steps with Adam; nothing in them is set so that they collapse.
 
 Deviations from the paper: sentences of 11 tokens in place of images and LM1B, LSTMs in place of PixelSNAIL and
 Transformer.
