@@ -108,8 +108,10 @@ def _before(values: Float[Tensor, "*rest T D"]) -> Float[Tensor, "*rest T D"]:
     return F.pad(values[..., :-1, :], (0, 0, 1, 0))
 
 
-@register_kl(Independent, AR1)
-def _kl(q: Independent, p: AR1) -> Tensor:
+def _kl(q: Any, p: AR1) -> Tensor:
     if type(q.base_dist) is not Normal or q.event_shape != p.event_shape:
         raise NotImplementedError
     return p.kl_from(q.base_dist)
+
+
+register_kl(Independent, AR1)(_kl)

@@ -140,8 +140,7 @@ def latent_at(q: Normal, prior: Distribution, noise: Float[Tensor, "S B *event"]
         ratio, kl = _from_normal(q, prior.base_dist, noise)
         return Latent(z, ratio.flatten(2), kl.flatten(1))
     total = q.log_prob(z).flatten(2).sum(-1) - prior.log_prob(z)
-    kl = prior.kl_from(q)[:, None] if isinstance(prior, AR1) else None
-    return Latent(z, total[..., None], kl)
+    return Latent(z, total[..., None], prior.kl_from(q)[:, None] if isinstance(prior, AR1) else None)
 
 
 def _from_normal(q: Normal, p: Normal, noise: Float[Tensor, "S B *event"]) -> tuple[Tensor, Tensor]:

@@ -92,7 +92,11 @@ class AR1PriorModule(PriorModule):
     def forward(self, given: Given = EMPTY) -> Distribution:
         """See :class:`buttress.core.PriorModule`."""
         if len(self.shape) == 1:
-            return _Flat(AR1(self.alpha), [ReshapeTransform((*self.shape, 1), self.shape)], validate_args=False)
+            return _Flat(
+                AR1(self.alpha),
+                [ReshapeTransform(torch.Size((*self.shape, 1)), torch.Size(self.shape))],
+                validate_args=False,
+            )
         if "lengths" not in given:
             return AR1(self.alpha)
         lengths = given["lengths"].to(self.alpha.device)

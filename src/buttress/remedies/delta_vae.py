@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from buttress.core import Encoder
 from buttress.core.recipe import Recipe
 from buttress.core.remedy import ANYTHING, DoesNotFit, remedy
 from buttress.encoders.recurrent import RecurrentEncoder
@@ -41,13 +42,12 @@ def delta_vae(recipe: Recipe, delta: float = 2.0, dim: int = 4) -> Recipe:
     """
     assert isinstance(recipe.posterior, GaussianPosterior)  # see takes
     encoder = recipe.encoder
+    anticausal: Encoder = RowsEncoder(cosine=encoder.cosine)
     if isinstance(encoder, RecurrentEncoder):
         anticausal = encoder.replace(positions=True, backward=True, bidirectional=False)
     elif recipe.decoder.name() == "recurrent":
         raise DoesNotFit(
             f"delta_vae wants z at every token, and the {encoder.name()} encoder can't give it; try --encoder recurrent"
         )
-    else:
-        anticausal = RowsEncoder(cosine=encoder.cosine)
     posterior = recipe.posterior.replace(dim=dim)
     return replace(recipe, encoder=anticausal, posterior=posterior, prior=AR1Prior(delta=delta))
