@@ -67,7 +67,7 @@ def auxiliary_rate(run: Any, steps: int, hidden: int, seed: int, batch_size: int
         with torch.no_grad():
             for i in range(len(held_out)):
                 z, inside, known = _drawn(run.model, held_out[i])
-                rates.append(prior.nats(z, inside) - known)
+                rates.append(prior.nats(z, inside) + known)
     return torch.cat(rates).mean().item()
 
 
