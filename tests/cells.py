@@ -53,6 +53,8 @@ def given_for(spec, raw):
     }
     if spec.layout.lengths and spec.layout.numeric:
         given["lengths"] = 1 + torch.arange(len(raw)) % spec.layout.places[0]
+    if spec.layout.tokens:
+        given["lengths"] = (raw != PAD).sum(1)
     return given
 
 

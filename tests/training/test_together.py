@@ -24,6 +24,7 @@ from buttress.likelihoods.gaussian import GaussianLikelihood
 from buttress.objectives.importance_weighted import ImportanceWeighted
 from buttress.posteriors.batch_normalized import BatchNormalized
 from buttress.posteriors.categorical import CategoricalPosterior
+from buttress.posteriors.committed_gaussian import CommittedGaussian
 from buttress.posteriors.finite_scalar_quantized import FiniteScalarQuantized
 from buttress.posteriors.residual_quantized import ResidualQuantized
 from buttress.posteriors.two_level_quantized import TwoLevelQuantized
@@ -117,7 +118,15 @@ LEFT_OVER = replace(small.two_stage(), posterior=ResidualQuantized(codes=4, dim=
 ROUNDED = replace(
     DRAWN, posterior=FiniteScalarQuantized(levels=(3, 3)), prior=Uniform(), algorithm=Pretrained(first=0.5)
 )
-APART = {"normalised": NORMALISED, "held": HELD, "drawn": DRAWN, "left_over": LEFT_OVER, "rounded": ROUNDED}
+COMMITTED = replace(small.joint(), posterior=CommittedGaussian(dim=3, delta=1.0))
+APART = {
+    "committed": COMMITTED,
+    "normalised": NORMALISED,
+    "held": HELD,
+    "drawn": DRAWN,
+    "left_over": LEFT_OVER,
+    "rounded": ROUNDED,
+}
 
 
 @pytest.mark.parametrize("recipe", APART.values(), ids=APART)

@@ -153,7 +153,14 @@ class PixelsModule(AutoregressiveModule):
 
 
 def _lift(stack: Stack, z_shape: tuple[int, ...], places: tuple[int, ...]) -> nn.Module:
-    """z (N, D) -> what it says, (N, 1, 1, M) or (N, H, W, M); a z that is a map speaks of its own places."""
+    """z (N, D) -> what it says, (N, 1, 1, M), (N, H, 1, M) or (N, H, W, M).
+
+    A z that is a map speaks of its own places, and one with a value for every row of its own row alone.
+    """
+    if len(z_shape) == 2 and z_shape[0] == places[0]:
+        return nn.Sequential(
+            nn.Unflatten(1, (*z_shape[:1], 1, z_shape[1])), nn.Linear(z_shape[1], stack.maps, bias=False)
+        )
     if is_map(z_shape):
         return Upsample(z_shape, stack.hidden, stack.maps, (places[0], places[1]))
     size = torch.Size(z_shape).numel()

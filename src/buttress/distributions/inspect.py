@@ -21,6 +21,7 @@ from torch.distributions import (
     kl_divergence,
 )
 
+from buttress.distributions.ar1 import AR1
 from buttress.distributions.point import Point
 
 __all__ = [
@@ -141,6 +142,8 @@ def closed_form_kl(q: Distribution, p: Distribution) -> Float[Tensor, "B *rest"]
             return kl_divergence(one, other.expand(one.batch_shape))
         except NotImplementedError:
             return None
+    if type(p) is AR1 and (base := normal(q)) is not None:
+        return p.kl_from(base)
     whole, simple = multivariate_normal(q), multivariate_normal(p)
     return kl_divergence(whole, simple) if whole is not None and simple is not None else None
 

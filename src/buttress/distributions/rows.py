@@ -10,6 +10,7 @@ from torch import Tensor
 from torch import distributions as d
 from torch.distributions import Distribution, Independent
 
+from buttress.distributions.ar1 import AR1
 from buttress.distributions.point import Point
 
 __all__ = ["Parameters", "in_double", "parameters"]
@@ -28,6 +29,7 @@ NAMES: Mapping[type[Distribution], tuple[str, ...]] = {
     d.Categorical: ("logits",),
     d.OneHotCategorical: ("logits",),
     d.Bernoulli: ("logits",),
+    AR1: ("alpha",),
 }
 """What each family is made of."""
 WEIGHTS = "logits of the mixture"

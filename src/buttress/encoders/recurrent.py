@@ -40,10 +40,12 @@ class RecurrentEncoder(Encoder):
             ``pooling`` is not used.
         bidirectional: Add an LSTM that reads backwards; h is twice as wide, and its "last" state is that at the first
             token.
+        backward: Read from the last token to the first, so that the state at a token knows it and those after it
+            alone (anti-causal); "last" is then the state at the first token.
         cosine: Weight of a penalty on features of a batch that point the same way; 0 for none.
 
     Errors:
-        ValueError: A size below 1.
+        ValueError: A size below 1, or both ``backward`` and ``bidirectional``.
 
     Example:
         >>> encoder = RecurrentEncoder(embedding=3, hidden=5).build(DataSpec(Layout.text(9, longest=4)))
@@ -56,6 +58,7 @@ class RecurrentEncoder(Encoder):
     pooling: Pooling = "last"
     bidirectional: bool = False
     positions: bool = False
+    backward: bool = False
 
     def __post_init__(self) -> None:
         """Refuse contradictions."""
@@ -63,6 +66,8 @@ class RecurrentEncoder(Encoder):
         for name, size in (("embedding", self.embedding), ("hidden", self.hidden)):
             if size < 1:
                 raise ValueError(f"recurrent encoder: {name} is {size}, wanted at least 1")
+        if self.backward and self.bidirectional:
+            raise ValueError("recurrent encoder: backward and bidirectional are both true; choose one of them")
 
     @classmethod
     def tiny(cls) -> tuple[RecurrentEncoder, ...]:
@@ -73,6 +78,8 @@ class RecurrentEncoder(Encoder):
             cls(3, 4, "max", cosine=0.5),
             cls(3, 4, "abs"),
             cls(3, 4, positions=True),
+            cls(3, 4, positions=True, backward=True),
+            cls(3, 4, backward=True),
         )
 
     def misfit(self, layout: Layout) -> str:
@@ -89,7 +96,7 @@ class RecurrentEncoderModule(EncoderModule):
 
     def __init__(self, part: RecurrentEncoder, spec: DataSpec) -> None:
         super().__init__()
-        self.pooling = part.pooling
+        self.pooling, self.backward = part.pooling, part.backward
         self.places = spec.layout.places if part.positions else ()
         self.features = part.hidden * (2 if part.bidirectional else 1)
         self.embedding = nn.Embedding(spec.vocabulary, part.embedding)
@@ -118,6 +125,10 @@ class RecurrentEncoderModule(EncoderModule):
     def states(self, x: Int[Tensor, "B T"], lengths: Int[Tensor, " B"]) -> Float[Tensor, "B T F"]:
         """The states at all tokens; what stands at padding means nothing."""
         embedded = self.embedding(x)
+        if self.backward:  # padding stays behind, where it changes nothing
+            turned = ((lengths[:, None] - 1 - torch.arange(x.shape[1], device=x.device)) % x.shape[1])[..., None]
+            back = run_lstm(self.lstm, embedded.gather(1, turned.expand_as(embedded)))[0]
+            return back.gather(1, turned.expand_as(back))
         if not self.lstm.bidirectional:  # what follows a token can't change its state: no need to pack, which is slower
             return run_lstm(self.lstm, embedded)[0]
         if torch.compiler.is_compiling():  # torch.export cannot pack
@@ -137,6 +148,8 @@ class RecurrentEncoderModule(EncoderModule):
 
     def last(self, states: Float[Tensor, "B T F"], lengths: Int[Tensor, " B"]) -> Float[Tensor, "B F"]:
         """The state at the last true token, and at the first one of the LSTM that reads backwards."""
+        if self.backward:
+            return states[:, 0]
         end = states.gather(1, (lengths - 1)[:, None, None].expand(-1, 1, states.shape[2])).squeeze(1)
         if not self.lstm.bidirectional:
             return end

@@ -16,6 +16,7 @@ from torch.distributions import Distribution, Independent, Normal
 from buttress.core import Posterior, PosteriorModule
 from buttress.core.posterior import group_names
 from buttress.core.records import Latent
+from buttress.distributions.ar1 import AR1
 from buttress.nn.layers import bounded, full
 from buttress.runtime.randomness import draw
 
@@ -139,7 +140,7 @@ def latent_at(q: Normal, prior: Distribution, noise: Float[Tensor, "S B *event"]
         ratio, kl = _from_normal(q, prior.base_dist, noise)
         return Latent(z, ratio.flatten(2), kl.flatten(1))
     total = q.log_prob(z).flatten(2).sum(-1) - prior.log_prob(z)
-    return Latent(z, total[..., None])
+    return Latent(z, total[..., None], prior.kl_from(q)[:, None] if isinstance(prior, AR1) else None)
 
 
 def _from_normal(q: Normal, p: Normal, noise: Float[Tensor, "S B *event"]) -> tuple[Tensor, Tensor]:
