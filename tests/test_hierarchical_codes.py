@@ -80,29 +80,29 @@ def test_every_level_follows_what_it_chose(levels):
 
 
 class Reader(DecoderModule):
-    """Pixels of a 2 x 2 square from the numbers of one place, by least squares, those of one level left out."""
+    """Pixels of a 2 x 2 square from the numbers of one place, each level by its own least squares, one left out."""
 
     def __init__(self, likelihood, z, x, left_out):
         super().__init__()
-        keep = 1 / z.std((0, 1, 2))
-        if left_out is not None:
-            keep[3 * left_out : 3 * left_out + 3] = 0
         squares = x[:, 0].unflatten(-1, (4, 2)).unflatten(-3, (4, 2)).transpose(-3, -2).flatten(-2)
-        fit = torch.linalg.lstsq((z * keep).flatten(0, 2), 8 * squares.flatten(0, 2) - 4, driver="gelsd")
-        self.likelihood, self.weight = likelihood, fit.solution * keep[:, None]
+        self.likelihood, self.weight = likelihood, torch.zeros(z.shape[-1], 4)
+        for number in {*range(z.shape[-1] // 3)} - {left_out}:
+            level = slice(3 * number, 3 * number + 3)
+            fit = torch.linalg.lstsq(z[..., level].flatten(0, 2), 4 * squares.flatten(0, 2) - 2)
+            self.weight[level] = fit.solution
 
     def forward(self, z, given=EMPTY):
         squares = (z @ self.weight).unflatten(-1, (2, 2))  # (..., 4, 4, 2, 2)
         return self.likelihood(squares.transpose(-3, -2).flatten(-4, -3).flatten(-2)[..., None], given)
 
 
-@pytest.mark.parametrize(("levels", "left_out"), [(2, 0), (2, 1), (2, None), (3, 0), (3, 1), (3, 2), (3, None)])
+@pytest.mark.parametrize(("levels", "left_out"), [(2, 0), (2, 1), (2, None), (3, 0), (3, 1), (3, 2)])
 def test_a_level_that_the_decoder_does_not_read_is_reported_idle(levels, left_out):
     torch.manual_seed(1)
     spec, posterior = DataSpec(Layout.image(1, 8, 8)), HierarchicalQuantized(levels, codes=16, dim=3)
     parts = (ConvEncoder((8,), spatial=True), posterior, Uniform(), ConvDecoder((8,)), Bernoulli())
     model = LatentVariableModel(spec, *parts)
-    x = sum(F.interpolate((torch.rand(400, 1, n, n) - 0.5) / n, (8, 8)) for n in (1, 2, 4)).gt(0).float()
+    x = sum(F.interpolate((torch.rand(400, 1, n, n) - 0.5) / n**0.5, (8, 8)) for n in (1, 2, 4)).gt(0).float()
     model(x)
     model.after_step()  # codewords become outputs of the encoder
     model.eval()

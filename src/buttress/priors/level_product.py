@@ -153,6 +153,8 @@ def _decoder(part: LevelProduct, level: Level, above: tuple[Level, ...]) -> Pixe
     seen = part.given + sum(part.embedding * one.shape[-1] for one in above)
     z_shape = (*above[-1].shape[:2], seen) if above else (part.given or 1,)
     likelihood = Categorical(levels=level.classes or 0, ordinal=False).build(spec)
+    if height * width == 1:  # there is no place before, to attend to or to convolve
+        part = part.replace(top="pixelcnn", field=None)
     module = part.decoder(len(above)).build(spec, z_shape, likelihood)
     assert isinstance(module, PixelsModule)
     return module
