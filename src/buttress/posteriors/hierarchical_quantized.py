@@ -24,9 +24,8 @@ from torch.nn import functional as F
 from buttress.core import Posterior, PosteriorModule, Space
 from buttress.core.records import Latent
 from buttress.distributions.point import Point
-from buttress.encoders.conv import halved
 from buttress.nn.layers import Residual
-from buttress.nn.maps import Upsample
+from buttress.nn.maps import Upsample, halved
 from buttress.posteriors._codebook import latent_of
 from buttress.posteriors.vector_quantized import VectorQuantized, VectorQuantizedModule
 
