@@ -17,7 +17,13 @@ from buttress.remedies._codes import TAKES, with_codes
     codes=False,
 )
 def hierarchical_quantized(
-    recipe: Recipe, levels: int = 2, codes: int = 64, dim: int = 16, given: int = 0, first: float = 0.75
+    recipe: Recipe,
+    levels: int = 2,
+    codes: int = 64,
+    dim: int = 16,
+    attention: bool = True,
+    given: int = 0,
+    first: float = 0.75,
 ) -> Recipe:
     """Let z be maps of codes of several sizes, then learn a prior over them: attention on top, PixelCNNs below.
 
@@ -27,6 +33,7 @@ def hierarchical_quantized(
             encoder's last map.
         codes: Number K of codewords of each level.
         dim: Numbers in a codeword.
+        attention: Whether the prior of the top map has self-attention over its places; else it is a PixelCNN too.
         given: Numbers in the vector by which the prior reads what the data offer beside x, such as a label; 0 for a
             prior that reads none of it.
         first: Share of the steps that train the autoencoder; the rest trains the prior.
@@ -40,5 +47,5 @@ def hierarchical_quantized(
         (3, 'pixelsnail', 'two_stage')
     """
     posterior = HierarchicalQuantized(levels=levels, codes=codes, dim=dim)
-    prior = LevelProduct(top="pixelsnail", given=given)
+    prior = LevelProduct(top="pixelsnail" if attention else "pixelcnn", given=given)
     return with_codes(recipe, "hierarchical_quantized", posterior, prior, True, first)
