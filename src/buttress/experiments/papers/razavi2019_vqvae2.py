@@ -133,13 +133,15 @@ class Razavi2019:
             watch: Called with (run, step, total).
 
         Errors:
-            ValueError: The images have no label, or there are fewer held out than are to be judged.
+            ValueError: The images have no label, or there are fewer held out than are to be judged; a run failed.
         """
         _vqvae2_judge.check(self.data, self.judged)
         shared = {"seeds": self.seeds, "jobs": jobs, "settings": EFFORT, "watch": watch}
-        compare(self.recipe(coarse=True), [self.remedies["coarse"]], folder / "coarse", **shared)
+        coarse = compare(self.recipe(coarse=True), [self.remedies["coarse"]], folder / "coarse", **shared)
         names = [self.remedies[arm] for arm in ("one", "two", "three")]
-        compare(self.recipe(), names, folder / "levels", **shared)
+        levels = compare(self.recipe(), names, folder / "levels", **shared)
+        for run, reason in {**coarse.failed, **levels.failed}.items():
+            raise ValueError(f"razavi2019_vqvae2: {run} did not finish: {reason}")
         measured: dict[str, list[dict[str, Any]]] = {arm: [] for arm in (*LEVELS, "dcgan", "real")}
         for seed in range(self.seed, self.seed + self.seeds):
             bench = _vqvae2_judge.Bench(self.data, self.judged, self.pool, self.classifier_steps, seed)
