@@ -173,8 +173,8 @@ class HierarchicalQuantizedModule(PosteriorModule):
             if number:
                 decoded = self.above[number - 1](_spread(read, self.sizes[number - 1]).flatten(1).to(h.dtype))
                 own = torch.cat([own, decoded], -1)
-            for kept, found in zip((read, codes, penalties), quantiser.quantize(own), strict=True):
-                kept.append(found)  # type: ignore[arg-type]
+            words, chosen, penalty = quantiser.quantize(own)
+            read, codes, penalties = [*read, words], [*codes, chosen], [*penalties, penalty]
         return read, codes, penalties
 
 

@@ -92,7 +92,7 @@ class CodesModule(PriorModule):
         """See :class:`buttress.core.PriorModule`."""
         if not self.given:
             return CodeDistribution(self)
-        each = self.condition(given).unflatten(-1, (-1, self.given))  # type: ignore[operator]
+        each = self.condition(given).unflatten(-1, (-1, self.given))
         return CodeDistribution(self, each.sum(-2))
 
     @abstractmethod

@@ -48,8 +48,7 @@ def rejection(folder: Path, measured: dict[str, list[dict[str, Any]]]) -> Path:
             x, y = ([found[f"{name}{kept}"] for kept in SHARES] for name in ("recall", "precision"))
             ax.plot(x, y, "-", color=f"C{number}", lw=1, label=None if seed else title)
             ax.plot(x[0], y[0], "o", color=f"C{number}", ms=5)
-    ax.set(xlabel="recall", ylabel="precision", title="point: all samples; line: a half, then the surest part")
-    ax.title.set_size(9)
+    ax.set(xlabel="recall", ylabel="precision", title="point: all samples; line: rejection")
     ax.legend(frameon=False, fontsize=8)
     return _saved(figure, folder / "rejection.png")
 

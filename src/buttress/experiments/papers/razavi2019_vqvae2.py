@@ -136,7 +136,7 @@ class Razavi2019:
             ValueError: The images have no label, or there are fewer held out than are to be judged; a run failed.
         """
         _vqvae2_judge.check(self.data, self.judged)
-        shared = {"seeds": self.seeds, "jobs": jobs, "settings": EFFORT, "watch": watch}
+        shared: dict[str, Any] = {"seeds": self.seeds, "jobs": jobs, "settings": EFFORT, "watch": watch}
         coarse = compare(self.recipe(coarse=True), [self.remedies["coarse"]], folder / "coarse", **shared)
         names = [self.remedies[arm] for arm in ("one", "two", "three")]
         levels = compare(self.recipe(), names, folder / "levels", **shared)
