@@ -44,6 +44,8 @@ MAPS = replace(
     decoder=ConvDecoder(widths=(4, 3)),
     likelihood=Bernoulli(),
 )
+LARGE = replace(MAPS, encoder=ConvEncoder(widths=(3,), spatial=True), decoder=ConvDecoder(widths=(3,)))
+"""Maps that can be halved twice."""
 LEVELS = replace(MAPS, posterior=HierarchicalQuantized(codes=4, dim=2, revive=3))
 LABELLED = replace(TABLE, data=Table("table.csv", label="kind"))
 
@@ -63,7 +65,7 @@ def with_prior(prior):
 
 
 def with_posterior(posterior):
-    return [replace(base, posterior=posterior) for base in ((CODES, MAPS) if posterior.discrete else (TABLE,))]
+    return [replace(base, posterior=posterior) for base in ((CODES, MAPS, LARGE) if posterior.discrete else (TABLE,))]
 
 
 def with_algorithm(algorithm):
