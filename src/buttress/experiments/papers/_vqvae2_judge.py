@@ -68,15 +68,17 @@ class Bench:
         splits = opened(data)
         self.column = next(column for column in splits.spec.given if column.classes)
         self.judged, self.pool, self.steps, self.seed = judged, pool, steps, seed
-        self.train, self.train_labels = self._real(splits, "train")
-        self.real, self.real_labels = self._real(splits, "held_out")
+        self.train, self.train_labels, _ = self._real(splits, "train")
+        self.real, self.real_labels, self.order = self._real(splits, "held_out")
         self.labels = torch.arange(judged * pool) % self.column.classes
         self._fitted: dict[int, Any] = {}
 
-    def _real(self, splits: Splits, name: str) -> tuple[Float[Tensor, "N C H W"], Int[Tensor, " N"]]:
+    def _real(self, splits: Splits, name: str) -> tuple[Float[Tensor, "N C H W"], Int[Tensor, " N"], Int[Tensor, " N"]]:
+        """Images, labels and their numbers, in an order of this seed: stored data may be sorted by class."""
         examples = getattr(splits, name)
-        batch = examples.read(torch.arange(len(examples)))
-        return (batch.x.float() + 0.5) / 256, batch.given[self.column.name]
+        order = torch.randperm(len(examples), generator=torch.Generator().manual_seed(self.seed))
+        batch = examples.read(order)
+        return (batch.x.float() + 0.5) / 256, batch.given[self.column.name], order
 
     def classifier(self, part: int) -> Any:
         """That which rejects (0) or judges (1), trained on the real images; weights and order of each are its own."""
@@ -110,7 +112,7 @@ class Bench:
         """
         run = Run.load(folder)
         with seeded(self.seed):
-            batch = run.splits().held_out.read(torch.arange(len(self.real)))
+            batch = run.splits().held_out.read(self.order)
             codes = run.model.posterior(run.model.observe(batch.x)).sample()
             remade = _images(run, codes)
             found: dict[str, Any] = {"mse": (remade - self.real).square().mean().item()}

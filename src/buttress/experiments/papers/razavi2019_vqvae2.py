@@ -68,17 +68,17 @@ class Razavi2019:
 
     Example:
         >>> Razavi2019(codes=32).remedies["three"]
-        'hierarchical_quantized:levels=3:codes=32:dim=16:given=16:first=0.55'
+        'hierarchical_quantized:levels=3:codes=32:dim=16:given=16:first=0.36'
     """
 
     data: Data = field(default_factory=lambda: Mnist5k(held_out=0.2))
     codes: int = 64
     dim: int = 16
     widths: tuple[int, ...] = (32, 64)
-    steps: int = 900
-    first: float = 0.55
+    steps: int = 1100
+    first: float = 0.36
     batch_size: int = 32
-    learning_rate: float = 2e-3
+    learning_rate: float = 3e-3
     judged: int = 900
     pool: int = 4
     classifier_steps: int = 300
@@ -118,7 +118,7 @@ class Razavi2019:
             batch_size=self.batch_size,
             learning_rate=self.learning_rate,
             seed=self.seed,
-            validate_every=max(1, self.steps // 5),
+            validate_every=max(1, self.steps // 4),
         )
         return replace(recipe, training=training)
 
