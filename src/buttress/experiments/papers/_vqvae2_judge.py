@@ -182,10 +182,8 @@ def _costs(run: Run, codes: Int[Tensor, "N total"], given: Any) -> dict[str, Any
         f"bits_{level.name}": nats[:, level.start : level.stop].mean().item() / bits for level in levels
     }
     for level in levels:
-        share = (
-            torch.bincount(level.view(codes).flatten(), minlength=level.classes).double() / level.view(codes).numel()
-        )
-        found[f"perplexity_{level.name}"] = torch.special.entr(share).sum().exp().item()
+        count = torch.bincount(level.view(codes).flatten()).double()
+        found[f"perplexity_{level.name}"] = torch.special.entr(count / count.sum()).sum().exp().item()
     if len(levels) > 1:
         bottom = levels[-1].start
         mixed = torch.cat([codes.roll(1, 0)[:, :bottom], codes[:, bottom:]], 1)
