@@ -26,7 +26,7 @@ SHOWN = 4
 
 def samples(folder: Path, seed: int) -> Path:
     """Samples of every arm, a column a class; of two levels also the quarter that a classifier is surest of."""
-    figure = Figure((9, 10), dpi=110, layout="constrained")
+    figure = Figure((9, 8.2), dpi=110, layout="constrained")
     rows = [(arm, "samples", title) for arm, title in ARMS.items()]
     rows.insert(4, ("two", "best", "two levels, surest part"))
     axes = figure.subplots((len(rows) + 1) // 2, 2)
