@@ -94,7 +94,7 @@ class Razavi2019:
     @classmethod
     def full(cls) -> Razavi2019:
         """The sizes of the paper as far as this data source goes: they were trained on ImageNet, of 256 x 256."""
-        return cls(codes=512, dim=64, widths=(128, 128), steps=250_000, batch_size=128, learning_rate=3e-4, judged=1000)
+        return cls(codes=512, dim=64, widths=(128, 128), steps=250_000, batch_size=128, learning_rate=3e-4)
 
     @property
     def remedies(self) -> dict[str, str]:
