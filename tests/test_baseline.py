@@ -13,10 +13,10 @@ from buttress.baseline import NEARLY_BINARY, baseline, binarised, two_valued
 from buttress.core import DataSpec, Layout, remedy
 from buttress.data.images import Images
 from buttress.data.mnist5k import Mnist5k
-from buttress.encoders.conv import halved
 from buttress.likelihoods.bernoulli import Bernoulli
 from buttress.likelihoods.gaussian import GaussianLikelihood
 from buttress.likelihoods.logistic_mixture import LogisticMixture
+from buttress.nn.maps import halved
 
 ANYTHING = Mnist5k()
 

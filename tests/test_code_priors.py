@@ -11,7 +11,8 @@ from buttress.priors import _codes
 from buttress.priors._codes import CodesModule
 
 LEVELS = Space.stacked([("top", (1, 2, 1), 3), ("bottom", (2, 2, 1), 3)])
-SPACES = [Space((3, 2, 1), 3), Space((2, 2, 2), 4), Space((5,), 3), LEVELS]
+THREE = Space.stacked([("top", (1, 2, 1), 3), ("middle", (2, 2, 1), 3), ("bottom", (3, 3, 1), 3)])
+SPACES = [Space((3, 2, 1), 3), Space((2, 2, 2), 4), Space((5,), 3), LEVELS, THREE]
 PRIORS = [prior for kind in registry.parts("priors").values() for prior in kind.tiny() if prior.discrete]
 
 

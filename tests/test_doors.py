@@ -25,7 +25,7 @@ from buttress.likelihoods.bernoulli import Bernoulli
 from buttress.likelihoods.categorical import Categorical
 from buttress.likelihoods.gaussian import GaussianLikelihood
 from buttress.posteriors.gaussian import GaussianPosterior
-from buttress.posteriors.two_level_quantized import TwoLevelQuantized
+from buttress.posteriors.hierarchical_quantized import HierarchicalQuantized
 from buttress.priors.conditional_normal import ConditionalNormal
 from buttress.priors.level_product import LevelProduct
 from buttress.priors.standard_normal import StandardNormal
@@ -86,7 +86,7 @@ def test_data_without_conditions_are_refused_before_anything_is_built():
 def two_levels() -> LatentVariableModel:
     torch.manual_seed(0)
     spec = DataSpec(Layout.image(1, 8, 8))
-    parts = (ConvEncoder((4,), spatial=True), TwoLevelQuantized(codes=3, dim=2), LevelProduct(layers=2, channels=4))
+    parts = (ConvEncoder((4,), spatial=True), HierarchicalQuantized(codes=3, dim=2), LevelProduct(layers=2, channels=4))
     return LatentVariableModel(spec, *parts, ConvDecoder((4,)), Bernoulli())
 
 
@@ -111,11 +111,11 @@ def test_the_bottom_prior_reads_all_of_the_top_and_the_top_none_of_the_bottom():
         for parameter in prior.parameters():
             parameter.normal_()
     codes = torch.zeros(1, 6, dtype=torch.long)
-    before = prior.score(codes)[0]
+    before = prior.score(codes, prior.one.expand(1, 1))[0]
     for place in range(6):
         changed = codes.clone()
         changed[0, place] = 1
-        moved = (prior.score(changed)[0] - before).abs() > 1e-6
+        moved = (prior.score(changed, prior.one.expand(1, 1))[0] - before).abs() > 1e-6
         assert moved[place] and not moved[:place].any()
         if place < 2:
             assert moved[2:].all()

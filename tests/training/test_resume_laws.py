@@ -23,7 +23,7 @@ from buttress.likelihoods.bernoulli import Bernoulli
 from buttress.likelihoods.gaussian import GaussianLikelihood
 from buttress.objectives.elbo import ELBO
 from buttress.posteriors.gaussian import GaussianPosterior
-from buttress.posteriors.two_level_quantized import TwoLevelQuantized
+from buttress.posteriors.hierarchical_quantized import HierarchicalQuantized
 from buttress.posteriors.vector_quantized import VectorQuantized
 from buttress.priors.uniform import Uniform
 from buttress.training.callbacks import Callback
@@ -44,7 +44,9 @@ MAPS = replace(
     decoder=ConvDecoder(widths=(4, 3)),
     likelihood=Bernoulli(),
 )
-LEVELS = replace(MAPS, posterior=TwoLevelQuantized(codes=4, dim=2, revive=3))
+LARGE = replace(MAPS, encoder=ConvEncoder(widths=(3,), spatial=True), decoder=ConvDecoder(widths=(3,)))
+"""Maps that can be halved twice."""
+LEVELS = replace(MAPS, posterior=HierarchicalQuantized(codes=4, dim=2, revive=3))
 LABELLED = replace(TABLE, data=Table("table.csv", label="kind"))
 
 
@@ -63,7 +65,7 @@ def with_prior(prior):
 
 
 def with_posterior(posterior):
-    return [replace(base, posterior=posterior) for base in ((CODES, MAPS) if posterior.discrete else (TABLE,))]
+    return [replace(base, posterior=posterior) for base in ((CODES, MAPS, LARGE) if posterior.discrete else (TABLE,))]
 
 
 def with_algorithm(algorithm):

@@ -26,8 +26,8 @@ from buttress.posteriors.batch_normalized import BatchNormalized
 from buttress.posteriors.categorical import CategoricalPosterior
 from buttress.posteriors.committed_gaussian import CommittedGaussian
 from buttress.posteriors.finite_scalar_quantized import FiniteScalarQuantized
+from buttress.posteriors.hierarchical_quantized import HierarchicalQuantized
 from buttress.posteriors.residual_quantized import ResidualQuantized
-from buttress.posteriors.two_level_quantized import TwoLevelQuantized
 from buttress.priors.level_product import LevelProduct
 from buttress.priors.uniform import Uniform
 from buttress.training import checkpoint
@@ -41,7 +41,7 @@ pytestmark = pytest.mark.slow
 LEVELS = replace(
     small.code_maps(Path("pictures.npy")),
     encoder=ConvEncoder(widths=(3,), spatial=True),
-    posterior=TwoLevelQuantized(codes=6, dim=2, revive=3),
+    posterior=HierarchicalQuantized(codes=6, dim=2, revive=3),
     prior=LevelProduct(layers=2, channels=4, embedding=2),
     decoder=ConvDecoder(widths=(3,)),
 )

@@ -69,6 +69,9 @@ ROOMS: dict[str, type[Part]] = {
 }
 """Folder of the package -> the kind of part in it."""
 
+RENAMED = {("posteriors", "two_level_quantized"): "hierarchical_quantized"}
+"""(Room, name in recipes of earlier versions) -> the part that has taken its place, with the same settings."""
+
 _added: dict[str, dict[str, type[Part]]] = {}
 
 
@@ -168,7 +171,7 @@ def part(room: str, name: str) -> type[Part]:
         Traceback (most recent call last):
         ValueError: schedules has no 'linaer'; did you mean 'linear'? It has constant, cyclical, linear, sigmoid
     """
-    known = parts(room)
+    known, name = parts(room), RENAMED.get((room, name), name)
     if name not in known:
         raise ValueError(f"{room} has no {name!r}; {suggest(name, known, 'It has')} {', '.join(sorted(known))}")
     return known[name]

@@ -17,9 +17,8 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from buttress.core import EMPTY, DataSpec, Decoder, DecoderModule, Given, Layout, LikelihoodModule
-from buttress.encoders.conv import halved
 from buttress.nn.layers import Activation, Residual, activation, channels_last, check_widths
-from buttress.nn.maps import Upsample, is_map
+from buttress.nn.maps import Upsample, halved, is_map
 
 __all__ = ["ConvDecoder"]
 

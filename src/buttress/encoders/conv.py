@@ -15,8 +15,9 @@ from torch import Tensor, nn
 
 from buttress.core import EMPTY, DataSpec, Encoder, EncoderModule, Given, Layout
 from buttress.nn.layers import Activation, Residual, activation, check_widths
+from buttress.nn.maps import halved
 
-__all__ = ["ConvEncoder", "halved"]
+__all__ = ["ConvEncoder"]
 
 
 @dataclass(frozen=True)
@@ -86,16 +87,3 @@ class ConvEncoderModule(EncoderModule):
         """See :class:`buttress.core.EncoderModule`."""
         maps = self.net(x)
         return maps.movedim(1, -1) if self.places else maps.flatten(1)
-
-
-def halved(size: list[int], times: int) -> list[tuple[int, int]]:
-    """(H, W) and what repeated halving, rounded up, makes of it.
-
-    Example:
-        >>> halved([5, 28], 3)
-        [(5, 28), (3, 14), (2, 7), (1, 4)]
-    """
-    sizes = [(size[0], size[1])]
-    for _ in range(times):
-        sizes.append(((sizes[-1][0] + 1) // 2, (sizes[-1][1] + 1) // 2))
-    return sizes

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["Upsample", "is_map", "sizes_between"]
+__all__ = ["Upsample", "halved", "is_map", "sizes_between"]
 
 
 def is_map(z_shape: tuple[int, ...]) -> bool:
@@ -39,6 +39,19 @@ def sizes_between(small: tuple[int, int], large: tuple[int, int]) -> list[tuple[
         double = (min(2 * sizes[-1][0], large[0]), min(2 * sizes[-1][1], large[1]))
         sizes.append(large if near else double)
     return sizes[1:]
+
+
+def halved(size: list[int], times: int) -> list[tuple[int, int]]:
+    """(H, W) and what repeated halving, rounded up, makes of it.
+
+    Example:
+        >>> halved([5, 28], 3)
+        [(5, 28), (3, 14), (2, 7), (1, 4)]
+    """
+    sizes = [(size[0], size[1])]
+    for _ in range(times):
+        sizes.append(((sizes[-1][0] + 1) // 2, (sizes[-1][1] + 1) // 2))
+    return sizes
 
 
 class Upsample(nn.Module):

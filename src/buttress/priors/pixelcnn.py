@@ -11,7 +11,7 @@ from typing import ClassVar
 
 from buttress.core import Prior, Space
 from buttress.decoders.pixelcnn import PixelCNN
-from buttress.priors._codes import MapCodesModule
+from buttress.priors._codes import MapCodesModule, check_given
 
 __all__ = ["PixelCNNPrior"]
 
@@ -26,6 +26,8 @@ class PixelCNNPrior(Prior):
         field: Width of the causal window, in places, odd; None sees the whole map.
         layers: Number of layers, the one that reads codes included.
         channels: Channels of the horizontal stack; the vertical one has half as many.
+        given: Numbers in the vector c(y) of what the data offer beside x, such as a label, on which p(z|y) then
+            depends; 0 for a prior that reads none of it.
 
     Errors:
         ValueError: An even field or a number that is too small; or, when built, z is no map of codes.
@@ -42,10 +44,12 @@ class PixelCNNPrior(Prior):
     field: int | None = None
     layers: int = 4
     channels: int = 32
+    given: int = 0
 
     def __post_init__(self) -> None:
         """Refuse contradictions."""
         self.decoder  # noqa: B018 - which refuses them
+        check_given(self)
 
     @property
     def decoder(self) -> PixelCNN:
@@ -59,4 +63,4 @@ class PixelCNNPrior(Prior):
 
     def build(self, space: Space) -> MapCodesModule:
         """See :class:`buttress.core.Prior`."""
-        return MapCodesModule(self.decoder, space, self.name())
+        return MapCodesModule(self.decoder, space, self.name(), self.given)

@@ -11,7 +11,7 @@ from typing import ClassVar
 
 from buttress.core import Prior, Space
 from buttress.decoders.pixelsnail import PixelSNAIL
-from buttress.priors._codes import MapCodesModule
+from buttress.priors._codes import MapCodesModule, check_given
 
 __all__ = ["PixelSNAILPrior"]
 
@@ -29,6 +29,8 @@ class PixelSNAILPrior(Prior):
         channels: Channels of what is seen at a place, and of queries, keys and values; the vertical stack has half.
         heads: Heads of each attention; they share the channels.
         field: Width of the causal window of all convolutions together, in places, odd; None sees the whole map.
+        given: Numbers in the vector c(y) of what the data offer beside x, such as a label, on which p(z|y) then
+            depends; 0 for a prior that reads none of it.
 
     Errors:
         ValueError: An even field, a number that is too small, or heads that do not divide the channels; or, when
@@ -48,10 +50,12 @@ class PixelSNAILPrior(Prior):
     channels: int = 32
     heads: int = 2
     field: int | None = 7
+    given: int = 0
 
     def __post_init__(self) -> None:
         """Refuse contradictions."""
         self.decoder  # noqa: B018 - which refuses them
+        check_given(self)
 
     @property
     def decoder(self) -> PixelSNAIL:
@@ -65,4 +69,4 @@ class PixelSNAILPrior(Prior):
 
     def build(self, space: Space) -> MapCodesModule:
         """See :class:`buttress.core.Prior`."""
-        return MapCodesModule(self.decoder, space, self.name())
+        return MapCodesModule(self.decoder, space, self.name(), self.given)

@@ -80,7 +80,7 @@ class RecurrentPriorModule(CodesModule):
         with torch.no_grad():
             self.out.weight.mul_(0.1)  # start near the uniform distribution
 
-    def logits(self, codes: Int[Tensor, "N *shape"]) -> Float[Tensor, "N *rest"]:
+    def logits(self, codes: Int[Tensor, "N *shape"], c: Float[Tensor, "N E"]) -> Float[Tensor, "N *rest"]:
         """See :class:`CodesModule`."""
         before = F.pad(codes.reshape(len(codes), -1)[:, :-1], (1, 0), value=self.classes)
         h, _ = run_lstm(self.lstm, self.embed(before) + self.where, self.begin(len(codes)))
@@ -91,7 +91,7 @@ class RecurrentPriorModule(CodesModule):
         h, c = self.first[:, None, None].expand(-1, -1, count, -1)
         return h.contiguous(), c.contiguous()
 
-    def generate(self, uniforms: Float[Tensor, "N *shape"]) -> Int[Tensor, "N *shape"]:
+    def generate(self, uniforms: Float[Tensor, "N *shape"], c: Float[Tensor, "N E"]) -> Int[Tensor, "N *shape"]:
         """See :class:`CodesModule`."""
         flat, state = uniforms.reshape(len(uniforms), -1), self.begin(len(uniforms))
         codes = torch.full((len(flat), self.length + 1), self.classes, device=flat.device)
