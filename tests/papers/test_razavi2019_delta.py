@@ -11,7 +11,7 @@ from torch.distributions import Independent, Normal
 from buttress.core import Batch, Space
 from buttress.data.lstm_text import LstmText
 from buttress.experiments.papers._auxiliary_prior import auxiliary_rate
-from buttress.experiments.papers.razavi2019_delta import ARMS, RESULT, DeltaVAE, figures
+from buttress.experiments.papers.razavi2019_delta import ARMS, RESULT, DeltaVAE
 
 
 def test_it_runs_resumes_and_draws(tmp_path):
@@ -24,7 +24,7 @@ def test_it_runs_resumes_and_draws(tmp_path):
     seen = (tmp_path / "none" / "seed-0" / "seen.json").stat().st_mtime_ns
     assert tiny.run(tmp_path) == found
     assert (tmp_path / "none" / "seed-0" / "seen.json").stat().st_mtime_ns == seen
-    assert all(path.stat().st_size > 0 for path in figures(tmp_path))
+    assert all(path.stat().st_size > 0 for path in tiny.figures(tmp_path))
 
 
 def test_the_arms_differ_in_encoder_and_prior_alone():

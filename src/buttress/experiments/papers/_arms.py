@@ -45,7 +45,8 @@ def seen(runs: Sequence[dict[str, Any]], arm: str, name: str) -> tuple[float, ..
         (nan, 2.0)
     """
     values = {run["seed"]: run.get(name) for run in runs if run["arm"] == arm}
-    return tuple(math.nan if values.get(s) is None else values[s] for s in sorted({run["seed"] for run in runs}))
+    kept = (values.get(s) for s in sorted({run["seed"] for run in runs}))
+    return tuple(math.nan if value is None else float(value) for value in kept)
 
 
 def claim(says: str, wanted: Any, mark: float, values: Sequence[float], minus: Sequence[float] | None = None) -> Claim:

@@ -15,7 +15,6 @@ LSTMs; a linear ramp in place of a sigmoid. Sentences of your own go into ``data
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -30,6 +29,7 @@ from buttress.encoders.recurrent import RecurrentEncoder
 from buttress.experiments.claim import Claim
 from buttress.experiments.compare import compare
 from buttress.experiments.papers._arms import claim, measured, seen
+from buttress.experiments.papers._experiment import Experiment, Watch
 from buttress.experiments.papers._result import write_result
 from buttress.posteriors.gaussian import GaussianPosterior
 
@@ -40,8 +40,8 @@ INPUTLESS, LANGUAGE_MODEL = "kl_annealing:fraction=0.3+inputless_decoder", "inpu
 
 
 @dataclass(frozen=True)
-class Bowman2016:
-    """The experiment.
+class Bowman2016(Experiment):
+    """Bowman et al. 2016: does a sentence VAE collapse, and do annealing, word dropout and no inputs prevent it?
 
     Args:
         data: Sentences.
@@ -88,9 +88,7 @@ class Bowman2016:
             ),
         )  # fmt: skip
 
-    def run(
-        self, folder: Path, jobs: int = 1, watch: Callable[[str, int, int], None] = lambda run, step, total: None
-    ) -> list[Claim]:
+    def run(self, folder: Path, jobs: int = 1, watch: Watch = lambda run, step, total: None) -> list[Claim]:
         """Train everything, or take up what is in the folder, and write ``result.json``.
 
         Args:

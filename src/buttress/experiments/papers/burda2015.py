@@ -13,7 +13,6 @@ samples in the NLL. So the values are not those of the paper; the order is the c
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,7 @@ from buttress.encoders.mlp import MlpEncoder
 from buttress.experiments.claim import Claim
 from buttress.experiments.compare import compare
 from buttress.experiments.papers._arms import claim, measured, seen
+from buttress.experiments.papers._experiment import Experiment, Watch
 from buttress.experiments.papers._result import write_result
 from buttress.likelihoods.bernoulli import Bernoulli
 from buttress.objectives.importance_weighted import ImportanceWeighted
@@ -37,8 +37,8 @@ __all__ = ["Burda2015", "claims"]
 
 
 @dataclass(frozen=True)
-class Burda2015:
-    """The experiment.
+class Burda2015(Experiment):
+    """Burda et al. 2015: do more importance samples in training give a better NLL and more active units?
 
     Args:
         data: Grey digits; a fifth of them is held out.
@@ -102,9 +102,7 @@ class Burda2015:
             training=training,
         )
 
-    def run(
-        self, folder: Path, jobs: int = 1, watch: Callable[[str, int, int], None] = lambda run, step, total: None
-    ) -> list[Claim]:
+    def run(self, folder: Path, jobs: int = 1, watch: Watch = lambda run, step, total: None) -> list[Claim]:
         """Train everything, or take up what is in the folder, and write ``result.json``.
 
         Args:

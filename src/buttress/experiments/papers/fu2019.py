@@ -12,7 +12,6 @@ with each cycle in the cyclical arm alone), a weight that starts at 0.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from buttress.encoders.recurrent import RecurrentEncoder
 from buttress.experiments.claim import Claim
 from buttress.experiments.compare import compare
 from buttress.experiments.papers._arms import claim, measured, seen
+from buttress.experiments.papers._experiment import Experiment, Watch
 from buttress.experiments.papers._result import write_result
 from buttress.posteriors.gaussian import GaussianPosterior
 
@@ -35,8 +35,8 @@ SAME_MEAN, CYCLICAL = "kl_annealing:fraction=0.5", "cyclical_annealing:cycles=4:
 
 
 @dataclass(frozen=True)
-class Fu2019:
-    """The experiment.
+class Fu2019(Experiment):
+    """Fu et al. 2019: does annealing in cycles keep more information in z than a single ramp?
 
     Args:
         data: The sequences.
@@ -81,9 +81,7 @@ class Fu2019:
             ),
         )  # fmt: skip
 
-    def run(
-        self, folder: Path, jobs: int = 1, watch: Callable[[str, int, int], None] = lambda run, step, total: None
-    ) -> list[Claim]:
+    def run(self, folder: Path, jobs: int = 1, watch: Watch = lambda run, step, total: None) -> list[Claim]:
         """Train everything, or take up what is in the folder, and write ``result.json``.
 
         Args:

@@ -24,7 +24,6 @@ from __future__ import annotations
 import json
 import math
 import statistics
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
@@ -41,6 +40,7 @@ from buttress.encoders.conv import ConvEncoder
 from buttress.encoders.mlp import MlpEncoder
 from buttress.experiments.claim import Claim
 from buttress.experiments.compare import compare
+from buttress.experiments.papers._experiment import Experiment, Watch
 from buttress.experiments.papers._result import write_result
 from buttress.posteriors.gaussian import GaussianPosterior
 from buttress.runtime.atomic_write import write_text
@@ -65,8 +65,8 @@ def shapes() -> Shapes2d:
 
 
 @dataclass(frozen=True)
-class Kim2018Factor:
-    """The experiment.
+class Kim2018Factor(Experiment):
+    """Kim and Mnih 2018: does FactorVAE disentangle more than a β-VAE at the same reconstruction error?
 
     Args:
         data: Images with known factors.
@@ -159,9 +159,7 @@ class Kim2018Factor:
         parts = {"encoder": self.encoder, "decoder": self.decoder, "posterior": GaussianPosterior(self.dim)}
         return replace(start, **parts, training=training)  # type: ignore[arg-type]
 
-    def run(
-        self, folder: Path, jobs: int = 1, watch: Callable[[str, int, int], None] = lambda run, step, total: None
-    ) -> list[Claim]:
+    def run(self, folder: Path, jobs: int = 1, watch: Watch = lambda run, step, total: None) -> list[Claim]:
         """Train and score everything, or take up what is in the folder, and write down what was seen.
 
         Args:

@@ -13,7 +13,6 @@ Deviations: synthetic documents of 40 to 50 words for Yahoo and Yelp, small LSTM
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from buttress.encoders.recurrent import RecurrentEncoder
 from buttress.experiments.claim import Claim
 from buttress.experiments.compare import compare
 from buttress.experiments.papers._arms import claim, measured, seen
+from buttress.experiments.papers._experiment import Experiment, Watch
 from buttress.experiments.papers._result import write_result
 from buttress.posteriors.gaussian import GaussianPosterior
 
@@ -37,8 +37,8 @@ PENALTIES = tuple(f"{LAST}+cosine_regularization:weight={weight}" for weight in 
 
 
 @dataclass(frozen=True)
-class Long2020:
-    """The experiment.
+class Long2020(Experiment):
+    """Long et al. 2020: does pooling over time, or a penalty on alike features, bring z into use?
 
     Args:
         data: The documents.
@@ -83,9 +83,7 @@ class Long2020:
             ),
         )  # fmt: skip
 
-    def run(
-        self, folder: Path, jobs: int = 1, watch: Callable[[str, int, int], None] = lambda run, step, total: None
-    ) -> list[Claim]:
+    def run(self, folder: Path, jobs: int = 1, watch: Watch = lambda run, step, total: None) -> list[Claim]:
         """Train everything, or take up what is in the folder, and write ``result.json``.
 
         Args:

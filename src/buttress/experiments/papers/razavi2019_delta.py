@@ -12,7 +12,6 @@ Transformer.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,7 @@ from buttress.decoders.recurrent import RecurrentDecoder
 from buttress.encoders.recurrent import RecurrentEncoder
 from buttress.experiments.claim import Claim
 from buttress.experiments.papers._auxiliary_prior import auxiliary_rate
+from buttress.experiments.papers._experiment import Experiment, Watch
 from buttress.experiments.papers._result import write_result
 from buttress.likelihoods.categorical import Categorical
 from buttress.objectives.elbo import ELBO
@@ -34,15 +34,15 @@ from buttress.posteriors.gaussian import GaussianPosterior
 from buttress.priors.standard_normal import StandardNormal
 from buttress.runtime.atomic_write import write_text
 
-__all__ = ["ARMS", "RESULT", "DeltaVAE", "claims", "figures"]
+__all__ = ["ARMS", "RESULT", "DeltaVAE", "claims"]
 
 ARMS = ("none", "delta_vae", "causal")
 RESULT = "result.json"
 
 
 @dataclass(frozen=True)
-class DeltaVAE:
-    """The experiment.
+class DeltaVAE(Experiment):
+    """Razavi et al. 2019: does a prior that no q can equal keep z in use before a strong decoder?
 
     Args:
         data: The sentences.
@@ -66,7 +66,7 @@ class DeltaVAE:
     hidden: int = 64
     dim: int = 2
     delta: float = 1.1
-    steps: int = 800
+    steps: int = 2_500
     batch_size: int = 64
     learning_rate: float = 2e-3
     auxiliary_steps: int = 300
@@ -97,9 +97,7 @@ class DeltaVAE:
         encoder: Any = changed.encoder
         return changed if arm == "delta_vae" else replace(changed, encoder=encoder.replace(backward=False))
 
-    def run(
-        self, folder: Path, jobs: int = 1, watch: Callable[[str, int, int], None] = lambda run, step, total: None
-    ) -> list[Claim]:
+    def run(self, folder: Path, jobs: int = 1, watch: Watch = lambda run, step, total: None) -> list[Claim]:
         """Train all arms with all seeds, or take up what is in the folder, and write down what was seen.
 
         Args:
@@ -114,7 +112,24 @@ class DeltaVAE:
         write_result(folder / RESULT, self, found, runs=runs)
         return found
 
-    def _one(self, arm: str, seed: int, folder: Path, watch: Callable[[str, int, int], None]) -> dict[str, Any]:
+    def figures(self, folder: Path) -> list[Path]:
+        """Rate and distortion of every run, with delta as a line."""
+        from matplotlib.figure import Figure
+
+        result = json.loads((folder / RESULT).read_text(encoding="utf-8"))
+        figure = Figure(figsize=(5, 3.6), layout="constrained")
+        axes = figure.subplots()
+        for arm, mark in zip(ARMS, "osx", strict=True):
+            own = [run for run in result["runs"] if run["arm"] == arm]
+            axes.scatter([run["rate"] for run in own], [run["distortion"] for run in own], marker=mark, label=arm)
+        axes.axvline(result["settings"]["delta"], color="grey", linewidth=1, linestyle="--", label="delta")
+        axes.set(xlabel="rate, nats", ylabel="distortion, nats")
+        axes.legend()
+        path = folder / "rate_distortion.png"
+        figure.savefig(path, dpi=130)
+        return [path]
+
+    def _one(self, arm: str, seed: int, folder: Path, watch: Watch) -> dict[str, Any]:
         """One run and what was measured on it; measured once."""
         from buttress.training.run import train
 
@@ -176,21 +191,3 @@ def claims(runs: list[dict[str, Any]]) -> list[Claim]:
         Claim("anti-causal less causal: rate above delta, nats", "above", 0.0, gained),
         Claim("-ELBO of delta-VAE with auxiliary prior less that of plain, nats", "below", 1.0, bound),
     ]
-
-
-def figures(folder: Path) -> list[Path]:
-    """Rate and distortion of every run, with delta as a line."""
-    from matplotlib.figure import Figure
-
-    result = json.loads((folder / RESULT).read_text(encoding="utf-8"))
-    figure = Figure(figsize=(5, 3.6), layout="constrained")
-    axes = figure.subplots()
-    for arm, mark in zip(ARMS, "osx", strict=True):
-        own = [run for run in result["runs"] if run["arm"] == arm]
-        axes.scatter([run["rate"] for run in own], [run["distortion"] for run in own], marker=mark, label=arm)
-    axes.axvline(result["settings"]["delta"], color="grey", linewidth=1, linestyle="--", label="delta")
-    axes.set(xlabel="rate, nats", ylabel="distortion, nats")
-    axes.legend()
-    path = folder / "rate_distortion.png"
-    figure.savefig(path, dpi=130)
-    return [path]

@@ -19,7 +19,6 @@ held-out rate stay, as :mod:`buttress.algorithms.two_stage` says. The marks were
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -34,6 +33,7 @@ from buttress.encoders.conv import ConvEncoder
 from buttress.experiments.claim import Claim
 from buttress.experiments.compare import compare
 from buttress.experiments.papers import _vqvae2_figures, _vqvae2_judge
+from buttress.experiments.papers._experiment import Experiment, Watch
 from buttress.experiments.papers._result import write_result
 from buttress.likelihoods.gaussian import GaussianLikelihood
 from buttress.runtime.atomic_write import write_text
@@ -48,8 +48,8 @@ LEVELS = {"coarse": 1, "one": 1, "two": 2, "three": 3}
 
 
 @dataclass(frozen=True)
-class Razavi2019:
-    """The experiment.
+class Razavi2019(Experiment):
+    """Razavi et al. 2019: what do two and three levels of codes add to one, and how do samples compare with a GAN's?
 
     Args:
         data: Images with a label.
@@ -122,9 +122,7 @@ class Razavi2019:
         )
         return replace(recipe, training=training)
 
-    def run(
-        self, folder: Path, jobs: int = 1, watch: Callable[[str, int, int], None] = lambda run, step, total: None
-    ) -> list[Claim]:
+    def run(self, folder: Path, jobs: int = 1, watch: Watch = lambda run, step, total: None) -> list[Claim]:
         """Train everything, or take up what is in the folder, judge it, and write down what was seen.
 
         Args:
