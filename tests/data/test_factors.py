@@ -114,8 +114,6 @@ def test_turning_the_camera_the_other_way_mirrors_the_walls():
         (Shapes2d, {"size": 15}, "wanted an even number of at least 8"),
         (Shapes2d, {"shapes": ("heart", "heart")}, "wanted some of square, ellipse, heart, each once"),
         (Shapes2d, {"shapes": ()}, "each once"),
-        (Shapes2d, {"shapes": ("heart", "star")}, "wanted some of square"),
-        (Scenes3d, {"shapes": ("cone",)}, "wanted some of cube"),
         (Shapes2d, {"positions": 40}, "40 positions do not fit into 17 pixels"),
         (Shapes2d, {"scales": 0}, "the factor scale takes 0 values"),
         (Shapes2d, {"count": 10**9}, "wanted 1 to 18,432"),

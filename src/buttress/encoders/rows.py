@@ -32,6 +32,7 @@ class RowsEncoder(Encoder):
         ValueError: A size below 1.
 
     Example:
+        >>> import torch
         >>> RowsEncoder(hidden=6).build(DataSpec(Layout.image(3, 5, 7)))(torch.zeros(2, 3, 5, 7)).shape
         torch.Size([2, 5, 6])
     """
