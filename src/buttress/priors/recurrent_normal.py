@@ -20,7 +20,7 @@ from torch.distributions import Distribution, Normal, constraints
 from torch.nn import functional as F
 
 from buttress.core import EMPTY, Given, Prior, PriorModule, Space
-from buttress.nn.layers import bounded, full, run_lstm
+from buttress.nn.layers import bounded, run_lstm
 
 __all__ = ["RecurrentNormal", "RecurrentNormalDistribution"]
 
@@ -30,7 +30,7 @@ BOUNDS = (-12.0, 8.0)
 
 @dataclass(frozen=True)
 class RecurrentNormal(Prior):
-    """An LSTM over the positions of a z made of real numbers; it starts as N(0, I).
+    """An LSTM over the positions of a z made of real numbers; it starts as N(0, I), and stays in its own precision.
 
     A map of z is read in reading order, and a z without positions as positions of one number each. Positions beyond an
     example's true length, which ``given["lengths"]`` says, are N(0, 1) as q is there: they cost nothing.
@@ -87,8 +87,9 @@ class RecurrentNormalModule(PriorModule):
 
     def after(self, z: Float[Tensor, "N T D"], state: Any = None) -> tuple[Normal, Any]:
         """The normals of the positions that follow each of z, and the state of the LSTM after the last."""
-        h, state = run_lstm(self.lstm, z, state)
-        mean, raw = full(self.out(h)).chunk(2, -1)
+        with torch.autocast(z.device.type, enabled=False):
+            h, state = run_lstm(self.lstm, z, state)
+            mean, raw = self.out(h).chunk(2, -1)
         return Normal(mean, (0.5 * bounded(raw, *BOUNDS)).exp(), validate_args=False), state
 
 
