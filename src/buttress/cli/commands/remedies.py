@@ -8,7 +8,7 @@ __all__ = ["remedies"]
 
 
 def remedies() -> None:
-    """List the remedies: family, source, settings, what each changes, what data it fits, and causes it was seen to cure.
+    """List the remedies: family, source, settings, changes, the data each fits, and the causes it was seen to cure.
 
     Example:
         On the command line::
