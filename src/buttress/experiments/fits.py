@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import MISSING, fields, replace
+from dataclasses import MISSING, Field, fields, replace
 from itertools import product
-from typing import Any
+from typing import Any, cast
 
 from buttress.baseline import baseline
 from buttress.core import DataSpec, Layout, registry
@@ -62,8 +62,12 @@ def _recipes(remedy: Remedy, layout: Layout) -> Iterator[Recipe]:
 def _defaults(role: str, names: Any, layout: Layout) -> list[Any]:
     """The parts of these names with their default settings, where they have one for every setting and fit."""
     kinds = [registry.part(ROLES[role], name) for name in names]
-    whole = [k for k in kinds if all(f.default is not MISSING or f.default_factory is not MISSING for f in fields(k))]
+    whole = [k for k in kinds if all(_optional(f) for f in fields(cast(Any, k)))]
     return [part for part in (kind() for kind in whole) if not _misfit(part, layout)]
+
+
+def _optional(field: Field[Any]) -> bool:
+    return field.default is not MISSING or field.default_factory is not MISSING
 
 
 def _applies(remedy: Remedy, recipe: Recipe, layout: Layout) -> bool:
