@@ -7,8 +7,10 @@ from dataclasses import replace
 from buttress.core import Encoder
 from buttress.core.recipe import Recipe
 from buttress.core.remedy import ANYTHING, DoesNotFit, remedy
+from buttress.decoders._sentences import SentenceDecoder
 from buttress.encoders.recurrent import RecurrentEncoder
 from buttress.encoders.rows import RowsEncoder
+from buttress.encoders.transformer import TransformerEncoder
 from buttress.posteriors.gaussian import GaussianPosterior
 from buttress.priors.ar1 import AR1Prior
 
@@ -17,7 +19,7 @@ from buttress.priors.ar1 import AR1Prior
     family="informative prior",
     source="Razavi et al. 2019 (delta-VAE)",
     takes={"prior": "standard_normal", "posterior": "gaussian", "encoder": ANYTHING},
-    needs={"decoder": ("recurrent", "pixelcnn", "pixelsnail")},
+    needs={"decoder": ("recurrent", "transformer", "pixelcnn", "pixelsnail")},
     kinds=("text", "image"),
     codes=False,
 )
@@ -45,7 +47,9 @@ def delta_vae(recipe: Recipe, delta: float = 2.0, dim: int = 4) -> Recipe:
     anticausal: Encoder = RowsEncoder(cosine=encoder.cosine)
     if isinstance(encoder, RecurrentEncoder):
         anticausal = encoder.replace(positions=True, backward=True, bidirectional=False)
-    elif recipe.decoder.name() == "recurrent":
+    elif isinstance(encoder, TransformerEncoder):
+        anticausal = encoder.replace(positions=True, backward=True)
+    elif isinstance(recipe.decoder, SentenceDecoder):
         raise DoesNotFit(
             f"delta_vae wants z at every token, and the {encoder.name()} encoder can't give it; try --encoder recurrent"
         )
