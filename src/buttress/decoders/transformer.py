@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from buttress.core import DataSpec, LikelihoodModule
 from buttress.decoders._sentences import SentenceDecoder, SentenceDecoderModule
-from buttress.nn.transformer import TransformerBlock, KeyValues, check_heads, turns
+from buttress.nn.transformer import KeyValues, TransformerBlock, check_heads, turns
 
 __all__ = ["TransformerDecoder"]
 

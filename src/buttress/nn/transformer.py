@@ -23,7 +23,7 @@ from torch.nn import functional as F
 
 from buttress.nn.attention import causal_attention
 
-__all__ = ["TransformerBlock", "KeyValues", "check_heads", "rotate", "turns"]
+__all__ = ["KeyValues", "TransformerBlock", "check_heads", "rotate", "turns"]
 
 SLOWEST = 1e-4
 WIDER = 4
