@@ -14,14 +14,14 @@ import buttress as bt
 from buttress.diagnostics.estimate import Estimate
 from buttress.diagnostics.monitor.alarm import LOST, UNUSED, alarm
 from buttress.diagnostics.monitor.hooks import lightning_callback, transformers_callback
-from buttress.diagnostics.monitor.look import Look
 from buttress.diagnostics.monitor.monitor import CollapseWarning, Monitor
+from buttress.diagnostics.monitor.seen import Seen
 from buttress.diagnostics.reference import LinearGaussian
 
 
 def look(nats, warning=""):
     state = "used" if nats > 0.5 else "collapsed"
-    return Look(0, {"mutual_information": Estimate(nats, 0.05, 256, "")}, state, None, (), warning)
+    return Seen(0, {"mutual_information": Estimate(nats, 0.05, 256, "")}, state, None, (), warning)
 
 
 def alarms(*nats):
@@ -36,7 +36,7 @@ def test_each_alarm_is_given_where_it_begins_and_once():
 
 
 def test_a_fall_within_the_errors_is_no_loss():
-    wide = Look(0, {"mutual_information": Estimate(0.6, 0.3, 256, "")}, "used", None)
+    wide = Seen(0, {"mutual_information": Estimate(0.6, 0.3, 256, "")}, "used", None)
     assert alarm([look(2.0), wide]) == ""
 
 

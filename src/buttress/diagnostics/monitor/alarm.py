@@ -4,8 +4,8 @@ Information is *lost* where it is below half of what it was at its best, by two 
 
 $$ I_t + 2 e_t < \tfrac12 (I_{best} - 2 e_{best}), \qquad I_{best} - 2 e_{best} > 0.5 $$
 
-z is *not used* where the verdict is "collapsed", and not borderline, at three looks in a row, the first of which does not
-count: an untrained model has learned nothing yet. Each is told once where it begins.
+z is *not used* where the verdict is "collapsed", and not borderline, at three looks in a row; the first look of all
+does not count, as an untrained model has learned nothing yet. Each is told once where it begins.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from buttress.diagnostics.estimate import Estimate
-from buttress.diagnostics.monitor.look import Look
+from buttress.diagnostics.monitor.seen import Seen
 from buttress.diagnostics.state import COLLAPSED
 from buttress.diagnostics.thresholds import USED_NATS
 
@@ -24,7 +24,7 @@ IN_A_ROW = 3
 INFORMATION = "mutual_information"
 
 
-def alarm(looks: Sequence[Look]) -> str:
+def alarm(looks: Sequence[Seen]) -> str:
     """What the latest look is to be warned of: :data:`LOST`, :data:`UNUSED` or nothing.
 
     Args:
@@ -33,7 +33,7 @@ def alarm(looks: Sequence[Look]) -> str:
     Example:
         >>> def look(step, nats):
         ...     state = "used" if nats > 0.5 else "collapsed"
-        ...     return Look(step, {"mutual_information": Estimate(nats, 0.05, 256, "")}, state, None)
+        ...     return Seen(step, {"mutual_information": Estimate(nats, 0.05, 256, "")}, state, None)
         >>> alarm([look(1, 0.0), look(2, 2.0), look(3, 0.6)]), alarm([look(1, 0.0)])
         ('z is being lost', '')
         >>> alarm([look(k, 0.0) for k in range(4)])
@@ -45,11 +45,11 @@ def alarm(looks: Sequence[Look]) -> str:
     return UNUSED if _unused(looks) and not _unused(before) else ""
 
 
-def _unused(looks: Sequence[Look]) -> bool:
+def _unused(looks: Sequence[Seen]) -> bool:
     return len(looks) > IN_A_ROW and all(one.state == COLLAPSED for one in looks[-IN_A_ROW:])
 
 
-def _lost(looks: Sequence[Look]) -> bool:
+def _lost(looks: Sequence[Seen]) -> bool:
     known = [one.numbers[INFORMATION] for one in looks if INFORMATION in one.numbers]
     if len(known) < 2 or INFORMATION not in looks[-1].numbers:
         return False

@@ -10,7 +10,7 @@ from typing import Any
 
 from buttress.diagnostics.diagnose import check_effort, diagnose
 from buttress.diagnostics.monitor.alarm import UNUSED, alarm
-from buttress.diagnostics.monitor.look import Look, look_of
+from buttress.diagnostics.monitor.seen import Seen, seen_of
 from buttress.diagnostics.monitor.sinks import sink
 
 __all__ = ["CollapseWarning", "Monitor"]
@@ -26,9 +26,9 @@ class CollapseWarning(UserWarning):
 class Monitor:
     """Look at z on a fixed probe set while a model trains, in at most a share of the time, and warn of a collapse.
 
-    A look is a diagnosis without the costly parts: rate, mutual information, what shuffling z costs, active units. Where
-    there is something to warn of, the amortisation gap is measured too, and the warning names the cause. Looks are as
-    far apart as the share demands, so a slow model is looked at less often; the first comes at the first call, so that
+    A look is a diagnosis without the costly parts: rate, mutual information, what shuffling z costs, active units.
+    Where there is something to warn of, the amortisation gap is measured too, and the warning names the cause. Looks
+    are as far apart as the share demands, so a slow model is looked at less often; the first comes at the first call, so that
     a training of seconds spends more than its share on it.
 
     Args:
@@ -77,14 +77,14 @@ class Monitor:
         self.clock: Callable[[], float] = time.perf_counter
         self.began: float | None = None
         self.spent = self.last = 0.0
-        self.looks: list[Look] = []
+        self.looks: list[Seen] = []
 
     @property
     def stopped(self) -> bool:
         """Whether there was a warning, and the loop is to end with it."""
         return self.stop and any(one.warning for one in self.looks)
 
-    def __call__(self, step: int) -> Look | None:
+    def __call__(self, step: int) -> Seen | None:
         """Look if it is time, and return what was seen.
 
         Args:
@@ -98,14 +98,14 @@ class Monitor:
         due = step % self.every == 0 if self.every else self.spent + self.last <= self.share * (now - self.began)
         return self.look(step) if due else None
 
-    def look(self, step: int) -> Look:
+    def look(self, step: int) -> Seen:
         """Look now.
 
         Args:
             step: Of training.
         """
         began = self.clock()
-        seen = look_of(step, diagnose(self.model, self.probe, **self.settings))
+        seen = seen_of(step, diagnose(self.model, self.probe, **self.settings))
         if what := alarm([*self.looks, seen]):
             seen = self._warned(seen, what)
         self.looks.append(seen)
@@ -114,7 +114,7 @@ class Monitor:
         self.spent += self.last
         return seen
 
-    def _warned(self, seen: Look, what: str) -> Look:
+    def _warned(self, seen: Seen, what: str) -> Seen:
         """The same look with a warning that names the cause, which takes the gap to know."""
         verdict = diagnose(self.model, self.probe, **{**self.settings, **CAUSE}).verdict
         text = f"{what} (step {seen.step}): {_numbers(self.looks, seen, what)}; {_cause(verdict.cause)}"
@@ -124,7 +124,7 @@ class Monitor:
         return replace(seen, cause=verdict.cause, reasons=verdict.reasons, warning=text)
 
 
-def _numbers(before: list[Look], seen: Look, what: str) -> str:
+def _numbers(before: list[Seen], seen: Seen, what: str) -> str:
     told = [f"{name.replace('_', ' ')} {one}" for name, one in seen.numbers.items() if name != "elbo"]
     if what == UNUSED:
         return ", ".join(told)

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from buttress.diagnostics.estimate import Estimate
 from buttress.diagnostics.evidence import Evidence
 
-__all__ = ["NAMES", "Look", "look_of"]
+__all__ = ["NAMES", "Seen", "seen_of"]
 
 NAMES = ("elbo", "rate", "mutual_information", "worth_shuffled", "active_units")
 """What is kept of a diagnosis."""
 
 
 @dataclass(frozen=True)
-class Look:
+class Seen:
     """What the monitor saw at a step.
 
     Args:
@@ -26,7 +26,7 @@ class Look:
         warning: What the user is told; empty where there is nothing to tell.
 
     Example:
-        >>> Look(10, {"rate": Estimate(0.5, 0.1, 100, "closed form")}, "used", None).values()
+        >>> Seen(10, {"rate": Estimate(0.5, 0.1, 100, "closed form")}, "used", None).values()
         {'rate': 0.5, 'collapsed': 0.0}
     """
 
@@ -43,7 +43,7 @@ class Look:
         return {**known, "collapsed": float(self.state == "collapsed")}
 
 
-def look_of(step: int, evidence: Evidence) -> Look:
+def seen_of(step: int, evidence: Evidence) -> Seen:
     """The numbers that are kept of a diagnosis.
 
     Args:
@@ -56,9 +56,9 @@ def look_of(step: int, evidence: Evidence) -> Look:
         >>> import torch
         >>> model = LinearGaussian(torch.ones(2, 1).double(), torch.zeros(2).double(), 1.0)
         >>> evidence = diagnose(model.vae(), [model.sample(200)[0]], nll_samples=0, gap_steps=0)
-        >>> sorted(look_of(3, evidence).numbers)
+        >>> sorted(seen_of(3, evidence).numbers)
         ['active_units', 'elbo', 'mutual_information', 'rate', 'worth_shuffled']
     """
     numbers = {name: evidence.estimates[name] for name in NAMES if name in evidence.estimates}
     verdict = evidence.verdict
-    return Look(step, numbers, verdict.state, verdict.cause, verdict.reasons)
+    return Seen(step, numbers, verdict.state, verdict.cause, verdict.reasons)
