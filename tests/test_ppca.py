@@ -14,11 +14,10 @@ from buttress.data.images import Images
 from buttress.data.in_memory import as_data
 from buttress.decoders.linear import LinearDecoder
 from buttress.diagnostics.estimators.active_units import active_units
-from buttress.diagnostics.reference import LinearGaussian, LinearVAE
+from buttress.diagnostics.reference import LinearGaussian
 from buttress.diagnostics.spectrum import Spectrum
 from buttress.encoders.linear import LinearEncoder
 from buttress.experiments.ppca import Scaled, gaussian_for, linear_vae, optimum_at
-from buttress.likelihoods.gaussian import GaussianLikelihood
 from buttress.posteriors.gaussian import GaussianPosterior, latent_at
 from buttress.runtime.memory import NoRoom
 

@@ -12,7 +12,8 @@ The linear VAE (Lucas et al. 2019), q(z|x) = N(V (x - mu) + a, diag(d)), has the
 $$ -\tfrac{1}{2 s^2} \bigl( |(I - W V)(x - \mu)|^2 + \textstyle\sum_j d_j |W_j|^2 \bigr) - \tfrac D2 \ln 2 \pi s^2
    - \tfrac12 \textstyle\sum_j (d_j + m_j^2 - 1 - \ln d_j), \qquad m = V (x - \mu) $$
 
-where a = 0 (else $x - \mu - W m$ takes the place of $(I - W V)(x - \mu)$), and the best q of that family has a = 0, $V = M^{-1} W^\top$, $d_j = s^2 / M_{jj}$.
+where a = 0 (else $x - \mu - W m$ takes the place of $(I - W V)(x - \mu)$). The best q of that family has a = 0,
+$V = M^{-1} W^\top$, $d_j = s^2 / M_{jj}$.
 """
 
 from __future__ import annotations
@@ -146,7 +147,7 @@ class LinearGaussian:
 
 @dataclass(frozen=True)
 class LinearVAE:
-    """A linear-Gaussian model seen through q(z|x) = N(V (x - mu) + a, diag(d)). It keeps the protocol of the diagnostics.
+    """A linear-Gaussian model seen through q(z|x) = N(V (x - mu) + a, diag(d)), by the protocol of the diagnostics.
 
     Args:
         model: The decoder and the prior.

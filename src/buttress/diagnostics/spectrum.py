@@ -1,8 +1,8 @@
 r"""The principal directions of data, and what the linear-Gaussian model can make of them, from eigenvalues alone.
 
 With $\lambda_1 \ge \dots \ge \lambda_D$ the eigenvalues of the covariance S of the data (divided by N) and U its
-eigenvectors, the optimum of $\frac1N \sum_n \log N(x_n; \mu, W W^\top + s^2 I)$ over W (D x K) and $\mu$ is, for a given
-$s^2$,
+eigenvectors, the optimum of $\frac1N \sum_n \log N(x_n; \mu, W W^\top + s^2 I)$ over W (D x K) and $\mu$ is, for a
+given $s^2$,
 
 $$ \mu = \bar x, \qquad W = U_k (\Lambda_k - s^2 I)^{1/2}, \qquad k = \min(K, \#\{i : \lambda_i > s^2\}) $$
 
@@ -12,8 +12,8 @@ There
 $$ \log p = -\tfrac12 \Bigl[ D \ln 2 \pi + \sum_{i \le k} (\ln \lambda_i + 1)
    + \sum_{i > k} \bigl( \ln s^2 + \lambda_i / s^2 \bigr) \Bigr]. $$
 
-It is the best ELBO of a linear VAE too (Lucas et al. 2019). A solution with a column that is 0 while some direction left
-out has $\lambda_i > s^2$ is a saddle: the direction gains
+It is the best ELBO of a linear VAE too (Lucas et al. 2019). A solution with a column that is 0 while some direction
+left out has $\lambda_i > s^2$ is a saddle: the direction gains
 $\tfrac12 (\lambda_i / s^2 - 1 - \ln (\lambda_i / s^2))$ nats. Where none has, it is the maximum, and stays collapsed.
 With a weight $\beta$ of the rate the threshold is $\beta s^2$.
 """
@@ -129,7 +129,7 @@ class Spectrum:
         return -0.5 * (self.dims * math.log(2 * math.pi) + total.item())
 
     def gain(self, used: int, variance: float) -> float:
-        """What one more latent would gain a model that uses ``used``, in nats per example; 0 where it stays collapsed."""
+        """What one more latent than ``used`` would gain, in nats per example; 0 where it stays collapsed."""
         if used >= self.dims or not self.values[used] > variance:
             return 0.0
         ratio = self.values[used].item() / variance

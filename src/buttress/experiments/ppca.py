@@ -1,8 +1,8 @@
 r"""Probabilistic PCA of a user's own data: the optimum of every linear VAE of them, and which directions z pays for.
 
 It is the y of the Gaussian likelihood that is looked at: grey levels in [0, 1] with uniform noise, other numbers
-standardised, constant columns of a table left out. So sigma^2 is in the units of ``likelihood.variance``. Nats are those
-of the stored data, as everywhere: $\log p(x) = \log p(y) - \sum_i \log \mathrm{unit}_i$.
+standardised, constant columns of a table left out. So sigma^2 is in the units of ``likelihood.variance``. Nats are
+those of the stored data, as everywhere: $\log p(x) = \log p(y) - \sum_i \log \mathrm{unit}_i$.
 """
 
 from __future__ import annotations
@@ -198,8 +198,8 @@ def linear_vae(model: LatentVariableModel) -> LinearVAE:
         and (variance := likelihood.shared_variance()) is not None
     ):
         raise ValueError(
-            "expected a linear model: encoder linear, posterior gaussian with a constant variance, decoder linear and a "
-            "gaussian likelihood of one variance"
+            "expected a linear model: encoder linear, posterior gaussian with a constant variance, decoder linear and "
+            "a gaussian likelihood of one variance"
         )
     kept = likelihood.varying_sites()
     rows = torch.cat([decoder.out.weight.T, decoder.out.bias[None]]).double()

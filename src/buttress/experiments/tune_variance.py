@@ -2,8 +2,9 @@ r"""The variance of a trained model's Gaussian likelihood, tuned alone: nothing 
 
 $$ \sigma^{2*} = \frac{\mathbb{E}_x \mathbb{E}_{q(z|x)} |y - m(z)|^2}{\text{sites}} $$
 
-maximises the ELBO over $\sigma^2$ for given networks (Lucas et al. 2019 tune it so after training; the formula is that of
-the optimal variance in :mod:`buttress.likelihoods.gaussian`). It is found on the training data. What an example gains is
+maximises the ELBO over $\sigma^2$ for given networks (Lucas et al. 2019 tune it so after training; the formula is that
+of the optimal variance in :mod:`buttress.likelihoods.gaussian`). It is found on the training data. What an example
+gains is
 
 $$ \tfrac12 |y - m|^2 (\sigma^{-2} - \sigma^{*-2}) + \tfrac n2 \log (\sigma^2 / \sigma^{2*}). $$
 """
@@ -84,7 +85,8 @@ def tune_variance(run: Run, out: Path, seed: int = 0) -> Tuned:
         >>> recipe = recipe_for("linear_gaussian", steps=20)
         >>> recipe = replace(recipe, likelihood=replace(recipe.likelihood, variance=5.0, learned="fixed"))
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     tuned = tune_variance(train(recipe.data, f"{folder}/a", recipe=recipe, progress=False), Path(folder, "b"))
+        ...     run = train(recipe.data, f"{folder}/a", recipe=recipe, progress=False)
+        ...     tuned = tune_variance(run, Path(folder, "b"))
         >>> tuned.variance < 5, tuned.after.value > tuned.before.value, tuned.run.recipe.likelihood.learned
         (True, True, 'fixed')
     """
@@ -133,8 +135,8 @@ def _checked(variance: float, part: GaussianLikelihood) -> float:
     if low < variance < high:
         return variance
     raise ValueError(
-        f"the decoder leaves a variance of {variance:.3g}, wanted {low:.3g} to {high:.3g}: at 0 the density is unbounded; "
-        "images of whole numbers need --likelihood.dequantize true, else try other likelihood.min_log_variance"
+        f"the decoder leaves a variance of {variance:.3g}, wanted {low:.3g} to {high:.3g}: at 0 a density is "
+        "unbounded; give images of whole numbers --likelihood.dequantize true, or lower likelihood.min_log_variance"
     )
 
 

@@ -92,7 +92,8 @@ class BatchNormalizedModule(GaussianPosteriorModule):
     ) -> Normal:
         """See :class:`buttress.posteriors.gaussian.GaussianPosteriorModule`."""
         loc, *raw = full(self.linear(h)).split(self.z_shape[-1], -1)
-        scale = (0.5 * bounded(sum(raw, self.log_variance), *self.bounds)).exp()
+        assert self.log_variance is not None  # see above
+        scale = (0.5 * bounded(sum(raw, full(self.log_variance)), *self.bounds)).exp()
         if self.training:
             rows = loc.flatten(0, -2) if valid is None else loc[valid]
             mean, variance = _moments(rows)

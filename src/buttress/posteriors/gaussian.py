@@ -29,8 +29,8 @@ class GaussianPosterior(Posterior):
     """Diagonal Gaussian with a bounded log-variance.
 
     Source: Kingma and Welling, Auto-Encoding Variational Bayes, 2014. The bounds are ours: an unbounded log-variance
-    becomes NaN after hours. With a constant variance and linear encoder and decoder it is the linear VAE of Lucas et al.,
-    Don't Blame the ELBO!, 2019, whose optimum is that of probabilistic PCA.
+    becomes NaN after hours. With a constant variance and linear encoder and decoder it is the linear VAE of Lucas et
+    al., Don't Blame the ELBO!, 2019, whose optimum is that of probabilistic PCA.
 
     Args:
         dim: Number of latent dimensions D, at each place where the encoder gives features for several.
@@ -99,7 +99,7 @@ class GaussianPosteriorModule(PosteriorModule):
     def normal(self, h: Float[Tensor, "B *places F"], check: bool | None = None) -> Normal:
         """The distribution of every dimension apart, in float32 at least, whatever the precision around it."""
         mean, *raw = full(self.linear(h)).split(self.z_shape[-1], -1)
-        log_variance = bounded(*raw if self.log_variance is None else [full(self.log_variance)], *self.bounds)
+        log_variance = bounded(raw[0] if self.log_variance is None else full(self.log_variance), *self.bounds)
         return Normal(mean, (0.5 * log_variance).exp(), validate_args=check)
 
     def forward(self, h: Float[Tensor, "B *places F"], valid: Bool[Tensor, "B *places"] | None = None) -> Distribution:

@@ -297,8 +297,8 @@ QUANTITIES: dict[str, Quantity] = {
     ),
     "eigenvalues_above_variance": Quantity(
         "Eigenvalues above the variance",
-        "How many eigenvalues of the covariance of x exceed the variance of the likelihood times the weight of the rate. A "
-        "linear decoder at its optimum has as many active units, and no more (Lucas et al., 2019).",
+        "How many eigenvalues of the covariance of x exceed the variance of the likelihood times the rate's weight. "
+        "A linear decoder at its optimum has as many active units, and no more (Lucas et al., 2019).",
         unit="",
         short="active units of a linear optimum",
     ),

@@ -18,14 +18,14 @@ def ppca(
 ) -> None:
     """The optimum of a linear VAE of your data, in closed form: what z would carry at which variance.
 
-    A linear VAE with a Gaussian likelihood of variance sigma^2 uses as many dimensions of z as the covariance of the data
-    has eigenvalues above sigma^2; the others stay collapsed at its optimum, whatever the training. Its best ELBO is the
-    log p(x) of probabilistic PCA, in nats per example as a diagnosis gives it.
+    A linear VAE with a Gaussian likelihood of variance sigma^2 uses as many dimensions of z as the covariance of the
+    data has eigenvalues above sigma^2; the others stay collapsed at its optimum, whatever the training. Its best ELBO
+    is the log p(x) of probabilistic PCA, in nats per example as a diagnosis gives it.
 
     Args:
         recipe: Its data are read, and of a Gaussian likelihood how it treats them.
         latents: Dimensions of z.
-        variance: sigma^2 to look at beside that of maximum likelihood, of grey levels in [0, 1] or standardised numbers.
+        variance: sigma^2 to look at beside the best one: of grey levels in [0, 1], of standardised numbers.
         seed: Of the uniform noise on grey levels.
         out: A .json file for all eigenvalues and the numbers printed; none for no file.
 

@@ -3,8 +3,9 @@ r"""Which factors of z say next to nothing, for nearly every x: the definition o
 $$ j \text{ is } (\epsilon, \delta)\text{-collapsed} \iff P_x[\mathrm{KL}_j(x) < \epsilon] \ge 1 - \delta
    \iff \epsilon > \epsilon_j $$
 
-where $\epsilon_j$, the critical rate of j, is the $(1 - \delta)$ quantile of $\mathrm{KL}_j$ over the N examples: the value
-of rank $\lfloor \delta N \rfloor + 1$ from the top. So G numbers hold the share that is collapsed for every epsilon.
+where $\epsilon_j$, the critical rate of j, is the $(1 - \delta)$ quantile of $\mathrm{KL}_j$ over the N examples: the
+value of rank $\lfloor \delta N \rfloor + 1$ from the top. So G numbers hold the share that is collapsed for every
+epsilon.
 """
 
 from __future__ import annotations
