@@ -247,6 +247,12 @@ QUANTITIES: dict[str, Quantity] = {
         "The rate of q(z|x) as the encoder gives it, before it was refined.",
         short="of the q of the encoder",
     ),
+    "rate_first_stage": Quantity(
+        "Rate under the first stage's prior",
+        "The rate of the same q(z|x) under the prior that it was trained under, before an auxiliary prior was fitted "
+        "to the z of the trained model. The auxiliary prior saves the difference to the rate.",
+        short="before the auxiliary prior",
+    ),
     "effective_beta": Quantity(
         "Effective β",
         "The weight of the rate at which this q(z|x) would be optimal, estimated from what its noise costs the "
