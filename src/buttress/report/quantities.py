@@ -301,6 +301,13 @@ QUANTITIES: dict[str, Quantity] = {
         unit="",
         short="σ² of p(x|z)",
     ),
+    "eigenvalues_above_variance": Quantity(
+        "Eigenvalues above the variance",
+        "How many eigenvalues of the covariance of x exceed the variance of the likelihood times the rate's weight. "
+        "A linear decoder at its optimum has as many active units, and no more (Lucas et al., 2019).",
+        unit="",
+        short="active units of a linear optimum",
+    ),
     "residual_variance": Quantity(
         "Variance about the decoder's mean",
         "The mean square of x about the decoder's mean. The variance of the likelihood should be near it.",
