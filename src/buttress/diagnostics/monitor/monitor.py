@@ -28,8 +28,8 @@ class Monitor:
 
     A look is a diagnosis without the costly parts: rate, mutual information, what shuffling z costs, active units.
     Where there is something to warn of, the amortisation gap is measured too, and the warning names the cause. Looks
-    are as far apart as the share demands, so a slow model is looked at less often; the first comes at the first call, so that
-    a training of seconds spends more than its share on it.
+    are as far apart as the share demands, so a slow model is looked at less often; the first comes at the first call,
+    so that a training of seconds spends more than its share on it.
 
     Args:
         model: As for :func:`buttress.diagnose`.
