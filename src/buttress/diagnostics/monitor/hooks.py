@@ -44,7 +44,7 @@ def transformers_callback(monitor: Monitor) -> Any:
     Errors:
         ModuleNotFoundError: transformers is not installed.
     """
-    from transformers import TrainerCallback
+    from transformers import TrainerCallback  # type: ignore[import-not-found, unused-ignore]
 
     class MonitorCallback(TrainerCallback):  # type: ignore[misc, unused-ignore]
         def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> Any:

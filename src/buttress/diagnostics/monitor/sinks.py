@@ -46,7 +46,7 @@ def _writer(logger: Any) -> Sink:
     if hasattr(logger, "log"):
         return lambda numbers, step: logger.log(dict(numbers), step=step)
     if callable(logger):
-        return logger  # type: ignore[no-any-return]
+        return logger
     raise TypeError(f"the monitor's logger is a {type(logger).__name__}; {WANTED}")
 
 
