@@ -41,6 +41,7 @@ class BatchNormalized(GaussianPosterior):
         min_log_variance: Lower bound of log sigma^2.
         max_log_variance: Upper bound of the same.
         bias: Not used here: b takes its place.
+        unit_variance: Not used here.
         gamma: Standard deviation of the mean of each dimension over the data, in units of z; 0.5 is typical.
 
     Errors:
@@ -59,6 +60,8 @@ class BatchNormalized(GaussianPosterior):
         super().__post_init__()
         if not 0 < self.gamma < math.inf:
             raise ValueError(f"batch_normalized posterior: gamma is {self.gamma}, wanted a number above 0")
+        if self.unit_variance:
+            raise ValueError("batch_normalized posterior: its variance is learned; for unit_variance try gaussian")
 
     def build(self, features: int, places: tuple[int, ...] = ()) -> BatchNormalizedModule:
         """See :class:`buttress.core.Posterior`."""

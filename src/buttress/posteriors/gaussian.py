@@ -17,6 +17,7 @@ from buttress.core import Posterior, PosteriorModule
 from buttress.core.posterior import group_names
 from buttress.core.records import Latent
 from buttress.distributions.ar1 import AR1
+from buttress.distributions.diagonal_mixture import DiagonalMixture
 from buttress.nn.layers import bounded, full
 from buttress.runtime.randomness import draw
 
@@ -36,6 +37,7 @@ class GaussianPosterior(Posterior):
         max_log_variance: Upper bound of the same.
         bias: Whether mean and log-variance have a part that is the same for every x. Without one a mean away from 0
             says something about x: what all x share must come from h.
+        unit_variance: Whether sigma is 1 for every x, so that z says more only by spreading its means.
 
     Example:
         >>> q = GaussianPosterior(dim=2, bias=False).build(features=5)(torch.zeros(7, 5))
@@ -49,6 +51,7 @@ class GaussianPosterior(Posterior):
     min_log_variance: float = -12.0
     max_log_variance: float = 8.0
     bias: bool = True
+    unit_variance: bool = False
 
     def __post_init__(self) -> None:
         """Refuse contradictions."""
@@ -86,11 +89,15 @@ class GaussianPosteriorModule(PosteriorModule):
         super().__init__()
         self.bounds = (part.min_log_variance, part.max_log_variance)
         self.z_shape = (*places, part.dim)
-        self.linear = nn.Linear(features, 2 * part.dim, bias=part.bias)
+        self.unit = part.unit_variance
+        self.linear = nn.Linear(features, (1 if self.unit else 2) * part.dim, bias=part.bias)
         self.groups = group_names(self.z_shape)
 
     def normal(self, h: Float[Tensor, "B *places F"], check: bool | None = None) -> Normal:
         """The distribution of every dimension apart, in float32 at least, whatever the precision around it."""
+        if self.unit:
+            mean = full(self.linear(h))
+            return Normal(mean, torch.ones_like(mean), validate_args=check)
         mean, raw = full(self.linear(h)).chunk(2, -1)
         return Normal(mean, (0.5 * bounded(raw, *self.bounds)).exp(), validate_args=check)
 
@@ -140,7 +147,8 @@ def latent_at(q: Normal, prior: Distribution, noise: Float[Tensor, "S B *event"]
         ratio, kl = _from_normal(q, prior.base_dist, noise)
         return Latent(z, ratio.flatten(2), kl.flatten(1))
     total = q.log_prob(z).flatten(2).sum(-1) - prior.log_prob(z)
-    return Latent(z, total[..., None], prior.kl_from(q)[:, None] if isinstance(prior, AR1) else None)
+    kl: Tensor | None = prior.kl_from(q) if isinstance(prior, AR1 | DiagonalMixture) else None
+    return Latent(z, total[..., None], None if kl is None else kl[:, None])
 
 
 def _from_normal(q: Normal, p: Normal, noise: Float[Tensor, "S B *event"]) -> tuple[Tensor, Tensor]:

@@ -229,6 +229,7 @@ class Run:
             settings: Further settings of :func:`buttress.diagnostics.diagnose.diagnose`.
         """
         check_effort({"seed": seed, **settings})
+        self._refresh(seed)
         model, batches = self.evaluation_model(seed), self.held_out(seed)
         labels, factors = self.splits().labels, self.splits().factors
         order = torch.cat(batches.index)
@@ -246,6 +247,13 @@ class Run:
         evidence = replace(evidence, settings={**evidence.settings, "step": self.step}, verdict=verdict)
         write_text(self.folder / EVIDENCE, evidence.to_json() + "\n")
         return evidence
+
+    def _refresh(self, seed: int) -> None:
+        """Bring what the model remembers of the training data up to date, as a finished run has done."""
+        if not self.progress.finished:
+            examples = HeldOut(self.splits().train, self.model.observe, seed)
+            with torch.no_grad():
+                self.model.refresh(lambda: map(examples.__getitem__, range(len(examples))))
 
     def sample(
         self, count: int, seed: int = 0, uniform: bool = False, given: Mapping[str, Any] | None = None
