@@ -197,10 +197,12 @@ def test_what_a_neighbour_saves_is_measured_apart_from_the_bound(tmp_path):
     recipe = remedy.apply("associative_prior:components=1:neighbours=3", baseline(data, data.open().spec))
     recipe = replace(recipe, training=Training(steps=30, batch_size=20, validate_every=15))
     run = train(recipe, tmp_path / "run", progress=False)
-    found = run.diagnose(steps=0, nll_samples=0).estimates
+    found = run.diagnose(gap_steps=0, nll_samples=0).estimates
     batches, module = run.held_out(), run.model.prior
     with torch.no_grad():
-        codes = torch.cat([run.model.posterior(batch.x).mean for batch in map(batches.__getitem__, range(len(batches)))])
+        codes = torch.cat(
+            [run.model.posterior(batch.x).mean for batch in map(batches.__getitem__, range(len(batches)))]
+        )
         stored = torch.cat([run.model.posterior(run.splits().train.read(torch.arange(108)).x).mean])
         torch.testing.assert_close(module.codes, stored, rtol=1e-3, atol=1e-4)
         q, tour = Normal(codes, 1.0), greedy_tour(codes)

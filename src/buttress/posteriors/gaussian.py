@@ -147,8 +147,8 @@ def latent_at(q: Normal, prior: Distribution, noise: Float[Tensor, "S B *event"]
         ratio, kl = _from_normal(q, prior.base_dist, noise)
         return Latent(z, ratio.flatten(2), kl.flatten(1))
     total = q.log_prob(z).flatten(2).sum(-1) - prior.log_prob(z)
-    kl: Tensor | None = prior.kl_from(q) if isinstance(prior, AR1 | DiagonalMixture) else None
-    return Latent(z, total[..., None], None if kl is None else kl[:, None])
+    whole: Tensor | None = prior.kl_from(q) if isinstance(prior, AR1 | DiagonalMixture) else None
+    return Latent(z, total[..., None], None if whole is None else whole[:, None])
 
 
 def _from_normal(q: Normal, p: Normal, noise: Float[Tensor, "S B *event"]) -> tuple[Tensor, Tensor]:

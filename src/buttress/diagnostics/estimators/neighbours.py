@@ -48,7 +48,9 @@ def conditional_rates(
         samples: Of z for each example.
     """
     found: dict[str, list[Tensor]] = {"unordered": [], "mixture": []}
-    centers, drawn, densities = [], [], []
+    centers: list[Tensor] = []
+    drawn: list[Tensor] = []
+    densities: list[Tensor] = []
     with evaluating(subject.model, subject.seed) as asked:
         for block in passes(asked, subject.data):
             center = mean_of(block.q)
@@ -57,7 +59,8 @@ def conditional_rates(
             each = _log_prior(prior.of_code(prior.near(center.flatten(1))), z[:, :, None])
             found["unordered"].append((log_q - each.mean(-1)).mean(0))
             found["mixture"].append((log_q - each.logsumexp(-1) + math.log(each.shape[-1])).mean(0))
-            centers, drawn, densities = [*centers, center.flatten(1)], [*drawn, z], [*densities, log_q]
+            for kept, value in ((centers, center.flatten(1)), (drawn, z), (densities, log_q)):
+                kept.append(value)
         codes, z, log_q = torch.cat(centers), torch.cat(drawn, 1), torch.cat(densities, 1)
         tour = greedy_tour(codes)
         z, log_q = z[:, tour], log_q[:, tour]
@@ -70,14 +73,14 @@ def _log_prior(p: Distribution, z: Tensor) -> Tensor:
     return log_density(p, z).double()
 
 
-@estimator("bound")
+@estimator("active units")  # after the distortion
 def measure(subject: Subject) -> dict[str, Estimate]:
     """The three, and with the distortion what an example costs in all."""
     prior = getattr(subject.model.model, "prior", None)
     if not isinstance(prior, NeighbourPriorModule) or not subject.model.density:
         return {}
     distortion = subject.estimates["distortion"]
-    costs = {}
+    costs: dict[str, Estimate] = {}
     for name, rates in conditional_rates(subject, prior).items():
         rate = mean(rates.cpu(), "Monte Carlo", note="not i.i.d.: a neighbour's code is known")
         costs |= {f"{name}_rate": rate, f"{name}_cost": _sum(rate, distortion)}
