@@ -176,7 +176,7 @@ def test_a_store_of_another_size_is_loaded_and_of_another_width_is_not():
 
 
 def test_unit_variance_costs_half_the_square_of_the_mean():
-    module = GaussianPosterior(dim=3, unit_variance=True).build(features=4)
+    module = GaussianPosterior(dim=3, variance="unit").build(features=4)
     h = torch.randn(5, 4)
     latent = module.latent(h, Independent(Normal(torch.zeros(3), 1.0), 1))
     torch.testing.assert_close(latent.rate.sum(1), 0.5 * module(h).mean.square().sum(1))

@@ -123,10 +123,11 @@ ROUNDED = replace(
 COMMITTED = replace(small.joint(), posterior=CommittedGaussian(dim=3, delta=1.0))
 REMEMBERED = replace(
     small.joint(),
-    posterior=GaussianPosterior(dim=3, unit_variance=True),
+    posterior=GaussianPosterior(dim=3, variance="unit"),
     prior=Associative(neighbours=3, components=2, hidden=(4,)),
 )
 APART = {
+    "auxiliary": small.auxiliary_prior(),
     "committed": COMMITTED,
     "remembered": REMEMBERED,
     "normalised": NORMALISED,

@@ -194,6 +194,8 @@ class LatentVariableModel(nn.Module):
             prior = self.prior.beside(lambda: self.inference(read, valid), given)
         prior = self.prior(given) if prior is None else prior
         latent = self.inference.latent(read, prior, samples, valid)
+        if len(self.groups) == 1:  # the posterior's groups, under a prior that factorises while the model's does not
+            latent = latent.whole()
         distortion = self._distortion(x, latent.z, valid, given)
         return Terms(distortion, with_penalty(latent, self.encoder.penalty(h)))  # last: processes may wait in it
 

@@ -34,9 +34,9 @@ def associative_prior(recipe: Recipe, neighbours: int = 5, components: int = 8, 
         >>> from buttress.core import DataSpec, Layout
         >>> from buttress.data.mnist5k import Mnist5k
         >>> recipe = associative_prior(baseline(Mnist5k(), DataSpec(Layout.image(1, 28, 28))), neighbours=3)
-        >>> recipe.prior.name(), recipe.prior.neighbours, recipe.posterior.unit_variance
-        ('associative', 3, True)
+        >>> recipe.prior.name(), recipe.prior.neighbours, recipe.posterior.variance
+        ('associative', 3, 'unit')
     """
     assert isinstance(recipe.posterior, GaussianPosterior)  # see takes
-    posterior = recipe.posterior.replace(unit_variance=unit_variance)
+    posterior = recipe.posterior.replace(variance="unit") if unit_variance else recipe.posterior
     return replace(recipe, posterior=posterior, prior=Associative(neighbours=neighbours, components=components))
