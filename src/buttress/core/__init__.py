@@ -10,6 +10,7 @@ mapping from names to tensors whose rows belong to the rows of x. ``sites`` are 
 """
 
 from buttress.core.algorithm import Algorithm, AlgorithmModule, Step
+from buttress.core.alignment import Alignment
 from buttress.core.batch import EMPTY, Batch, Given
 from buttress.core.condition import Condition, ConditionModule
 from buttress.core.critic import Contrast, Critic, CriticModule
@@ -22,7 +23,7 @@ from buttress.core.likelihood import Likelihood, LikelihoodModule
 from buttress.core.objective import Objective
 from buttress.core.part import Part
 from buttress.core.posterior import Posterior, PosteriorModule
-from buttress.core.prior import Prior, PriorModule
+from buttress.core.prior import NeighbourPriorModule, Prior, PriorModule
 from buttress.core.schedule import Schedule
 from buttress.core.spec import BOS, EOS, PAD, UNK, Column, DataSpec, Level, Space
 from buttress.core.training import Training
@@ -35,6 +36,7 @@ __all__ = [
     "UNK",
     "Algorithm",
     "AlgorithmModule",
+    "Alignment",
     "Batch",
     "Column",
     "Condition",
@@ -56,6 +58,7 @@ __all__ = [
     "Level",
     "Likelihood",
     "LikelihoodModule",
+    "NeighbourPriorModule",
     "Objective",
     "Part",
     "Posterior",
