@@ -9,8 +9,10 @@ from buttress.algorithms.joint import Joint
 from buttress.core import Encoder
 from buttress.core.recipe import Recipe
 from buttress.core.remedy import ANYTHING, DoesNotFit, remedy
+from buttress.decoders._sentences import SentenceDecoder
 from buttress.encoders.recurrent import RecurrentEncoder
 from buttress.encoders.rows import RowsEncoder
+from buttress.encoders.transformer import TransformerEncoder
 from buttress.posteriors.committed_gaussian import CommittedGaussian
 from buttress.posteriors.gaussian import GaussianPosterior
 from buttress.priors.ar1 import AR1Prior
@@ -21,7 +23,7 @@ from buttress.priors.recurrent_normal import RecurrentNormal
     family="informative prior",
     source="Razavi et al. 2019 (delta-VAE)",
     takes={"prior": "standard_normal", "posterior": "gaussian", "encoder": ANYTHING},
-    needs={"decoder": ("recurrent", "pixelcnn", "pixelsnail")},
+    needs={"decoder": ("recurrent", "transformer", "pixelcnn", "pixelsnail")},
     kinds=("text", "image"),
     codes=False,
 )
@@ -82,7 +84,9 @@ def _by_position(recipe: Recipe, delta: float, dim: int) -> Recipe:
     anticausal: Encoder = RowsEncoder(cosine=encoder.cosine)
     if isinstance(encoder, RecurrentEncoder):
         anticausal = encoder.replace(positions=True, backward=True, bidirectional=False)
-    elif recipe.decoder.name() == "recurrent":
+    elif isinstance(encoder, TransformerEncoder):
+        anticausal = encoder.replace(positions=True, backward=True)
+    elif isinstance(recipe.decoder, SentenceDecoder):
         raise DoesNotFit(
             f"delta_vae wants z at every token, and the {encoder.name()} encoder can't give it; try --encoder recurrent"
         )
