@@ -18,7 +18,7 @@ from buttress.decoders.pixelcnn import PixelCNN
 from buttress.decoders.recurrent import RecurrentDecoder
 from buttress.likelihoods.bernoulli import Bernoulli
 from buttress.likelihoods.categorical import Categorical
-from buttress.nn.maps import Spread
+from buttress.nn.maps import Broadcast
 from buttress.runtime.randomness import shard
 from cells import SPECS, fits, raw_data, tiny
 
@@ -64,7 +64,7 @@ def test_every_skip_of_a_conv_decoder_is_a_path_from_z_to_x_of_its_own(z_shape):
 
 
 def test_what_a_map_says_stays_where_it_is():
-    spread, z = Spread((2, 2, 3), 4), torch.zeros(1, 12)
+    spread, z = Broadcast((2, 2, 3), 4), torch.zeros(1, 12)
     plain = spread(z, (8, 6))
     z[0, :3] = 1.0  # its upper left place
     moved = (spread(z, (8, 6)) != plain).any(1)[0]

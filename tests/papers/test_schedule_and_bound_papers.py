@@ -1,4 +1,4 @@
-"""The experiments of Fu 2019, Burda 2015, Bowman 2016, Li 2019 and Long 2020, small: arms, claims, result files and pictures."""
+"""Experiments of Fu 2019, Burda 2015, Bowman 2016, Li 2019 and Long 2020, small: arms, claims, files and pictures."""
 
 import json
 import math

@@ -20,7 +20,7 @@ from torch.distributions import Distribution
 from buttress.core import EMPTY, DataSpec, Decoder, DecoderModule, Given, Layout, LikelihoodModule
 from buttress.nn.dropout import Dropout, check_dropout
 from buttress.nn.layers import Activation, Residual, activation, channels_last, check_widths
-from buttress.nn.maps import Spread, Upsample, halved, is_map
+from buttress.nn.maps import Broadcast, Upsample, halved, is_map
 
 __all__ = ["ConvDecoder"]
 
@@ -96,7 +96,7 @@ class ConvDecoderModule(DecoderModule):
             self.lift = Upsample(z_shape, part.widths[0], part.widths[0], smallest, bias=True)
         self.stages = nn.ModuleList(_stage(part, a, b) for a, b in pairwise((*part.widths, part.widths[-1])))
         read = (*part.widths[1:], part.widths[-1]) if part.skip else ()
-        self.skips = nn.ModuleList(Spread(z_shape, width) for width in read)  # U
+        self.skips = nn.ModuleList(Broadcast(z_shape, width) for width in read)  # U
         self.drop = Dropout(part.dropout)
         self.out = nn.Conv2d(part.widths[-1], likelihood.channels, 3, padding=1, bias=False)
         start = likelihood.start()

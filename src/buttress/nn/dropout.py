@@ -38,7 +38,7 @@ class Dropout(nn.Module):
         if self.rate == 0 or not self.training:
             return numbers
         shape = (*lead, numbers.numel() // math.prod(lead))
-        kept = draw(torch.rand, shape, len(lead) - 1).view(numbers.shape).to(numbers.device) >= self.rate
+        kept = draw(torch.rand, shape, len(lead) - 1).reshape(numbers.shape).to(numbers.device) >= self.rate
         return numbers * kept / (1 - self.rate)
 
 

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["Spread", "Upsample", "halved", "is_map", "sizes_between"]
+__all__ = ["Broadcast", "Upsample", "halved", "is_map", "sizes_between"]
 
 
 def is_map(z_shape: tuple[int, ...]) -> bool:
@@ -91,7 +91,7 @@ class Upsample(nn.Module):
         return self.last(maps).movedim(1, -1)
 
 
-class Spread(nn.Module):
+class Broadcast(nn.Module):
     """z (N, D) -> maps (N, M, H, W) that say something of z at every place: the same, or of a map what lies there.
 
     Args:
@@ -100,9 +100,9 @@ class Spread(nn.Module):
 
     Example:
         >>> import torch
-        >>> Spread(z_shape=(3,), maps=5)(torch.zeros(2, 3), (8, 7)).shape
+        >>> Broadcast(z_shape=(3,), maps=5)(torch.zeros(2, 3), (8, 7)).shape
         torch.Size([2, 5, 8, 7])
-        >>> Spread(z_shape=(2, 2, 3), maps=5)(torch.zeros(2, 12), (8, 7)).shape
+        >>> Broadcast(z_shape=(2, 2, 3), maps=5)(torch.zeros(2, 12), (8, 7)).shape
         torch.Size([2, 5, 8, 7])
     """
 
