@@ -97,7 +97,7 @@ class Li2019(Experiment):
 
     def recipe(self) -> Recipe:
         """What is trained without a remedy."""
-        every = max(1, self.steps // 20)
+        every = max(1, self.steps // 10)
         return replace(
             baseline(self.data, opened(self.data).spec),
             encoder=RecurrentEncoder(self.embedding, self.hidden),
