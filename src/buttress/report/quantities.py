@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from buttress.report.numbers import count
 from buttress.report.quantities_of_factors import QUANTITIES_OF_FACTORS
+from buttress.report.quantities_of_neighbours import QUANTITIES_OF_NEIGHBOURS
 from buttress.report.quantity import Quantity
 
 __all__ = ["QUANTITIES", "quantity"]
@@ -301,6 +302,13 @@ QUANTITIES: dict[str, Quantity] = {
         unit="",
         short="σ² of p(x|z)",
     ),
+    "eigenvalues_above_variance": Quantity(
+        "Eigenvalues above the variance",
+        "How many eigenvalues of the covariance of x exceed the variance of the likelihood times the rate's weight. "
+        "A linear decoder at its optimum has as many active units, and no more (Lucas et al., 2019).",
+        unit="",
+        short="active units of a linear optimum",
+    ),
     "residual_variance": Quantity(
         "Variance about the decoder's mean",
         "The mean square of x about the decoder's mean. The variance of the likelihood should be near it.",
@@ -370,6 +378,7 @@ QUANTITIES: dict[str, Quantity] = {
         write=count,
         short="importance samples that count",
     ),
+    **QUANTITIES_OF_NEIGHBOURS,
     **QUANTITIES_OF_FACTORS,
 }
 """Name in ``evidence.json`` -> quantity, in the order of the page."""
