@@ -37,8 +37,8 @@ class AuxiliaryPrior(Algorithm):
     and evidence use; the evidence gives the rate under the first stage's prior beside it (``rate_first_stage``). q was
     not trained for the auxiliary prior, so that its amortisation gap also holds what another q would gain under it.
     Until the second stage, held-out numbers are those of a prior that has learned nothing. Of the second stage the
-    weights with the best held-out rate stay, and ``training.patience`` counts in that stage alone. While it lasts, ``loss`` is
-    the rate, and ``distortion`` (and penalties) are measured now and then, in eval mode, and repeated.
+    weights with the best held-out rate stay, and ``training.patience`` counts in that stage alone. While it lasts,
+    ``loss`` is the rate, and ``distortion`` (and penalties) are measured now and then, in eval mode, and repeated.
 
     Source: Razavi, van den Oord, Poole and Vinyals, Preventing Posterior Collapse with delta-VAEs, 2019.
 
