@@ -144,7 +144,9 @@ def test_the_dispersion_remedies_compose(text):
     assert (both.encoder.pooling, both.encoder.cosine) == ("abs", 0.5)
     with pytest.raises(remedy.DoesNotFit, match=r"encoder.pooling = abs already"):
         remedy.apply("pooled_encoder:pooling=abs", replace(both, remedies=()))
-    with pytest.raises(remedy.DoesNotFit, match="needs the recurrent encoder, and this recipe has the mlp encoder"):
+    with pytest.raises(
+        remedy.DoesNotFit, match="needs the recurrent or transformer encoder, and this recipe has the mlp encoder"
+    ):
         remedy.apply("pooled_encoder", replace(text, encoder=MlpEncoder()))
     with pytest.raises(remedy.DoesNotFit, match="weight is 0"):
         remedy.apply("cosine_regularization:weight=0", text)

@@ -1,6 +1,6 @@
 """Writes README.md in this folder: every claim of every paper that was tried, from the stored results.
 
-    python docs/papers/table.py
+python docs/papers/table.py
 """
 
 from __future__ import annotations

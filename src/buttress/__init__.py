@@ -2,7 +2,7 @@
 
 >>> import buttress as bt
 >>> sorted(bt.__all__)
-['Adapter', 'Point', 'Recipe', 'Run', 'compare', 'diagnose', 'load', 'register', 'remedy', 'save_report', 'train']
+['Adapter', 'Point', 'Recipe', 'Run', 'compare', 'diagnose', 'lint', 'load', 'register', 'remedy', ...]
 
 The rest is for people who write parts: see docs/guide.md and docs/architecture.md.
 """
@@ -13,7 +13,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from buttress.api import compare, diagnose, load, register, train
+    from buttress.api import compare, diagnose, lint, load, register, train
     from buttress.core.recipe import Recipe
     from buttress.core.remedy import remedy
     from buttress.diagnostics.protocol import Adapter
@@ -29,6 +29,7 @@ __all__ = [
     "Run",
     "compare",
     "diagnose",
+    "lint",
     "load",
     "register",
     "remedy",

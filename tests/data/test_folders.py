@@ -67,8 +67,8 @@ def test_folders_that_are_no_pair_are_put_together_and_told(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"held_out_key": "dev"}, r"no sub-folder 'dev' with images; it has test, train"),
-        ({"subset": "trian"}, r"no sub-folder 'trian' with images"),
+        ({"held_out_key": "dev"}, r"no sub-folder 'dev' with such files; it has test, train"),
+        ({"subset": "trian"}, r"no sub-folder 'trian' with such files"),
         ({"labels_key": "y"}, "labels_key does not apply"),
     ],
 )

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
 from buttress import api
 from buttress.core import DataSpec, Layout
+from buttress.data.reading.resample import resampled
 from buttress.data.sounds import Sounds
 from buttress.data.source import detect
 from buttress.encoders.conv1d import Conv1dEncoder
@@ -74,7 +77,12 @@ def test_sound_is_trained_diagnosed_and_sampled(folder, form):
 
 def test_files_that_are_no_sound_or_of_another_rate_are_named(folder):
     soundfile.write(folder / "low" / "fast.wav", np.zeros(100), 16000)
-    with pytest.raises(ValueError, match=r"samples a second, and the others have .*; resample it"):
+    with pytest.raises(ValueError, match=r"samples a second, and the others have .*; try --data.rate 8000"):
+        Sounds(str(folder)).open()
+    notes = " ".join(Sounds(str(folder), rate=8000).open().notes)
+    assert "1 of 21 recordings were resampled to 8000 samples a second: " in notes and "fast.wav" in notes
+    soundfile.write(folder / "low" / "fast.wav", np.array([0.0, np.nan]), 8000, subtype="FLOAT")
+    with pytest.raises(ValueError, match=r"fast.wav: holds samples that are no finite numbers"):
         Sounds(str(folder)).open()
     (folder / "low" / "fast.wav").write_bytes(b"RIFF broken")
     with pytest.raises(ValueError, match=r"fast.wav: not readable as sound"):
@@ -86,7 +94,168 @@ def test_stereo_empty_and_clipped_files_are_said(folder):
     soundfile.write(folder / "low" / "loud.wav", np.ones(900), 8000)
     soundfile.write(folder / "low" / "none.wav", np.zeros(0), 8000)
     notes = " ".join(Sounds(str(folder)).open().notes)
-    assert "several channels" in notes and "clipped" in notes and "1 of 23 sound files are empty" in notes
+    assert "several channels" in notes and "1 of 23 recordings are clipped" in notes and "loud.wav" in notes
+    assert "1 of 23 recordings are empty and were set aside" in notes
+
+
+def test_sound_files_of_every_subtype_hold_the_same_samples(tmp_path, own_cache):
+    """Whole numbers are read as they are; real ones are scaled, which libsndfile does not do by itself."""
+    tone = np.round(0.3 * np.sin(np.arange(500) / 7) * 32768) / 32768
+    for i in range(12):
+        soundfile.write(tmp_path / f"{i:02d}.wav", tone, 8000, subtype=("PCM_16", "PCM_24", "FLOAT")[i % 3])
+    examples = Sounds(str(tmp_path), form="wave", crop=500, levels=65536, split="seed").open().train
+    sounds = torch.stack([examples.sound(i) for i in range(len(examples))])
+    torch.testing.assert_close(sounds, torch.from_numpy(tone).float().expand_as(sounds), rtol=0, atol=0)
+    x = examples.batch(torch.arange(len(examples)))
+    assert (expand(x, 65536) - sounds).abs().max() < 1e-3
+
+
+def test_sound_is_resampled_the_same_whatever_the_blocks():
+    tone = np.sin(2 * np.pi * 440 * np.arange(44100) / 44100).astype(np.float32)
+    for rate in (16000, 8000, 48000, 22050):
+        whole = np.concatenate(list(resampled([tone], 44100, rate)))
+        parts = np.concatenate(list(resampled(np.split(tone, [1, 700, 701, 30000]), 44100, rate)))
+        assert len(whole) == rate and np.array_equal(whole, parts)
+        wanted = np.sin(2 * np.pi * 440 * np.arange(rate) / rate)
+        np.testing.assert_allclose(whole[300:-300], wanted[300:-300], atol=1e-4)
+    high = np.sin(2 * np.pi * 9000 * np.arange(44100) / 44100).astype(np.float32)
+    folded = np.concatenate(list(resampled([high], 44100, 16000)))
+    assert np.abs(folded[300:-300]).max() < 1e-3, "what 16,000 samples cannot hold is not folded back"
+
+
+GRID = """File type = "ooTextFile"
+Object class = "TextGrid"
+
+xmin = 0
+xmax = 0.3
+tiers? <exists>
+size = 3
+item []:
+    item [1]:
+        class = "IntervalTier"
+        name = "words"
+        xmin = 0
+        xmax = 0.3
+        intervals: size = 1
+        intervals [1]:
+            xmin = 0
+            xmax = 0.3
+            text = "a ""word"" 2"
+    item [2]:
+        class = "TextTier"
+        name = "points"
+        xmin = 0
+        xmax = 0.3
+        points: size = 1
+        points [1]:
+            number = 0.1
+            mark = "x"
+    item [3]:
+        class = "IntervalTier"
+        name = "phones"
+        xmin = 0
+        xmax = 0.3
+        intervals: size = 3
+        intervals [1]:
+            xmin = 0
+            xmax = 0.05
+            text = "ah"
+        intervals [2]:
+            xmin = 0.05
+            xmax = 0.08
+            text = ""
+        intervals [3]:
+            xmin = 0.08
+            xmax = 0.3
+            text = "t"
+"""
+
+
+def test_text_grids_beside_files_are_labels_of_frames(folder):
+    for file in [*folder.rglob("*.wav"), *folder.rglob("*.flac"), *folder.rglob("*.WAV")]:
+        file.with_suffix(".TextGrid").write_text(GRID)
+    splits = Sounds(str(folder), **SMALL).open()
+    when = splits.train.alignment
+    assert when.names == ("ah", "t") and len(when) == len(splits.train)
+    assert not any("kinds" in note for note in splits.notes)
+    assert set(splits.train.read(torch.arange(2)).given) == {"index", "lengths", "label"}, "no model sees them"
+    frames = when.at(torch.tensor([0]), (torch.arange(10) + 0.5) * splits.spec.seconds)
+    assert frames.tolist() == [[0] * 5 + [-1] * 3 + [1] * 2]
+    words = Sounds(str(folder), tier="words", **SMALL).open().train.alignment
+    assert words.names == ('a "word" 2',)
+    with pytest.raises(ValueError, match=r"no tier 'tones' of intervals; it has words, phones"):
+        Sounds(str(folder), tier="tones").open()
+    file.with_suffix(".TextGrid").write_text(GRID.replace("size = 3", "size = 30"))
+    with pytest.raises(ValueError, match=r"TextGrid: not readable as a TextGrid"):
+        Sounds(str(folder)).open()
+
+
+def test_tables_say_who_speaks_and_what_and_crops_keep_their_times(folder):
+    names = sorted(str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_file())
+    who = ["file,digit,speaker,id", *(f"{name},{i % 3},s{i % 4},{i}" for i, name in enumerate(names))]
+    (folder / "who.csv").write_text("\n".join(who))
+    (folder / "said.csv").write_text("file,start,end,label\n" + "".join(f"{n},0,0.05,a\n{n},0.05,9,b\n" for n in names))
+    part = Sounds(
+        str(folder), "wave", crop=300, table=f"{folder}/who.csv", alignment=f"{folder}/said.csv", split="seed"
+    )
+    splits = part.open()
+    assert [column.name for column in splits.spec.given] == ["digit", "speaker"], "id tells every file from the others"
+    assert splits.label_names == ("0", "1", "2") and splits.spec.column("speaker").values == ("s0", "s1", "s2", "s3")
+    train = splits.train
+    for i in range(len(train)):
+        name = str(Path(train.where(i)).relative_to(folder))
+        assert train.conditions["speaker"][i] == names.index(name) % 4
+    begin = (train.alignment.at(torch.arange(len(train)), torch.tensor([0.0])) == 0).flatten()
+    at_start = torch.tensor([i == 0 or train.where(i) != train.where(i - 1) for i in range(len(train))])
+    later = torch.tensor([not s and train.where(i) == train.where(i - 1) for i, s in enumerate(at_start)])
+    second = later & at_start.roll(1)  # 0.0375 s into its recording
+    assert torch.equal(begin, at_start | second)
+    for columns, wrong in ((("tone",), "no column 'tone'"), (("speaker",), "")):
+        if wrong:
+            with pytest.raises(ValueError, match=wrong):
+                part.replace(columns=columns).open()
+    (folder / "who.csv").write_text("file,speaker\n1,ann\n")
+    with pytest.raises(ValueError, match=r"who.csv: no row for .* and 18 other files"):
+        part.open()
+    (folder / "said.csv").write_text(f"file,start,end,label\n{names[0]},0,2,a\n{names[0]},1,2,b\n")
+    with pytest.raises(ValueError, match=r"said.csv: alignment of example 0: 'b' from 1 to 2 s"):
+        part.replace(table=None).open()
+
+
+def test_silence_at_the_ends_is_trimmed_and_times_move_with_it(tmp_path, own_cache):
+    tone = 0.3 * np.sin(np.arange(800) / 3)
+    quiet = 1e-4 * np.random.default_rng(0).normal(size=400)
+    for i in range(12):
+        soundfile.write(tmp_path / f"{i:02d}.wav", np.concatenate([quiet, tone, quiet[:200]]), 8000)
+    (tmp_path / "said.csv").write_text("file,start,end,label\n" + "".join(f"{i:02d},0.05,0.15,a\n" for i in range(12)))
+    part = Sounds(str(tmp_path), trim=40, alignment=str(tmp_path / "said.csv"), split="seed", window=80, hop=80)
+    splits = part.open()
+    assert splits.train.size.tolist() == [800] * len(splits.train) and any("trimmed: 42.9%" in n for n in splits.notes)
+    assert splits.train.alignment.at(torch.tensor([0]), torch.tensor([0.0, 0.05, 0.099, 0.101])).tolist() == [
+        [0, 0, 0, -1]
+    ]
+
+
+def test_an_archive_of_samples_has_columns(tmp_path, own_cache):
+    rng = np.random.default_rng(0)
+    size = rng.integers(300, 900, 20)
+    samples = rng.integers(-3000, 3000, size.sum()).astype(np.int16)
+    offsets = np.concatenate([[0], size.cumsum()])
+    columns = {"digit": np.arange(20) % 3, "who": (np.arange(20) % 2).astype(np.uint8), "take": np.arange(20)}
+    np.savez(tmp_path / "a.npz", audio=samples, offsets=offsets, who_names=np.array(["ann", "bob"]), **columns)
+    part = detect(str(tmp_path / "a.npz"), form="wave", crop=300, rate=8000, columns=("who", "digit"), split="seed")
+    splits = part.open()
+    assert splits.label_names == ("ann", "bob") and [c.name for c in splits.spec.given] == ["who", "digit"]
+    where = [int(splits.train.where(i).rpartition(" ")[2]) for i in range(len(splits.train))]
+    assert splits.train.conditions["who"].tolist() == [i % 2 for i in where]
+    begin = where.index(where[0])
+    wanted = torch.from_numpy(samples[offsets[where[0]] :][:300].astype(np.float32) / 32768)
+    assert torch.equal(splits.train.sound(begin), wanted)
+    with pytest.raises(ValueError, match=r"no telling how many samples a second"):
+        Sounds(str(tmp_path / "a.npz")).open()
+    np.savez(tmp_path / "b.npz", audio=samples, offsets=offsets[:-1] * 2)
+    with pytest.raises(ValueError, match=r"wanted int16 samples, and offsets that grow from 0"):
+        Sounds(str(tmp_path / "b.npz"), rate=8000).open()
 
 
 def test_mel_filters_are_triangles_of_one_height_per_width():

@@ -5,14 +5,15 @@ import math
 import pytest
 import torch
 from torch import nn
-from torch.distributions import Categorical, Distribution, Independent, constraints
+from torch.distributions import Categorical, Distribution, Independent, Normal, OneHotCategorical, constraints
 
 from buttress.core import Space
 from buttress.diagnostics.aggregate import Aggregate
 from buttress.diagnostics.diagnose import diagnose
-from buttress.diagnostics.estimators.active_units import activity, collapsed_fraction, count_active
+from buttress.diagnostics.estimators.active_units import activity, count_active
 from buttress.diagnostics.estimators.amortisation import amortisation_gap
-from buttress.diagnostics.estimators.codebook import code_perplexity, codebook, codes_used, count_codes
+from buttress.diagnostics.estimators.codebook import DRAWN, code_perplexity, codebook, codes_used, count_codes
+from buttress.diagnostics.estimators.collapsed_fraction import collapsed_fraction
 from buttress.diagnostics.estimators.marginal_likelihood import likelihoods
 from buttress.diagnostics.estimators.mutual_information import information
 from buttress.diagnostics.estimators.rate import bound, uniform_rate
@@ -218,8 +219,23 @@ def test_the_error_of_the_perplexity_is_honest():
     assert torch.tensor(values).std().item() == pytest.approx(sum(errors) / 60, rel=0.35)
 
 
-def test_only_points_have_a_codebook():
-    soft = Adapter(lambda x: product(torch.ones(len(x), G, K) / K), uniform, model().log_likelihood)
+@pytest.mark.parametrize("family", [Categorical, OneHotCategorical])
+def test_of_codes_with_probabilities_one_draw_each_is_counted(family):
+    """q takes code 0 or 1, whatever x is: two codes of four, equally often. z is not used, and no codebook is dead."""
+    q = torch.tensor([0.5, 0.5, 0.0, 0.0]).expand(4000, G, K)
+    flat = Independent(family(torch.ones(G, K)), 1)
+    soft = Adapter(lambda x: Independent(family(q[: len(x)]), 1), lambda: flat, lambda x, z: 0.0 * z.flatten(2).sum(-1))
+    batches = list(torch.zeros(4000, 1).split(1000))
+    found = codebook(soft, batches)
+    assert found["code_perplexity"].value == pytest.approx(2, abs=0.01) and found["code_perplexity"].error < 0.01
+    assert (found["codes_used"].value, found["codes_used"].ceiling, found["codes_used"].method) == (2.0, K, DRAWN)
+    evidence = diagnose(soft, batches, nll_samples=0, gap_steps=0)
+    assert evidence.estimates["code_perplexity"].method == DRAWN
+    assert not {DEAD, SAME} & set(evidence.verdict.causes) and evidence.verdict.state == COLLAPSED
+
+
+def test_what_is_not_over_codes_has_no_codebook():
+    soft = Adapter(lambda x: Independent(Normal(torch.zeros(len(x), G), 1.0), 1), uniform, model().log_likelihood)
     with pytest.raises(ValueError, match="point on codes"):
         count_codes(soft, BATCHES)
 

@@ -120,6 +120,7 @@ ROUNDED = replace(
 )
 COMMITTED = replace(small.joint(), posterior=CommittedGaussian(dim=3, delta=1.0))
 APART = {
+    "auxiliary": small.auxiliary_prior(),
     "committed": COMMITTED,
     "normalised": NORMALISED,
     "held": HELD,

@@ -10,6 +10,7 @@ mapping from names to tensors whose rows belong to the rows of x. ``sites`` are 
 """
 
 from buttress.core.algorithm import Algorithm, AlgorithmModule, Step
+from buttress.core.alignment import Alignment
 from buttress.core.batch import EMPTY, Batch, Given
 from buttress.core.condition import Condition, ConditionModule
 from buttress.core.critic import Contrast, Critic, CriticModule
@@ -35,6 +36,7 @@ __all__ = [
     "UNK",
     "Algorithm",
     "AlgorithmModule",
+    "Alignment",
     "Batch",
     "Column",
     "Condition",

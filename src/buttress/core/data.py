@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from buttress.core.alignment import Alignment
 from buttress.core.batch import EMPTY, Batch, Given
 from buttress.core.factors import Factors
 from buttress.core.part import Part
@@ -33,6 +34,8 @@ class Examples(ABC):
     """True lengths along the first place axis (tokens with EOS, frames), shape (N,); None where there are none."""
     conditions: Given = EMPTY
     """What is known beside every example, such as its label: columns (N, ...) by name."""
+    alignment: Alignment | None = None
+    """What is said when in every example, for evaluation alone: no batch has it."""
     missing: bool = False
     """Whether NaN is a missing value, as in tables with gaps, and no fault."""
 

@@ -194,6 +194,8 @@ class LatentVariableModel(nn.Module):
         h, valid = self.encoder(features, given), self.encoder.valid(features, given)
         p = self.prior(given) if prior is None else prior
         latent = self.inference.latent(self._beside(h, given, 1), p, samples, valid)
+        if len(self.groups) == 1:  # the posterior's groups, under a prior that factorises while the model's does not
+            latent = latent.whole()
         distortion = self._distortion(x, latent.z, valid, given)
         return Terms(distortion, with_penalty(latent, self.encoder.penalty(h)))  # last: processes may wait in it
 

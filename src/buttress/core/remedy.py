@@ -51,7 +51,7 @@ class DoesNotFit(ValueError):
         >>> from buttress.data.mnist5k import Mnist5k
         >>> apply("word_dropout", baseline(Mnist5k(), DataSpec(Layout.image(1, 28, 28))))
         Traceback (most recent call last):
-        buttress.core.remedy.DoesNotFit: word_dropout needs the recurrent decoder, and this recipe has ...
+        buttress.core.remedy.DoesNotFit: word_dropout needs the recurrent or transformer decoder, ...
     """
 
 

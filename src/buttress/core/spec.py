@@ -103,6 +103,7 @@ class DataSpec:
             None where unknown.
         span: Smallest and largest value of the training images: what is drawn as black and as white.
         rate: Samples a second of sound, 0 for other data.
+        hop: Samples of sound from one place to the next: 1 of samples, more of frames, 0 for other data.
 
     Example:
         >>> spec = DataSpec(Layout.text(1000, longest=20), given=(Column("label", classes=5),))
@@ -123,6 +124,12 @@ class DataSpec:
     levels: int | None = None
     span: tuple[float, float] | None = None
     rate: int = 0
+    hop: int = 0
+
+    @property
+    def seconds(self) -> float:
+        """Of sound, from one place to the next; 0 for other data."""
+        return self.hop / self.rate if self.rate else 0.0
 
     @property
     def kind(self) -> Kind:

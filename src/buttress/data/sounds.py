@@ -1,57 +1,72 @@
-"""Sound of yours: a folder of WAV, FLAC or OGG files, as mu-law samples or as log-mel frames."""
+"""Sound of yours: a folder of WAV, FLAC or OGG files, or a .npz archive, as mu-law samples or as log-mel frames."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from buttress.core import Column, Data, DataSpec, Examples, Layout, Splits
-from buttress.data.reading import sound
-from buttress.data.reading.folders import listing
-from buttress.data.reading.memory import Array, Rows, cached, file_key, read_json
+from buttress.core import Alignment, Column, Data, DataSpec, Layout, Splits
+from buttress.data.reading import sound, sound_archive
+from buttress.data.reading.folders import Listing, listing
+from buttress.data.reading.memory import Array
+from buttress.data.reading.pieces import Form, SoundExamples, cut, moments
+from buttress.data.reading.recordings import Recordings
 from buttress.data.reading.split import Division
-from buttress.nn.mel import log_mel, mu_law
+from buttress.data.reading.utterances import ColumnOfFiles, alignment_beside, alignment_in, columns_in
 from buttress.runtime.safe_files import expanded
 
 __all__ = ["Sounds"]
 
-_VERSION = 1  # of what is in the cache
-
 
 @dataclass(frozen=True)
 class Sounds(Data):
-    """Sound files, each a sequence of log-mel frames with its true length, or crops of mu-law samples.
+    """Recordings, each a sequence of log-mel frames with its true length, or crops of mu-law samples.
 
-    Files are decoded once, into the cache; memory does not grow with the hours of sound. All must have one sampling
-    rate. Sub-folders (speakers, say) give a label. Crops of one file stay on one side of the split.
+    Files are decoded once, into the cache; memory does not grow with the hours of sound. Crops of one recording stay
+    on one side of the split. In an archive (.npz) one array of int16 holds all samples, ``offsets`` says where each
+    recording begins, and other arrays hold a value for each.
+
+    What is known of each recording comes from sub-folders, from a table with a row for each file, or from the arrays of
+    the archive. What is said in it when (phones, words) is kept beside it for evaluation, and no model sees it: from
+    TextGrid files of the same names, or from a table with a row for each segment.
 
     Args:
-        path: A folder, searched through all its sub-folders.
+        path: A folder, searched through all its sub-folders, or an archive.
         form: "mel", log-mel frames (T, bands); or "wave", crops of samples as mu-law levels (T,).
         bands: Mel bands of a frame.
         window: Samples of a frame's window.
         hop: Samples from one frame to the next.
-        crop: Samples of a crop ("wave"), and the most samples of an example ("mel"), longer files being cut; 0 leaves
-            files whole ("mel").
+        crop: Samples of a crop ("wave"), and the most samples of an example ("mel"), longer recordings being cut; 0
+            leaves recordings whole ("mel").
         levels: Mu-law levels of a sample.
-        rate: Samples a second that the files must have; None for those of the first.
-        held_out: Share of files held out.
+        rate: Samples a second: files of another rate are resampled. None for that of the first file, which all must
+            have. An archive does not say its own.
+        trim: Decibels below its loudest moment at which the ends of a recording count as silence and are left out; 0
+            keeps them.
+        folders: What sub-folders tell, such as "speaker".
+        table: A .csv or .tsv file with a column ``file`` and others, such as ``speaker``, in place of sub-folders.
+        columns: Which of its columns, or of the archive's arrays, are used; the first one is what held-out examples
+            are labelled by. () for all whose values recur.
+        alignment: A .csv or .tsv file with the columns ``file``, ``start``, ``end`` (seconds) and ``label``; None for
+            TextGrid files beside the sound files, if there are any.
+        tier: The tier of TextGrid files.
+        held_out: Share of recordings held out.
         split: By content ("hash") or by position ("seed").
         split_seed: Another seed gives another split.
 
     Errors:
-        ValueError: A file is damaged or has another rate, there are too few, or a size is too small.
+        ValueError: A file is damaged or has another rate, there are too few, a table does not fit the files, or a size
+            is too small.
 
     Example:
         On the command line, speakers being sub-folders::
 
-            buttress train recordings/ --data.form mel --data.bands 40
+            buttress train recordings/ --data.folders speaker --data.rate 16000 --data.bands 40
     """
 
     path: str
@@ -62,6 +77,12 @@ class Sounds(Data):
     crop: int = 16000
     levels: int = 256
     rate: int | None = None
+    trim: float = 0.0
+    folders: str = "label"
+    table: str | None = None
+    columns: tuple[str, ...] = ()
+    alignment: str | None = None
+    tier: str = "phones"
     held_out: float = 0.1
     split: Literal["hash", "seed"] = "hash"
     split_seed: int = 0
@@ -76,6 +97,11 @@ class Sounds(Data):
                 f"sounds data: crop is {self.crop} and levels {self.levels}; wanted a crop of 1 or more samples (0 for "
                 "whole files only with form mel) and 2 to 65,536 levels"
             )
+        if not 0 <= self.trim < np.inf or (self.rate is not None and self.rate < 1):
+            raise ValueError(
+                f"sounds data: trim is {self.trim} and rate {self.rate}; wanted 0 or more decibels, and at least one "
+                "sample a second"
+            )
 
     @classmethod
     def tiny(cls) -> tuple[Sounds, ...]:
@@ -85,131 +111,140 @@ class Sounds(Data):
     def open(self) -> Splits:
         """See :class:`buttress.core.Data`."""
         root = expanded(self.path)
-        if not root.is_dir():
-            raise ValueError(f"{root}: there is no such folder (looked in {Path.cwd()}); try an absolute path")
-        found = listing(root, sound.ENDINGS)
-        if not found.files:
-            raise ValueError(f"{root}: no sound files ({', '.join(sound.ENDINGS)}) in this folder; try another one")
-        keys = tuple(file_key(file) for file in found.files)
-        folder = cached(("sounds", _VERSION, keys, self.rate), partial(sound.decode_all, found.files, self.rate))
-        meta, kept = read_json(folder / sound.RATE), np.load(folder / "kept.npy")
-        samples, lengths = Rows(folder / "samples.npy"), np.load(folder / "lengths.npy")
-        division = Division(self.split, self.held_out, self.split_seed)
-        division.enough(len(lengths), str(root))
-        held = self._held(division, samples, lengths) if found.held is None else found.held[kept]
+        if root.is_dir():
+            found = self._folder(root)
+        elif root.is_file() and root.suffix.lower() == ".npz":
+            found = self._archive(root)
+        else:
+            raise ValueError(
+                f"{root}: there is no such folder or .npz archive (looked in {Path.cwd()}); try an absolute path"
+            )
+        recordings, division = found.recordings, Division(self.split, self.held_out, self.split_seed)
+        division.enough(len(recordings.first), str(root))
+        held = self._held(division, recordings) if found.held is None else found.held
         division.both_sides(held, str(root))
-        labels = None if found.labels is None else found.labels[kept]
-        names = [str(found.files[i]) for i in kept]
-        train, out = (self._examples(samples, lengths, side, labels, meta["rate"], names) for side in (~held, held))
-        size = f"{meta['rate']} samples a second, {lengths.sum() / meta['rate']:.0f} s of sound"
-        notes = (*found.notes, *meta["notes"], size)
-        note = division.note(held) if found.held is None else ""
-        spec = self._spec(train, out, labels, found.label_names)
-        return Splits(
-            train, out, spec, (*notes, note) if note else notes, out.conditions.get("label"), found.label_names
-        )
+        train, out = (self._examples(found, side) for side in (~held, held))
+        spec = self._spec(train, out, found)
+        sound_seconds = recordings.size.sum() / recordings.rate
+        notes = [*found.notes, *recordings.notes, f"{recordings.rate} samples a second, {sound_seconds:.0f} s of sound"]
+        if unused := 1 - (train.size.sum() + out.size.sum()) / recordings.size.sum():
+            notes.append(f"{unused:.1%} of it lies in recordings or in ends of some that are shorter than a crop")
+        if found.alignment is not None:
+            notes.append(f"{len(found.alignment.names)} labels with times, for evaluation alone")
+        if found.held is None:
+            notes.append(division.note(held))
+        first = next(iter(found.columns), None)
+        labels, names = (None, ()) if first is None else (out.conditions[first], found.columns[first][1])
+        return Splits(train, out, spec, tuple(notes), labels, names)
 
-    def _held(self, division: Division, samples: Rows, lengths: Array) -> Array:
-        """True for the files held out, by their contents or by their place."""
+    def _folder(self, root: Path) -> _Found:
+        """The recordings in a folder."""
+        files = listing(root, sound.ENDINGS, beside=(".textgrid", ".csv", ".tsv"))
+        if not files.files:
+            raise ValueError(f"{root}: no sound files ({', '.join(sound.ENDINGS)}) in this folder; try another one")
+        recordings = sound.decoded(files.files, self.rate, self.trim)
+        columns = self._columns(root, files)
+        when = (
+            alignment_beside(files.files, self.tier)
+            if self.alignment is None
+            else alignment_in(expanded(self.alignment), root, files.files)
+        )
+        return _Found.of(recordings, [str(file) for file in files.files], columns, when, files.held, files.notes)
+
+    def _columns(self, root: Path, files: Listing) -> dict[str, ColumnOfFiles]:
+        """What is known of each file, from a table or from its sub-folder."""
+        if self.table is not None:
+            return self._chosen(columns_in(expanded(self.table), root, files.files), len(files.files))
+        if self.columns:
+            raise ValueError(f"sounds data: columns {', '.join(self.columns)} are those of a table; try --data.table")
+        return {} if files.labels is None else {self.folders: (files.labels, files.label_names)}
+
+    def _archive(self, path: Path) -> _Found:
+        """The recordings in an archive."""
+        if self.table is not None or self.alignment is not None:
+            raise ValueError(f"{path}: table and alignment are for folders; an archive holds its own columns")
+        recordings = sound_archive.archived(path, self.rate, self.trim)
+        count = sound_archive.recordings_in(path)
+        columns = self._chosen(sound_archive.columns_of(path, count), count)
+        return _Found.of(recordings, [f"{path}, recording {i}" for i in range(count)], columns)
+
+    def _chosen(self, columns: Mapping[str, ColumnOfFiles], count: int) -> dict[str, ColumnOfFiles]:
+        """The columns that are asked for, or those whose values recur."""
+        if missing := [name for name in self.columns if name not in columns]:
+            raise ValueError(f"{self.path}: no column {missing[0]!r}; it has {', '.join(columns) or 'none'}")
+        recurring = [
+            name for name, (numbers, _) in columns.items() if 1 < len(np.unique(numbers)) <= max(2, count // 2)
+        ]
+        for name in (chosen := {name: columns[name] for name in self.columns or recurring}):
+            if (chosen[name][0] < 0).any():
+                raise ValueError(f"{self.table}: column {name!r} has no value for some files; try --data.columns")
+        return chosen
+
+    def _held(self, division: Division, recordings: Recordings) -> Array:
+        """True for the recordings held out, by their contents or by their place."""
         if division.method == "seed":
-            return division.drawn(len(lengths))
-        begins = sound.starts(lengths)
-        whole = (samples.take(np.arange(a, a + n)) for a, n in zip(begins, lengths, strict=True))
-        return division.hashed(division.digest(file.tobytes() for file in whole))
+            return division.drawn(len(recordings.first))
+        return division.hashed(division.digest(recordings.digests))
 
-    def _examples(
-        self, samples: Rows, lengths: Array, side: Array, labels: Array | None, rate: int, names: list[str]
-    ) -> SoundExamples:
-        """The crops of the files on one side: where each begins, how long it is, and its file."""
-        begins, first, long, file = sound.starts(lengths), [], [], []
-        for i in np.flatnonzero(side):
-            size = self.crop or int(lengths[i])
-            whole = np.arange(0, lengths[i], size)
-            rest = np.minimum(size, lengths[i] - whole)
-            use = rest == size if self.form == "wave" else rest >= min(self.window, lengths[i])
-            first.append(begins[i] + whole[use])
-            long.append(rest[use])
-            file.append(np.full(use.sum(), i))
-        if not sum(map(len, first)):
-            raise ValueError(f"{self.path}: no file has {self.crop} samples, a crop; try a smaller --data.crop")
-        where = np.concatenate(file)
-        known = None if labels is None else torch.from_numpy(labels[where])
-        return SoundExamples(
-            self, samples, np.concatenate(first), np.concatenate(long), known, rate, [names[i] for i in where]
-        )
-
-    def _spec(self, train: SoundExamples, out: SoundExamples, labels: Array | None, names: tuple[str, ...]) -> DataSpec:
-        given = () if labels is None else (Column("label", int(labels.max()) + 1, values=names),)
+    def _examples(self, found: _Found, side: Array) -> SoundExamples:
+        """The pieces of the recordings on one side."""
+        form = Form(self.form, found.recordings.rate, self.bands, self.window, self.hop, self.levels)
+        mine = np.flatnonzero(side)
+        first, size = found.recordings.first[mine], found.recordings.size[mine]
+        which, begin, count = cut(first, size, self.crop, self.window)
         if self.form == "wave":
-            return DataSpec(Layout.wave(self.crop, self.levels), given=given, rate=train.rate)
+            which, begin, count = (column[count == self.crop] for column in (which, begin, count))
+        if not len(which):
+            raise ValueError(f"{self.path}: no recording has {self.crop} samples, a crop; try a smaller --data.crop")
+        of = mine[which]
+        known = {name: torch.from_numpy(numbers[of]) for name, (numbers, _) in found.columns.items()}
+        when = None
+        if found.alignment is not None:
+            when = found.alignment.pieces(of, (begin - found.recordings.first[of]) / found.recordings.rate)
+        names = [found.names[i] for i in of]
+        return SoundExamples(form, found.recordings.samples, begin, count, known, names, when)
+
+    def _spec(self, train: SoundExamples, out: SoundExamples, found: _Found) -> DataSpec:
+        given = tuple(
+            Column(name, int(numbers.max()) + 1, values=names) for name, (numbers, names) in found.columns.items()
+        )
+        rate = found.recordings.rate
+        if self.form == "wave":
+            return DataSpec(Layout.wave(self.crop, self.levels), given=given, rate=rate, hop=1)
         assert train.lengths is not None and out.lengths is not None
         longest = int(max(train.lengths.max(), out.lengths.max()))
-        mean, std = _moments(train)
-        return DataSpec(Layout.frames(self.bands, longest), mean, std, given=given, rate=train.rate)
+        mean, std = moments(train)
+        return DataSpec(Layout.frames(self.bands, longest), mean, std, given=given, rate=rate, hop=self.hop)
 
 
-class SoundExamples(Examples):
-    """Pieces of one flat array of samples, as levels or frames.
+@dataclass(frozen=True)
+class _Found:
+    """Recordings, and for each what is known of it."""
 
-    Args:
-        part: The settings.
-        samples: All samples, int16.
-        first: Where each piece begins, shape (N,).
-        size: Its samples, shape (N,).
-        labels: Its class, shape (N,), if there are classes.
-        rate: Samples a second.
-        names: The file of each, for errors.
-    """
+    recordings: Recordings
+    names: list[str]
+    columns: dict[str, ColumnOfFiles]
+    alignment: Alignment | None
+    held: Array | None
+    notes: tuple[str, ...]
 
-    def __init__(
-        self,
-        part: Sounds,
-        samples: Rows,
-        first: Array,
-        size: Array,
-        labels: Tensor | None,
-        rate: int,
+    @classmethod
+    def of(
+        cls,
+        recordings: Recordings,
         names: list[str],
-    ) -> None:
-        self.part, self.samples, self.first, self.size, self.rate, self.names = part, samples, first, size, rate, names
-        if part.form == "mel":
-            self.lengths = torch.from_numpy(1 + size // part.hop)
-        if labels is not None:
-            self.conditions = {"label": labels}
-
-    def __len__(self) -> int:
-        """Number of pieces."""
-        return len(self.first)
-
-    def batch(self, index: Tensor, rows: slice = slice(None)) -> Tensor:
-        """See :class:`buttress.core.Examples`. Frames are padded with 0."""
-        kept = index[rows].numpy()
-        pieces = [self._piece(int(i)) for i in kept]
-        if self.part.form == "wave":
-            return mu_law(torch.stack(pieces), self.part.levels)
-        assert self.lengths is not None
-        frames = torch.zeros(len(kept), int(self.lengths[index].max()), self.part.bands)
-        for row, piece in zip(frames, pieces, strict=True):
-            found = log_mel(piece, self.rate, self.part.bands, self.part.window, self.part.hop)
-            row[: len(found)] = found
-        return frames
-
-    def _piece(self, i: int) -> Tensor:
-        raw = self.samples.take(np.arange(self.first[i], self.first[i] + self.size[i]))
-        return torch.from_numpy(raw.astype(np.float32) / 32768)
-
-    def where(self, position: int) -> str:
-        """The file of an example, for errors."""
-        return self.names[position]
-
-
-def _moments(examples: SoundExamples) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation of each band over the true frames of all examples."""
-    count, total, squares = 0, torch.zeros(1, dtype=torch.float64), torch.zeros(1, dtype=torch.float64)
-    assert examples.lengths is not None
-    for index in torch.arange(len(examples)).split(32):
-        frames, lengths = examples.batch(index).double(), examples.lengths[index]
-        true = frames[torch.arange(frames.shape[1]) < lengths[:, None]]
-        count, total, squares = count + len(true), total + true.sum(0), squares + true.square().sum(0)
-    mean = total / count
-    return mean.float(), (squares / count - mean.square()).clamp(min=1e-6).sqrt().float()
+        columns: Mapping[str, ColumnOfFiles],
+        alignment: Alignment | None = None,
+        held: Array | None = None,
+        notes: tuple[str, ...] = (),
+    ) -> _Found:
+        """From what is known of all, of which empty ones are left out, and from whose beginnings silence is trimmed."""
+        kept = recordings.kept
+        return cls(
+            recordings,
+            [names[i] for i in kept],
+            {name: (numbers[kept], values) for name, (numbers, values) in columns.items()},
+            None if alignment is None else alignment.pieces(kept, recordings.late / recordings.rate),
+            None if held is None else held[kept],
+            notes,
+        )

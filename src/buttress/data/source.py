@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from buttress.core import Data, registry
-from buttress.data.reading import hub, npz
+from buttress.data.reading import hub, npz, sound_archive
 from buttress.data.reading.endings import RECORDS, ending, is_text, suffixes
 from buttress.data.reading.memory import Rows
 from buttress.data.reading.packed import arrays_of, named
@@ -111,6 +111,8 @@ def _of_columns(path: Path, options: Collection[str]) -> str:
 def _of_arrays(arrays: Path, path: Path) -> str:
     if arrays.suffix.lower() == ".npy":
         return _of_axes(len(Rows(arrays).shape), path)
+    if sound_archive.is_archive(arrays):
+        return "sounds"
     axes = {len(shape) for shape in npz.shapes(arrays).values()}
     return "images" if axes & {3, 4} else _of_axes(2 if 2 in axes else 1, path)
 

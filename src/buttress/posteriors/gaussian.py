@@ -7,6 +7,7 @@ $$ z = \mu + \sigma \epsilon, \quad \epsilon \sim N(0, I), \qquad
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float
@@ -28,7 +29,8 @@ class GaussianPosterior(Posterior):
     """Diagonal Gaussian with a bounded log-variance.
 
     Source: Kingma and Welling, Auto-Encoding Variational Bayes, 2014. The bounds are ours: an unbounded log-variance
-    becomes NaN after hours.
+    becomes NaN after hours. With a constant variance and linear encoder and decoder it is the linear VAE of Lucas et
+    al., Don't Blame the ELBO!, 2019, whose optimum is that of probabilistic PCA.
 
     Args:
         dim: Number of latent dimensions D, at each place where the encoder gives features for several.
@@ -36,6 +38,8 @@ class GaussianPosterior(Posterior):
         max_log_variance: Upper bound of the same.
         bias: Whether mean and log-variance have a part that is the same for every x. Without one a mean away from 0
             says something about x: what all x share must come from h.
+        variance: "per_example", sigma^2 depends on x; "constant", it is one learned number for each dimension, the same
+            for every x, so that q(z|x) = N(mu(x), D).
 
     Example:
         >>> q = GaussianPosterior(dim=2, bias=False).build(features=5)(torch.zeros(7, 5))
@@ -49,6 +53,7 @@ class GaussianPosterior(Posterior):
     min_log_variance: float = -12.0
     max_log_variance: float = 8.0
     bias: bool = True
+    variance: Literal["per_example", "constant"] = "per_example"
 
     def __post_init__(self) -> None:
         """Refuse contradictions."""
@@ -63,7 +68,7 @@ class GaussianPosterior(Posterior):
     @classmethod
     def tiny(cls) -> tuple[GaussianPosterior, ...]:
         """See :class:`buttress.core.Part`."""
-        return (cls(dim=2),)
+        return (cls(dim=2), cls(dim=2, variance="constant"))
 
     def build(self, features: int, places: tuple[int, ...] = ()) -> GaussianPosteriorModule:
         """See :class:`buttress.core.Posterior`."""
@@ -86,13 +91,16 @@ class GaussianPosteriorModule(PosteriorModule):
         super().__init__()
         self.bounds = (part.min_log_variance, part.max_log_variance)
         self.z_shape = (*places, part.dim)
-        self.linear = nn.Linear(features, 2 * part.dim, bias=part.bias)
+        constant = part.variance == "constant"
+        self.linear = nn.Linear(features, part.dim * (1 if constant else 2), bias=part.bias)
+        self.log_variance = nn.Parameter(torch.zeros(part.dim)) if constant else None
         self.groups = group_names(self.z_shape)
 
     def normal(self, h: Float[Tensor, "B *places F"], check: bool | None = None) -> Normal:
         """The distribution of every dimension apart, in float32 at least, whatever the precision around it."""
-        mean, raw = full(self.linear(h)).chunk(2, -1)
-        return Normal(mean, (0.5 * bounded(raw, *self.bounds)).exp(), validate_args=check)
+        mean, *raw = full(self.linear(h)).split(self.z_shape[-1], -1)
+        log_variance = bounded(raw[0] if self.log_variance is None else full(self.log_variance), *self.bounds)
+        return Normal(mean, (0.5 * log_variance).exp(), validate_args=check)
 
     def forward(self, h: Float[Tensor, "B *places F"], valid: Bool[Tensor, "B *places"] | None = None) -> Distribution:
         """See :class:`buttress.core.PosteriorModule`."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from buttress.core import Prior
 from buttress.core.recipe import Recipe
 from buttress.core.remedy import remedy
@@ -20,7 +22,15 @@ from buttress.remedies._codes import TAKES, mapped, with_codes
     codes=False,
 )
 def vector_quantized(
-    recipe: Recipe, codes: int = 64, slots: int = 0, dim: int = 16, spatial: bool | None = None, first: float = 0.75
+    recipe: Recipe,
+    codes: int = 64,
+    slots: int = 0,
+    dim: int = 16,
+    learning: Literal["ema", "gradient"] = "ema",
+    gradient: Literal["copy", "rotation"] = "copy",
+    revive: int = 100,
+    spatial: bool | None = None,
+    first: float = 0.75,
 ) -> Recipe:
     """Let z be codes from a codebook, first trained as if all cost the same, then given a learned prior.
 
@@ -32,6 +42,11 @@ def vector_quantized(
         codes: Number K of codewords.
         slots: Codes at each place, or where there are no places for the whole example; 0 for 1 and 8 of them.
         dim: Numbers in a codeword.
+        learning: How codewords move: "ema", moving averages of the vectors that chose them, or "gradient".
+        gradient: What the encoder receives of the decoder's gradient: a "copy" (straight through), or that of the
+            "rotation" trick (Fifty et al. 2024).
+        revive: Steps without use after which a codeword becomes an output of the encoder; more steps than the run has
+            for never.
         spatial: Codes at every place of a convolutional encoder's last map, with a PixelCNN as their prior, instead of
             a few for the whole example, with an LSTM. By default where the decoder reads z place by place, as
             conv does.
@@ -44,8 +59,14 @@ def vector_quantized(
         >>> recipe = vector_quantized(baseline(Mnist5k(), DataSpec(Layout.image(1, 28, 28))))
         >>> recipe.posterior.codes, recipe.posterior.slots, recipe.prior.name(), recipe.algorithm.name()
         (64, 1, 'pixelcnn', 'two_stage')
+
+        Two ways to train a codebook beside each other::
+
+            buttress compare DATA --remedies vector_quantized,vector_quantized:learning=gradient:gradient=rotation
     """
     places = mapped(recipe, spatial)
     prior: Prior = PixelCNNPrior() if places else RecurrentPrior()
-    posterior = VectorQuantized(codes=codes, dim=dim, slots=slots or (1 if places else 8))
+    posterior = VectorQuantized(
+        codes=codes, dim=dim, slots=slots or (1 if places else 8), learning=learning, gradient=gradient, revive=revive
+    )
     return with_codes(recipe, "vector_quantized", posterior, prior, places, first)

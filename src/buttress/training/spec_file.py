@@ -22,7 +22,7 @@ from buttress.training.folder import NOTES, SITES, SPEC, TOKENIZER
 
 __all__ = ["OtherData", "SpecFile", "check_same_data", "data_differences", "load_spec", "save_spec"]
 
-MEASURED = ("categories", "words", "missing", "offset", "levels", "span", "rate")
+MEASURED = ("categories", "words", "missing", "offset", "levels", "span", "rate", "hop")
 """Fields of :class:`buttress.core.DataSpec` that are written as they are."""
 
 
@@ -50,6 +50,7 @@ class SpecFile:
         levels: Number of grey levels.
         span: Smallest and largest value of images.
         rate: Samples a second of sound; 0 where it was not yet recorded.
+        hop: Samples from one place of sound to the next; 0 where it was not yet recorded.
         fingerprint: Of the data, see :mod:`buttress.training.fingerprint`; empty where it was not yet recorded.
     """
 
@@ -68,6 +69,7 @@ class SpecFile:
     levels: int | None = None
     span: tuple[float, float] | None = None
     rate: int = 0
+    hop: int = 0
     fingerprint: str = ""
 
     @property
@@ -198,7 +200,7 @@ def data_differences(folder: Path, splits: Splits) -> list[str]:
     old, new = load(SpecFile, folder / SPEC), SpecFile.of(splits)
     if not old.fingerprint:  # written before these were measured
         old = replace(old, levels=new.levels, span=new.span, given=old.given or new.given)
-    old = replace(old, rate=old.rate or new.rate)  # written before it was recorded
+    old = replace(old, rate=old.rate or new.rate, hop=old.hop or new.hop)  # not always recorded
     different = differences(to_plain(replace(old, files=new.files, fingerprint=new.fingerprint)), to_plain(new))
     if not different and _load_tokenizer(folder) != splits.spec.tokenizer:
         different = ["the vocabulary holds other words"]

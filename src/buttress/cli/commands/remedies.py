@@ -8,7 +8,7 @@ __all__ = ["remedies"]
 
 
 def remedies() -> None:
-    """List the remedies: family, source, settings, what each changes, and the causes it was seen to cure.
+    """List the remedies: family, source, settings, changes, the data each fits, and the causes it was seen to cure.
 
     Example:
         On the command line::
@@ -36,11 +36,15 @@ def remedies() -> None:
 
 
 def _changes(entry: Any) -> str:
-    """What it sets, what it needs, and what it cures."""
+    """What it sets, what it needs, which data it fits, and what it cures."""
+    from buttress.experiments.fits import LAYOUTS, fits
+
     sets = f"sets {', '.join(entry.takes)}" if entry.takes else "sets nothing"
     needs = "; ".join(f"{role} {' or '.join(names)}" for role, names in entry.needs.items())
+    kinds = fits(entry)
+    data = "fits all kinds of data" if len(kinds) == len(LAYOUTS) else f"fits {', '.join(kinds)}"
     cures = f"cures: {', '.join(entry.cures)}" if entry.cures else ""
-    return "; ".join(filter(None, [sets, f"needs {needs}" if needs else "", cures]))
+    return "; ".join(filter(None, [sets, f"needs {needs}" if needs else "", data, cures]))
 
 
 def _written(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""A folder of image files: which there are, which class each belongs to, and which its sub-folders hold out."""
+"""A folder of image or sound files: which there are, the class of each, and which its sub-folders hold out."""
 
 from __future__ import annotations
 
@@ -38,7 +38,13 @@ class Listing:
     held: Array | None = None
 
 
-def listing(root: Path, endings: Sequence[str], train: str = "train", held_out: str | None = None) -> Listing:
+def listing(
+    root: Path,
+    endings: Sequence[str],
+    train: str = "train",
+    held_out: str | None = None,
+    beside: Sequence[str] = (),
+) -> Listing:
     """All files with these endings under a folder.
 
     Args:
@@ -46,6 +52,7 @@ def listing(root: Path, endings: Sequence[str], train: str = "train", held_out: 
         endings: In small letters.
         train: The sub-folder to learn from, where there is also one that is held out.
         held_out: That one; None for the usual names.
+        beside: Endings of files that belong to them, and are not spoken of.
 
     Errors:
         ValueError: There is no such sub-folder.
@@ -60,7 +67,7 @@ def listing(root: Path, endings: Sequence[str], train: str = "train", held_out: 
         >>> found.held.tolist(), found.labels.tolist(), found.label_names
         ([True, False, False], [1, 0, 1], ('cat', 'dog'))
     """
-    files, notes = _walk(root, endings)
+    files, notes = _walk(root, endings, beside)
     parts = [file.relative_to(root).parts for file in files]
     tops = Counter(p[0] for p in parts if len(p) > 1)
     names = _division(root, list(tops), train, held_out)
@@ -80,19 +87,21 @@ def listing(root: Path, endings: Sequence[str], train: str = "train", held_out: 
     return Listing(files, notes, *_classes([p[1:] for p in parts]), held)
 
 
-def _walk(root: Path, endings: Sequence[str]) -> tuple[list[Path], tuple[str, ...]]:
+def _walk(root: Path, endings: Sequence[str], beside: Sequence[str]) -> tuple[list[Path], tuple[str, ...]]:
     """The files, sorted, and notes on what else was there."""
     files, others, nowhere = [], Counter[str](), []
     for folder, _, names in os.walk(root):
         for name in (n for n in names if not n.startswith(".")):
-            if (ending := Path(name).suffix.lower()) not in endings:
+            if (ending := Path(name).suffix.lower()) in beside:
+                continue
+            if ending not in endings:
                 others[ending or "no ending"] += 1
             elif (path := Path(folder, name)).is_symlink() and not path.exists():
                 nowhere.append(name)
             else:
                 files.append(path)
     left = ", ".join(f"{n} of {ending}" for ending, n in others.most_common(5))
-    notes = [f"{root}: files that are no images were left alone: {left}"] if others else []
+    notes = [f"{root}: files of other kinds were left alone: {left}"] if others else []
     links = [f"{root}: links that lead nowhere were left alone: {', '.join(sorted(nowhere)[:5])}"] if nowhere else []
     return sorted(files), (*notes, *links)
 
@@ -104,7 +113,7 @@ def _division(root: Path, tops: list[str], train: str, held_out: str | None) -> 
     for name, found, meant in ((train, first, train not in TRAIN), (held_out, second, held_out is not None)):
         if meant and found is None:
             raise ValueError(
-                f"{root}: no sub-folder {name!r} with images; it has {', '.join(sorted(tops)[:10]) or 'none'}"
+                f"{root}: no sub-folder {name!r} with such files; it has {', '.join(sorted(tops)[:10]) or 'none'}"
             )
     if held_out is not None and first is None:
         raise ValueError(f"{root}: no sub-folder {train!r} to learn from; try subset=... with the name of one")

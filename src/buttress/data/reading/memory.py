@@ -275,6 +275,12 @@ class Rows:
             self._give_back()
         return taken
 
+    def span(self, start: int, count: int) -> Array:
+        """A copy of rows that follow each other."""
+        found = np.array(self._values()[start : start + count])
+        self._give_back()
+        return found
+
     def column(self, position: int) -> Array:
         """One column of a table, shape (N,)."""
         return np.concatenate([chunk[:, position] for _, chunk in self.chunks()])

@@ -1,24 +1,25 @@
-"""Sound files as one flat array of samples, decoded once into the cache."""
+"""Sound files, decoded once into the cache a block at a time, mixed down and resampled where they must be."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from buttress.data.reading.memory import Array, NpyWriter, write_json
+from buttress.data.reading.memory import Array, NpyWriter, cached, file_key
+from buttress.data.reading.recordings import FULL_SCALE, Recordings, Track, load, said_of, save
+from buttress.data.reading.resample import resampled
 from buttress.runtime.safe_files import regular
 
-__all__ = ["ENDINGS", "RATE", "decode_all"]
+__all__ = ["ENDINGS", "decoded"]
 
 ENDINGS = (".wav", ".flac", ".ogg")
-RATE = "rate.json"
-CLIPPED = 0.01
-"""Share of samples at full scale from which on a file is said to be clipped."""
 BLOCK = 2**16
 """Samples decoded at a time."""
+_VERSION = 2  # of what is in the cache
 
 
 def library() -> Any:
@@ -36,59 +37,64 @@ def library() -> Any:
     return soundfile
 
 
-def decode_all(files: Sequence[Path], rate: int | None, folder: Path) -> None:
-    """Write ``samples.npy`` (int16, all files one after the other), ``lengths.npy``, ``kept.npy`` and notes.
+def decoded(files: Sequence[Path], rate: int | None, trim: float) -> Recordings:
+    """The recordings in files.
 
     Args:
-        files: In the order of the examples; those without a sample are set aside with a note.
-        rate: Samples a second that every file must have; None for that of the first.
-        folder: Where to write.
+        files: In the order of the examples.
+        rate: Samples a second that are wanted: files of another rate are resampled. None for that of the first file,
+            which all must have.
+        trim: Decibels below the loudest moment at which the ends of a recording are silence; 0 keeps them.
 
     Errors:
         ValueError: A file is damaged or has another rate, or none holds a sample; names the file and what to try.
     """
-    soundfile, lengths, kept, notes = library(), [], [], []
-    mixed = clipped = 0
+    key = ("sounds", _VERSION, tuple(file_key(file) for file in files), rate, trim)
+    folder = cached(key, partial(_decode, files, rate, trim))
+    return load(folder, folder / "samples.npy")
+
+
+def _decode(files: Sequence[Path], rate: int | None, trim: float, folder: Path) -> None:
+    soundfile = library()
+    tracks: list[tuple[int, str, Track]] = []
+    mixed: list[str] = []
+    others: list[str] = []
     with NpyWriter(folder / "samples.npy", (), np.int16) as out:
         for number, file in enumerate(files):
             try:
                 with soundfile.SoundFile(regular(file)) as sound:
-                    rate = _same_rate(sound, rate, file)
-                    count, loud = 0, 0
-                    for block in sound.blocks(BLOCK, dtype="int16", always_2d=True):
-                        mono = block[:, 0] if block.shape[1] == 1 else block.mean(1).astype(np.int16)
-                        out.append(mono)
-                        count, loud = count + len(mono), loud + int((np.abs(mono.astype(np.int32)) >= 32767).sum())
-                    mixed += sound.channels > 1
+                    wanted = rate or _same_rate(sound, tracks, file)
+                    tracks.append((number, str(file), track := Track(wanted)))
+                    for block in resampled(_blocks(sound, file), sound.samplerate, wanted):
+                        samples = np.clip(np.round(block * FULL_SCALE), -FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
+                        out.append(samples)
+                        track.add(samples)
+                    mixed += [str(file)] * (sound.channels > 1)
+                    others += [str(file)] * (sound.samplerate != wanted)
             except (soundfile.LibsndfileError, RuntimeError) as error:
                 raise ValueError(f"{file}: not readable as sound ({error}); try removing or replacing it") from error
-            clipped += loud > CLIPPED * max(1, count)
-            if count:
-                lengths.append(count)
-                kept.append(number)
-    if not lengths:
-        raise ValueError(f"{files[0].parent}: no file holds a sample of sound; try other files")
-    if len(kept) < len(files):
-        notes.append(f"{len(files) - len(kept)} of {len(files)} sound files are empty and were set aside")
-    if mixed:
-        notes.append(f"{mixed} of {len(files)} sound files have several channels, which were averaged")
-    if clipped:
-        notes.append(f"{clipped} of {len(files)} sound files are clipped (1 % of samples or more at full scale)")
-    np.save(folder / "lengths.npy", np.array(lengths, np.int64))
-    np.save(folder / "kept.npy", np.array(kept, np.int64))
-    write_json(folder / RATE, {"rate": rate, "notes": notes})
+    what = {"have several channels, which were averaged": mixed, f"were resampled to {wanted} samples a second": others}
+    save(
+        folder,
+        tracks,
+        wanted,
+        trim,
+        (note for said, names in what.items() for note in said_of(names, len(files), said)),
+    )
 
 
-def _same_rate(sound: Any, rate: int | None, file: Path) -> int:
+def _same_rate(sound: Any, tracks: list[tuple[int, str, Track]], file: Path) -> int:
     found = int(sound.samplerate)
-    if rate is not None and found != rate:
+    if tracks and found != (rate := tracks[0][2].rate):
         raise ValueError(
-            f"{file}: {found} samples a second, and the others have {rate}; resample it (sox IN -r {rate} OUT), or "
-            "keep files of one rate in the folder"
+            f"{file}: {found} samples a second, and the others have {rate}; try --data.rate {rate}, which resamples it"
         )
     return found
 
 
-def starts(lengths: Array) -> Array:
-    """Where each file begins in the flat array."""
-    return np.concatenate([[0], np.cumsum(lengths)[:-1]])
+def _blocks(sound: Any, file: Path) -> Iterator[Array]:
+    """The samples of a file in [-1, 1], the mean of its channels."""
+    for block in sound.blocks(BLOCK, dtype="float32", always_2d=True):
+        if not np.isfinite(block).all():
+            raise ValueError(f"{file}: holds samples that are no finite numbers; try removing or replacing it")
+        yield block[:, 0] if block.shape[1] == 1 else block.mean(1)

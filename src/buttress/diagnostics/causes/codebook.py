@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from buttress.diagnostics.cause import cause, finding
 from buttress.diagnostics.compare import below, every, opposite, some
+from buttress.diagnostics.estimators.codebook import DRAWN
 from buttress.diagnostics.finding import Finding
 from buttress.diagnostics.numbers import Numbers
 from buttress.diagnostics.thresholds import COLLAPSED_NATS, DEAD_PERPLEXITY
@@ -23,7 +24,7 @@ DEAD, SAME = "the codebook is dead", "the codes ignore x"
 def codebook(n: Numbers) -> Finding | None:
     """Whether codes tell examples apart at all."""
     perplexity = n.get("code_perplexity")
-    if not n.discrete or perplexity is None:
+    if not n.discrete or perplexity is None or perplexity.method == DRAWN:
         return None
     silent = some(*(below(n.get(name), COLLAPSED_NATS) for name in ("mutual_information", "rate")))
     few = below(perplexity, DEAD_PERPLEXITY)

@@ -7,6 +7,7 @@ then the entries of its last dimension, the slots of a place, have a codebook ea
 codebook is counted apart and the mean of their entropies is taken. Perplexity is between 1, where one code takes all
 and the codebook is dead, and K, where all are taken equally often; a code that is never taken is dead. Neither number
 says that codes change with x: a place may take its own code for every x. So the same is counted for each place alone.
+Where q(z|x) is a distribution over codes, as with Gumbel-softmax, one draw of each code is counted.
 
 Van den Oord et al. 2017 report the perplexity of a batch; with fewer tokens than codes that one is far too low.
 """
@@ -14,7 +15,7 @@ Van den Oord et al. 2017 report the perplexity of a batch; with fewer tokens tha
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -25,15 +26,17 @@ from torch.distributions import Distribution
 from buttress.diagnostics.estimate import Estimate, Moments
 from buttress.diagnostics.estimator import Subject, estimator
 from buttress.diagnostics.estimators.rate import classes, uniform_rate
-from buttress.diagnostics.evaluation import evaluating
+from buttress.diagnostics.evaluation import draw, evaluating
 from buttress.diagnostics.levels import levels_of
-from buttress.diagnostics.passes import one_hot, one_hot_vectors, passes
+from buttress.diagnostics.passes import Block, one_hot, one_hot_vectors, passes
 from buttress.diagnostics.protocol import Batches, Model, conditional
 from buttress.distributions.code_counts import CodeCounts, entropy
-from buttress.distributions.inspect import is_discrete, point
+from buttress.distributions.inspect import categorical, is_discrete, point
 
-__all__ = ["HEALTH", "code_perplexity", "codebook", "codes_of", "codes_used", "count_codes", "health"]
+__all__ = ["DRAWN", "HEALTH", "code_perplexity", "codebook", "codes_of", "codes_used", "count_codes", "health", "taken"]
 
+DRAWN = "counting one draw of each code"
+"""The method where q(z|x) is not sure of its codes."""
 HEALTH = ("code_perplexity", "codes_used_share")
 """What :func:`health` gives."""
 
@@ -69,15 +72,34 @@ def codes_of(q: Distribution) -> Int[Tensor, "B J"] | None:
     return None if value is None else value.reshape(len(value), -1)
 
 
-def count_codes(model: Model, batches: Batches) -> CodeCounts:
+def taken(block: Block, seed: int = 0) -> Int[Tensor, "B J"] | None:
+    """The codes of a block, flat: those that q is sure of, else one draw of each; None where q is not over codes.
+
+    Args:
+        block: Some examples.
+        seed: Of the draws.
+    """
+    if (sure := codes_of(block.q)) is not None or not _soft(block.q):
+        return sure
+    drawn = draw(block.q, block.index, 1, seed, "codes")[0]
+    return (drawn if one_hot_vectors(block.q) is None else drawn.argmax(-1)).reshape(len(block), -1)
+
+
+def _soft(q: Distribution) -> bool:
+    """Whether q gives every code a probability."""
+    return categorical(q) is not None or one_hot_vectors(q) is not None
+
+
+def count_codes(model: Model, batches: Batches, seed: int = 0) -> CodeCounts:
     """Count the codes of all of the data.
 
     Args:
-        model: Keeps the protocol, with a q that is a point on codes.
+        model: Keeps the protocol, with a q over codes.
         batches: Held-out data, all of which is used.
+        seed: Of the draws, where q is not sure of its codes.
 
     Errors:
-        ValueError: q(z|x) is not a point on codes.
+        ValueError: q(z|x) is not over codes.
 
     Example:
         >>> from types import SimpleNamespace
@@ -90,22 +112,23 @@ def count_codes(model: Model, batches: Batches) -> CodeCounts:
     counts = CodeCounts()
     with evaluating(model) as asked:
         for block in passes(asked, batches):
-            if (codes := codes_of(block.q)) is None:
+            if (codes := taken(block, seed)) is None:
                 raise ValueError(
                     f"codebook: q(z|x) is a {type(block.q).__name__}, wanted a point on codes "
-                    "(buttress.distributions.point)"
+                    "(buttress.distributions.point), or a Categorical or OneHotCategorical over them"
                 )
             counts.add(codes)
     return counts
 
 
-def codebook(model: Model, batches: Batches, counts: CodeCounts | None = None) -> dict[str, Estimate]:
+def codebook(model: Model, batches: Batches, counts: CodeCounts | None = None, seed: int = 0) -> dict[str, Estimate]:
     """Usage and perplexity of the codebook.
 
     Args:
-        model: Keeps the protocol, with a q that is a point on codes.
+        model: Keeps the protocol, with a q over codes.
         batches: Held-out data, all of which is used.
         counts: Of these data, where they have been counted already.
+        seed: Of the draws, where q is not sure of its codes.
 
     Returns:
         ``code_perplexity`` with its ceiling K, and ``codes_used`` with K times the number of codebooks, if K is known.
@@ -120,12 +143,11 @@ def codebook(model: Model, batches: Batches, counts: CodeCounts | None = None) -
         >>> {name: (round(estimate.value, 6), estimate.ceiling) for name, estimate in found.items()}
         {'code_perplexity': (2.0, 4.0), 'codes_used': (2.0, 4.0)}
     """
-    counts = count_codes(model, batches) if counts is None else counts
+    counts = count_codes(model, batches, seed) if counts is None else counts
     books = _books(model, batches, len(counts.table))
-    return {
-        "code_perplexity": _perplexity(model, batches, counts, books),
-        "codes_used": _used(counts, books, _stated(model)),
-    }
+    perplexity = _perplexity(model, batches, counts, books, seed)
+    used = replace(_used(counts, books, _stated(model)), method=perplexity.method)
+    return {"code_perplexity": perplexity, "codes_used": used}
 
 
 def health(model: Model, counts: CodeCounts) -> dict[str, float]:
@@ -205,20 +227,22 @@ def _slots(places: Int[Tensor, " P"], slots: int, k: int | None) -> list[Book]:
     return [Book(places[slot::slots], k) for slot in range(slots)]
 
 
-def _perplexity(model: Model, batches: Batches, counts: CodeCounts, books: list[Book]) -> Estimate:
+def _perplexity(model: Model, batches: Batches, counts: CodeCounts, books: list[Book], seed: int) -> Estimate:
     """With the standard error over examples: the places of one example are no independent draws."""
     surprise = _surprise(counts, books)
-    of_examples = Moments()
+    of_examples, sure = Moments(), True
     with evaluating(model) as asked:
         for block in passes(asked, batches):
-            codes = codes_of(block.q)
+            codes = taken(block, seed)
             assert codes is not None
+            sure = sure and codes_of(block.q) is not None
             each = surprise.gather(1, codes.cpu().long().T)
             of_examples.add(each.mean(0)[:, None])
     value, known = _evenness(counts, books), [book.classes for book in books]
     note = f"not nats; {_shape(books)}{_alone(counts)}"
     ceiling = None if None in known else float(max(k or 0 for k in known))
-    return Estimate(value, value * of_examples.error.item(), counts.n, "counting", ceiling, note)
+    how = "counting" if sure else DRAWN
+    return Estimate(value, value * of_examples.error.item(), counts.n, how, ceiling, note)
 
 
 def _surprise(counts: CodeCounts, books: list[Book]) -> Float[Tensor, "J K"]:
@@ -271,13 +295,6 @@ def measure(subject: Subject) -> dict[str, Estimate]:
     if not is_discrete(q) and one_hot_vectors(q) is None:
         return {}
     found = {"rate_uniform": uniform_rate(subject.model, subject.kept["activity"].n, subject.data)}
-    if _counted(subject):
-        found |= codebook(subject.model, subject.data, subject.kept["activity"].codes)
+    if point(q) is not None or _soft(q):
+        found |= codebook(subject.model, subject.data, subject.kept["activity"].codes, subject.seed)
     return found
-
-
-def _counted(subject: Subject) -> bool:
-    """Whether every q is sure of its codes."""
-    if subject.kept["activity"].codes is not None:
-        return True
-    return all(codes_of(block.q) is not None for block in subject.data.blocks())
