@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from buttress.core import BOS, EMPTY, EOS, PAD, UNK, DataSpec, Decoder, Given, Layout, LikelihoodModule
 from buttress.core.autoregressive import AutoregressiveModule
 from buttress.likelihoods.categorical import score_tokens
-from buttress.runtime.randomness import draw
+from buttress.runtime.randomness import draw, dropped
 
 __all__ = ["SentenceDecoder", "SentenceDecoderModule"]
 
@@ -102,6 +102,10 @@ class SentenceDecoderModule(AutoregressiveModule):
     ) -> tuple[Float[Tensor, "N H"], Any]:
         """The states at step t, from the vectors of the words read there, and what is kept for the next."""
 
+    @abstractmethod
+    def take(self, kept: Any, rows: Int[Tensor, " N"]) -> Any:
+        """What is kept, of these rows: a search goes on from some beginnings and leaves others."""
+
     def log_prob(
         self, z: Float[Tensor, "*rest"], x: Int[Tensor, "*rest2"], given: Given = EMPTY
     ) -> Float[Tensor, "*batch"]:
@@ -134,10 +138,7 @@ class SentenceDecoderModule(AutoregressiveModule):
 
     def drop(self, numbers: Float[Tensor, "*rest"], batch_dim: int) -> Float[Tensor, "*rest"]:
         """Dropout, the same for one process and N."""
-        if self.part.dropout == 0 or not self.training:
-            return numbers
-        kept = draw(torch.rand, numbers.shape, batch_dim).to(numbers.device) >= self.part.dropout
-        return numbers * kept / (1 - self.part.dropout)
+        return dropped(numbers, self.part.dropout if self.training else 0.0, batch_dim)
 
     def beside(self, z: Float[Tensor, "N D"], steps: int, first: int = 0) -> Float[Tensor, "N T S"]:
         """What each of ``steps`` steps reads of z, from step ``first`` on: its own z_t, or all of z."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from buttress.core import DataSpec, LikelihoodModule
@@ -94,6 +94,10 @@ class RecurrentDecoderModule(SentenceDecoderModule):
         """See :class:`SentenceDecoderModule`."""
         h, kept = run_lstm(self.lstm, self.inputs(words[:, None], z, t), kept)
         return h[:, 0], kept
+
+    def take(self, kept: tuple[Tensor, Tensor], rows: Int[Tensor, " N"]) -> tuple[Tensor, Tensor]:
+        """See :class:`SentenceDecoderModule`."""
+        return kept[0][:, rows], kept[1][:, rows]
 
     def inputs(self, words: Float[Tensor, "N T E"], z: Float[Tensor, "N D"], first: int = 0) -> Float[Tensor, "N T F"]:
         """Embeddings with z beside each, or with the z of the position that each predicts, from ``first`` on."""
