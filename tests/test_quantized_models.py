@@ -15,12 +15,16 @@ from cells import SPECS, fits, given_for, raw_data, tiny
 
 
 def cells():
-    """(spec, encoder, decoder, likelihood): every decoder with one encoder, and every encoder with one decoder."""
-    for name in ("image", "text", "table", "wave", "frames"):
-        rooms = [[p for p in tiny(room) if fits(p, SPECS[name])] for room in ("encoders", "decoders", "likelihoods")]
-        encoders, decoders, likelihoods = rooms
+    """(spec, encoder, decoder, likelihood): a tiny instance of every decoder, and of every encoder."""
+    for name in ("image", "text", "table", "wave"):
+        encoders, decoders, likelihoods = (first(room, SPECS[name]) for room in ("encoders", "decoders", "likelihoods"))
         yield from ((name, encoders[0], decoder, likelihoods[0]) for decoder in decoders)
         yield from ((name, encoder, decoders[0], likelihoods[0]) for encoder in encoders[1:])
+
+
+def first(room, spec):
+    """The first tiny instance of every part that fits."""
+    return list({part.name(): part for part in reversed(tiny(room)) if fits(part, spec)}.values())[::-1]
 
 
 @pytest.fixture(params=list(cells()), ids=lambda cell: "-".join([cell[0], *(p.name() for p in cell[1:])]))
@@ -72,7 +76,7 @@ def test_cached_sampling_equals_the_naive_loop(cell):
     model, _, _ = cell
     if not isinstance(model.decoder, AutoregressiveModule):
         pytest.skip("not autoregressive")
-    p = model.eval().decode(torch.randn(3, 2))
+    p = model.eval().decode(torch.randn(3, *model.space.shape))
     torch.manual_seed(2)
     cached = p.sample()
     torch.manual_seed(2)

@@ -42,8 +42,7 @@ def sentences(tmp_path):
     return small.sentences(tmp_path / "text.txt")
 
 
-@pytest.mark.parametrize("at", [4, 9])
-@pytest.mark.parametrize("which", ["table", "text"])
+@pytest.mark.parametrize(("which", "at"), [("table", 4), ("text", 9)])
 def test_a_resumed_run_equals_one_that_never_stopped(which, at, sentences, tmp_path, own_cache):
     """Stopped before numbers are rounded, and after."""
     recipe = rounded(sentences if which == "text" else small.joint(steps=12, validate_every=4))

@@ -6,7 +6,7 @@ It satisfies the protocol of :mod:`buttress.diagnostics` (``posterior``, ``prior
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import torch
@@ -16,6 +16,7 @@ from torch.distributions import Distribution
 
 from buttress.core import (
     EMPTY,
+    Batch,
     Condition,
     Contrast,
     Critic,
@@ -193,8 +194,11 @@ class LatentVariableModel(nn.Module):
         """The terms of a batch, with ``samples`` samples of z per example; under another ``prior`` if one is given."""
         features = self.likelihood.features(x)
         h, valid = self.encoder(features, given), self.encoder.valid(features, given)
-        p = self.prior(given) if prior is None else prior
-        latent = self.inference.latent(self._beside(h, given, 1), p, samples, valid)
+        read = self._beside(h, given, 1)
+        if prior is None and self.training:
+            prior = self.prior.beside(lambda: self.inference(read, valid), given)
+        prior = self.prior(given) if prior is None else prior
+        latent = self.inference.latent(read, prior, samples, valid)
         if len(self.groups) == 1:  # the posterior's groups, under a prior that factorises while the model's does not
             latent = latent.whole()
         distortion = self._distortion(x, latent.z, valid, given)
@@ -203,6 +207,7 @@ class LatentVariableModel(nn.Module):
     def after_step(self) -> None:
         """Update statistics that no gradient reaches. Training calls it once after each step."""
         self.inference.after_step()
+        self.prior.after_step()
         self.likelihood.after_step()
         if self.ranges is not None:
             self.ranges.after_step()
@@ -213,6 +218,14 @@ class LatentVariableModel(nn.Module):
         for module in self.modules():
             if isinstance(module, AutoregressiveModule) and module.rereads:
                 module.generate = module.generate_naively  # type: ignore[method-assign]
+
+    def refresh(self, read: Callable[[], Iterable[Batch]]) -> None:
+        """Bring what the prior remembers of the training data up to date; priors that remember nothing read nothing.
+
+        Args:
+            read: A pass over all training examples in their order, observed, in batches.
+        """
+        self.prior.refresh(lambda: (self.posterior(batch.x, batch.given) for batch in read()))
 
     def _distortion(self, x: Tensor, read: Float[Tensor, "S B *rest"], valid: Tensor | None, given: Given) -> Tensor:
         if isinstance(self.decoder, CriticModule):

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -24,7 +24,7 @@ from buttress.data.reading.cells import Fields
 from buttress.data.reading.collected import Collected, collect
 from buttress.data.reading.corpus import Corpus
 from buttress.data.reading.encodings import checked
-from buttress.data.reading.memory import Array, cached, name_at, read_json, write_json
+from buttress.data.reading.memory import Array, cached, read_json, write_json
 from buttress.data.reading.records import TextBlock
 from buttress.data.reading.split import Division
 from buttress.data.reading.tidy import Form, Tidy
@@ -71,8 +71,9 @@ class Pairs(Data):
         >>> from unittest.mock import patch
         >>> from buttress.data.reading.tokens import decode
         >>> with tempfile.TemporaryDirectory() as folder, patch.dict(os.environ, BUTTRESS_CACHE=folder):
-        ...     _ = Path(folder, "en").write_text("a dog runs\n" * 20), Path(folder, "de").write_text("ein hund läuft\n" * 20)
-        ...     splits = Pairs(f"{folder}/en", f"{folder}/de", tokenizer="word", split="seed").open()
+        ...     _ = Path(folder, "a.en").write_text("a dog runs\n" * 20)
+        ...     _ = Path(folder, "a.de").write_text("ein hund läuft\n" * 20)
+        ...     splits = Pairs(f"{folder}/a.en", f"{folder}/a.de", tokenizer="word", split="seed").open()
         ...     batch = splits.train.read(torch.tensor([0]))
         >>> decode(splits.spec, batch.x), decode(splits.spec, batch.given["source"])
         (['a dog runs'], ['ein hund läuft'])

@@ -78,9 +78,7 @@ def _read(module: Any, x: Int[Tensor, "N K T"], t: int) -> Int[Tensor, " M"]:
     return torch.full_like(before, UNK) if t and module.part.word_dropout == 1 else before
 
 
-def _further(
-    logs: Float[Tensor, "N K V"], total: Float[Tensor, "N K"], over: Tensor
-) -> Float[Tensor, "N K V"]:
+def _further(logs: Float[Tensor, "N K V"], total: Float[Tensor, "N K"], over: Tensor) -> Float[Tensor, "N K V"]:
     """log p of every beginning by a further word; one that has ended goes on as it is, under the number of EOS."""
     going = total[..., None] + logs
     ended = torch.full_like(logs, -torch.inf)

@@ -110,7 +110,9 @@ class CrossAttentionDecoderModule(SentenceDecoderModule):
         self.lift = nn.Linear(torch.Size(z_shape).numel() // self.z_places, part.hidden)  # V
         if part.source is not None and any(column.name == part.source for column in spec.given):
             self.names, column = (part.source,), spec.column(part.source)
-            reader = TransformerEncoder(part.hidden, part.source_layers, part.heads, positions=True, dropout=part.dropout)
+            reader = TransformerEncoder(
+                part.hidden, part.source_layers, part.heads, positions=True, dropout=part.dropout
+            )
             self.source = reader.build(DataSpec(Layout.text(column.symbols, longest=column.size)))
         self.blocks = nn.ModuleList(CrossBlock(part.hidden, part.heads) for _ in range(part.layers))
         self.norm = nn.LayerNorm(part.hidden)

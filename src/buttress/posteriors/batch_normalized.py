@@ -60,6 +60,8 @@ class BatchNormalized(GaussianPosterior):
         super().__post_init__()
         if not 0 < self.gamma < math.inf:
             raise ValueError(f"batch_normalized posterior: gamma is {self.gamma}, wanted a number above 0")
+        if self.variance == "unit":
+            raise ValueError("batch_normalized posterior: its variance is learned; for one of 1 try gaussian")
 
     def build(self, features: int, places: tuple[int, ...] = ()) -> BatchNormalizedModule:
         """See :class:`buttress.core.Posterior`."""

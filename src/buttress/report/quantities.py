@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from buttress.report.numbers import count
 from buttress.report.quantities_of_factors import QUANTITIES_OF_FACTORS
+from buttress.report.quantities_of_neighbours import QUANTITIES_OF_NEIGHBOURS
 from buttress.report.quantity import Quantity
 
 __all__ = ["QUANTITIES", "quantity"]
@@ -377,6 +378,7 @@ QUANTITIES: dict[str, Quantity] = {
         write=count,
         short="importance samples that count",
     ),
+    **QUANTITIES_OF_NEIGHBOURS,
     **QUANTITIES_OF_FACTORS,
 }
 """Name in ``evidence.json`` -> quantity, in the order of the page."""

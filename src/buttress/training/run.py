@@ -230,6 +230,7 @@ class Run:
             settings: Further settings of :func:`buttress.diagnostics.diagnose.diagnose`.
         """
         check_effort({"seed": seed, **settings})
+        self._refresh(seed)
         model, batches = self.evaluation_model(seed), self.held_out(seed)
         labels, factors = self.splits().labels, self.splits().factors
         order = torch.cat(batches.index)
@@ -257,6 +258,13 @@ class Run:
         settings = {name: evidence.settings[name] for name in ("samples", "seed")}
         rate = rate_under(first, self.model, batches, **settings)
         return replace(evidence, estimates={**evidence.estimates, "rate_first_stage": rate})
+
+    def _refresh(self, seed: int) -> None:
+        """Bring what the model remembers of the training data up to date, as a finished run has done."""
+        if not self.progress.finished:
+            examples = HeldOut(self.splits().train, self.model.observe, seed)
+            with torch.no_grad():
+                self.model.refresh(lambda: map(examples.__getitem__, range(len(examples))))
 
     def sample(
         self, count: int, seed: int = 0, uniform: bool = False, given: Mapping[str, Any] | None = None

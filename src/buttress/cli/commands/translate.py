@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
 
 __all__ = ["translate"]
 
@@ -15,7 +14,6 @@ def translate(
     beam: int = 4,
     alpha: float = 0.6,
     reference: Path | None = None,
-    tokenize: Literal["13a", "none"] = "13a",
 ) -> None:
     """Translate the sentences in a file, one a line, by a run that was trained on pairs.
 
@@ -25,8 +23,7 @@ def translate(
         out: File to write; without it they are printed.
         beam: Beginnings that beam search keeps at each step; 1 takes the likeliest word.
         alpha: Of the length penalty: longer translations are preferred the larger it is.
-        reference: Translations by people, line by line; then BLEU is printed too.
-        tokenize: How BLEU finds words: 13a in text as people write it, none where spaces separate all words already.
+        reference: Translations by people, line by line; then BLEU of the words between spaces is printed too.
 
     Example:
         On the command line::
@@ -50,4 +47,4 @@ def translate(
     else:
         write_text(out, text)
     if reference is not None:
-        print(f"BLEU {bleu(found, lines(reference), tokenize):.1f}")
+        print(f"BLEU {bleu(found, lines(reference)):.1f}")

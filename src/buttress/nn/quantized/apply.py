@@ -57,7 +57,8 @@ def quantize(model: nn.Module, bits: int, after: int = 0, parts: Sequence[str] =
     found = [(m, kind) for child in chosen for m in child.modules() if (kind := _kind(m)) is not None]
     for module, kind in found:
         if not isinstance(module, Rounded):  # a layer may be part of two modules
-            module.__class__ = _mixed(kind, type(module))
+            own: Any = type(module)
+            module.__class__ = _mixed(kind, own)
             module.prepare(ranges)  # type: ignore[operator]
     if not found:
         raise ValueError("nothing in this model can be quantised: it has no linear layer, convolution or LSTM")
@@ -75,7 +76,7 @@ def left_whole(model: nn.Module) -> list[str]:
     return [name for name, m in named if _kind(m) is None and any(p.dim() > 1 for p in m.parameters(recurse=False))]
 
 
-def _kind(module: nn.Module) -> type[Any] | None:
+def _kind(module: nn.Module) -> Any:
     """What it becomes; None for what is not known here."""
     if isinstance(module, PRODUCTS):
         return QuantizedProduct
@@ -85,6 +86,6 @@ def _kind(module: nn.Module) -> type[Any] | None:
 
 
 @cache
-def _mixed(kind: type[Any], own: type[Any]) -> type[Any]:
+def _mixed(kind: Any, own: Any) -> Any:
     """The class of a layer with rounded numbers."""
     return type(f"{kind.__name__}Of{own.__name__}", (kind, own), {})
