@@ -136,7 +136,7 @@ class Pairs(Data):
         layout = Layout.text(meta["vocabulary"], longest=meta["longest"])
         spec = DataSpec(layout, tokenizer=meta["tokenizer"], given=(source,))
         train, held_out = (
-            PairExamples(*(examples(folder, f"{side}{of}", name) for of in ("", "_source")), source.size)
+            PairExamples(examples(folder, side, name), examples(folder, f"{side}_source", name), source.size)
             for side, name in (("train", text.name), ("held_out", (given or text).name))
         )
         return Splits(train, held_out, spec, tuple(meta["notes"]))
@@ -258,12 +258,12 @@ class _Preparation:
         """Write the ids of both sides; the length of the longest of each."""
         part, encode = self.part, TokenEncoder(tokenizer)
         lengths = [np.stack([encode(texts)[1] for texts in _apart(block)], 1) for block in found.texts(wanted)]
-        short = (np.concatenate(lengths) <= part.max_length).all(1)
+        short: Array = np.concatenate(lengths).max(1) <= part.max_length
         places = np.flatnonzero(wanted)
         if not short.any():
             raise ValueError(
-                f"{text.where}: all {len(short)} {side.replace('_', '-')} pairs have a sentence of more than max_length "
-                f"{part.max_length} tokens; try a larger max_length"
+                f"{text.where}: all {len(short)} {side.replace('_', '-')} pairs have a sentence of more than "
+                f"max_length {part.max_length} tokens; try a larger max_length"
             )
         self.notes += advice.of_length(part.max_length, False, text, found.numbers[places[~short]], side)
         kept = np.zeros(len(found), bool)

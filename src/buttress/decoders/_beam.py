@@ -68,7 +68,7 @@ def beam_search(
         if ((x == EOS).any(-1)).all():
             break
     score = total / ((5 + length) / 6) ** alpha
-    order = score.argsort(-1, descending=True, stable=True)
+    order = score.argsort(dim=-1, descending=True, stable=True)
     return x.gather(1, order[..., None].expand_as(x)), score.gather(1, order)
 
 

@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from buttress.core import EMPTY, DataSpec, Given, Layout, LikelihoodModule
+from buttress.core import EMPTY, PAD, DataSpec, Given, Layout, LikelihoodModule
 from buttress.core.autoregressive import Autoregressive
 from buttress.core.batch import known
 from buttress.decoders._sentences import SentenceDecoder, SentenceDecoderModule
@@ -126,7 +126,7 @@ class CrossAttentionDecoderModule(SentenceDecoderModule):
         memory = torch.cat([m, open_], -1)
         if self.names:
             y = known(given, self.names[0], "cross_attention decoder")
-            read = torch.cat([self.source(y), self.source.valid(y)[..., None]], -1)
+            read = torch.cat([self.source(y), (y != PAD)[..., None]], -1)
             memory = torch.cat([memory, read.expand(*m.shape[:-2], *read.shape[-2:]).to(m)], -2)
         return Autoregressive(self, memory.flatten(-2), given)
 
@@ -143,13 +143,9 @@ class CrossAttentionDecoderModule(SentenceDecoderModule):
 
     def run(self, words: Float[Tensor, "N T E"], z: Float[Tensor, "N D"], lead: torch.Size) -> Float[Tensor, "N T H"]:
         """See :class:`SentenceDecoderModule`."""
-
-        def drop(change: Tensor) -> Tensor:
-            return self.drop(change.view(*lead, *change.shape[1:]), len(lead) - 1).view(change.shape)
-
         (memory, open_), turned, h = self.memory(z), turns(words.shape[1], self.width, words), words
         for block in self.blocks:
-            h = cast(CrossBlock, block).look(h, turned, memory, open_, drop)
+            h = cast(CrossBlock, block).look(h, turned, memory, open_, lambda change: self.drop(change, lead))
         return self.norm(h)
 
     def begin(self, z: Float[Tensor, "N D"]) -> list[Recall]:

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from buttress.core import PAD, DataSpec, Encoder, Layout
 from buttress.encoders._sentences import Pooling, SentenceEncoderModule
+from buttress.nn.dropout import Dropout, check_dropout
 from buttress.nn.transformer import TransformerBlock, check_heads, turns
-from buttress.runtime.randomness import dropped
 
 __all__ = ["TransformerEncoder"]
 
@@ -63,8 +63,7 @@ class TransformerEncoder(Encoder):
         """Refuse contradictions."""
         super().__post_init__()
         check_heads("transformer encoder", self.hidden, self.heads, self.layers)
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"transformer encoder: dropout is {self.dropout}, wanted at least 0 and below 1")
+        check_dropout("transformer encoder", self.dropout)
 
     @classmethod
     def tiny(cls) -> tuple[TransformerEncoder, ...]:
@@ -94,7 +93,7 @@ class TransformerEncoderModule(SentenceEncoderModule):
     def __init__(self, part: TransformerEncoder, spec: DataSpec) -> None:
         spec = spec if part.source is None else _of_source(spec, part.source)
         super().__init__(spec, part.hidden, part.pooling, part.positions, part.backward, part.source)
-        self.width, self.dropout = part.hidden // part.heads, part.dropout
+        self.width, self.dropout = part.hidden // part.heads, Dropout(part.dropout)
         self.embedding = nn.Embedding(spec.vocabulary, part.hidden)
         self.blocks = nn.ModuleList(TransformerBlock(part.hidden, part.heads) for _ in range(part.layers))
         self.norm = nn.LayerNorm(part.hidden)
@@ -109,7 +108,8 @@ class TransformerEncoderModule(SentenceEncoderModule):
 
     def drop(self, numbers: Float[Tensor, "B *rest"]) -> Float[Tensor, "B *rest"]:
         """Dropout, the same for one process and N."""
-        return dropped(numbers, self.dropout if self.training else 0.0)
+        dropped: Tensor = self.dropout(numbers, numbers.shape[:1])
+        return dropped
 
     def seen(self, x: Int[Tensor, "B T"]) -> Bool[Tensor, "B 1 T T"]:
         """Which tokens each token attends to, [token, attended]."""

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from buttress.runtime.arguments import check_whole
 
-__all__ = ["check_seed", "draw", "dropped", "noise", "seed_step", "shard", "sharing"]
+__all__ = ["check_seed", "draw", "noise", "seed_step", "shard", "sharing"]
 
 MOST_SEEDS = 2**62
 """What follows from a seed by a small sum still fits into 64 bits."""
@@ -79,25 +79,6 @@ def draw(sampler: Callable[[Sequence[int]], Tensor], shape: Sequence[int], batch
     whole = [*shape]
     whole[batch_dim] = rows * world
     return sampler(tuple(whole)).narrow(batch_dim, rank * rows, rows)
-
-
-def dropped(numbers: Float[Tensor, "*rest"], rate: float, batch_dim: int = 0) -> Float[Tensor, "*rest"]:
-    """Dropout that is the same for one process and N: some numbers are zeroed, and the rest made larger.
-
-    Args:
-        numbers: Of any shape.
-        rate: Probability that a number is zeroed.
-        batch_dim: Which dimension is the batch.
-
-    Example:
-        >>> _ = torch.manual_seed(0)
-        >>> dropped(torch.ones(4), rate=0.5)
-        tensor([0., 2., 0., 0.])
-    """
-    if rate == 0:
-        return numbers
-    kept = draw(torch.rand, numbers.shape, batch_dim).to(numbers.device) >= rate
-    return numbers * kept / (1 - rate)
 
 
 def check_seed(seed: int, owner: str = "") -> None:
