@@ -4,8 +4,7 @@ $$ m = [V z_1, \ldots, V z_P, \mathrm{Encoder}(y)_1, \ldots, \mathrm{Encoder}(y)
    h \leftarrow \mathrm{Block}_l(h; m), \qquad p(x_t | x_{<t}, z, y) = \mathrm{softmax}(O \, \mathrm{LN}\, h_t)[x_t] $$
 
 with x_0 = BOS. The places of m are those of z (one, where it has none), and those of the condition ``source`` where the
-data offer it: then this is a translation model, and y needs no z to be read. Padding of y is closed, and so are the
-places of z beyond it where each place of z belongs to one of y.
+data offer it: then this is a translation model, and y needs no z to be read. Padding of y is closed.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ from typing import cast
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from buttress.core import EMPTY, PAD, DataSpec, Given, Layout, LikelihoodModule
 from buttress.core.autoregressive import Autoregressive
@@ -126,7 +126,8 @@ class CrossAttentionDecoderModule(SentenceDecoderModule):
         memory = torch.cat([m, open_], -1)
         if self.names:
             y = known(given, self.names[0], "cross_attention decoder")
-            read = torch.cat([self.source(y), (y != PAD)[..., None]], -1)
+            true = F.pad(y != PAD, (0, self.source.places[0] - y.shape[1]))
+            read = torch.cat([self.source(y), true[..., None]], -1)
             memory = torch.cat([memory, read.expand(*m.shape[:-2], *read.shape[-2:]).to(m)], -2)
         return Autoregressive(self, memory.flatten(-2), given)
 
