@@ -1,8 +1,8 @@
 r"""The K rows of a table nearest to each query, by $\lVert c \rVert^2 - 2 q \cdot c$, exact but for rounding.
 
-The table is read a chunk at a time, so that the distances stay in the cache, and of all chunks only the least distance
-at each place of a chunk is kept. Of K + 1 places with the least such numbers every row is then compared with the query
-itself: the K nearest are among them, also where the query's own row, which is left out, took one of the places.
+The table is read a block at a time, so that the distances stay in the cache. Row n belongs to group n mod G, and of
+each group only the least distance is kept. Every row of the K + 1 nearest groups is then compared with the query
+itself: the K nearest are among them, also where the query's own row, which is left out, is what made a group near.
 """
 
 from __future__ import annotations
@@ -13,8 +13,10 @@ from torch import Tensor
 
 __all__ = ["greedy_tour", "nearest"]
 
-CHUNK = 4096
+BLOCK = 1024
 """Rows of the table at a time: their distances to some hundred queries fit into the cache of a processor."""
+GROUPS = 4 * BLOCK
+"""G. More groups are smaller, so that fewer rows are compared one by one, but the nearest are found more slowly."""
 
 
 def nearest(
@@ -40,15 +42,14 @@ def nearest(
         >>> nearest(table, table, table.square().sum(1), 1, own=torch.arange(3)).flatten().tolist()
         [1, 0, 1]
     """
-    least = queries.new_full((len(queries), min(CHUNK, len(table))), torch.inf)
-    for first in range(0, len(table), CHUNK):
-        part = slice(first, first + CHUNK)
+    least = queries.new_full((len(queries), min(GROUPS, len(table))), torch.inf)
+    for first in range(0, len(table), BLOCK):
+        part, at = slice(first, first + BLOCK), first % GROUPS
         apart = torch.addmm(squares[part], queries, table[part].T, alpha=-2)
-        seen = least[:, : apart.shape[1]]
+        seen = least[:, at : at + apart.shape[1]]
         torch.minimum(seen, apart, out=seen)
-    places = least.topk(min(count + 1, least.shape[1]), largest=False).indices
-    chunks = torch.arange(0, len(table), CHUNK, device=table.device)
-    rows = (places[:, :, None] + chunks).flatten(1)
+    groups = least.topk(min(count + 1, least.shape[1]), largest=False).indices
+    rows = (groups[:, :, None] + torch.arange(0, len(table), GROUPS, device=table.device)).flatten(1)
     beyond = rows >= len(table) if own is None else (rows >= len(table)) | (rows == own[:, None])
     rows = rows.clamp(max=len(table) - 1)
     apart = (table[rows] - queries[:, None]).square().sum(-1).masked_fill(beyond, torch.inf)
