@@ -97,6 +97,7 @@ def test_remedies_compose_in_either_order(text):
     one, other = remedy.apply("free_bits+kl_annealing", text), remedy.apply("kl_annealing+free_bits", text)
     assert one.objective == other.objective
     assert one.objective.per_group == 0.25
+    assert remedy.apply("free_bits:per_example=true", text).objective.per_example
     assert one.objective.beta(0) == 0.0
     both = remedy.apply("kl_annealing:fraction=0.5+word_dropout:rate=0.25", text)
     assert both.objective.beta.steps == text.training.steps // 2

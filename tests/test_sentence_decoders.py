@@ -99,8 +99,8 @@ def test_dropout_acts_in_training_only(part):
     module.train()
     assert not torch.equal(module(z).log_prob(SOME), module(z).log_prob(SOME))
     numbers = torch.ones(200, 300)
-    assert module.drop(numbers, 0).unique().tolist() == [0, 2]
-    assert module.drop(numbers, 0).mean().item() == pytest.approx(1, abs=0.02)
+    assert module.drop(numbers, (200,)).unique().tolist() == [0, 2]
+    assert module.drop(numbers, (200,)).mean().item() == pytest.approx(1, abs=0.02)
 
 
 @EVERY

@@ -1,4 +1,4 @@
-"""The experiments of Fu, Burda, Bowman, Long and Chen, small: arms, claims, result files and pictures."""
+"""The experiments of Fu, Burda, Bowman, Li, Long and Chen, small: arms, claims, result files and pictures."""
 
 import json
 import math
@@ -14,7 +14,7 @@ from buttress.data.mnist5k import Mnist5k
 from buttress.data.one_hot_sequences import OneHotSequences
 from buttress.data.shapes2d import Shapes2d
 from buttress.experiments import compare
-from buttress.experiments.papers import bowman2016, burda2015, chen2016, fu2019, long2020
+from buttress.experiments.papers import bowman2016, burda2015, chen2016, fu2019, li2019, long2020
 from buttress.experiments.papers._arms import claim, seen
 from buttress.runtime.plain_data import load_json
 
@@ -25,6 +25,7 @@ SMALL = {
     "fu": fu2019.Fu2019(OneHotSequences(4, 15, 5), hidden=6, steps=8, batch_size=8, seeds=1),
     "burda": burda2015.Burda2015(samples=(1, 3), hidden=6, latents=3, steps=4, nll_samples=4, nll_examples=8, seeds=1),
     "bowman": bowman2016.Bowman2016(TEXT, embedding=4, hidden=6, latents=2, steps=10, batch_size=8, seeds=1),
+    "li": li2019.Li2019(TEXT, embedding=4, hidden=6, latents=2, steps=20, batch_size=8, seeds=1),
     "long": long2020.Long2020(DOCUMENTS, size=6, latents=2, steps=10, batch_size=8, seeds=1),
     "chen": chen2016.Chen2016(
         Shapes2d(size=8, scales=1, orientations=1, positions=3), (1, 3, 5), 1, 2, 2, hidden=4, widths=(2, 2), steps=3,
@@ -47,7 +48,8 @@ def test_an_experiment_leaves_a_result_with_every_arm_and_pictures(name, tmp_pat
     result = load_json(tmp_path / "result.json")
     assert [one["says"] for one in result["claims"]] == [one.says for one in found]
     assert all(len(one.seen) == 1 and math.isfinite(one.seen[0]) for one in found)
-    assert len({run["arm"] for run in result["runs"]}) == {"fu": 4, "burda": 2, "bowman": 4, "long": 6, "chen": 5}[name]
+    arms = {"fu": 4, "burda": 2, "bowman": 4, "li": 6, "long": 6, "chen": 5}[name]
+    assert len({run["arm"] for run in result["runs"]}) == arms
     assert all(path.read_bytes()[:4] == b"\x89PNG" for path in SMALL[name].figures(tmp_path))
 
 

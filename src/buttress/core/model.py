@@ -6,7 +6,7 @@ It satisfies the protocol of :mod:`buttress.diagnostics` (``posterior``, ``prior
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import torch
@@ -33,9 +33,12 @@ from buttress.core import (
     Prior,
     Space,
 )
+from buttress.core.autoregressive import AutoregressiveModule
 from buttress.core.part import DataPart
 from buttress.core.records import Latent, Terms
 from buttress.nn.layers import full
+from buttress.nn.quantized.apply import quantize
+from buttress.nn.quantized.ranges import Ranges
 
 __all__ = ["LatentVariableModel", "with_penalty"]
 
@@ -101,6 +104,7 @@ class LatentVariableModel(nn.Module):
         self.autoregressive = decoder.autoregressive and not isinstance(self.decoder, CriticModule)
         self.groups: tuple[str, ...] = self.inference.groups if prior.factorised else ("z",)
         self.prior.bind(self.posterior_of_features, reading, read)
+        self.ranges: Ranges | None = None
 
     def _built(
         self, decoder: Decoder, critic: Critic | None, reading: LikelihoodModule, beside: int
@@ -204,6 +208,15 @@ class LatentVariableModel(nn.Module):
         self.inference.after_step()
         self.prior.after_step()
         self.likelihood.after_step()
+        if self.ranges is not None:
+            self.ranges.after_step()
+
+    def quantize(self, bits: int, after: int, parts: Sequence[str] = ()) -> None:
+        """Round the numbers of all layers in place; see :func:`buttress.nn.quantized.apply.quantize`."""
+        self.ranges = quantize(self, bits, after, parts)
+        for module in self.modules():
+            if isinstance(module, AutoregressiveModule) and module.rereads:
+                module.generate = module.generate_naively  # type: ignore[method-assign]
 
     def refresh(self, read: Callable[[], Iterable[Batch]]) -> None:
         """Bring what the prior remembers of the training data up to date; priors that remember nothing read nothing.

@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from buttress.core import BOS, EMPTY, EOS, PAD, UNK, DataSpec, Decoder, Given, Layout, LikelihoodModule
 from buttress.core.autoregressive import AutoregressiveModule
 from buttress.likelihoods.categorical import score_tokens
+from buttress.nn.dropout import Dropout, check_dropout
 from buttress.runtime.randomness import draw
 
 __all__ = ["SentenceDecoder", "SentenceDecoderModule"]
@@ -46,8 +47,7 @@ class SentenceDecoder(Decoder):
         """Refuse contradictions; a decoder with more of them calls this one too."""
         if not 0 <= self.word_dropout <= 1:
             raise ValueError(f"{self.name()} decoder: word_dropout is {self.word_dropout}, wanted 0 to 1")
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"{self.name()} decoder: dropout is {self.dropout}, wanted at least 0 and below 1")
+        check_dropout(f"{self.name()} decoder", self.dropout)
 
     def misfit(self, layout: Layout) -> str:
         """See :class:`buttress.core.part.DataPart`."""
@@ -85,6 +85,7 @@ class SentenceDecoderModule(AutoregressiveModule):
         self.radius = 0 if part.word_dropout == 1 else None
         self.by_position = len(z_shape) == 2 and z_shape[:1] == spec.shape
         self.size = z_shape[1] if self.by_position else torch.Size(z_shape).numel()
+        self.drop = Dropout(part.dropout)
         self.embed = nn.Embedding(spec.vocabulary, embedding)
         nn.init.uniform_(self.embed.weight, -0.1, 0.1)
 
@@ -116,10 +117,10 @@ class SentenceDecoderModule(AutoregressiveModule):
         """h_1 .. h_T of shape (*batch, T, hidden). Embeddings are made once for all samples of z."""
         lead = torch.broadcast_shapes(z.shape[:-1], x.shape[:-1])
         z = z.expand(*lead, z.shape[-1]).reshape(-1, z.shape[-1])
-        words = self.drop(self.embed(self.read(x)), x.dim() - 2)
+        words = self.drop(self.embed(self.read(x)), x.shape[:-1])
         words = words.expand(*lead, *words.shape[-2:]).reshape(-1, *words.shape[-2:])
-        h = self.run(words, z, lead)
-        return self.drop(h.view(*lead, *h.shape[-2:]), len(lead) - 1)
+        h = self.drop(self.run(words, z, lead), lead)
+        return h.view(*lead, *h.shape[-2:])
 
     def read(self, x: Int[Tensor, "*rest"]) -> Int[Tensor, "*rest"]:
         """What the decoder reads before each token: BOS and the tokens before, of which word dropout hides some."""
@@ -131,13 +132,6 @@ class SentenceDecoderModule(AutoregressiveModule):
         if rate < 1:
             word &= draw(torch.rand, x.shape, batch_dim=x.dim() - 2).to(x.device) < rate
         return torch.where(word, UNK, before)
-
-    def drop(self, numbers: Float[Tensor, "*rest"], batch_dim: int) -> Float[Tensor, "*rest"]:
-        """Dropout, the same for one process and N."""
-        if self.part.dropout == 0 or not self.training:
-            return numbers
-        kept = draw(torch.rand, numbers.shape, batch_dim).to(numbers.device) >= self.part.dropout
-        return numbers * kept / (1 - self.part.dropout)
 
     def beside(self, z: Float[Tensor, "N D"], steps: int, first: int = 0) -> Float[Tensor, "N T S"]:
         """What each of ``steps`` steps reads of z, from step ``first`` on: its own z_t, or all of z."""

@@ -3,7 +3,8 @@ r"""p(x|z) = prod_t p(x_t | x_<t, z) over words, by an LSTM that reads z at the 
 $$ c_0 = W z, \quad h_0 = \tanh(W z), \qquad (h_t, c_t) = \mathrm{LSTM}([e(x_{t-1}), z], h_{t-1}, c_{t-1}), \qquad
    p(x_t | x_{<t}, z) = \mathrm{softmax}(U h_t)[x_t], \quad x_0 = \mathrm{BOS} $$
 
-Where z has a value for every position, step t reads z_t and the first state is made from z_1.
+Where z has a value for every position, step t reads z_t and the first state is made from z_1. With ``skip`` the output
+reads z as well: U (h_t + V z).
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ class RecurrentDecoder(SentenceDecoder):
     Args:
         embedding: Size of a word's embedding.
         hidden: Size of the LSTM's state.
+        skip: Whether the output reads z too, beside the state.
         word_dropout: Probability that a word the decoder reads is replaced by UNK, in training only. What it predicts
             is never touched, nor are BOS and PAD. At 1 the decoder never reads a word: then there is another model,
             the inputless decoder, and words are hidden at evaluation and in samples too.
@@ -50,6 +52,7 @@ class RecurrentDecoder(SentenceDecoder):
 
     embedding: int = 64
     hidden: int = 128
+    skip: bool = False
 
     def __post_init__(self) -> None:
         """Refuse contradictions."""
@@ -60,7 +63,8 @@ class RecurrentDecoder(SentenceDecoder):
     @classmethod
     def tiny(cls) -> tuple[RecurrentDecoder, ...]:
         """See :class:`buttress.core.Part`."""
-        return (cls(embedding=3, hidden=4), cls(embedding=3, hidden=4, word_dropout=1.0))
+        small = cls(embedding=3, hidden=4)
+        return (small, small.replace(skip=True), small.replace(word_dropout=1.0))
 
     def build(self, spec: DataSpec, z_shape: tuple[int, ...], likelihood: LikelihoodModule) -> RecurrentDecoderModule:
         """See :class:`buttress.core.Decoder`."""
@@ -77,11 +81,11 @@ class RecurrentDecoderModule(SentenceDecoderModule):
         self.first = nn.Linear(self.size, part.hidden)
         self.lstm = nn.LSTM(part.embedding + self.size, part.hidden, batch_first=True)
         self.out = nn.Linear(part.hidden, likelihood.channels)
+        self.skip = nn.Linear(self.size, part.hidden, bias=False) if part.skip else None  # V
 
     def run(self, words: Float[Tensor, "N T E"], z: Float[Tensor, "N D"], lead: torch.Size) -> Float[Tensor, "N T H"]:
         """See :class:`SentenceDecoderModule`."""
-        states: Tensor = run_lstm(self.lstm, self.inputs(words, z), self.begin(z))[0]
-        return states
+        return self.skipped(run_lstm(self.lstm, self.inputs(words, z), self.begin(z))[0], z)
 
     def begin(self, z: Float[Tensor, "N D"]) -> tuple[Tensor, Tensor]:
         """(h_0, c_0), with the dimension of layers that an LSTM wants in front."""
@@ -93,7 +97,11 @@ class RecurrentDecoderModule(SentenceDecoderModule):
     ) -> tuple[Float[Tensor, "N H"], tuple[Tensor, Tensor]]:
         """See :class:`SentenceDecoderModule`."""
         h, kept = run_lstm(self.lstm, self.inputs(words[:, None], z, t), kept)
-        return h[:, 0], kept
+        return self.skipped(h, z, t)[:, 0], kept
+
+    def skipped(self, h: Float[Tensor, "N T H"], z: Float[Tensor, "N D"], first: int = 0) -> Float[Tensor, "N T H"]:
+        """The states from step ``first`` on, with what the output is to know of z."""
+        return h if self.skip is None else h + self.skip(self.beside(z, h.shape[1], first))
 
     def inputs(self, words: Float[Tensor, "N T E"], z: Float[Tensor, "N D"], first: int = 0) -> Float[Tensor, "N T F"]:
         """Embeddings with z beside each, or with the z of the position that each predicts, from ``first`` on."""

@@ -90,14 +90,11 @@ class TransformerDecoderModule(SentenceDecoderModule):
 
     def run(self, words: Float[Tensor, "N T E"], z: Float[Tensor, "N D"], lead: torch.Size) -> Float[Tensor, "N T H"]:
         """See :class:`SentenceDecoderModule`."""
-
-        def drop(change: Tensor) -> Tensor:
-            return self.drop(change.view(*lead, *change.shape[1:]), len(lead) - 1).view(change.shape)
-
         h = words + self.first(self.beside(z, words.shape[1])) if self.by_position else self.behind(words, z)
         turned = turns(h.shape[1], self.width, h)
         for i, block in enumerate(self.blocks):
-            h = block(self.skipped(h, i, self.beside(z, h.shape[1])), turned, drop=drop)
+            h = self.skipped(h, i, self.beside(z, h.shape[1]))
+            h = block(h, turned, drop=lambda change: self.drop(change, lead))
         return self.norm(h[:, -words.shape[1] :])
 
     def behind(self, words: Float[Tensor, "N T E"], z: Float[Tensor, "N D"]) -> Float[Tensor, "N P E"]:
