@@ -6,7 +6,7 @@ It satisfies the protocol of :mod:`buttress.diagnostics` (``posterior``, ``prior
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import torch
@@ -33,9 +33,12 @@ from buttress.core import (
     Prior,
     Space,
 )
+from buttress.core.autoregressive import AutoregressiveModule
 from buttress.core.part import DataPart
 from buttress.core.records import Latent, Terms
 from buttress.nn.layers import full
+from buttress.nn.quantized.apply import quantize
+from buttress.nn.quantized.ranges import Ranges
 
 __all__ = ["LatentVariableModel", "with_penalty"]
 
@@ -95,12 +98,14 @@ class LatentVariableModel(nn.Module):
             )
         self.encoder = encoder.build(read)
         self.encoder.cosine = encoder.cosine
+        _check_read(encoder, posterior, self.encoder.features + beside)
         self.inference = posterior.build(self.encoder.features + beside, self.encoder.places)
         self.prior = prior.build(self.inference.space)
         self.decoder = self._built(decoder, critic, reading, beside)
         self.autoregressive = decoder.autoregressive and not isinstance(self.decoder, CriticModule)
         self.groups: tuple[str, ...] = self.inference.groups if prior.factorised else ("z",)
         self.prior.bind(self.posterior_of_features, reading, read)
+        self.ranges: Ranges | None = None
 
     def _built(
         self, decoder: Decoder, critic: Critic | None, reading: LikelihoodModule, beside: int
@@ -133,8 +138,8 @@ class LatentVariableModel(nn.Module):
     @property
     def reads(self) -> tuple[str, ...]:
         """The conditions that the model reads."""
-        own = () if self.condition is None else self.condition.names
-        return (*own, *(name for name in getattr(self.prior, "names", ()) if name not in own))
+        readers = (self.condition, self.encoder, self.decoder, self.prior)
+        return tuple(dict.fromkeys(name for part in readers for name in getattr(part, "names", ())))
 
     def observe(self, raw: Tensor) -> Tensor:
         """From stored data to x, the variable that is modelled (may binarise or dequantise at random)."""
@@ -204,6 +209,15 @@ class LatentVariableModel(nn.Module):
         self.inference.after_step()
         self.prior.after_step()
         self.likelihood.after_step()
+        if self.ranges is not None:
+            self.ranges.after_step()
+
+    def quantize(self, bits: int, after: int, parts: Sequence[str] = ()) -> None:
+        """Round the numbers of all layers in place; see :func:`buttress.nn.quantized.apply.quantize`."""
+        self.ranges = quantize(self, bits, after, parts)
+        for module in self.modules():
+            if isinstance(module, AutoregressiveModule) and module.rereads:
+                module.generate = module.generate_naively  # type: ignore[method-assign]
 
     def refresh(self, read: Callable[[], Iterable[Batch]]) -> None:
         """Bring what the prior remembers of the training data up to date; priors that remember nothing read nothing.
@@ -269,6 +283,17 @@ def _check_alike(posterior: Posterior, prior: Prior) -> None:
         raise ValueError(
             f"the {posterior.name()} posterior gives {names[posterior.discrete]}, and the {prior.name()} prior is over "
             f"{names[prior.discrete]}; choose two of a kind"
+        )
+
+
+def _check_read(encoder: Encoder, posterior: Posterior, features: int) -> None:
+    """Refuse an encoder of which nothing is read, or a posterior that has nothing to read."""
+    if posterior.reads != (features > 0):
+        what = "has nothing to read" if posterior.reads else "reads nothing"
+        instead = "another encoder" if posterior.reads else "--encoder none"
+        raise ValueError(
+            f"the {posterior.name()} posterior {what}, and the {encoder.name()} encoder gives {features} features; try "
+            f"{instead}, or another posterior"
         )
 
 

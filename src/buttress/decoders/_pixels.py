@@ -87,6 +87,8 @@ class PixelsModule(AutoregressiveModule):
         likelihood: What the outputs mean.
     """
 
+    rereads = True
+
     def __init__(self, stack: Stack, spec: DataSpec, z_shape: tuple[int, ...], likelihood: LikelihoodModule) -> None:
         super().__init__()
         self.likelihood = likelihood

@@ -83,6 +83,8 @@ class CausalConv(Decoder):
 class CausalConvModule(AutoregressiveModule):
     """The module of :class:`CausalConv`."""
 
+    rereads = True
+
     def __init__(
         self, part: CausalConv, spec: DataSpec, z_shape: tuple[int, ...], likelihood: LikelihoodModule
     ) -> None:

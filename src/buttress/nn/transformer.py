@@ -17,11 +17,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from buttress.nn.attention import causal_attention
+from buttress.nn.attention import Attend
 
 __all__ = ["KeyValues", "TransformerBlock", "check_heads", "rotate", "turns"]
 
@@ -73,6 +72,7 @@ class SelfAttention(nn.Module):
         self.heads = heads
         self.own = nn.Linear(channels, 3 * channels, bias=False)
         self.merge = nn.Linear(channels, channels)
+        self.attend = Attend()
 
     def forward(
         self, h: Float[Tensor, "N P C"], turned: Float[Tensor, "2 P E"], seen: Bool[Tensor, "N 1 P P"] | None
@@ -80,15 +80,14 @@ class SelfAttention(nn.Module):
         """What each place sees; ``seen`` says of what, [query, key], and None means itself and the places before."""
         q, k, v = self._split(h)
         q, k = rotate(q, turned), rotate(k, turned)
-        a = causal_attention(q, k, v) if seen is None else F.scaled_dot_product_attention(q, k, v, seen)
-        return self.merge(a.transpose(1, 2).flatten(2))
+        return self.merge(self.attend(q, k, v, seen).transpose(1, 2).flatten(2))
 
     def step(self, h: Float[Tensor, "N C"], past: KeyValues) -> Float[Tensor, "N C"]:
         """The same at the place that follows ``past``, which then holds this one too."""
         q, k, v = self._split(h[:, None])
         turned = past.turned[:, past.now : past.now + 1]
         k, v = past.put(rotate(k, turned), v)
-        return self.merge(F.scaled_dot_product_attention(rotate(q, turned), k, v).flatten(1))
+        return self.merge(self.attend(rotate(q, turned), k, v, causal=False).flatten(1))
 
     def _split(self, h: Float[Tensor, "N P C"]) -> list[Float[Tensor, "N A P D"]]:
         """Queries, keys and values, heads apart."""
@@ -162,6 +161,10 @@ class KeyValues:
         self.pairs[0, :, :, self.now], self.pairs[1, :, :, self.now] = k.squeeze(2), v.squeeze(2)
         self.now += 1
         return self.pairs[:, :, :, : self.now]
+
+    def take(self, rows: Int[Tensor, " N"]) -> None:
+        """Put other rows in the place of all."""
+        self.pairs[:, :, :, : self.now] = self.pairs[:, rows, :, : self.now]
 
 
 def check_heads(owner: str, hidden: int, heads: int, layers: int) -> None:
