@@ -14,7 +14,7 @@ from buttress.decoders._beam import beam_search
 from buttress.decoders.cross_attention import CrossAttentionDecoder
 from buttress.likelihoods.categorical import Categorical
 
-LONGEST, SENTENCES, BEAM = 60, 16, 4
+LONGEST, SENTENCES, BEAM = 60, 4, 4
 
 
 def main() -> None:
