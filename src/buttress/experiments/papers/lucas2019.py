@@ -6,8 +6,8 @@ probabilistic PCA. Deep VAEs behave alike: a model trained at a sigma^2 fixed to
 from what it could be, and most of that comes back when sigma^2 alone is tuned after training. Annealing the rate does
 not help, for what is not worth its rate falls silent again when the full ELBO resumes.
 
-ELBOs are on held-out digits, with pixels in [0, 1]. Deviations: the paper has a z of 200, trains for hundreds of epochs,
-and reports training data; pixels here carry the uniform noise of dequantisation, whose variance is 1.3e-6.
+ELBOs are on held-out digits, with pixels in [0, 1]. Deviations: the paper has a z of 200, trains for hundreds of
+epochs, and reports training data; pixels here carry the uniform noise of dequantisation, whose variance is 1.3e-6.
 """
 
 from __future__ import annotations
