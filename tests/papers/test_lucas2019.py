@@ -59,8 +59,9 @@ def test_the_trial_leaves_a_result_with_every_arm_and_pictures(tmp_path, monkeyp
         "weak, annealed",
         "linear",
     }
+    assert result["linear"]["log_units"] == pytest.approx(16 * math.log(256))
     fixed = next(run for run in result["runs"] if run["arm"] == "fixed-0.1")
-    assert fixed["tuned_elbo"] - fixed["elbo"] == pytest.approx(fixed["tuned_gain"], abs=1.0)
+    assert math.isfinite(fixed["tuned_elbo"]) and fixed["tuned_variance"] > 0
     assert all(path.read_bytes()[:4] == b"\x89PNG" for path in trial.figures(tmp_path / "out"))
 
 

@@ -168,6 +168,7 @@ class Lucas2019(Experiment):
             "optima": {f"{v:g}": spectrum.log_marginal(latents, v) for v in (*self.variances, self.weak, best)},
             "above": {f"{v:g}": spectrum.above(v) for v in (*self.variances, self.weak, best)}, "fits": rows,
         }  # fmt: skip
+        folder.mkdir(parents=True, exist_ok=True)
         write_text(path, json.dumps(found) + "\n")
         return found
 
