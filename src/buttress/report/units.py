@@ -29,7 +29,15 @@ from buttress.report.drawing import (
 )
 from buttress.report.results import ArmResult, MetricsTable, RunResult
 
-__all__ = ["code_map", "collapse_curve", "collapse_curves", "heat_map", "unit_bars", "variance_curves"]
+__all__ = [
+    "code_map",
+    "collapse_curve",
+    "collapse_curves",
+    "draw_collapsed_share",
+    "heat_map",
+    "unit_bars",
+    "variance_curves",
+]
 
 FLOOR = 1e-6
 """Variances below it are drawn there, or a single 0 would squeeze all others."""
@@ -198,7 +206,7 @@ def collapse_curve(groups: Groups) -> Markup | None:
     if (critical := _known(groups.critical_rate)) is None:
         return None
     figure, (ax,) = new_axes(2.9)
-    _collapsed_share(ax, critical, MAIN)
+    draw_collapsed_share(ax, critical, MAIN)
     return as_svg(figure, "collapse")
 
 
@@ -212,12 +220,12 @@ def collapse_curves(arms: Sequence[ArmResult]) -> Markup | None:
     figure, (ax,) = new_axes(3.9)
     for name, lines in found.items():
         for line in lines:
-            _collapsed_share(ax, line, looks[name].color)
+            draw_collapsed_share(ax, line, looks[name].color)
     name_lines(figure, list(found), [looks[name] for name in found])
     return as_svg(figure, "collapses")
 
 
-def _collapsed_share(ax: Axes, critical: Float[np.ndarray, " G"], color: str) -> None:
+def draw_collapsed_share(ax: Axes, critical: Float[np.ndarray, " G"], color: str) -> None:
     """A step at the critical rate of each group: for epsilon above it the group is collapsed."""
     at = np.sort(np.clip(critical, *EPSILONS))
     ax.stairs(
