@@ -31,6 +31,8 @@ __all__ = ["FiniteScalarQuantized"]
 
 MARGIN = 1e-3
 """epsilon."""
+EXACT = 2**24
+"""Whole numbers below it are exact in float32."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,8 @@ class FiniteScalarQuantizedModule(PosteriorModule):
         with torch.autocast(h.device.type, enabled=False):
             u = self.linear(full(h))
             digits, z = _Grid.apply(u.view(-1, len(self.sizes)), self.sizes)
-            codes = (digits.long() * self.radix[:, None]).sum(0)
+            digits = digits if self.space.classes < EXACT else digits.long()
+            codes = (digits * self.radix[:, None].to(digits)).sum(0).long()
             return z.view(u.shape), codes.view(*u.shape[:-1], self.part.slots)
 
 
@@ -149,4 +152,5 @@ class _Grid(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Any) -> Any:
         """As if nothing had been rounded."""
         bound, slope = ctx.saved_tensors
-        return torch.ops.aten.tanh_backward(gradients[1].t() * slope, bound).t(), None
+        through = gradients[1].t().contiguous().mul_(slope)
+        return torch.ops.aten.tanh_backward(through, bound).t(), None
