@@ -22,6 +22,7 @@ from torch.nn import functional as F
 
 from buttress.core import DataSpec, Decoder, Layout, LikelihoodModule
 from buttress.core.autoregressive import AutoregressiveModule
+from buttress.nn.dropout import Dropout, check_dropout
 from buttress.nn.gated import gate
 
 __all__ = ["CausalConv"]
@@ -35,9 +36,10 @@ class CausalConv(Decoder):
         channels: Channels of h.
         layers: Number of layers.
         cycle: After so many layers the dilation begins again at 1.
+        dropout: Probability that a number that a layer adds to h is zeroed, in training only.
 
     Errors:
-        ValueError: A size below 1.
+        ValueError: A size below 1, or a probability outside [0, 1).
 
     Example:
         >>> from buttress.likelihoods.gaussian import GaussianLikelihood
@@ -52,6 +54,7 @@ class CausalConv(Decoder):
     channels: int = 64
     layers: int = 8
     cycle: int = 8
+    dropout: float = 0.0
 
     def __post_init__(self) -> None:
         """Refuse contradictions."""
@@ -60,6 +63,7 @@ class CausalConv(Decoder):
                 f"causal_conv decoder: channels is {self.channels}, layers {self.layers} and cycle {self.cycle}; "
                 "wanted at least 1 each"
             )
+        check_dropout("causal_conv decoder", self.dropout)
 
     @classmethod
     def tiny(cls) -> tuple[CausalConv, ...]:
@@ -79,6 +83,8 @@ class CausalConv(Decoder):
 class CausalConvModule(AutoregressiveModule):
     """The module of :class:`CausalConv`."""
 
+    rereads = True
+
     def __init__(
         self, part: CausalConv, spec: DataSpec, z_shape: tuple[int, ...], likelihood: LikelihoodModule
     ) -> None:
@@ -89,6 +95,7 @@ class CausalConvModule(AutoregressiveModule):
         self.dilations = [2 ** (i % part.cycle) for i in range(part.layers)]
         self.radius = 1 + sum(self.dilations)
         features = likelihood.feature_layout(spec.layout).channels
+        self.drop = Dropout(part.dropout)
         self.read = nn.Linear(features, part.channels)
         self.layers = nn.ModuleList(nn.Linear(2 * part.channels, 2 * part.channels) for _ in self.dilations)
         self.sides = nn.ModuleList(nn.Linear(self.size, 2 * part.channels, bias=False) for _ in self.dilations)
@@ -108,7 +115,7 @@ class CausalConvModule(AutoregressiveModule):
         h = h.expand(*lead, *h.shape[-2:]).reshape(-1, *h.shape[-2:])
         for layer, side, d in zip(self.layers, self.sides, self.dilations, strict=True):
             far = F.pad(h, (0, 0, d, 0))[:, : h.shape[1]]
-            h = h + gate(layer(torch.cat([far, h], -1)) + side(flat)[:, : h.shape[1]], dim=-1)
+            h = h + self.drop(gate(layer(torch.cat([far, h], -1)) + side(flat)[:, : h.shape[1]], dim=-1), lead)
         return self.out(h).view(*lead, *h.shape[1:2], -1)
 
     def spread(self, z: Float[Tensor, "N D"]) -> Float[Tensor, "N T E"]:

@@ -32,6 +32,7 @@ MAIN = (
     "decoder_gain",
     "effective_beta",
     "rate_uniform",
+    "rate_first_stage",
     "code_perplexity",
     "codes_used",
     "contrastive_information",
