@@ -102,10 +102,6 @@ class VectorQuantized(Posterior):
             raise ValueError(
                 "vector_quantized posterior: one slot of one number is always 0 when normalized; try dim=2"
             )
-        if self.normalize and self.slots * self.dim < 2:
-            raise ValueError(
-                "vector_quantized posterior: one slot of one number is always 0 when normalized; try dim=2"
-            )
 
     @classmethod
     def tiny(cls) -> tuple[VectorQuantized, ...]:
