@@ -5,7 +5,8 @@ $$ c_n = \arg\min_k \lVert z_n - e_k \rVert^2
 
 with m the mean codeword: where all vectors share an offset, it does not drown what tells them apart.
 
-The table is made some rows at a time, always in the same piece of memory: one matrix product and one search a piece. Sums over the vectors of a codeword are added up at its index, not by a one-hot matrix.
+The table is made some rows at a time, always in the same piece of memory: one matrix product and one search a piece.
+Sums over the vectors of a codeword are added up at its index, not by a one-hot matrix.
 """
 
 from __future__ import annotations
