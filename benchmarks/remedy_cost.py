@@ -4,19 +4,23 @@ All remedies of the catalogue that fit the data, on the same baseline and so wit
 step: every remedy's model makes a few steps in each round, in turn with a plain model, so that what else the machine
 does falls on both; "none" stands among them to show how much. Then all are trained, in turn again, with a diagnosis of
 held-out data every few steps, whose time is not counted. Costs are in steps of "none": seconds over its seconds a step.
+Seconds are CPU time, which other work on the machine changes little where there is one thread.
 
-    python benchmarks/remedy_cost.py [DATA] [--steps 200] [--every 50] [--remedies none,free_bits] [--decoder pixelcnn]
+    OMP_NUM_THREADS=1 python benchmarks/remedy_cost.py [DATA] [--steps 200] [--every 50] [--remedies none,free_bits]
+        [--decoder pixelcnn] [--train false --out FILE.csv]
 
 DATA, and flags for parts such as --decoder, are those of ``buttress train``; --help lists all.
 """
 
 from __future__ import annotations
 
+import csv
 import statistics
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -58,12 +62,12 @@ class Arm:
         self.held_out = HeldOut(splits.held_out, self.model.observe, self.seed, most=examples)
 
     def step(self, number: int) -> float:
-        """Make step ``number``; the seconds it took, data and all."""
-        begin = time.perf_counter()
+        """Make step ``number``; the CPU seconds it took, data and all."""
+        begin = time.process_time()
         seed_step(self.seed, number)
         self.algorithm.step(Step(number, self._observed(number), self._next_batch(number)))
         self.model.inference.after_step()
-        return time.perf_counter() - begin
+        return time.process_time() - begin
 
     def look(self, number: int) -> str:
         """The verdict's state after step ``number``; the algorithm hears what was seen, as in a run."""
@@ -132,8 +136,26 @@ def arms(recipe: Recipe, names: list[str], splits: Splits, examples: int) -> tup
     return fit, left_out
 
 
-def costs(recipe: Recipe, names: list[str], splits: Splits, rounds: int, steps: int) -> dict[str, list[float]]:
-    """Seconds of a step over those of a plain one, for each remedy, phase and round."""
+@dataclass
+class Cost:
+    """Seconds of a step of a remedy in one phase, and of the plain steps made in turn with it, for each round."""
+
+    seconds: list[float] = field(default_factory=list)
+    plain: list[float] = field(default_factory=list)
+
+    def add(self, pairs: list[tuple[float, float]]) -> None:
+        """Those of one round."""
+        for kept, column in zip((self.seconds, self.plain), zip(*pairs, strict=True), strict=True):
+            kept.append(sum(column) / len(column))
+
+    def numbers(self) -> tuple[float, float, float, float]:
+        """Median milliseconds of a step; median, least and largest ratio to a plain step."""
+        ratios = [a / b for a, b in zip(self.seconds, self.plain, strict=True)]
+        return 1000 * statistics.median(self.seconds), statistics.median(ratios), min(ratios), max(ratios)
+
+
+def costs(recipe: Recipe, names: list[str], splits: Splits, rounds: int, steps: int) -> dict[str, Cost]:
+    """Of each remedy and phase."""
     plain = Arm(recipe, splits, 1)
     units = [
         (name + phase, arm, start)
@@ -142,15 +164,15 @@ def costs(recipe: Recipe, names: list[str], splits: Splits, rounds: int, steps: 
     ]
     for _, arm, start in [("", plain, 0), *units]:
         arm.step(start)  # warm up
-    found: dict[str, list[float]] = {label: [] for label, _, _ in units}
+    found = {label: Cost() for label, _, _ in units}
     for turn in track(range(rounds), "cost of a step", console=Console(stderr=True), transient=True):
         for label, arm, start in units:
             pairs = [(arm.step(n), plain.step(n)) for n in range(start + turn * steps, start + (turn + 1) * steps)]
-            found[label].append(sum(a for a, _ in pairs) / sum(b for _, b in pairs))
+            found[label].add(pairs)
     return found
 
 
-def train(fit: dict[str, Arm], steps: int, every: int, limit: float) -> dict[str, Course]:
+def train_in_turn(fit: dict[str, Arm], steps: int, every: int, limit: float) -> dict[str, Course]:
     """Train all arms in turn; those that have cost ``limit`` plain steps leave."""
     courses = {name: Course(arm) for name, arm in fit.items()}
     plain = courses["none"]
@@ -172,6 +194,8 @@ def main(
     rounds: int = 5,
     steps_of_a_round: int = 1,
     examples: int = 100,
+    train: bool = True,
+    out: Path | None = None,
 ) -> None:
     """Print what each remedy costs a step, and until the verdict turns.
 
@@ -184,6 +208,8 @@ def main(
         rounds: Rounds in which the cost of a step is measured.
         steps_of_a_round: Steps of each remedy in one of them.
         examples: Held-out examples of a look, at most.
+        train: Also train each until the verdict turns.
+        out: A CSV file that gets a line for each remedy, below those that it has.
     """
     recipe = replace(recipe, training=replace(recipe.training, steps=steps, validate_every=min(every, steps)))
     asked = list(remedy.catalogue()) if remedies == "all" else [name.strip() for name in remedies.split(",")]
@@ -194,10 +220,34 @@ def main(
         f"{recipe.data.name()}, {recipe.decoder.name()} decoder, batch {recipe.training.batch_size}, "
         f"{torch.get_num_threads()} threads"
     )
-    print(f"\ncost of a step, plain = 1, {rounds} rounds of {steps_of_a_round} steps\n{'':32}  median     min     max")
-    for label, column in costs(recipe, list(fit), splits, rounds, steps_of_a_round).items():
-        print(f"{label:32}{statistics.median(column):8.2f}{min(column):8.2f}{max(column):8.2f}", flush=True)
-    courses = train(fit, steps, every, limit)
+    found = costs(recipe, list(fit), splits, rounds, steps_of_a_round)
+    print(f"\ncost of a step, plain = 1, {rounds} rounds of {steps_of_a_round} steps")
+    print(f"{'':32}      ms  median     min     max")
+    for label, cost in found.items():
+        print(f"{label:32}" + "".join(f"{number:8.2f}" for number in cost.numbers()), flush=True)
+    if out is not None:
+        write(out, recipe, found)
+    if train:
+        train_all(fit, steps, every, limit)
+    for name, reason in left_out.items():
+        print(f"left out: {name}: {reason}")
+
+
+def write(out: Path, recipe: Recipe, found: dict[str, Cost]) -> None:
+    """Add a line for each remedy and phase."""
+    new = not out.exists()
+    with out.open("a", encoding="utf-8", newline="") as file:
+        lines = csv.writer(file, lineterminator="\n")
+        if new:
+            lines.writerow(["data", "decoder", "batch_size", "remedy", "cpu_ms_per_step", "ratio", "least", "largest"])
+        for label, cost in found.items():
+            place = [recipe.data.name(), recipe.decoder.name(), recipe.training.batch_size]
+            lines.writerow([*place, label, *(f"{number:.3g}" for number in cost.numbers())])
+
+
+def train_all(fit: dict[str, Arm], steps: int, every: int, limit: float) -> None:
+    """Train until verdicts turn, and print when."""
+    courses = train_in_turn(fit, steps, every, limit)
     plain = courses["none"].seconds / courses["none"].made
     print(
         f"\ntraining up to {steps} steps, or a cost of {limit:.0f} plain steps of {1000 * plain:.1f} ms; a look every "
@@ -205,8 +255,6 @@ def main(
     )
     for name, course in courses.items():
         print(f"{name:32}{course.row(plain)}")
-    for name, reason in left_out.items():
-        print(f"left out: {name}: {reason}")
 
 
 if __name__ == "__main__":

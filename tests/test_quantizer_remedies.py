@@ -57,7 +57,9 @@ def test_a_run_of_a_comparison_measures_the_codes_of_each(recipe, name, tmp_path
 
 
 def test_settings_of_the_codebook_reach_the_posterior(recipe):
-    chosen = remedy.apply("vector_quantized:learning=gradient:gradient=rotation:revive=7", recipe).posterior
-    assert (chosen.learning, chosen.gradient, chosen.revive) == ("gradient", "rotation", 7)
+    chosen = remedy.apply(
+        "vector_quantized:learning=gradient:gradient=rotation:start=random:revive=7", recipe
+    ).posterior
+    assert (chosen.learning, chosen.gradient, chosen.start, chosen.revive) == ("gradient", "rotation", "random", 7)
     with pytest.raises(ValueError, match="learning"):
         remedy.apply("vector_quantized:learning=kmeans", recipe)

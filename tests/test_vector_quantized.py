@@ -186,6 +186,19 @@ def test_codewords_start_as_outputs_of_the_encoder(learning):
     assert (module.idle == 0).all() and torch.allclose(module.counts, torch.tensor(9 / 5))
 
 
+def test_a_random_start_leaves_codewords_that_nobody_uses_where_they_are():
+    """Numbers of variance 1/D; a codeword that is used becomes the mean of its vectors at once."""
+    module, prior = posterior(SMALL.replace(codes=4000, start="random", revive=10**6))
+    before = module.codebook.clone()
+    assert before.mean().abs() < 0.02 and before.var().item() == pytest.approx(1 / 3, abs=0.02)
+    h = torch.randn(9, 4)
+    codes = step(module, prior, h).codes[0, :, 0]
+    count, total = tally(module.linear(h).detach(), codes, 4000)
+    used = count > 0
+    torch.testing.assert_close(module.codebook[0, used], (total / count[:, None])[used])
+    assert torch.equal(module.codebook[0, ~used], before[0, ~used])
+
+
 def test_where_a_batch_has_too_few_vectors_the_next_ones_give_theirs():
     module, prior = posterior(SMALL.replace(codes=7))
     for seeded in (3, 6, 7):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -49,17 +50,26 @@ class CodebookModule(PosteriorModule):
     idle: Tensor
 
     def __init__(
-        self, number: int, codes: int, dim: int, learning: Literal["ema", "gradient"], decay: float, revive: int
+        self,
+        number: int,
+        codes: int,
+        dim: int,
+        learning: Literal["ema", "gradient"],
+        decay: float,
+        revive: int,
+        start: Literal["data", "random"] = "data",
     ) -> None:
         super().__init__()
         self.codes, self.learning, self.decay, self.revive = codes, learning, decay, revive
         codebook = 0.1 * torch.randn(number, codes, dim)  # for the first step only, see follow
+        if start == "random":
+            codebook = math.sqrt(3 / dim) * (2 * torch.rand(number, codes, dim) - 1)
         if learning == "gradient":
             self.codebook = nn.Parameter(codebook)
         else:
             self.register_buffer("codebook", codebook)
         self.register_buffer("counts", torch.zeros(number, codes))
-        self.register_buffer("idle", torch.full((number, codes), NEVER))
+        self.register_buffer("idle", torch.full((number, codes), NEVER if start == "data" else 0))
 
     @torch.no_grad()
     def follow(self, at: int, rows: Float[Tensor, "N D"], chosen: Int[Tensor, " N"]) -> None:

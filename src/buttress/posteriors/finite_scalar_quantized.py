@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Bool, Float, Int, Shaped
@@ -31,6 +31,8 @@ __all__ = ["FiniteScalarQuantized"]
 
 MARGIN = 1e-3
 """epsilon."""
+EXACT = 2**24
+"""Whole numbers below it are exact in float32."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,7 @@ class FiniteScalarQuantizedModule(PosteriorModule):
 
     def forward(self, h: Float[Tensor, "B *places F"], valid: Bool[Tensor, "B *places"] | None = None) -> Distribution:
         """See :class:`buttress.core.PosteriorModule`."""
-        return Independent(Point(self.choose(self.bounded(h))), len(self.codes_shape))
+        return Independent(Point(self.rounded(h)[1]), len(self.codes_shape))
 
     def latent(
         self,
@@ -114,18 +116,41 @@ class FiniteScalarQuantizedModule(PosteriorModule):
         valid: Bool[Tensor, "B *places"] | None = None,
     ) -> Latent:
         """See :class:`buttress.core.PosteriorModule`."""
-        near = self.bounded(h)
-        rounded = near + (near.round() - near).detach()
-        return latent_of((rounded / (self.sizes // 2)).flatten(-2), self.choose(near), {}, prior, samples)
+        read, codes = self.rounded(h)
+        return latent_of(read, codes, {}, prior, samples)
 
-    def bounded(self, h: Float[Tensor, "B *places F"]) -> Float[Tensor, "B *places slots D"]:
-        """The numbers just before they are rounded, in float32 at least, whatever the precision around it."""
+    def rounded(
+        self, h: Float[Tensor, "B *places F"]
+    ) -> tuple[Float[Tensor, "B *places D"], Int[Tensor, "B *places slots"]]:
+        """z and its codes, in float32 at least, whatever the precision around it."""
         with torch.autocast(h.device.type, enabled=False):
-            u = self.linear(full(h)).unflatten(-1, (self.part.slots, len(self.sizes)))
-            half = (self.sizes - 1) * (1 + MARGIN) / 2
-            offset = torch.where(self.sizes % 2 == 0, 0.5, 0.0)
-            return (u + (offset / half).atanh()).tanh() * half - offset
+            u = self.linear(full(h))
+            digits, z = _Grid.apply(u.view(-1, len(self.sizes)), self.sizes)
+            digits = digits if self.space.classes < EXACT else digits.long()
+            codes = (digits * self.radix[:, None].to(digits)).sum(0).long()
+            return z.view(u.shape), codes.view(*u.shape[:-1], self.part.slots)
 
-    def choose(self, near: Float[Tensor, "B *places slots D"]) -> Int[Tensor, "B *places slots"]:
-        """The codes of bounded numbers."""
-        return ((near.detach().round().long() + self.sizes // 2) * self.radix).sum(-1)
+
+class _Grid(torch.autograd.Function):
+    """All levels at once, each a row: what is wide runs fast, and nothing but the tanh is kept for the gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, u: Float[Tensor, "N D"], sizes: Int[Tensor, " D"]) -> Any:
+        """The digits (D, N), whole numbers from 0, and z (N, D)."""
+        half = (sizes[:, None] - 1).to(u) * ((1 + MARGIN) / 2)
+        offset = torch.where(sizes[:, None] % 2 == 0, 0.5, 0.0).to(u)
+        width = (sizes[:, None] // 2).to(u)
+        bound = u.t().contiguous().add_((offset / half).atanh_()).tanh_()
+        whole = (bound * half).sub_(offset).round_()
+        z = (whole / width).t().contiguous()
+        digits = whole.add_(width)
+        ctx.save_for_backward(bound, half / width)
+        ctx.mark_non_differentiable(digits)
+        return digits, z
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        """As if nothing had been rounded."""
+        bound, slope = ctx.saved_tensors
+        through = gradients[1].t().contiguous().mul_(slope)
+        return torch.ops.aten.tanh_backward(through, bound).t(), None

@@ -64,6 +64,8 @@ class VectorQuantized(Posterior):
             moves fast, codewords that follow slower than it learns make the first hundreds of steps swing.
         commitment: beta, weight of the pull of the encoder towards its codewords.
         revive: Steps without use after which a codeword starts anew.
+        start: Where codewords are before the first step: at outputs of the encoder ("data"), or at "random" numbers of
+            mean 0 and variance 1/D, as in the paper's code. Most of the latter may never be chosen.
         gradient: What the encoder receives of the decoder's gradient: a "copy", or that of the "rotation" trick, see
             :mod:`buttress.nn.rotation`.
         normalize: Bring the numbers of each place to mean 0 and variance 1 before they are cut into slots.
@@ -90,15 +92,12 @@ class VectorQuantized(Posterior):
     commitment: float = 0.25
     revive: int = 100
     gradient: Literal["copy", "rotation"] = "copy"
+    start: Literal["data", "random"] = "data"
     normalize: bool = False
 
     def __post_init__(self) -> None:
         """Refuse contradictions."""
         check_codebook(self, codes=2, dim=1, slots=1, revive=1, commitment=0)
-        if self.normalize and self.slots * self.dim < 2:
-            raise ValueError(
-                "vector_quantized posterior: one slot of one number is always 0 when normalized; try dim=2"
-            )
         if self.normalize and self.slots * self.dim < 2:
             raise ValueError(
                 "vector_quantized posterior: one slot of one number is always 0 when normalized; try dim=2"
@@ -121,7 +120,7 @@ class VectorQuantizedModule(CodebookModule):
 
     def __init__(self, part: VectorQuantized, features: int, places: tuple[int, ...]) -> None:
         books = 1 if part.shared else part.slots
-        super().__init__(books, part.codes, part.dim, part.learning, part.decay, part.revive)
+        super().__init__(books, part.codes, part.dim, part.learning, part.decay, part.revive, part.start)
         self.part = part
         self.z_shape = (*places, part.slots * part.dim)
         shape = (*places, part.slots)

@@ -28,6 +28,7 @@ def vector_quantized(
     dim: int = 16,
     learning: Literal["ema", "gradient"] = "ema",
     gradient: Literal["copy", "rotation"] = "copy",
+    start: Literal["data", "random"] = "data",
     revive: int = 100,
     spatial: bool | None = None,
     first: float = 0.75,
@@ -45,6 +46,7 @@ def vector_quantized(
         learning: How codewords move: "ema", moving averages of the vectors that chose them, or "gradient".
         gradient: What the encoder receives of the decoder's gradient: a "copy" (straight through), or that of the
             "rotation" trick (Fifty et al. 2024).
+        start: Codewords begin as outputs of the encoder ("data") or as "random" numbers.
         revive: Steps without use after which a codeword becomes an output of the encoder; more steps than the run has
             for never.
         spatial: Codes at every place of a convolutional encoder's last map, with a PixelCNN as their prior, instead of
@@ -66,7 +68,6 @@ def vector_quantized(
     """
     places = mapped(recipe, spatial)
     prior: Prior = PixelCNNPrior() if places else RecurrentPrior()
-    posterior = VectorQuantized(
-        codes=codes, dim=dim, slots=slots or (1 if places else 8), learning=learning, gradient=gradient, revive=revive
-    )
+    slots = slots or (1 if places else 8)
+    posterior = VectorQuantized(codes, dim, slots, learning=learning, gradient=gradient, start=start, revive=revive)
     return with_codes(recipe, "vector_quantized", posterior, prior, places, first)
