@@ -87,14 +87,15 @@ class LatentVariableModel(nn.Module):
         read = _as_read(spec, reading)
         self.condition = None if condition is None else condition.build(spec)
         beside = 0 if self.condition is None else self.condition.features
-        if beside and prior.of_posterior:
+        inferred = beside if self.condition is not None and self.condition.inference else 0
+        if inferred and prior.of_posterior:
             raise ValueError(
                 f"the {prior.name()} prior is a mixture of q(z|x), and in a conditional model q reads more than x; "
                 "choose another prior, or condition none"
             )
         self.encoder = encoder.build(read)
         self.encoder.cosine = encoder.cosine
-        self.inference = posterior.build(self.encoder.features + beside, self.encoder.places)
+        self.inference = posterior.build(self.encoder.features + inferred, self.encoder.places)
         self.prior = prior.build(self.inference.space)
         self.decoder = self._built(decoder, critic, reading, beside)
         self.autoregressive = decoder.autoregressive and not isinstance(self.decoder, CriticModule)
@@ -157,7 +158,12 @@ class LatentVariableModel(nn.Module):
 
     def _infer(self, features: Tensor, given: Given) -> tuple[Float[Tensor, "B *places F"], Distribution]:
         h = self.encoder(features, given)
-        return h, self.inference(self._beside(h, given, first=1), self.encoder.valid(features, given))
+        return h, self.inference(self._inferring(h, given), self.encoder.valid(features, given))
+
+    def _inferring(self, h: Float[Tensor, "B *places F"], given: Given) -> Float[Tensor, "B *places F2"]:
+        """The features that the posterior reads: h, and behind it what is given, if it reads that."""
+        reads = self.condition is not None and self.condition.inference
+        return self._beside(h, given, first=1) if reads else h
 
     def log_likelihood(self, x: Tensor, z: Shaped[Tensor, "S B *event"], given: Given = EMPTY) -> Float[Tensor, "S B"]:
         """log p(x|z) in nats for S latents of each of B examples."""
@@ -189,7 +195,7 @@ class LatentVariableModel(nn.Module):
         features = self.likelihood.features(x)
         h, valid = self.encoder(features, given), self.encoder.valid(features, given)
         p = self.prior(given) if prior is None else prior
-        latent = self.inference.latent(self._beside(h, given, 1), p, samples, valid)
+        latent = self.inference.latent(self._inferring(h, given), p, samples, valid)
         distortion = self._distortion(x, latent.z, valid, given)
         return Terms(distortion, with_penalty(latent, self.encoder.penalty(h)))  # last: processes may wait in it
 
