@@ -94,7 +94,7 @@ WRONG = {
     "compare ok.npy --nll_samples -1": "nll_samples is -1, wanted at least 0",
     "compare ok.npy --gap_examples 0": "gap_examples is 0, wanted at least 1, or null for all",
     "compare ok.npy --out file": "file is a file, wanted a folder",
-    "compare ok.npy --remedies word_dropout": "no remedy fits: word_dropout needs the recurrent decoder",
+    "compare ok.npy --remedies word_dropout": "no remedy fits: word_dropout needs the recurrent or transformer decoder",
     "compare ok.npy --remedies nonee": "did you mean 'none'",
     "paper vq_vae --jobs 0": "jobs is 0, wanted at least 1",
     "paper lagging_inference --steps x": "--steps: expected a whole number, got 'x'",

@@ -9,12 +9,14 @@ from buttress.core.registry import parts
 from buttress.encoders.conv import ConvEncoder
 from buttress.encoders.mlp import MlpEncoder
 from buttress.encoders.recurrent import RecurrentEncoder
+from buttress.encoders.transformer import TransformerEncoder
 
 TEXT = DataSpec(Layout.text(11, longest=7))
+SENTENCES = [*RecurrentEncoder.tiny(), *TransformerEncoder.tiny()]
 EVERY = [
     *[(part, DataSpec(Layout.image(2, 5, 6))) for part in (*MlpEncoder.tiny(), *ConvEncoder.tiny())],
     *[(part, DataSpec(Layout.table(3))) for part in MlpEncoder.tiny()],
-    *[(part, TEXT) for part in RecurrentEncoder.tiny()],
+    *[(part, TEXT) for part in SENTENCES],
 ]
 
 
@@ -85,8 +87,8 @@ def test_recurrent_equals_a_loop_over_sentences_without_padding(pooling, bidirec
     torch.testing.assert_close(encoder(x), torch.stack(rows))
 
 
-@pytest.mark.parametrize("part", RecurrentEncoder.tiny(), ids=label)
-def test_more_padding_changes_nothing(part: RecurrentEncoder):
+@pytest.mark.parametrize("part", SENTENCES, ids=label)
+def test_more_padding_changes_nothing(part: Encoder):
     encoder = part.build(TEXT)
     x = examples(TEXT, 6)
     gradients = []
@@ -99,8 +101,8 @@ def test_more_padding_changes_nothing(part: RecurrentEncoder):
     torch.testing.assert_close(gradients[0], gradients[1])
 
 
-@pytest.mark.parametrize("part", RecurrentEncoder.tiny(), ids=label)
-def test_recurrent_runs_in_half_precision(part: RecurrentEncoder):
+@pytest.mark.parametrize("part", SENTENCES, ids=label)
+def test_half_precision_is_close(part: Encoder):
     encoder = part.build(TEXT)
     x = examples(TEXT, 4)
     with torch.autocast("cpu", torch.bfloat16):
@@ -116,6 +118,8 @@ def test_recurrent_runs_in_half_precision(part: RecurrentEncoder):
         (lambda: ConvEncoder(blocks=-1), "blocks is -1"),
         (lambda: RecurrentEncoder(hidden=0), "hidden is 0"),
         (lambda: RecurrentEncoder(embedding=-2), "embedding is -2"),
+        (lambda: TransformerEncoder(layers=0), "hidden, heads and layers are 128, 4 and 0"),
+        (lambda: TransformerEncoder(hidden=12), r"a multiple of 2 \* heads = 8"),
         *[
             (lambda part=part: part(cosine=-0.1), "cosine is -0.1")
             for part in (MlpEncoder, ConvEncoder, RecurrentEncoder)

@@ -299,10 +299,13 @@ def image():
     return replace(baseline(Mnist5k(), DataSpec(Layout.image(1, 28, 28))), decoder=PixelCNN())
 
 
-def test_the_variational_lossy_autoencoder_is_two_remedies(image):
-    recipe = remedy.apply("local_decoder:field=3+flow_prior:mean_only=true", image)
-    assert recipe.prior == AutoregressiveFlow(mean_only=True)
-    assert recipe.decoder.field == 3
+def test_the_variational_lossy_autoencoder_is_two_remedies_and_a_floor(image):
+    three = remedy.apply("local_decoder:field=3+flow_prior:mean_only=true:hidden=640+free_bits:total=7.84", image)
+    one = remedy.apply("vlae:field=3", image)
+    assert (three.prior, three.objective) == (one.prior, one.objective)
+    assert one.decoder == three.decoder.replace(spatial=True)
+    with pytest.raises(remedy.DoesNotFit, match="vlae"):
+        remedy.apply("free_bits:total=4+vlae", image)
     assert (
         remedy.apply("flow_prior", baseline(LstmText(), DataSpec(Layout.text(1004, longest=11)))).prior
         == AutoregressiveFlow()

@@ -97,6 +97,7 @@ def test_remedies_compose_in_either_order(text):
     one, other = remedy.apply("free_bits+kl_annealing", text), remedy.apply("kl_annealing+free_bits", text)
     assert one.objective == other.objective
     assert one.objective.per_group == 0.25
+    assert remedy.apply("free_bits:per_example=true", text).objective.per_example
     assert one.objective.beta(0) == 0.0
     both = remedy.apply("kl_annealing:fraction=0.5+word_dropout:rate=0.25", text)
     assert both.objective.beta.steps == text.training.steps // 2
@@ -144,7 +145,9 @@ def test_the_dispersion_remedies_compose(text):
     assert (both.encoder.pooling, both.encoder.cosine) == ("abs", 0.5)
     with pytest.raises(remedy.DoesNotFit, match=r"encoder.pooling = abs already"):
         remedy.apply("pooled_encoder:pooling=abs", replace(both, remedies=()))
-    with pytest.raises(remedy.DoesNotFit, match="needs the recurrent encoder, and this recipe has the mlp encoder"):
+    with pytest.raises(
+        remedy.DoesNotFit, match="needs the recurrent or transformer encoder, and this recipe has the mlp encoder"
+    ):
         remedy.apply("pooled_encoder", replace(text, encoder=MlpEncoder()))
     with pytest.raises(remedy.DoesNotFit, match="weight is 0"):
         remedy.apply("cosine_regularization:weight=0", text)

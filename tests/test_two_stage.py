@@ -13,7 +13,8 @@ import torch
 from torch import nn
 from torch.distributions import Independent, kl_divergence
 
-from buttress.algorithms.two_stage import DECODE_EVERY, DegenerateCodes, TwoStage
+from buttress.algorithms._stages import DECODE_EVERY
+from buttress.algorithms.two_stage import DegenerateCodes, TwoStage
 from buttress.core import Batch, DataSpec, Layout, Posterior, PosteriorModule, Space, Step
 from buttress.core.model import LatentVariableModel
 from buttress.core.recipe import Recipe, Training

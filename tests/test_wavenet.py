@@ -19,7 +19,7 @@ def test_no_sample_sees_itself_or_a_later_one_and_each_sees_all_within_the_radiu
     module = built(700, 7, channels=6, skip=64, layers=8, cycle=8)
     z, before = torch.randn(1, 7, 3).double(), torch.randn(1, 700, 6).double().requires_grad_()
     for place in (0, 255, 256, 699):
-        (gradient,) = torch.autograd.grad(module.from_reading(z, before)[0, place].sum(), before)
+        (gradient,) = torch.autograd.grad(module.from_reading(z, before, (1,))[0, place].sum(), before)
         seen = gradient[0].abs().sum(-1).nonzero().flatten()  # of the readings, each of the sample before its place
         assert seen.tolist() == list(range(max(0, place - module.radius + 1), place + 1))
     assert module.radius == 256
@@ -29,7 +29,7 @@ def test_a_sample_sees_its_own_code_and_those_beside_it():
     torch.manual_seed(0)
     module = built(70, 7, channels=6, skip=64, layers=1, context=3)
     z = torch.randn(1, 7, 3).double().requires_grad_()
-    (gradient,) = torch.autograd.grad(module.from_reading(z, torch.randn(1, 70, 6).double())[0, 35].sum(), z)
+    (gradient,) = torch.autograd.grad(module.from_reading(z, torch.randn(1, 70, 6).double(), (1,))[0, 35].sum(), z)
     assert gradient[0].abs().sum(-1).nonzero().flatten().tolist() == [2, 3, 4]
 
 

@@ -2,7 +2,7 @@
 
 >>> import buttress as bt
 >>> sorted(bt.__all__)
-['Adapter', 'Point', 'Recipe', 'Run', 'compare', 'diagnose', 'load', 'register', 'remedy', 'save_report', 'train']
+['Adapter', 'Monitor', 'Point', 'Recipe', 'Run', 'compare', 'diagnose', 'lint', 'load', 'register', 'remedy', ...]
 
 The rest is for people who write parts: see docs/guide.md and docs/architecture.md.
 """
@@ -13,9 +13,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from buttress.api import compare, diagnose, load, register, train
+    from buttress.api import compare, diagnose, lint, load, register, train
     from buttress.core.recipe import Recipe
     from buttress.core.remedy import remedy
+    from buttress.diagnostics.monitor.monitor import Monitor
     from buttress.diagnostics.protocol import Adapter
     from buttress.distributions.point import Point
     from buttress.report.run import save_report
@@ -24,11 +25,13 @@ if TYPE_CHECKING:
 __version__ = "0.2.0.dev0"
 __all__ = [
     "Adapter",
+    "Monitor",
     "Point",
     "Recipe",
     "Run",
     "compare",
     "diagnose",
+    "lint",
     "load",
     "register",
     "remedy",
@@ -38,6 +41,7 @@ __all__ = [
 
 _HOMES = {
     "Adapter": "diagnostics.protocol",
+    "Monitor": "diagnostics.monitor.monitor",
     "Point": "distributions.point",
     "Recipe": "core.recipe",
     "Run": "training.run",

@@ -1,4 +1,4 @@
-"""The public functions: train, diagnose, compare, load, register.
+"""The public functions: train, diagnose, lint, compare, load, register.
 
 >>> import tempfile
 >>> import buttress as bt
@@ -25,10 +25,11 @@ if TYPE_CHECKING:
     from buttress.core.recipe import Recipe
     from buttress.core.remedy import Remedy
     from buttress.diagnostics.evidence import Evidence
+    from buttress.diagnostics.lint.finding import LintReport
     from buttress.experiments.compare import Comparison
     from buttress.training.run import Run
 
-__all__ = ["compare", "diagnose", "load", "recipe_for", "register", "train"]
+__all__ = ["compare", "diagnose", "lint", "load", "recipe_for", "register", "train"]
 
 
 def train(
@@ -173,6 +174,35 @@ def diagnose(model: Any, data: Any = None, **settings: Any) -> Evidence:
     if data is None:
         raise ValueError("got no data to measure your model on; give held-out batches, as in diagnose(model, loader)")
     return measure(model, data, **settings)
+
+
+def lint(model: Any, loss_fn: Callable[..., Any], batch: Any, **settings: Any) -> LintReport:
+    """Look for mistakes in the loss and the wiring of a VAE of yours, from one batch; it takes seconds.
+
+    Args:
+        model: A ``torch.nn.Module`` whose ``forward(x)`` returns (recon, mu, logvar), or such names.
+        loss_fn: ``loss_fn(model, batch)`` or ``loss_fn(recon, x, mu, logvar)``.
+        batch: What the training loop gets from its loader.
+        settings: See :func:`buttress.diagnostics.lint.run.lint`.
+
+    Example:
+        >>> import torch
+        >>> class Vae(torch.nn.Module):
+        ...     def __init__(self):
+        ...         super().__init__()
+        ...         self.encoder, self.decoder = torch.nn.Linear(9, 4), torch.nn.Linear(2, 9)
+        ...     def forward(self, x):
+        ...         mu, logvar = self.encoder(x).chunk(2, -1)
+        ...         return self.decoder(mu + torch.randn_like(mu) * (logvar / 2).exp()), mu, logvar
+        >>> def loss(recon, x, mu, logvar):
+        ...     kl = 0.5 * (1 + logvar - mu**2 - logvar.exp()).sum(1).mean()
+        ...     return (recon - x).square().sum(1).mean() + kl
+        >>> lint(Vae(), loss, torch.randn(64, 9)).findings[0].rule
+        'kl-sign'
+    """
+    from buttress.diagnostics.lint.run import lint as run
+
+    return run(model, loss_fn, batch, **settings)
 
 
 def compare(

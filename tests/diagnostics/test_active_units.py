@@ -4,7 +4,8 @@ from closed_forms import close, normals, toy
 from torch.distributions import Independent, Normal, TanhTransform, TransformedDistribution
 
 from buttress.diagnostics.estimate import Moments, mean, ratio
-from buttress.diagnostics.estimators.active_units import active_units, activity, collapsed_fraction
+from buttress.diagnostics.estimators.active_units import active_units, activity
+from buttress.diagnostics.estimators.collapsed_fraction import collapsed_fraction, critical_rates
 
 
 def planted(variances, n=1000):
@@ -49,6 +50,19 @@ def test_a_rare_spike_is_not_collapsed():
     assert collapsed_fraction(model, list(x.split(300))).value == pytest.approx(2 / 3)
     assert collapsed_fraction(model, [x], delta=0.001).value == pytest.approx(1 / 3)
     assert collapsed_fraction(model, [x], epsilon=5.0).value == 1.0
+
+
+def test_the_critical_rate_of_each_factor_gives_the_collapsed_share_at_every_epsilon():
+    x = torch.randn(997, 5, dtype=torch.float64) * torch.tensor([0.01, 0.1, 0.5, 1.0, 3.0])
+    model = toy(lambda x: normals(x), latents=5)
+    rates = x.square() / 2
+    for delta in (0.0, 0.01, 0.3):
+        critical = critical_rates(model, list(x.split(100)), delta=delta)
+        assert torch.equal(critical, critical_rates(model, [x], delta=delta))
+        for epsilon in (1e-6, 0.001, 0.1, 1.0, 10.0):
+            share = ((rates < epsilon).double().mean(0) >= 1 - delta).double().mean().item()
+            assert (critical < epsilon).double().mean().item() == share
+            assert collapsed_fraction(model, [x], epsilon=epsilon, delta=delta).value == pytest.approx(share)
 
 
 def test_the_collapsed_fraction_needs_a_closed_form():

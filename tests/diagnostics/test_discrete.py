@@ -10,9 +10,10 @@ from torch.distributions import Categorical, Distribution, Independent, Normal, 
 from buttress.core import Space
 from buttress.diagnostics.aggregate import Aggregate
 from buttress.diagnostics.diagnose import diagnose
-from buttress.diagnostics.estimators.active_units import activity, collapsed_fraction, count_active
+from buttress.diagnostics.estimators.active_units import activity, count_active
 from buttress.diagnostics.estimators.amortisation import amortisation_gap
 from buttress.diagnostics.estimators.codebook import DRAWN, code_perplexity, codebook, codes_used, count_codes
+from buttress.diagnostics.estimators.collapsed_fraction import collapsed_fraction
 from buttress.diagnostics.estimators.marginal_likelihood import likelihoods
 from buttress.diagnostics.estimators.mutual_information import information
 from buttress.diagnostics.estimators.rate import bound, uniform_rate

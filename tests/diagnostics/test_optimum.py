@@ -18,7 +18,7 @@ from buttress.decoders.pixelcnn import PixelCNN
 from buttress.diagnostics.diagnose import diagnose
 from buttress.diagnostics.estimator import Subject
 from buttress.diagnostics.estimators.optimum import optimum
-from buttress.diagnostics.largest_eigenvalue import lanczos, largest_eigenvalue
+from buttress.diagnostics.largest_eigenvalue import eigenvalues_above, lanczos, largest_eigenvalue
 from buttress.diagnostics.passes import Encoded
 from buttress.diagnostics.protocol import Adapter, Conditional
 from buttress.diagnostics.reference import LinearGaussian
@@ -126,7 +126,21 @@ def test_the_rate_of_the_linear_optimum_is_zero_exactly_where_the_ratio_is_at_mo
         assert (rate.item() < 1e-9) == (top / variance <= beta)
         assert found["likelihood_variance"].value == pytest.approx(variance, rel=1e-3)
         assert within(found["largest_eigenvalue"], top)
+        assert found["eigenvalues_above_variance"].value == int((values > variance).sum())
         assert rate * beta <= found["savable_distortion"].value + 1e-9
+
+
+@pytest.mark.parametrize("dims", [4, 300])
+def test_eigenvalues_are_counted_from_both_sides(dims):
+    x = table([9.0, 7.0, 5.0, 3.0], n=250, dims=dims)
+    for threshold, count in ((1.5, 4), (6.0, 2), (20.0, 0)):
+        assert eigenvalues_above(x, threshold) == (count, count)
+    noise = torch.randn(200, 400, generator=torch.Generator().manual_seed(0))
+    least, most = eigenvalues_above(noise, 1.1)  # all are 1
+    assert least < 60 and most > 100
+    assert most == int((torch.linalg.eigvalsh(torch.cov(noise.double().T)) > 1.1).sum())
+    with pytest.raises(ValueError, match="wanted at least 10"):
+        eigenvalues_above(noise[:9], 1.0)
 
 
 def test_a_shallow_network_leaves_the_collapsed_point_on_one_side_of_the_threshold():

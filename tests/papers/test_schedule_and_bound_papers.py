@@ -1,4 +1,4 @@
-"""The experiments of Fu 2019, Burda 2015, Bowman 2016 and Long 2020, small: arms, claims, result files and pictures."""
+"""The experiments of Fu, Burda, Bowman, Li, Long and Chen, small: arms, claims, result files and pictures."""
 
 import json
 import math
@@ -12,8 +12,9 @@ from buttress.data.long_documents import LongDocuments
 from buttress.data.lstm_text import LstmText
 from buttress.data.mnist5k import Mnist5k
 from buttress.data.one_hot_sequences import OneHotSequences
+from buttress.data.shapes2d import Shapes2d
 from buttress.experiments import compare
-from buttress.experiments.papers import bowman2016, burda2015, fu2019, long2020
+from buttress.experiments.papers import bowman2016, burda2015, chen2016, fu2019, li2019, long2020
 from buttress.experiments.papers._arms import claim, seen
 from buttress.runtime.plain_data import load_json
 
@@ -24,8 +25,13 @@ SMALL = {
     "fu": fu2019.Fu2019(OneHotSequences(4, 15, 5), hidden=6, steps=8, batch_size=8, seeds=1),
     "burda": burda2015.Burda2015(samples=(1, 3), hidden=6, latents=3, steps=4, nll_samples=4, nll_examples=8, seeds=1),
     "bowman": bowman2016.Bowman2016(TEXT, embedding=4, hidden=6, latents=2, steps=10, batch_size=8, seeds=1),
+    "li": li2019.Li2019(TEXT, embedding=4, hidden=6, latents=2, steps=20, batch_size=8, seeds=1),
     "long": long2020.Long2020(DOCUMENTS, size=6, latents=2, steps=10, batch_size=8, seeds=1),
-}
+    "chen": chen2016.Chen2016(
+        Shapes2d(size=8, scales=1, orientations=1, positions=3), (1, 3, 5), 1, 2, 2, hidden=4, widths=(2, 2), steps=3,
+        batch_size=4, nll_samples=2, nll_examples=4, seeds=1,
+    ),
+}  # fmt: skip
 
 
 def one_after_the_other(work, tasks, jobs, watch, ended):
@@ -42,7 +48,8 @@ def test_an_experiment_leaves_a_result_with_every_arm_and_pictures(name, tmp_pat
     result = load_json(tmp_path / "result.json")
     assert [one["says"] for one in result["claims"]] == [one.says for one in found]
     assert all(len(one.seen) == 1 and math.isfinite(one.seen[0]) for one in found)
-    assert len({run["arm"] for run in result["runs"]}) == {"fu": 4, "burda": 2, "bowman": 4, "long": 6}[name]
+    arms = {"fu": 4, "burda": 2, "bowman": 4, "li": 6, "long": 6, "chen": 5}[name]
+    assert len({run["arm"] for run in result["runs"]}) == arms
     assert all(path.read_bytes()[:4] == b"\x89PNG" for path in SMALL[name].figures(tmp_path))
 
 
@@ -95,6 +102,20 @@ def test_differences_are_between_runs_of_one_seed_and_a_missing_number_does_not_
 def test_k_must_rise():
     with pytest.raises(ValueError, match="rising numbers"):
         burda2015.Burda2015(Mnist5k(), samples=(5, 1))
+
+
+def test_the_arms_of_the_lossy_autoencoder_differ_in_window_prior_and_floor_alone():
+    from buttress.core import remedy
+
+    trial = chen2016.Chen2016()
+    recipes = [remedy.apply(written, trial.recipe()) for written in trial.arms().values()]
+    assert [recipe.decoder.field for recipe in recipes] == [1, 5, 27, 5, 5]
+    assert len({recipe.decoder.replace(field=1) for recipe in recipes}) == 1
+    assert [getattr(recipe.objective, "total", 0) for recipe in recipes] == [7.84] * 4 + [0]
+    assert all(recipe.prior.mean_only and recipe.prior.hidden == (640, 640) for recipe in recipes[:3])
+    assert [recipe.prior.name() for recipe in recipes[3:]] == ["standard_normal"] * 2
+    with pytest.raises(ValueError, match="rising odd numbers"):
+        chen2016.Chen2016(windows=(1, 4, 27))
 
 
 def test_results_are_plain_json(tmp_path):

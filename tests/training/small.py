@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from buttress.algorithms.aggressive import Aggressive
+from buttress.algorithms.auxiliary_prior import AuxiliaryPrior
 from buttress.algorithms.factor_vae import FactorVAE
 from buttress.algorithms.joint import Joint
 from buttress.algorithms.semi_amortized import SemiAmortized, Variant
@@ -33,9 +34,11 @@ from buttress.objectives.elbo import ELBO
 from buttress.objectives.free_bits import FreeBits
 from buttress.posteriors.gaussian import GaussianPosterior
 from buttress.posteriors.vector_quantized import VectorQuantized
+from buttress.priors.ar1 import AR1Prior
 from buttress.priors.conditional_normal import ConditionalNormal
 from buttress.priors.pixelcnn import PixelCNNPrior
 from buttress.priors.recurrent import RecurrentPrior
+from buttress.priors.recurrent_normal import RecurrentNormal
 from buttress.priors.standard_normal import StandardNormal
 from buttress.schedules.linear import Linear
 
@@ -109,6 +112,16 @@ def two_stage(**training: Any) -> Recipe:
         prior=RecurrentPrior(embedding=3, hidden=4),
         objective=ELBO(),
         algorithm=TwoStage(first=0.5),
+    )
+
+
+def auxiliary_prior(**training: Any) -> Recipe:
+    """Three numbers under an AR(1) prior, then a prior over them that learns."""
+    return replace(
+        joint(**training),
+        prior=RecurrentNormal(hidden=4),
+        objective=ELBO(),
+        algorithm=AuxiliaryPrior(first=0.5, prior=AR1Prior(delta=0.5)),
     )
 
 

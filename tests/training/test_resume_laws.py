@@ -69,9 +69,10 @@ def with_posterior(posterior):
 
 
 def with_algorithm(algorithm):
-    """TABLE or codes with it, whichever it does not refuse."""
-    learned = next(part for part in tiny("priors") if part.discrete and part.name() == "recurrent")
-    return [replace(TABLE, algorithm=algorithm), replace(CODES, prior=learned, algorithm=algorithm)]
+    """TABLE or codes with it, or a prior to learn on either, whichever it does not refuse."""
+    real, codes = (next(part for part in tiny("priors") if part.name() == n) for n in ("recurrent_normal", "recurrent"))
+    recipes = TABLE, replace(TABLE, prior=real), replace(CODES, prior=codes)
+    return [replace(recipe, algorithm=algorithm) for recipe in recipes]
 
 
 CELLS = {

@@ -424,7 +424,7 @@ MOMENTS = {
     ],
     "code_maps": [
         (DESCENT, 9, True),  # in the first stage, behind a checkpoint and revivals
-        ("buttress.algorithms.two_stage:TwoStageModule._refuse_degenerate", 1, True),  # at the border
+        ("buttress.algorithms.two_stage:TwoStageModule.begin_second", 1, True),  # at the border
         ("buttress.algorithms.two_stage:TwoStageModule._fit", 8, False),  # in the second, behind a checkpoint
         ("buttress.algorithms.two_stage:TwoStageModule.after_validation", 1, True),  # the best prior was put back
     ],

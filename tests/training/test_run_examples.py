@@ -37,7 +37,9 @@ from buttress.likelihoods.bernoulli import Bernoulli
 from buttress.likelihoods.categorical import Categorical
 from buttress.likelihoods.gaussian import GaussianLikelihood
 from buttress.likelihoods.logistic_mixture import LogisticMixture
+from buttress.posteriors.categorical import CategoricalPosterior
 from buttress.report.examples import load_examples
+from buttress.report.latent import load_latent
 from buttress.report.run import write_report
 from buttress.training.run import Run, train
 
@@ -173,6 +175,17 @@ def test_a_page_shows_several_draws_of_one_z(kind, request):
     found = load_examples(run.folder)
     assert found is not None and [len(row) for row in found.draws] == [5, 5, 5]
     assert "Several draws from one z" in write_report(run.folder).read_text(encoding="utf-8")
+
+
+def test_a_page_shows_codes_of_which_q_is_not_sure(tmp_path):
+    """Such as those of gumbel_softmax, whose runs a comparison once took for failed."""
+    recipe = replace(small.two_stage(), posterior=CategoricalPosterior(codes=4, dim=2, slots=2))
+    run = train(recipe, tmp_path / "run", progress=False)
+    save_run_examples(run, count=2, ways=1, rows=2)
+    view = load_latent(run.folder / "latent.json")
+    assert view is not None
+    counts = torch.tensor(view.codes)
+    assert counts.shape == (2, 4) and (counts.sum(1) == len(run.splits().held_out)).all()
 
 
 def test_samples_and_reconstructions_are_not_drawn_with_the_same_random_numbers(table):

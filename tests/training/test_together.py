@@ -26,8 +26,10 @@ from buttress.posteriors.batch_normalized import BatchNormalized
 from buttress.posteriors.categorical import CategoricalPosterior
 from buttress.posteriors.committed_gaussian import CommittedGaussian
 from buttress.posteriors.finite_scalar_quantized import FiniteScalarQuantized
+from buttress.posteriors.gaussian import GaussianPosterior
 from buttress.posteriors.hierarchical_quantized import HierarchicalQuantized
 from buttress.posteriors.residual_quantized import ResidualQuantized
+from buttress.priors.associative import Associative
 from buttress.priors.level_product import LevelProduct
 from buttress.priors.uniform import Uniform
 from buttress.training import checkpoint
@@ -119,8 +121,15 @@ ROUNDED = replace(
     DRAWN, posterior=FiniteScalarQuantized(levels=(3, 3)), prior=Uniform(), algorithm=Pretrained(first=0.5)
 )
 COMMITTED = replace(small.joint(), posterior=CommittedGaussian(dim=3, delta=1.0))
+REMEMBERED = replace(
+    small.joint(),
+    posterior=GaussianPosterior(dim=3, variance="unit"),
+    prior=Associative(neighbours=3, components=2, hidden=(4,)),
+)
 APART = {
+    "auxiliary": small.auxiliary_prior(),
     "committed": COMMITTED,
+    "remembered": REMEMBERED,
     "normalised": NORMALISED,
     "held": HELD,
     "drawn": DRAWN,

@@ -12,28 +12,24 @@ Under the uniform prior of the first stage the rate has no gradient: nothing can
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from buttress.algorithms.descent import Descent, make_optimizer
-from buttress.core import Algorithm, AlgorithmModule, Batch, Objective, Step, Training
+from buttress.algorithms._stages import Stages
+from buttress.core import Algorithm, Batch, Objective, Space, Step, Training
 from buttress.distributions.code_counts import CodeCounts
 from buttress.distributions.gumbel import gumbel_sample
 from buttress.distributions.inspect import categorical
 from buttress.priors.uniform import Uniform
-from buttress.runtime import distributed
 
 __all__ = ["DegenerateCodes", "TwoStage"]
 
 COUNTED = 1000
 """Training examples, at least, whose codes are counted before a prior is fitted to them."""
-DECODE_EVERY = 25
-"""Steps of the second stage between two looks at the distortion, which no longer changes but by the batch."""
 
 
 class DegenerateCodes(ValueError):
@@ -106,58 +102,24 @@ class TwoStage(Algorithm):
         return TwoStageModule(self, model, objective, training)
 
 
-class TwoStageModule(AlgorithmModule):
-    """The module of :class:`TwoStage`. ``made`` steps of which ``border`` are the first stage's."""
-
-    remembered = ("made", "best", "kept", "seen")
+class TwoStageModule(Stages):
+    """The module of :class:`TwoStage`."""
 
     def __init__(self, part: TwoStage, model: Any, objective: Objective, training: Training) -> None:
-        super().__init__(model)
-        self.part, self.batch_size = part, training.batch_size
-        space, learned = model.inference.space, list(model.prior.parameters())
-        self.border = round(part.first * training.steps)
-        _refuse(space.classes, learned, self.border, part.first, training.steps)
-        self.classes: int = space.classes
-        own = {id(p) for p in learned}
-        others = [p for p in model.parameters() if id(p) not in own]
-        self.uniform = Uniform().build(space)
-        self.descend = Descent(model, objective, training, self.uniform)
-        self.autoencoder, self.prior = make_optimizer(others, training), make_optimizer(learned, training)
-        self.optimizers = (self.autoencoder, self.prior)
-        self.made, self.best = 0, math.inf
-        self.kept: dict[str, Tensor] | None = None
-        self.seen: dict[str, Tensor] = {}
+        space: Space = model.inference.space
+        if space.classes is None:
+            raise ValueError(
+                "two_stage algorithm: z is made of real numbers, and a prior is fitted to codes; try the "
+                "vector_quantized posterior, the auxiliary_prior algorithm, or the joint algorithm"
+            )
+        super().__init__(part.name(), part.first, model, objective, training, Uniform().build(space))
+        self.part, self.batch_size, self.classes = part, training.batch_size, space.classes
 
-    @property
-    def in_final_phase(self) -> bool:
-        """See :class:`buttress.core.AlgorithmModule`."""
-        return self.made > self.border
-
-    @property
-    def model_complete(self) -> bool:
-        """See :class:`buttress.core.AlgorithmModule`. Before the second stage the prior has learned nothing."""
-        return self.in_final_phase
-
-    def step(self, step: Step) -> dict[str, float | Tensor]:
-        """See :class:`buttress.core.AlgorithmModule`."""
-        self.made = step.number + 1
-        if step.number < self.border:
-            return self.descend(step, step.batch, self.autoencoder)
-        for part in (self.model.encoder, self.model.inference, self.model.decoder):
-            part.eval()
-        if step.number == self.border:
-            self._refuse_degenerate(step)
-        if (step.number - self.border) % DECODE_EVERY == 0:
-            self.seen = self._look(step.batch)
-        return self._fit(step)
-
-    def _fit(self, step: Step) -> dict[str, float | Tensor]:
-        """Move the prior towards the codes of the step's batch."""
-        prior = self.model.prior(step.batch.given)
-        nats = -prior.log_prob_by_group(self._codes(step.batch)).flatten(1)
-        loss = nats.sum(1).mean()
-        self.descend.move(step.number, loss, self.prior)
-        return {"loss": loss.detach(), "rate": nats.detach().mean(0), **self.seen}
+    def nats(self, batch: Batch) -> Float[Tensor, "B G"]:
+        """See :class:`Stages`."""
+        prior = self.model.prior(batch.given)
+        found: Tensor = -prior.log_prob_by_group(self._codes(batch)).flatten(1)
+        return found
 
     @torch.no_grad()
     def _codes(self, batch: Batch) -> Int[Tensor, "B *shape"]:
@@ -165,14 +127,8 @@ class TwoStageModule(AlgorithmModule):
         base = categorical(q)
         return q.sample() if base is None else gumbel_sample(base.logits)
 
-    @torch.no_grad()
-    def _look(self, batch: Batch) -> dict[str, Tensor]:
-        """Distortion and penalties of a batch, means over all processes."""
-        terms = self.descend.terms(batch)
-        seen = {"distortion": terms.distortion, **terms.latent.penalty}
-        return {name: distributed.mean(value.mean().float()) for name, value in seen.items()}
-
-    def _refuse_degenerate(self, step: Step) -> None:
+    def begin_second(self, step: Step) -> None:
+        """See :class:`Stages`. Refuses codes that are the same for every x."""
         counts = CodeCounts(self.classes).add(self._codes(step.batch).flatten(1))
         for _ in range(1, math.ceil(COUNTED / self.batch_size)):
             counts.add(self._codes(step.next_batch()).flatten(1))
@@ -186,33 +142,3 @@ class TwoStageModule(AlgorithmModule):
                 "or a larger share of them in the first stage (first), a lower learning_rate, another commitment, more "
                 "slots, fewer codes, or a weaker decoder; the checkpoint made before this step, if any, is kept"
             )
-
-    def after_validation(self, seen: Mapping[str, float], last: bool) -> bool:
-        """See :class:`buttress.core.AlgorithmModule`. Keeps the best prior, and at the end goes back to it."""
-        if not self.in_final_phase:
-            return False
-        if seen["rate"] < self.best:
-            self.best = seen["rate"]
-            self.kept = {name: value.clone() for name, value in self.model.prior.state_dict().items()}
-        if not last or self.kept is None or seen["rate"] <= self.best:
-            return False
-        self.model.prior.load_state_dict(self.kept)
-        return True
-
-
-def _refuse(classes: int | None, learned: list[nn.Parameter], border: int, first: float, steps: int) -> None:
-    if classes is None:
-        raise ValueError(
-            "two_stage algorithm: z is made of real numbers, and a prior is fitted to codes; try the vector_quantized "
-            "posterior, or the joint algorithm"
-        )
-    if not learned:
-        raise ValueError(
-            "two_stage algorithm: this prior has nothing to learn; try the pixelcnn or recurrent prior, or the joint "
-            "algorithm"
-        )
-    if not 0 < border < steps:
-        raise ValueError(
-            f"two_stage algorithm: training.steps is {steps} and first is {first}, and each stage needs at least one "
-            "step; try more steps"
-        )

@@ -121,9 +121,11 @@ def run(words: list[str]) -> None:
                 print(list_help(name, found, known))
                 return
             raise Misread(f"expected a command, one of {', '.join(known)}; try {' '.join(['buttress', *name])} --help")
-        if words[0] not in known:
+        word = words[0].replace("-", "_") if words[0][:1] != "-" else words[0]
+        if word not in known:
             raise Misread(_no_command(words[0], known, name))
-        name.append(words.pop(0))
+        words.pop(0)
+        name.append(word)
         found = known[name[-1]]
     try:
         _run(Command(found, " ".join(name)), words)

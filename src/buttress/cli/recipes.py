@@ -43,7 +43,7 @@ def recipe_of(command: Command, line: Line) -> Recipe:
         >>> def build(recipe: Recipe) -> None: ...
         >>> command = Command(build, "build")
         >>> recipe_of(command, command.read(["linear_gaussian", "--posterior.dim", "3"])).posterior
-        GaussianPosterior(dim=3, min_log_variance=-12.0, max_log_variance=8.0, bias=True)
+        GaussianPosterior(dim=3, min_log_variance=-12.0, max_log_variance=8.0, bias=True, variance='per_example')
     """
     start = starting_recipe(command, line)
     given = {flag: text for flag, text in line.given.items() if flag not in (*command.own, "from")}

@@ -23,7 +23,7 @@ from buttress.core.likelihood import Likelihood, LikelihoodModule
 from buttress.core.objective import Objective
 from buttress.core.part import Part
 from buttress.core.posterior import Posterior, PosteriorModule
-from buttress.core.prior import Prior, PriorModule
+from buttress.core.prior import NeighbourPriorModule, Prior, PriorModule
 from buttress.core.schedule import Schedule
 from buttress.core.spec import BOS, EOS, PAD, UNK, Column, DataSpec, Level, Space
 from buttress.core.training import Training
@@ -58,6 +58,7 @@ __all__ = [
     "Level",
     "Likelihood",
     "LikelihoodModule",
+    "NeighbourPriorModule",
     "Objective",
     "Part",
     "Posterior",

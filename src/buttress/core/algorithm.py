@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 from buttress.core.batch import Batch
 from buttress.core.objective import Objective
 from buttress.core.part import Part
+from buttress.core.prior import PriorModule
 from buttress.core.training import Training
 
 __all__ = ["Algorithm", "AlgorithmModule", "Step"]
@@ -154,6 +155,14 @@ class Algorithm(Part):
     @abstractmethod
     def build(self, model: nn.Module, objective: Objective, training: Training) -> AlgorithmModule:
         """The algorithm at work on ``model`` (a LatentVariableModel) with these settings."""
+
+    def first_prior(self, model: Any) -> PriorModule | None:
+        """The prior that q(z|x) was trained under, where that is not the model's own; evidence gives its rate too.
+
+        Args:
+            model: A LatentVariableModel.
+        """
+        return None
 
     def evaluation_model(self, model: Any, objective: Objective, step: int, seed: int) -> Any:
         """The model with the q(z|x) that this algorithm trains it for, which is what evidence should measure.

@@ -31,6 +31,9 @@ class AutoregressiveModule(DecoderModule):
     event: tuple[int, ...]
     places: tuple[int, ...]
     radius: int | None
+    rereads: ClassVar[bool] = False
+    """Whether :meth:`generate` multiplies by the weights of layers itself, where a quantised layer cannot round what it
+    is given: a quantised model then draws naively."""
 
     def forward(self, z: Float[Tensor, "*rest"], given: Given = EMPTY) -> Autoregressive:
         """See :class:`buttress.core.DecoderModule`."""

@@ -6,7 +6,7 @@ It satisfies the protocol of :mod:`buttress.diagnostics` (``posterior``, ``prior
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import torch
@@ -16,6 +16,7 @@ from torch.distributions import Distribution
 
 from buttress.core import (
     EMPTY,
+    Batch,
     Condition,
     Contrast,
     Critic,
@@ -32,9 +33,12 @@ from buttress.core import (
     Prior,
     Space,
 )
+from buttress.core.autoregressive import AutoregressiveModule
 from buttress.core.part import DataPart
 from buttress.core.records import Latent, Terms
 from buttress.nn.layers import full
+from buttress.nn.quantized.apply import quantize
+from buttress.nn.quantized.ranges import Ranges
 
 __all__ = ["LatentVariableModel", "with_penalty"]
 
@@ -101,6 +105,7 @@ class LatentVariableModel(nn.Module):
         self.autoregressive = decoder.autoregressive and not isinstance(self.decoder, CriticModule)
         self.groups: tuple[str, ...] = self.inference.groups if prior.factorised else ("z",)
         self.prior.bind(self.posterior_of_features, reading, read)
+        self.ranges: Ranges | None = None
 
     def _built(
         self, decoder: Decoder, critic: Critic | None, reading: LikelihoodModule, beside: int
@@ -194,15 +199,38 @@ class LatentVariableModel(nn.Module):
         """The terms of a batch, with ``samples`` samples of z per example; under another ``prior`` if one is given."""
         features = self.likelihood.features(x)
         h, valid = self.encoder(features, given), self.encoder.valid(features, given)
-        p = self.prior(given) if prior is None else prior
-        latent = self.inference.latent(self._inferring(h, given), p, samples, valid)
+        read = self._inferring(h, given)
+        if prior is None and self.training:
+            prior = self.prior.beside(lambda: self.inference(read, valid), given)
+        prior = self.prior(given) if prior is None else prior
+        latent = self.inference.latent(read, prior, samples, valid)
+        if len(self.groups) == 1:  # the posterior's groups, under a prior that factorises while the model's does not
+            latent = latent.whole()
         distortion = self._distortion(x, latent.z, valid, given)
         return Terms(distortion, with_penalty(latent, self.encoder.penalty(h)))  # last: processes may wait in it
 
     def after_step(self) -> None:
         """Update statistics that no gradient reaches. Training calls it once after each step."""
         self.inference.after_step()
+        self.prior.after_step()
         self.likelihood.after_step()
+        if self.ranges is not None:
+            self.ranges.after_step()
+
+    def quantize(self, bits: int, after: int, parts: Sequence[str] = ()) -> None:
+        """Round the numbers of all layers in place; see :func:`buttress.nn.quantized.apply.quantize`."""
+        self.ranges = quantize(self, bits, after, parts)
+        for module in self.modules():
+            if isinstance(module, AutoregressiveModule) and module.rereads:
+                module.generate = module.generate_naively  # type: ignore[method-assign]
+
+    def refresh(self, read: Callable[[], Iterable[Batch]]) -> None:
+        """Bring what the prior remembers of the training data up to date; priors that remember nothing read nothing.
+
+        Args:
+            read: A pass over all training examples in their order, observed, in batches.
+        """
+        self.prior.refresh(lambda: (self.posterior(batch.x, batch.given) for batch in read()))
 
     def _distortion(self, x: Tensor, read: Float[Tensor, "S B *rest"], valid: Tensor | None, given: Given) -> Tensor:
         if isinstance(self.decoder, CriticModule):

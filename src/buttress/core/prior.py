@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import ClassVar
 
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
@@ -14,7 +15,7 @@ from buttress.core.likelihood import LikelihoodModule
 from buttress.core.part import DataPart
 from buttress.core.spec import DataSpec, Space
 
-__all__ = ["Prior", "PriorModule"]
+__all__ = ["NeighbourPriorModule", "Prior", "PriorModule"]
 
 
 class PriorModule(nn.Module, ABC):
@@ -42,6 +43,46 @@ class PriorModule(nn.Module, ABC):
             likelihood: The decoder's.
             spec: What is known about the data, its shape as those features have it.
         """
+
+    def beside(self, q: Callable[[], Distribution], given: Given = EMPTY) -> Distribution:
+        """What a training batch pays its rate to: p(z), unless its examples are told something that p(z) is not.
+
+        Args:
+            q: Gives q(z|x) of the batch.
+            given: As in :meth:`forward`; "index" says which training examples the batch holds.
+        """
+        return self(given)
+
+    def refresh(self, posteriors: Callable[[], Iterator[Distribution]]) -> None:
+        """Bring what is remembered of the training data up to date: before the first step and before evaluation.
+
+        Args:
+            posteriors: Gives q(z|x) of all training examples in their order, a batch at a time.
+        """
+
+    def after_step(self) -> None:
+        """Update statistics that no gradient reaches. Training calls it once after each step."""
+
+
+class NeighbourPriorModule(PriorModule):
+    """A p(z) that is the mean, over the codes c of the training examples, of a p(z|c).
+
+    Example:
+        >>> import torch
+        >>> from buttress.priors.associative import Associative
+        >>> prior = Associative(neighbours=3).build(Space((2,)))
+        >>> near = prior.near(torch.zeros(5, 2))  # for each of five codes its three neighbours
+        >>> near.shape, prior.of_code(near).batch_shape
+        (torch.Size([5, 3, 2]), torch.Size([5, 3]))
+    """
+
+    @abstractmethod
+    def near(self, codes: Float[Tensor, "B D"]) -> Float[Tensor, "B K D"]:
+        """The K codes of training examples among which the neighbour of each code is drawn."""
+
+    @abstractmethod
+    def of_code(self, codes: Float[Tensor, "*batch D"]) -> Distribution:
+        """p(z|c) for each code: batch shape ``batch``."""
 
 
 class Prior(DataPart):

@@ -130,7 +130,7 @@ class Recipe:
             return self._model(spec)
 
     def _model(self, spec: DataSpec) -> LatentVariableModel:
-        return LatentVariableModel(
+        model = LatentVariableModel(
             spec,
             self.encoder,
             self.posterior,
@@ -140,6 +140,9 @@ class Recipe:
             self.condition,
             self.critic,
         )
+        if self.training.quantize:
+            model.quantize(self.training.quantize, self.training.quantize_after, self.training.quantize_parts)
+        return model
 
     def to_yaml(self) -> str:
         """The recipe as YAML."""

@@ -10,7 +10,7 @@ $$ \mathrm{ELBO}(x) =
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -51,6 +51,11 @@ class Latent:
     def rate(self) -> Float[Tensor, "B G"]:
         """KL(q(z|x) || p(z)) for each group, in nats: closed form where there is one, else the mean over S."""
         return self.log_ratio.mean(0) if self.kl is None else self.kl
+
+    def whole(self) -> Latent:
+        """The same with all groups as one."""
+        kl = None if self.kl is None else self.kl.sum(-1, keepdim=True)
+        return replace(self, log_ratio=self.log_ratio.sum(-1, keepdim=True), kl=kl)
 
 
 @dataclass(frozen=True)

@@ -125,7 +125,7 @@ def _installed() -> dict[str, dict[str, type[Part]]]:
 def _built_in(room: str) -> dict[str, type[Part]]:
     package = importlib.import_module(f"buttress.{room}")
     found = {}
-    for info in pkgutil.iter_modules(package.__path__):
+    for info in (one for one in pkgutil.iter_modules(package.__path__) if not one.name.startswith("_")):
         module = importlib.import_module(f"{package.__name__}.{info.name}")
         for value in vars(module).values():
             if inspect.isclass(value) and issubclass(value, ROOMS[room]) and value.__module__ == module.__name__:

@@ -51,7 +51,7 @@ class DoesNotFit(ValueError):
         >>> from buttress.data.mnist5k import Mnist5k
         >>> apply("word_dropout", baseline(Mnist5k(), DataSpec(Layout.image(1, 28, 28))))
         Traceback (most recent call last):
-        buttress.core.remedy.DoesNotFit: word_dropout needs the recurrent decoder, and this recipe has ...
+        buttress.core.remedy.DoesNotFit: word_dropout needs the recurrent or transformer decoder, ...
     """
 
 
@@ -66,6 +66,7 @@ class Remedy:
         takes: The fields of the recipe it sets, such as "objective.beta", each with the value that it must have before
             (a number, or the name of a part), or :data:`ANYTHING`. Two remedies that take the same field conflict.
         needs: Roles and the names of the parts of which the recipe must have one there.
+        because: Why it needs them, where that is not plain; said where they are missing.
         cures: Causes of a verdict that it is known to cure.
         kinds: Kinds of data that it is for; empty for all.
         codes: Whether it is of use where z is made of codes already.
@@ -82,6 +83,7 @@ class Remedy:
     source: str
     takes: Mapping[str, Any] = field(default_factory=dict)
     needs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    because: str = ""
     cures: tuple[str, ...] = ()
     kinds: tuple[str, ...] = ()
     codes: bool = True
@@ -122,7 +124,7 @@ class Remedy:
         if (found := getattr(recipe, role).name()) not in names:
             raise DoesNotFit(
                 f"{self.name} needs the {' or '.join(names)} {role}, and this recipe has the {found} {role}; "
-                f"try --{role} {names[0]}"
+                f"{self.because and f'{self.because}; '}try --{role} {names[0]}"
             )
 
     def _check_free(self, recipe: Recipe, path: str, standard: Any) -> None:
@@ -167,6 +169,7 @@ def remedy(
     *,
     takes: Mapping[str, Any] | None = None,
     needs: Mapping[str, tuple[str, ...]] | None = None,
+    because: str = "",
     cures: tuple[str, ...] = (),
     kinds: tuple[str, ...] = (),
     codes: bool = True,
@@ -187,7 +190,7 @@ def remedy(
     """
     if not isinstance(family, str):
         raise ValueError(f"{_called(family)} is under @remedy without arguments; {DECLARE}")
-    return lambda change: Remedy(change, family, source, takes or {}, needs or {}, cures, kinds, codes, rank)
+    return lambda change: Remedy(change, family, source, takes or {}, needs or {}, because, cures, kinds, codes, rank)
 
 
 def check_declared(thing: Any) -> None:

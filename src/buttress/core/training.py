@@ -28,6 +28,11 @@ class Training:
         checkpoint_every: Steps between checkpoints.
         patience: Stop after this many validations without a better held-out ELBO; None to run all steps.
         compile: Compile the model with torch.compile.
+        quantize: Bits, 2 to 8, to which weights and activations of all layers are rounded, in training and after it
+            (fake quantisation); 0 for full precision.
+        quantize_after: Steps in full precision before.
+        quantize_parts: The parts to round: some of "condition", "encoder", "inference" (the posterior), "prior" and
+            "decoder"; () for all.
 
     Example:
         >>> Training(steps=300, batch_size=50).learning_rate
@@ -48,6 +53,18 @@ class Training:
     checkpoint_every: int = 200
     patience: int | None = None
     compile: bool = False
+    quantize: int = 0
+    quantize_after: int = 100
+    quantize_parts: tuple[str, ...] = ()
+
+    def rounding(self, step: int) -> bool:
+        """Whether a model that is to be quantised is so after ``step`` steps; True where none is to be.
+
+        Example:
+            >>> [Training(quantize=8, quantize_after=100).rounding(step) for step in (99, 100)]
+            [False, True]
+        """
+        return not self.quantize or step >= self.quantize_after
 
     def __post_init__(self) -> None:
         """Refuse contradictions."""
@@ -57,4 +74,8 @@ class Training:
                 raise ValueError(f"training: {name} is {value}, wanted more than 0")
             if value == math.inf:
                 raise ValueError(f"training: {name} is {value}, wanted a finite number")
+        if self.quantize and not 2 <= self.quantize <= 8:
+            raise ValueError(f"training: quantize is {self.quantize} bits, wanted 2 to 8, or 0 for full precision")
+        if self.quantize_after < 0:
+            raise ValueError(f"training: quantize_after is {self.quantize_after}, wanted 0 or more")
         check_seed(self.seed, "training")

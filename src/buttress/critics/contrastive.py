@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from buttress.core import EMPTY, Critic, CriticModule, DataSpec, Given, Layout, LikelihoodModule
 from buttress.core.critic import Contrast
 from buttress.nn.context import Context, make_context
-from buttress.nn.layers import full
+from buttress.nn.layers import Product, full
 from buttress.runtime.randomness import draw
 
 __all__ = ["Contrastive"]
@@ -113,6 +113,7 @@ class ContrastiveModule(CriticModule):
         self.ahead = tuple(range(part.first, part.first + part.steps))
         self.context = make_context(part.context, size, part.hidden, part.layers)
         self.predict = nn.ModuleList(nn.Linear(part.hidden, size) for _ in self.ahead)
+        self.product = Product()
 
     def forward(
         self, z: Float[Tensor, "S B T D"], valid: Bool[Tensor, "B T"] | None = None, given: Given = EMPTY
@@ -150,10 +151,10 @@ class ContrastiveModule(CriticModule):
         fixed = torch.rand(places, self.negatives, generator=torch.Generator().manual_seed(0))
         return fixed.expand(batch, places, self.negatives)
 
-    @staticmethod
-    def _scores(ahead: Float[Tensor, "N T D"], candidates: Float[Tensor, "N T C D"]) -> Float[Tensor, "N T C"]:
+    def _scores(self, ahead: Float[Tensor, "N T D"], candidates: Float[Tensor, "N T C D"]) -> Float[Tensor, "N T C"]:
         """f of each candidate, in float32 at least."""
-        return full((candidates @ ahead[..., None].to(candidates.dtype)).squeeze(-1)) / math.sqrt(ahead.shape[-1])
+        products = self.product(candidates, ahead[..., None].to(candidates.dtype))
+        return full(products.squeeze(-1)) / math.sqrt(ahead.shape[-1])
 
 
 def others(uniforms: Float[Tensor, "B T M"], lengths: Int[Tensor, " B"]) -> Int[Tensor, "B T M"]:

@@ -20,6 +20,7 @@ from buttress.core import DataSpec, LikelihoodModule
 from buttress.core.autoregressive import AutoregressiveModule
 from buttress.decoders._pixel_loop import PixelLoop
 from buttress.nn.attention import Attention
+from buttress.nn.dropout import Dropout, check_dropout
 from buttress.nn.gated import Horizontal, Vertical, gate, reaches
 from buttress.nn.layers import channels_last
 from buttress.nn.maps import Upsample, is_map
@@ -41,6 +42,7 @@ class Stack:
         gain: What z says is multiplied by this, after it was made into maps.
         every: After how many layers comes an attention; 0 for none.
         heads: Number of heads of each.
+        dropout: Probability that a number that a layer adds to h is zeroed, in training only.
     """
 
     field: int | None
@@ -52,6 +54,7 @@ class Stack:
     gain: float
     every: int = 0
     heads: int = 1
+    dropout: float = 0.0
 
 
 DEEPEST = 1000
@@ -65,6 +68,7 @@ def check_sizes(part: Any, least: Mapping[str, int]) -> None:
         raise ValueError(f"{decoder}: field is {part.field}, wanted an odd number from 1, or None for all")
     if not (math.isfinite(part.gain) and part.gain > 0):
         raise ValueError(f"{decoder}: gain is {part.gain}, wanted a number above 0")
+    check_dropout(decoder, part.dropout)
     for name, smallest in least.items():
         if getattr(part, name) < smallest:
             raise ValueError(f"{decoder}: {name} is {getattr(part, name)}, wanted at least {smallest}")
@@ -82,6 +86,8 @@ class PixelsModule(AutoregressiveModule):
         z_shape: Shape of one z.
         likelihood: What the outputs mean.
     """
+
+    rereads = True
 
     def __init__(self, stack: Stack, spec: DataSpec, z_shape: tuple[int, ...], likelihood: LikelihoodModule) -> None:
         super().__init__()
@@ -102,6 +108,7 @@ class PixelsModule(AutoregressiveModule):
                 self.vertical.append(Vertical(v, above, reach, not i))
             if stack.every and (i + 1) % stack.every == 0:
                 self.attention[str(i)] = Attention(stack.channels, inputs, stack.maps, stack.heads)
+        self.drop = Dropout(stack.dropout)
         self.out = nn.Conv2d(stack.channels, likelihood.channels, 1, bias=False)
         start = likelihood.start()
         self.bias = nn.Parameter(torch.zeros(*self.places, likelihood.channels) if start is None else start.clone())
@@ -123,7 +130,8 @@ class PixelsModule(AutoregressiveModule):
             t, row = layer.side(beside), layer.row(h)
             if row is not None:
                 t = t + (row if i else _repeat(row, x.shape[:-3], lead))
-            h = h + gate(t) if i else gate(t)
+            change = self.drop(gate(t), lead)
+            h = h + change if i else change
             if str(i) in self.attention:
                 attention: Any = self.attention[str(i)]
                 h = attention(h, maps, _repeat(attention.seen(seen), x.shape[:-3], lead))

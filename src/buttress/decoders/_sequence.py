@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -50,8 +50,13 @@ class SequenceModule(AutoregressiveModule):
         """What places of x are read as, (*batch, T, width)."""
 
     @abstractmethod
-    def from_reading(self, z: Float[Tensor, "N S E"], before: Float[Tensor, "N T C"]) -> Float[Tensor, "N T P"]:
-        """The likelihood's parameters at every place, from the reading of the one before it; 0 before the first."""
+    def from_reading(
+        self, z: Float[Tensor, "N S E"], before: Float[Tensor, "N T C"], lead: Sequence[int]
+    ) -> Float[Tensor, "N T P"]:
+        """The likelihood's parameters at every place, from the reading of the one before it; 0 before the first.
+
+        ``lead`` is the shape of the batch that N stands for.
+        """
 
     @abstractmethod
     def stepper(self, z: Float[Tensor, "N S E"]) -> Callable[[int, Tensor], Tensor]:
@@ -66,7 +71,7 @@ class SequenceModule(AutoregressiveModule):
         flat = z.expand(*lead, z.shape[-1]).reshape(-1, self.steps, self.size)
         before = nn.functional.pad(self.reading(x).to(flat.dtype)[..., :-1, :], (0, 0, 1, 0))
         before = before.expand(*lead, *before.shape[-2:]).reshape(-1, *before.shape[-2:])
-        return self.from_reading(flat, before).unflatten(0, lead)
+        return self.from_reading(flat, before, lead).unflatten(0, lead)
 
     def at(self, places: int) -> Tensor:
         """Which place of z belongs to each of the first places of x."""

@@ -10,7 +10,7 @@ Source: van den Oord et al., WaveNet, 2016. Ours: no skip connections, no second
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -21,6 +21,7 @@ from torch.nn import functional as F
 
 from buttress.core import DataSpec, Decoder, Layout, LikelihoodModule
 from buttress.decoders._sequence import SequenceModule
+from buttress.nn.dropout import Dropout, check_dropout
 from buttress.nn.gated import gate
 
 __all__ = ["CausalConv"]
@@ -34,9 +35,10 @@ class CausalConv(Decoder):
         channels: Channels of h.
         layers: Number of layers.
         cycle: After so many layers the dilation begins again at 1.
+        dropout: Probability that a number that a layer adds to h is zeroed, in training only.
 
     Errors:
-        ValueError: A size below 1.
+        ValueError: A size below 1, or a probability outside [0, 1).
 
     Example:
         >>> from buttress.likelihoods.gaussian import GaussianLikelihood
@@ -51,6 +53,7 @@ class CausalConv(Decoder):
     channels: int = 64
     layers: int = 8
     cycle: int = 8
+    dropout: float = 0.0
 
     def __post_init__(self) -> None:
         """Refuse contradictions."""
@@ -59,6 +62,7 @@ class CausalConv(Decoder):
                 f"causal_conv decoder: channels is {self.channels}, layers {self.layers} and cycle {self.cycle}; "
                 "wanted at least 1 each"
             )
+        check_dropout("causal_conv decoder", self.dropout)
 
     @classmethod
     def tiny(cls) -> tuple[CausalConv, ...]:
@@ -78,12 +82,15 @@ class CausalConv(Decoder):
 class CausalConvModule(SequenceModule):
     """The module of :class:`CausalConv`."""
 
+    rereads = True
+
     def __init__(
         self, part: CausalConv, spec: DataSpec, z_shape: tuple[int, ...], likelihood: LikelihoodModule
     ) -> None:
         super().__init__(spec, z_shape, likelihood, part.channels)
         self.dilations = [2 ** (i % part.cycle) for i in range(part.layers)]
         self.radius = 1 + sum(self.dilations)
+        self.drop = Dropout(part.dropout)
         self.read = nn.Linear(likelihood.feature_layout(spec.layout).channels, part.channels)
         self.layers = nn.ModuleList(nn.Linear(2 * part.channels, 2 * part.channels) for _ in self.dilations)
         self.sides = nn.ModuleList(nn.Linear(self.size, 2 * part.channels, bias=False) for _ in self.dilations)
@@ -93,12 +100,14 @@ class CausalConvModule(SequenceModule):
         """See :class:`SequenceModule`."""
         return self.read(self.likelihood.features(x).to(self.read.weight.dtype))
 
-    def from_reading(self, z: Float[Tensor, "N S E"], before: Float[Tensor, "N T C"]) -> Float[Tensor, "N T P"]:
+    def from_reading(
+        self, z: Float[Tensor, "N S E"], before: Float[Tensor, "N T C"], lead: Sequence[int]
+    ) -> Float[Tensor, "N T P"]:
         """See :class:`SequenceModule`."""
         h, beside = before, z[:, self.at(before.shape[1])]
         for layer, side, d in zip(self.layers, self.sides, self.dilations, strict=True):
             far = F.pad(h, (0, 0, d, 0))[:, : h.shape[1]]
-            h = h + gate(layer(torch.cat([far, h], -1)) + side(beside), dim=-1)
+            h = h + self.drop(gate(layer(torch.cat([far, h], -1)) + side(beside), dim=-1), lead)
         return self.out(h)
 
     def stepper(self, z: Float[Tensor, "N S E"]) -> Callable[[int, Tensor], Tensor]:

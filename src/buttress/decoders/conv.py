@@ -2,8 +2,9 @@ r"""p(x|z) with parameters from a stack of stages that double a small map up to 
 
 z is mapped linearly to the smallest map, or by convolutions where z is a map itself; a stage is residual blocks and
 then a transposed 4x4 convolution of stride 2, cropped where the size wanted is odd. 4 being a multiple of 2, every
-output pixel hears from as many inputs: no checkerboard. A bias for every place starts at the parameters that match the
-data's mean.
+output pixel hears from as many inputs: no checkerboard. With ``skip`` every stage but the first, and the output, read
+their maps plus U z, at each place alike unless z is a map itself. A bias for every place starts at the parameters that
+match the data's mean.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from buttress.core import EMPTY, DataSpec, Decoder, DecoderModule, Given, Layout, LikelihoodModule
+from buttress.nn.dropout import Dropout, check_dropout
 from buttress.nn.layers import Activation, Residual, activation, channels_last, check_widths
-from buttress.nn.maps import Upsample, halved, is_map
+from buttress.nn.maps import Broadcast, Upsample, halved, is_map
 
 __all__ = ["ConvDecoder"]
 
@@ -28,15 +30,18 @@ class ConvDecoder(Decoder):
     """A convolutional network that mirrors the conv encoder, for images of any size.
 
     Source: transposed convolutions whose kernel is a multiple of the stride: Odena, Dumoulin and Olah, Deconvolution
-    and Checkerboard Artifacts, 2016.
+    and Checkerboard Artifacts, 2016; ``skip``: Dieng, Kim, Rush and Blei, Avoiding Latent Variable Collapse with
+    Generative Skip Models, 2019.
 
     Args:
         widths: Channels of each stage from the smallest map on; every stage doubles height and width.
         blocks: Residual blocks in each stage.
         activation: Nonlinearity.
+        skip: Whether every stage and the output read z, and not the smallest map alone.
+        dropout: Probability that a number of a stage's output is zeroed, in training only.
 
     Errors:
-        ValueError: No stage, a width below 1, or a negative number of blocks.
+        ValueError: No stage, a width below 1, a negative number of blocks, or a probability outside [0, 1).
 
     Example:
         >>> from buttress.likelihoods.bernoulli import Bernoulli
@@ -49,17 +54,21 @@ class ConvDecoder(Decoder):
     widths: tuple[int, ...] = (64, 32)
     blocks: int = 1
     activation: Activation = "silu"
+    skip: bool = False
+    dropout: float = 0.0
 
     def __post_init__(self) -> None:
         """Refuse contradictions."""
         check_widths("conv decoder: widths", self.widths, least=1)
+        check_dropout("conv decoder", self.dropout)
         if self.blocks < 0:
             raise ValueError(f"conv decoder: blocks is {self.blocks}, wanted 0 or more")
 
     @classmethod
     def tiny(cls) -> tuple[ConvDecoder, ...]:
         """See :class:`buttress.core.Part`."""
-        return (cls(widths=(4, 3)), cls(widths=(4,), blocks=0, activation="tanh"))
+        small = cls(widths=(4, 3))
+        return (small, cls(widths=(4,), blocks=0, activation="tanh"), small.replace(blocks=0, skip=True))
 
     def misfit(self, layout: Layout) -> str:
         """See :class:`buttress.core.part.DataPart`."""
@@ -86,6 +95,9 @@ class ConvDecoderModule(DecoderModule):
         if is_map(z_shape):
             self.lift = Upsample(z_shape, part.widths[0], part.widths[0], smallest, bias=True)
         self.stages = nn.ModuleList(_stage(part, a, b) for a, b in pairwise((*part.widths, part.widths[-1])))
+        read = (*part.widths[1:], part.widths[-1]) if part.skip else ()
+        self.skips = nn.ModuleList(Broadcast(z_shape, width) for width in read)  # U
+        self.drop = Dropout(part.dropout)
         self.out = nn.Conv2d(part.widths[-1], likelihood.channels, 3, padding=1, bias=False)
         start = likelihood.start()
         self.bias = nn.Parameter(torch.zeros(*size, likelihood.channels) if start is None else start.clone())
@@ -93,10 +105,12 @@ class ConvDecoderModule(DecoderModule):
     def forward(self, z: Float[Tensor, "*rest"], given: Given = EMPTY) -> Distribution:
         """See :class:`buttress.core.DecoderModule`."""
         flat = z.flatten(-self.z_dims)
-        lifted = self.lift(flat.reshape(-1, flat.shape[-1]))
+        rows = flat.reshape(-1, flat.shape[-1])
+        lifted = self.lift(rows)
         maps = lifted.movedim(-1, 1) if lifted.dim() == 4 else channels_last(lifted.view(-1, *self.smallest))
-        for stage, (height, width) in zip(self.stages, reversed(self.sizes), strict=True):
-            maps = stage(maps)[..., :height, :width]
+        for i, (height, width) in enumerate(reversed(self.sizes)):
+            maps = self.drop(self.stages[i](maps)[..., :height, :width], flat.shape[:-1])
+            maps = maps + self.skips[i](rows, (height, width)) if len(self.skips) else maps
         parameters = self.out(maps).movedim(1, -1) + self.bias
         return self.likelihood(parameters.reshape(*flat.shape[:-1], *parameters.shape[1:]), given)
 

@@ -37,9 +37,11 @@ class PixelCNN(Decoder):
         spatial: Whether z may say something else at every place; one that is a map (H', W', C) always does.
         hidden: Width of the perceptron, or of the convolutions of a map, by which it does.
         gain: What z says is multiplied by this: below 1 the decoder learns from z later than from x, and may never.
+        dropout: Probability that a number that a gated layer adds to h is zeroed, in training only.
 
     Errors:
-        ValueError: An even field, or a number below 1 (below 2 for ``channels``), or a gain that is not above 0.
+        ValueError: An even field, or a number below 1 (below 2 for ``channels``), a gain that is not above 0, or a
+            probability outside [0, 1).
 
     Example:
         >>> import torch
@@ -59,6 +61,7 @@ class PixelCNN(Decoder):
     spatial: bool = False
     hidden: int = 64
     gain: float = 1.0
+    dropout: float = 0.0
 
     def __post_init__(self) -> None:
         """Refuse contradictions."""
@@ -76,5 +79,5 @@ class PixelCNN(Decoder):
 
     def build(self, spec: DataSpec, z_shape: tuple[int, ...], likelihood: LikelihoodModule) -> PixelsModule:
         """See :class:`buttress.core.Decoder`."""
-        stack = Stack(self.field, self.layers, self.channels, self.maps, self.spatial, self.hidden, self.gain)
-        return PixelsModule(stack, spec, z_shape, likelihood)
+        sizes = (self.field, self.layers, self.channels, self.maps, self.spatial, self.hidden, self.gain)
+        return PixelsModule(Stack(*sizes, dropout=self.dropout), spec, z_shape, likelihood)

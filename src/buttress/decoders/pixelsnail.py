@@ -37,10 +37,11 @@ class PixelSNAIL(Decoder):
         spatial: Whether z may say something else at every place; one that is a map (H', W', C) always does.
         hidden: Width of the perceptron, or of the convolutions of a map, by which it does.
         gain: What z says is multiplied by this: below 1 the decoder learns from z later than from x, and may never.
+        dropout: Probability that a number that a gated layer adds to h is zeroed, in training only.
 
     Errors:
         ValueError: An even field; a number below 1 (below 2 for ``channels``); heads that do not divide the channels; a
-            gain that is not above 0.
+            gain that is not above 0; a probability outside [0, 1).
 
     Example:
         >>> import torch
@@ -62,6 +63,7 @@ class PixelSNAIL(Decoder):
     spatial: bool = False
     hidden: int = 64
     gain: float = 1.0
+    dropout: float = 0.0
 
     def __post_init__(self) -> None:
         """Refuse contradictions."""
@@ -86,4 +88,5 @@ class PixelSNAIL(Decoder):
         """See :class:`buttress.core.Decoder`."""
         layers = self.blocks * self.layers
         sizes = (self.field, layers, self.channels, self.maps, self.spatial, self.hidden, self.gain)
-        return PixelsModule(Stack(*sizes, every=self.layers, heads=self.heads), spec, z_shape, likelihood)
+        stack = Stack(*sizes, every=self.layers, heads=self.heads, dropout=self.dropout)
+        return PixelsModule(stack, spec, z_shape, likelihood)

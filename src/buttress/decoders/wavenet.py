@@ -14,7 +14,7 @@ Representation Learning, 2017. Ours: one convolution over z for all layers; a sa
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -85,6 +85,8 @@ class WaveNet(Decoder):
 class WaveNetModule(SequenceModule):
     """The module of :class:`WaveNet`."""
 
+    rereads = True
+
     def __init__(self, part: WaveNet, spec: DataSpec, z_shape: tuple[int, ...], likelihood: LikelihoodModule) -> None:
         super().__init__(spec, z_shape, likelihood, part.channels)
         c, s = part.channels, part.skip
@@ -112,7 +114,9 @@ class WaveNetModule(SequenceModule):
         """The likelihood's parameters from the sum of skips."""
         return self.out(self.mid((s + self.first).relu()).relu())
 
-    def from_reading(self, z: Float[Tensor, "N S E"], before: Float[Tensor, "N T C"]) -> Float[Tensor, "N T P"]:
+    def from_reading(
+        self, z: Float[Tensor, "N S E"], before: Float[Tensor, "N T C"], lead: Sequence[int]
+    ) -> Float[Tensor, "N T P"]:
         """See :class:`SequenceModule`."""
         h, y, at, s = before, self.context(z), self.at(before.shape[1]), before.new_zeros(())
         for i, (layer, side, skip, d) in enumerate(

@@ -290,6 +290,9 @@ def _groups(subject: Subject, shape: tuple[int, ...]) -> Groups:
         tuple(shape) if g == variance.numel() else (),
         () if active.codes is None or g != variance.numel() else numbers(active.codes.perplexities.tolist()),
         subject.kept.get("followed", ()) if g == variance.numel() else (),
+        ()
+        if (critical := subject.kept.get("critical_rates")) is None or len(critical) != g
+        else numbers(critical.tolist()),
     )
 
 

@@ -59,6 +59,7 @@ class Groups:
     shape: tuple[int, ...] = ()
     perplexity: tuple[float | None, ...] = ()
     followed: tuple[str, ...] = ()
+    critical_rate: tuple[float | None, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import permutations
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-__all__ = ["Eigenvalue", "lanczos", "largest_eigenvalue"]
+__all__ = ["Eigenvalue", "eigenvalues_above", "lanczos", "largest_eigenvalue"]
 
 FOLDS = 5
 STEPS = 40
@@ -75,6 +76,52 @@ def largest_eigenvalue(x: Float[Tensor, "N M"], seed: int = 0) -> Eigenvalue:
     below, above = each.mean().item(), sum(inside) / FOLDS
     error = math.hypot((each.std() / math.sqrt(n)).item(), (above - below) / 4)
     return Eigenvalue((below + above) / 2, error, below, above)
+
+
+def eigenvalues_above(x: Float[Tensor, "N M"], threshold: float, seed: int = 0) -> tuple[int, int]:
+    """How many eigenvalues of the covariance that N examples are drawn from exceed a threshold: at least, and at most.
+
+    The examples are halved. Along the eigenvectors of one half the variances of the other are too small, and the
+    eigenvalues of all examples are too far apart, so that those near the top are too large.
+
+    Args:
+        x: N examples, at least 10.
+        threshold: In squared units of x.
+        seed: Of the halves.
+
+    Errors:
+        ValueError: There are fewer than 10 examples.
+
+    Example:
+        >>> own = torch.Generator().manual_seed(0)
+        >>> eigenvalues_above(torch.randn(1000, 4, generator=own) * torch.tensor([3.0, 2.0, 1.0, 0.5]), 1.5)
+        (2, 2)
+    """
+    n = len(x)
+    if n < 2 * FOLDS:
+        raise ValueError(f"eigenvalues: got {n} examples, wanted at least {2 * FOLDS}")
+    order = torch.from_numpy(np.random.default_rng([seed, n]).permutation(n)).to(x.device)
+    held = [_held_out(x[a], x[b], threshold) for a, b in permutations(order.chunk(2))]
+    whole = torch.linalg.eigvalsh(_smaller(x - x.mean(0)).double()) / (n - 1)
+    most = int((whole > threshold).sum())
+    return min(most, round(sum(held) / 2)), most
+
+
+def _smaller(x: Float[Tensor, "N M"]) -> Float[Tensor, "K K"]:
+    """The products of columns or of rows, whichever are fewer: they have the same eigenvalues above 0."""
+    return x.T @ x if x.shape[1] <= len(x) else x @ x.T
+
+
+def _held_out(own: Float[Tensor, "A M"], other: Float[Tensor, "B M"], threshold: float) -> int:
+    """How many eigenvectors of ``own`` have a variance of ``other`` above the threshold along them."""
+    middle, (n, m) = own.mean(0), own.shape
+    values, vectors = torch.linalg.eigh(_smaller(own - middle).double())
+    some = values > 1e-6 * values[-1]  # the others are rounding
+    along = vectors[:, some].to(own)
+    if m > n:
+        along = (own - middle).T @ along / values[some].sqrt().to(own)
+    variances = ((other - middle) @ along).square().mean(0) * n / (n + 1)  # the mean of ``own`` varies too
+    return int((variances > threshold).sum())
 
 
 def _fold(products: Tensor, own: Tensor, held_out: Tensor) -> tuple[float, Float[Tensor, " H"]]:

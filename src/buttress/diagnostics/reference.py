@@ -7,12 +7,13 @@ $$ p(x) = N(\mu, C), \qquad p(z|x) = N(M^{-1} W^\top (x - \mu),\; s^2 M^{-1}), \
 Maximum likelihood (Tipping and Bishop 1999), with $\lambda_i$ the eigenvalues of the data's covariance and U its
 eigenvectors: $s^2 = \frac{1}{D-K} \sum_{i>K} \lambda_i$, $W = U_K (\Lambda_K - s^2 I)^{1/2}$.
 
-The linear VAE (Lucas et al. 2019), q(z|x) = N(V (x - mu), diag(d)), has the ELBO
+The linear VAE (Lucas et al. 2019), q(z|x) = N(V (x - mu) + a, diag(d)), has the ELBO
 
 $$ -\tfrac{1}{2 s^2} \bigl( |(I - W V)(x - \mu)|^2 + \textstyle\sum_j d_j |W_j|^2 \bigr) - \tfrac D2 \ln 2 \pi s^2
    - \tfrac12 \textstyle\sum_j (d_j + m_j^2 - 1 - \ln d_j), \qquad m = V (x - \mu) $$
 
-and the best q of that family has $V = M^{-1} W^\top$, $d_j = s^2 / M_{jj}$.
+where a = 0 (else $x - \mu - W m$ takes the place of $(I - W V)(x - \mu)$). The best q of that family has a = 0,
+$V = M^{-1} W^\top$, $d_j = s^2 / M_{jj}$.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.distributions import Distribution, Independent, MultivariateNormal, Normal
+
+from buttress.diagnostics.spectrum import Spectrum
 
 __all__ = ["LinearGaussian", "LinearVAE"]
 
@@ -60,21 +63,24 @@ class LinearGaussian:
         return cls(draw[:, 1:].clone(), draw[:, 0].clone(), variance)
 
     @classmethod
-    def maximum_likelihood(cls, x: Float[Tensor, "N D"], latents: int) -> LinearGaussian:
+    def maximum_likelihood(cls, x: Float[Tensor, "N D"], latents: int, variance: float | None = None) -> LinearGaussian:
         """The optimum of the marginal likelihood on data x, columns of W by falling size.
+
+        Args:
+            x: The data.
+            latents: K.
+            variance: s^2 where it is given; None for that of maximum likelihood.
 
         Errors:
             ValueError: latents is not between 1 and D - 1.
         """
-        n, dims = x.shape
-        if not 0 < latents < dims:
-            raise ValueError(f"pPCA: latents is {latents}, wanted 1 to {dims - 1} for data of {dims} dimensions")
-        mean = x.double().mean(0)
-        centred = x.double() - mean
-        values, vectors = torch.linalg.eigh(centred.T @ centred / n)
-        variance = values[: dims - latents].mean()
-        kept, directions = values[dims - latents :].flip(0), vectors[:, dims - latents :].flip(1)
-        return cls(directions * (kept - variance).clamp(min=0).sqrt(), mean, variance.item())
+        return cls.of_spectrum(Spectrum.of([x]), latents, variance)
+
+    @classmethod
+    def of_spectrum(cls, spectrum: Spectrum, latents: int, variance: float | None = None) -> LinearGaussian:
+        """The same from the spectrum of data, which may be too many to be held at once."""
+        best = spectrum.best_variance(latents) if variance is None else variance
+        return cls(spectrum.weight(latents, best), spectrum.mean, best)
 
     @property
     def covariance(self) -> Float[Tensor, "D D"]:
@@ -94,8 +100,13 @@ class LinearGaussian:
         return self.mean + z @ self.weight.T + math.sqrt(self.variance) * e, z
 
     def log_marginal(self, x: Float[Tensor, "B D"]) -> Float[Tensor, " B"]:
-        """log p(x)."""
-        return MultivariateNormal(self.mean, self.covariance).log_prob(x.double())
+        """log p(x), from K x K matrices alone (Woodbury)."""
+        centred, dims = x.double() - self.mean, len(self.mean)
+        root = torch.linalg.cholesky(self.precision)
+        inside = torch.linalg.solve_triangular(root, self.weight.T @ centred.T, upper=False)
+        squares = (centred.square().sum(1) - inside.square().sum(0)) / self.variance
+        log_det = 2 * (root.diagonal().log() - 0.5 * math.log(self.variance)).sum() + dims * math.log(self.variance)
+        return -0.5 * (squares + log_det + dims * math.log(2 * math.pi))
 
     def mutual_information(self) -> float:
         """I(x; z) of the model itself."""
@@ -136,12 +147,13 @@ class LinearGaussian:
 
 @dataclass(frozen=True)
 class LinearVAE:
-    """A linear-Gaussian model seen through q(z|x) = N(V (x - mu), diag(d)). It keeps the protocol of the diagnostics.
+    """A linear-Gaussian model seen through q(z|x) = N(V (x - mu) + a, diag(d)), by the protocol of the diagnostics.
 
     Args:
         model: The decoder and the prior.
         encoder: V, (K, D).
         spread: d, the variances of q, (K,).
+        shift: a, (K,), or 0.
 
     Example:
         >>> model = LinearGaussian.random(dims=4, latents=2)
@@ -153,10 +165,11 @@ class LinearVAE:
     model: LinearGaussian
     encoder: Float[Tensor, "K D"]
     spread: Float[Tensor, " K"]
+    shift: Float[Tensor, " K"] | float = 0.0
 
     def means(self, x: Float[Tensor, "B D"]) -> Float[Tensor, "B K"]:
         """E_q[z]."""
-        return (x.double() - self.model.mean) @ self.encoder.T
+        return (x.double() - self.model.mean) @ self.encoder.T + self.shift
 
     def posterior(self, x: Float[Tensor, "B D"]) -> Distribution:
         """q(z|x)."""
@@ -192,13 +205,12 @@ class LinearVAE:
 
     def mutual_information(self) -> float:
         """I_q(x; z) where x has the model's own distribution."""
-        spread = self.encoder @ self.model.covariance @ self.encoder.T
-        return 0.5 * (torch.logdet(spread + torch.diag(self.spread)) - self.spread.log().sum()).item()
+        return 0.5 * (torch.logdet(self._covariance()) - self.spread.log().sum()).item()
 
     def aggregate_kl(self) -> float:
         """KL(q(z) || p(z)) where x has the model's own distribution: q(z) is then Gaussian."""
-        whole = self.encoder @ self.model.covariance @ self.encoder.T + torch.diag(self.spread)
-        return 0.5 * (whole.trace() - len(whole) - torch.logdet(whole)).item()
+        whole = self._moments()
+        return 0.5 * (whole.trace() - len(whole) - torch.logdet(self._covariance())).item()
 
     def worth_shuffled(self) -> float:
         """Nats lost when z is shuffled over the data, where x has the model's own distribution."""
@@ -206,8 +218,16 @@ class LinearVAE:
 
     def worth_prior(self) -> float:
         """Nats lost when z comes from the prior, where x has the model's own distribution."""
-        w = self.model.weight
-        whole = self.encoder @ self.model.covariance @ self.encoder.T + torch.diag(self.spread)
+        w, whole = self.model.weight, self._moments()
         return self.worth_shuffled() + 0.5 * (w @ (torch.eye(len(whole)).to(w) - whole) @ w.T).trace().item() / (
             self.model.variance
         )
+
+    def _covariance(self) -> Float[Tensor, "K K"]:
+        """Of z under q(z), where x has the model's own distribution."""
+        return self.encoder @ self.model.covariance @ self.encoder.T + torch.diag(self.spread)
+
+    def _moments(self) -> Float[Tensor, "K K"]:
+        """E[z z^T], where x has the model's own distribution."""
+        shift = torch.as_tensor(self.shift, dtype=torch.float64).expand(len(self.spread))
+        return self._covariance() + torch.outer(shift, shift)

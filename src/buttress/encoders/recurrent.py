@@ -1,26 +1,19 @@
-r"""h = pool(s_1, ..., s_T), s_t = LSTM(s_{t-1}, embed(x_t)), over the T true tokens of a sentence.
-
-$$ \text{last: } s_T \qquad \text{mean: } \tfrac1T \sum_t s_t \qquad \text{max: } \max_t s_t \text{ in every feature}
-   \qquad \text{abs: the } s_t \text{ with } \max_t |s_t| $$
-"""
+r"""h = pool(s_1, ..., s_T), s_t = LSTM(s_{t-1}, embed(x_t)), over the T true tokens of a sentence."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from buttress.core import EMPTY, PAD, DataSpec, Encoder, EncoderModule, Given, Layout
+from buttress.core import DataSpec, Encoder, Layout
+from buttress.encoders._sentences import Pooling, SentenceEncoderModule
 from buttress.nn.layers import run_lstm
 
-__all__ = ["Pooling", "RecurrentEncoder"]
-
-Pooling = Literal["last", "mean", "max", "abs"]
+__all__ = ["RecurrentEncoder"]
 
 
 @dataclass(frozen=True)
@@ -91,39 +84,17 @@ class RecurrentEncoder(Encoder):
         return RecurrentEncoderModule(self, spec)
 
 
-class RecurrentEncoderModule(EncoderModule):
+class RecurrentEncoderModule(SentenceEncoderModule):
     """The module of :class:`RecurrentEncoder`."""
 
     def __init__(self, part: RecurrentEncoder, spec: DataSpec) -> None:
-        super().__init__()
-        self.pooling, self.backward = part.pooling, part.backward
-        self.places = spec.layout.places if part.positions else ()
-        self.features = part.hidden * (2 if part.bidirectional else 1)
+        features = part.hidden * (2 if part.bidirectional else 1)
+        super().__init__(spec, features, part.pooling, part.positions, part.backward)
         self.embedding = nn.Embedding(spec.vocabulary, part.embedding)
         self.lstm = nn.LSTM(part.embedding, part.hidden, batch_first=True, bidirectional=part.bidirectional)
 
-    def forward(self, x: Tensor, given: Given = EMPTY) -> Float[Tensor, "B *places F"]:
-        """See :class:`buttress.core.EncoderModule`."""
-        true = x != PAD
-        lengths = true.sum(1).clamp(min=1)
-        states = self.states(x, lengths)
-        if self.places:
-            return F.pad(states * true[..., None], (0, 0, 0, self.places[0] - x.shape[1]))
-        if self.pooling == "last":
-            return self.last(states, lengths)
-        if self.pooling == "mean":
-            return (states * true[..., None]).sum(1) / lengths[:, None]
-        if self.pooling == "abs":
-            largest = states.abs().masked_fill(~true[..., None], -1.0).argmax(1, keepdim=True)
-            return states.gather(1, largest).squeeze(1)
-        return states.masked_fill(~true[..., None], -torch.inf).amax(1)
-
-    def valid(self, x: Tensor, given: Given = EMPTY) -> Bool[Tensor, "B *places"] | None:
-        """See :class:`buttress.core.EncoderModule`. Sentences mark their own length."""
-        return F.pad(x != PAD, (0, self.places[0] - x.shape[1])) if self.places else None
-
     def states(self, x: Int[Tensor, "B T"], lengths: Int[Tensor, " B"]) -> Float[Tensor, "B T F"]:
-        """The states at all tokens; what stands at padding means nothing."""
+        """See :class:`SentenceEncoderModule`."""
         embedded = self.embedding(x)
         if self.backward:  # padding stays behind, where it changes nothing
             turned = ((lengths[:, None] - 1 - torch.arange(x.shape[1], device=x.device)) % x.shape[1])[..., None]
@@ -148,9 +119,7 @@ class RecurrentEncoderModule(EncoderModule):
 
     def last(self, states: Float[Tensor, "B T F"], lengths: Int[Tensor, " B"]) -> Float[Tensor, "B F"]:
         """The state at the last true token, and at the first one of the LSTM that reads backwards."""
-        if self.backward:
-            return states[:, 0]
-        end = states.gather(1, (lengths - 1)[:, None, None].expand(-1, 1, states.shape[2])).squeeze(1)
+        end = super().last(states, lengths)
         if not self.lstm.bidirectional:
             return end
         return torch.cat([end[:, : self.lstm.hidden_size], states[:, 0, self.lstm.hidden_size :]], -1)

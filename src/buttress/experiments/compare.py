@@ -90,7 +90,7 @@ def arms(recipe: Recipe, names: Iterable[str]) -> tuple[list[Arm], dict[str, str
         >>> from buttress.core import DataSpec, Layout
         >>> fitting, left_out = arms(baseline(Mnist5k(), DataSpec(Layout.image(1, 28, 28))), ["none", "word_dropout"])
         >>> [arm.name for arm in fitting], left_out
-        (['none'], {'word_dropout': 'word_dropout needs the recurrent decoder, and this recipe has ...'})
+        (['none'], {'word_dropout': 'word_dropout needs the recurrent or transformer decoder, and this recipe has ...'})
     """
     fitting, left_out, names = [], {}, [_tidy(name) for name in names]
     if twice := [name for name in dict.fromkeys(names) if names.count(name) > 1]:

@@ -10,8 +10,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from buttress.core import Batch, Given
-from buttress.diagnostics.estimators.codebook import count_codes
 from buttress.diagnostics.passes import as_batch
+from buttress.distributions.code_counts import CodeCounts
 from buttress.experiments.examples import (
     center,
     evaluation_model,
@@ -70,12 +70,12 @@ def save_latent_view(run: Run, seed: int = 0) -> Path:
 def latent_view(run: Run, seed: int = 0) -> LatentView:
     """A map of z over held-out examples where z is real; how often each code is taken where z is made of codes."""
     held_out, model, space = run.held_out(seed, MAPPED), evaluation_model(run, seed), run.model.space
-    if space.classes is not None:
-        counts = count_codes(model, held_out).table.unflatten(0, (-1, space.shape[-1] if space.shape else 1)).sum(0)
-        return LatentView(codes=torch.nn.functional.pad(counts, (0, space.classes - counts.shape[1])).tolist())
     with seeded(seed):
         batches = [as_batch(held_out[i]) for i in range(len(held_out))]
         z = [latent_of(model.posterior(batch.x, batch.given), mean=True).flatten(1) for batch in batches]
+    if space.classes is not None:  # drawn from q(z|x), which need not be sure of one code
+        table = CodeCounts(space.classes).add(torch.cat(z)).table
+        return LatentView(codes=table.unflatten(0, (-1, space.shape[-1] if space.shape else 1)).sum(0).tolist())
     if len({part.shape[1] for part in z}) > 1:  # of sentences with a z for each place
         return LatentView()
     points, axes = plane_of(torch.cat(z).double(), run.model.groups)

@@ -233,6 +233,29 @@ class GaussianLikelihoodModule(SiteLikelihood):
         """See :class:`buttress.core.LikelihoodModule`; of the scaled variable."""
         return None if self.part.learned == "per_site" else self.log_variance.exp().item()
 
+    def varying_sites(self) -> Bool[Tensor, " D"]:
+        """Which sites the density counts, laid in a row: all but the constant columns of a table."""
+        if self.varying is not None:
+            return self.varying > 0
+        return torch.ones(math.prod(self.layout.shape), dtype=torch.bool)
+
+    def squares(
+        self, parameters: Float[Tensor, "*rest"], x: Tensor, valid: Bool[Tensor, "*rest2"] | None = None
+    ) -> tuple[Float[Tensor, "*batch"], Float[Tensor, "*batch"]]:
+        """|y - m|^2 of each example over the sites that its density counts, and how many these are.
+
+        Args:
+            parameters: A decoder's output.
+            x: The examples; their batch broadcasts to that of the parameters.
+            valid: Which places (*batch, T) lie within the true length of their example; None for all.
+        """
+        error = (self.features(x) - self.to_x(self.split(parameters)[0])).square()
+        if valid is None:
+            squares = self.total(self._weighed(error))
+            return squares, torch.full_like(squares, int(self.varying_sites().sum()))
+        inside = valid[..., None].expand_as(error)
+        return (error * inside).flatten(-2).sum(-1), inside.to(error).flatten(-2).sum(-1)
+
     def scores(self, x: Tensor) -> Float[Tensor, "N M"] | None:
         """See :class:`buttress.core.LikelihoodModule`: of means and log-variances, where the decoder gives both."""
         if self.part.learned != "per_site":

@@ -18,13 +18,13 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from buttress.nn.gated import gate
 
-__all__ = ["Attention", "Memory", "causal_attention"]
+__all__ = ["Attend", "Attention", "Memory", "causal_attention"]
 
 
 class Attention(nn.Module):
@@ -44,6 +44,7 @@ class Attention(nn.Module):
         self.seen = nn.Conv2d(inputs, 2 * channels, 1, bias=False)  # U
         self.merge = nn.Conv2d(channels, 2 * channels, 1)  # V
         self.before = nn.Parameter(torch.randn(2 * channels))  # k_0 and v_0
+        self.attend = Attend()
 
     def forward(
         self, h: Float[Tensor, "N C H W"], maps: Float[Tensor, "N M H W"], seen: Float[Tensor, "N KV H W"]
@@ -54,7 +55,7 @@ class Attention(nn.Module):
         pairs = (pairs + seen).flatten(2).transpose(1, 2)[:, :-1]
         pairs = torch.cat([self.before.to(pairs.dtype).expand(len(h), 1, -1), pairs], 1)
         k, v = (self.split(t) for t in pairs.chunk(2, -1))
-        a = causal_attention(self.split(q.flatten(2).transpose(1, 2)), k, v)
+        a = self.attend(self.split(q.flatten(2).transpose(1, 2)), k, v)
         a = a.transpose(1, 2).flatten(2).transpose(1, 2).unflatten(2, h.shape[2:])
         return h + gate(self.merge(a))
 
@@ -105,6 +106,31 @@ class Memory:
     def _keep(self, pairs: Float[Tensor, "N KV"]) -> None:
         self.pairs[:, :, :, self.now] = pairs.view(len(pairs), 2, self.attention.heads, -1).transpose(0, 1)
         self.now += 1
+
+
+class Attend(nn.Module):
+    """The two products of attention and the softmax between them as a layer, so that they can be quantised."""
+
+    def forward(
+        self,
+        q: Float[Tensor, "N A Q D"],
+        k: Float[Tensor, "N A K D"],
+        v: Float[Tensor, "N A K D"],
+        seen: Bool[Tensor, "*rest"] | None = None,
+        causal: bool = True,
+    ) -> Float[Tensor, "N A Q D"]:
+        """sum_j softmax_j(q_i k_j / sqrt D) v_j.
+
+        Args:
+            q: Queries.
+            k: Keys.
+            v: Values.
+            seen: Which keys each query sees, (..., Q, K); None for those that ``causal`` says.
+            causal: Those up to its own place alone; else all.
+        """
+        if seen is None and causal:
+            return causal_attention(q, k, v)
+        return F.scaled_dot_product_attention(q, k, v, seen)
 
 
 def causal_attention(

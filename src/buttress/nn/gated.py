@@ -65,7 +65,7 @@ class Vertical(nn.Module):
         super().__init__()
         self.reach, self.first = reach, first
         size = (reach, 2 * reach + 1) if first else (2, 3) if reach else (1, 1)
-        self.conv = nn.Conv2d(inputs, 2 * channels, size)
+        self.conv = nn.Conv2d(inputs, 2 * channels, size, dilation=1 if first else max(1, reach))
 
     def forward(self, v: Float[Tensor, "N C H W"]) -> Float[Tensor, "N V H W"]:
         """v of the next layer at all rows. The first layer's output at a row knows the rows above it alone."""
@@ -74,8 +74,7 @@ class Vertical(nn.Module):
 
     def step(self, v: Float[Tensor, "N C R0 W0"], window: Float[Tensor, "N C K L"]) -> Float[Tensor, "N V R W"]:
         """v of the next layer at some rows, from v there (unread by the first) and the rows under the kernel."""
-        spread = 1 if self.first else max(1, self.reach)
-        new = gate(F.conv2d(window, self.conv.weight, self.conv.bias, dilation=spread))
+        new = gate(self.conv(window))
         return new if self.first else v + new
 
 
@@ -94,16 +93,15 @@ class Horizontal(nn.Module):
         super().__init__()
         self.reach, self.first = reach, first
         taps = reach if first else 2 if reach else 1
-        self.conv = nn.Conv2d(inputs, 2 * channels, (1, taps), bias=False) if taps else None
+        spread = 1 if first else max(1, reach)
+        self.conv = nn.Conv2d(inputs, 2 * channels, (1, taps), bias=False, dilation=spread) if taps else None
         self.side = nn.Conv2d(beside, 2 * channels, 1)
 
     def row(self, h: Float[Tensor, "N C H W"]) -> Float[Tensor, "N H2 H W"] | None:
         """k_l * h at all places."""
         if self.conv is None:
             return None
-        spread = 1 if self.first else max(1, self.reach)
-        window = F.pad(h, (self.reach, -1 if self.first else 0))
-        return F.conv2d(window, self.conv.weight, dilation=spread)
+        return self.conv(F.pad(h, (self.reach, -1 if self.first else 0)))
 
     @property
     def taps(self) -> Float[Tensor, "KC H2"]:

@@ -14,6 +14,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 __all__ = [
     "Activation",
+    "Product",
     "Residual",
     "activation",
     "bounded",
@@ -89,6 +90,19 @@ def channels_last(maps: Float[Tensor, "N C H W"]) -> Float[Tensor, "N C H W"]:
         ((105, 1, 21, 3), (35, 1, 7, 1))
     """
     return maps.movedim(1, -1).clone(memory_format=torch.contiguous_format).movedim(-1, 1)
+
+
+class Product(nn.Module):
+    """a @ b of two activations as a layer, so that it can be quantised.
+
+    Example:
+        >>> Product()(torch.ones(2, 3), torch.ones(3, 1)).flatten()
+        tensor([3., 3.])
+    """
+
+    def forward(self, a: Float[Tensor, "*rest"], b: Float[Tensor, "*rest2"]) -> Float[Tensor, "*rest3"]:
+        """The product."""
+        return a @ b
 
 
 class Residual(nn.Module):

@@ -7,11 +7,13 @@ all of z to all of the image would need a weight for each pair of places, and lo
 
 from __future__ import annotations
 
+import math
+
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["Upsample", "halved", "is_map", "sizes_between"]
+__all__ = ["Broadcast", "Upsample", "halved", "is_map", "sizes_between"]
 
 
 def is_map(z_shape: tuple[int, ...]) -> bool:
@@ -87,6 +89,32 @@ class Upsample(nn.Module):
         for size, layer in zip(self.sizes, self.smooth, strict=True):
             maps = F.elu(layer(_resized(maps, size)))
         return self.last(maps).movedim(1, -1)
+
+
+class Broadcast(nn.Module):
+    """z (N, D) -> maps (N, M, H, W) that say something of z at every place: the same, or of a map what lies there.
+
+    Args:
+        z_shape: (H', W', C), or any other for one z of the whole image.
+        maps: M.
+
+    Example:
+        >>> import torch
+        >>> Broadcast(z_shape=(3,), maps=5)(torch.zeros(2, 3), (8, 7)).shape
+        torch.Size([2, 5, 8, 7])
+        >>> Broadcast(z_shape=(2, 2, 3), maps=5)(torch.zeros(2, 12), (8, 7)).shape
+        torch.Size([2, 5, 8, 7])
+    """
+
+    def __init__(self, z_shape: tuple[int, ...], maps: int) -> None:
+        super().__init__()
+        self.z_shape = z_shape if is_map(z_shape) else (1, 1, math.prod(z_shape))
+        self.mix = nn.Linear(self.z_shape[-1], maps, bias=False)
+
+    def forward(self, z: Float[Tensor, "N D"], size: tuple[int, int]) -> Float[Tensor, "N M H W"]:
+        """The maps, of that size."""
+        maps = self.mix(z.unflatten(-1, self.z_shape)).movedim(-1, 1)
+        return maps.expand(-1, -1, *size) if self.z_shape[:2] == (1, 1) else _resized(maps, size)
 
 
 def _resized(maps: Float[Tensor, "N C h w"], size: tuple[int, int]) -> Float[Tensor, "N C H W"]:

@@ -41,6 +41,7 @@ class BatchNormalized(GaussianPosterior):
         min_log_variance: Lower bound of log sigma^2.
         max_log_variance: Upper bound of the same.
         bias: Not used here: b takes its place.
+        variance: Whether sigma^2 depends on x, as for :class:`buttress.posteriors.gaussian.GaussianPosterior`.
         gamma: Standard deviation of the mean of each dimension over the data, in units of z; 0.5 is typical.
 
     Errors:
@@ -59,6 +60,8 @@ class BatchNormalized(GaussianPosterior):
         super().__post_init__()
         if not 0 < self.gamma < math.inf:
             raise ValueError(f"batch_normalized posterior: gamma is {self.gamma}, wanted a number above 0")
+        if self.variance == "unit":
+            raise ValueError("batch_normalized posterior: its variance is learned; for one of 1 try gaussian")
 
     def build(self, features: int, places: tuple[int, ...] = ()) -> BatchNormalizedModule:
         """See :class:`buttress.core.Posterior`."""
@@ -74,7 +77,9 @@ class BatchNormalizedModule(GaussianPosteriorModule):
     def __init__(self, part: BatchNormalized, features: int, places: tuple[int, ...]) -> None:
         super().__init__(part, features, places)
         self.gamma, dim = part.gamma, part.dim
-        self.linear = nn.Linear(features, 2 * dim, bias=False)  # the normalisation would take a bias of m away
+        self.linear = nn.Linear(
+            features, self.linear.out_features, bias=False
+        )  # the normalisation would take a bias of m away
         self.shift = nn.Parameter(torch.zeros(dim))
         self.log_variance = nn.Parameter(torch.zeros(dim))
         self.register_buffer("running_mean", torch.zeros(dim))
@@ -88,8 +93,9 @@ class BatchNormalizedModule(GaussianPosteriorModule):
         valid: Bool[Tensor, "B *places"] | None = None,
     ) -> Normal:
         """See :class:`buttress.posteriors.gaussian.GaussianPosteriorModule`."""
-        loc, raw = full(self.linear(h)).chunk(2, -1)
-        scale = (0.5 * bounded(raw + self.log_variance, *self.bounds)).exp()
+        loc, *raw = full(self.linear(h)).split(self.z_shape[-1], -1)
+        assert self.log_variance is not None  # see above
+        scale = (0.5 * bounded(sum(raw, full(self.log_variance)), *self.bounds)).exp()
         if self.training:
             rows = loc.flatten(0, -2) if valid is None else loc[valid]
             mean, variance = _moments(rows)

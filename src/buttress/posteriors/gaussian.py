@@ -7,6 +7,7 @@ $$ z = \mu + \sigma \epsilon, \quad \epsilon \sim N(0, I), \qquad
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float
@@ -17,6 +18,7 @@ from buttress.core import Posterior, PosteriorModule
 from buttress.core.posterior import group_names
 from buttress.core.records import Latent
 from buttress.distributions.ar1 import AR1
+from buttress.distributions.diagonal_mixture import DiagonalMixture
 from buttress.nn.layers import bounded, full
 from buttress.runtime.randomness import draw
 
@@ -28,7 +30,8 @@ class GaussianPosterior(Posterior):
     """Diagonal Gaussian with a bounded log-variance.
 
     Source: Kingma and Welling, Auto-Encoding Variational Bayes, 2014. The bounds are ours: an unbounded log-variance
-    becomes NaN after hours.
+    becomes NaN after hours. With a constant variance and linear encoder and decoder it is the linear VAE of Lucas et
+    al., Don't Blame the ELBO!, 2019, whose optimum is that of probabilistic PCA.
 
     Args:
         dim: Number of latent dimensions D, at each place where the encoder gives features for several.
@@ -36,6 +39,8 @@ class GaussianPosterior(Posterior):
         max_log_variance: Upper bound of the same.
         bias: Whether mean and log-variance have a part that is the same for every x. Without one a mean away from 0
             says something about x: what all x share must come from h.
+        variance: "per_example", sigma^2 depends on x; "constant", it is one learned number for each dimension, the same
+            for every x, so that q(z|x) = N(mu(x), D); "unit", it is 1, so that z says more only by spreading its means.
 
     Example:
         >>> q = GaussianPosterior(dim=2, bias=False).build(features=5)(torch.zeros(7, 5))
@@ -49,6 +54,7 @@ class GaussianPosterior(Posterior):
     min_log_variance: float = -12.0
     max_log_variance: float = 8.0
     bias: bool = True
+    variance: Literal["per_example", "constant", "unit"] = "per_example"
 
     def __post_init__(self) -> None:
         """Refuse contradictions."""
@@ -63,7 +69,7 @@ class GaussianPosterior(Posterior):
     @classmethod
     def tiny(cls) -> tuple[GaussianPosterior, ...]:
         """See :class:`buttress.core.Part`."""
-        return (cls(dim=2),)
+        return (cls(dim=2), cls(dim=2, variance="constant"))
 
     def build(self, features: int, places: tuple[int, ...] = ()) -> GaussianPosteriorModule:
         """See :class:`buttress.core.Posterior`."""
@@ -86,13 +92,16 @@ class GaussianPosteriorModule(PosteriorModule):
         super().__init__()
         self.bounds = (part.min_log_variance, part.max_log_variance)
         self.z_shape = (*places, part.dim)
-        self.linear = nn.Linear(features, 2 * part.dim, bias=part.bias)
+        self.linear = nn.Linear(features, part.dim * (2 if part.variance == "per_example" else 1), bias=part.bias)
+        self.log_variance = nn.Parameter(torch.zeros(part.dim)) if part.variance == "constant" else None
         self.groups = group_names(self.z_shape)
 
     def normal(self, h: Float[Tensor, "B *places F"], check: bool | None = None) -> Normal:
         """The distribution of every dimension apart, in float32 at least, whatever the precision around it."""
-        mean, raw = full(self.linear(h)).chunk(2, -1)
-        return Normal(mean, (0.5 * bounded(raw, *self.bounds)).exp(), validate_args=check)
+        mean, *raw = full(self.linear(h)).split(self.z_shape[-1], -1)
+        if not raw:
+            raw = [torch.zeros_like(mean) if self.log_variance is None else full(self.log_variance)]
+        return Normal(mean, (0.5 * bounded(raw[0], *self.bounds)).exp(), validate_args=check)
 
     def forward(self, h: Float[Tensor, "B *places F"], valid: Bool[Tensor, "B *places"] | None = None) -> Distribution:
         """See :class:`buttress.core.PosteriorModule`."""
@@ -140,7 +149,8 @@ def latent_at(q: Normal, prior: Distribution, noise: Float[Tensor, "S B *event"]
         ratio, kl = _from_normal(q, prior.base_dist, noise)
         return Latent(z, ratio.flatten(2), kl.flatten(1))
     total = q.log_prob(z).flatten(2).sum(-1) - prior.log_prob(z)
-    return Latent(z, total[..., None], prior.kl_from(q)[:, None] if isinstance(prior, AR1) else None)
+    whole: Tensor | None = prior.kl_from(q) if isinstance(prior, AR1 | DiagonalMixture) else None
+    return Latent(z, total[..., None], None if whole is None else whole[:, None])
 
 
 def _from_normal(q: Normal, p: Normal, noise: Float[Tensor, "S B *event"]) -> tuple[Tensor, Tensor]:

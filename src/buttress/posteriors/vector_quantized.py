@@ -12,6 +12,9 @@ $$ \beta \lVert z_e - \mathrm{sg}(e_c) \rVert^2, \quad \lVert \mathrm{sg}(z_e) -
 
 That is the average m_k / N_k with m_k <- gamma m_k + (1 - gamma) s_k, written without m_k: a codeword that nobody uses
 stays exactly where it is, and needs no smoothed counts to divide by.
+
+With ``normalize`` z_e = (a - mean(a)) / std(a), a being the numbers of all slots of a place: slots that share codewords
+are of one scale, and the encoder cannot run away from its codewords by growing.
 """
 
 from __future__ import annotations
@@ -63,9 +66,11 @@ class VectorQuantized(Posterior):
         revive: Steps without use after which a codeword starts anew.
         gradient: What the encoder receives of the decoder's gradient: a "copy", or that of the "rotation" trick, see
             :mod:`buttress.nn.rotation`.
+        normalize: Bring the numbers of each place to mean 0 and variance 1 before they are cut into slots.
 
     Errors:
-        ValueError: A size below 1 (below 2 codes), a decay outside (0, 1), or a negative weight.
+        ValueError: A size below 1 (below 2 codes), a decay outside (0, 1), a negative weight, or a single number to
+            normalize.
 
     Example:
         >>> posterior = VectorQuantized(codes=8, dim=4, slots=2).build(features=5, places=(3, 3))
@@ -85,16 +90,26 @@ class VectorQuantized(Posterior):
     commitment: float = 0.25
     revive: int = 100
     gradient: Literal["copy", "rotation"] = "copy"
+    normalize: bool = False
 
     def __post_init__(self) -> None:
         """Refuse contradictions."""
         check_codebook(self, codes=2, dim=1, slots=1, revive=1, commitment=0)
+        if self.normalize and self.slots * self.dim < 2:
+            raise ValueError(
+                "vector_quantized posterior: one slot of one number is always 0 when normalized; try dim=2"
+            )
+        if self.normalize and self.slots * self.dim < 2:
+            raise ValueError(
+                "vector_quantized posterior: one slot of one number is always 0 when normalized; try dim=2"
+            )
 
     @classmethod
     def tiny(cls) -> tuple[VectorQuantized, ...]:
         """See :class:`buttress.core.Part`."""
         small = cls(codes=3, dim=2, slots=2)
-        return (small, small.replace(shared=True), small.replace(slots=1, learning="gradient", gradient="rotation"))
+        shared = small.replace(shared=True, normalize=True)
+        return (small, shared, small.replace(slots=1, learning="gradient", gradient="rotation"))
 
     def build(self, features: int, places: tuple[int, ...] = ()) -> VectorQuantizedModule:
         """See :class:`buttress.core.Posterior`."""
@@ -161,7 +176,9 @@ class VectorQuantizedModule(CodebookModule):
     def vectors(self, h: Float[Tensor, "B *places F"]) -> Float[Tensor, "B *places slots D"]:
         """z_e, in float32 at least, whatever the precision around it: codes that flicker with rounding are no codes."""
         with torch.autocast(h.device.type, enabled=False):
-            return self.linear(full(h)).unflatten(-1, (self.part.slots, self.part.dim))
+            z = self.linear(full(h))
+            z = nn.functional.layer_norm(z, z.shape[-1:]) if self.part.normalize else z
+            return z.unflatten(-1, (self.part.slots, self.part.dim))
 
     def choose(self, z: Float[Tensor, "B *places slots D"]) -> Int[Tensor, "B *places slots"]:
         """The codes of vectors."""

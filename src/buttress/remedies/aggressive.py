@@ -7,6 +7,7 @@ from dataclasses import replace
 from buttress.algorithms.aggressive import Aggressive
 from buttress.core.recipe import Recipe
 from buttress.core.remedy import remedy
+from buttress.decoders._sentences import SentenceDecoder
 
 
 @remedy(
@@ -31,5 +32,6 @@ def aggressive(recipe: Recipe, max_inner: int = 100) -> Recipe:
         >>> aggressive(recipe, max_inner=5).algorithm
         Aggressive(max_inner=5, window=15, patience=1)
     """
-    paper = {"window": 15, "patience": 1} if recipe.decoder.name() == "recurrent" else {"window": 10, "patience": 5}
+    text = isinstance(recipe.decoder, SentenceDecoder)
+    paper = {"window": 15, "patience": 1} if text else {"window": 10, "patience": 5}
     return replace(recipe, algorithm=Aggressive(max_inner=max_inner, **paper))

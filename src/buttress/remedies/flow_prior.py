@@ -18,7 +18,7 @@ from buttress.priors.autoregressive_flow import AutoregressiveFlow
     codes=False,
 )
 def flow_prior(recipe: Recipe, transforms: int = 4, hidden: int = 64, mean_only: bool = False) -> Recipe:
-    """Learn p(z) as an autoregressive flow; ``local_decoder+flow_prior`` is the variational lossy autoencoder.
+    """Learn p(z) as an autoregressive flow; with a local decoder and a floor it is the remedy ``vlae``.
 
     Args:
         recipe: The recipe to change.

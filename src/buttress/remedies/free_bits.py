@@ -20,13 +20,15 @@ from buttress.remedies._codes import refuse_codes
     codes=False,
     rank=2,
 )
-def free_bits(recipe: Recipe, per_group: float = 0.25, total: float = 0.0) -> Recipe:
-    """Do not punish the rate below a floor, in nats, taken after the mean over the batch.
+def free_bits(recipe: Recipe, per_group: float = 0.25, total: float = 0.0, per_example: bool = False) -> Recipe:
+    """Do not punish the rate below a floor, in nats.
 
     Args:
         recipe: The recipe to change.
         per_group: Floor of each latent group, in nats.
         total: Floor of all groups together, in nats; where it is set, it replaces ``per_group``.
+        per_example: Whether it is the rate of each example that costs nothing below the floor, and not the mean over
+            the batch (Li et al. 2019).
 
     Example:
         >>> from buttress.baseline import baseline
@@ -44,4 +46,5 @@ def free_bits(recipe: Recipe, per_group: float = 0.25, total: float = 0.0) -> Re
         )
     refuse_codes(recipe, "free_bits")
     floor = FreeBits(total=total) if total != 0 else FreeBits(per_group=per_group)
+    floor = floor.replace(per_example=per_example)
     return replace(recipe, objective=replace(floor, beta=recipe.objective.beta, samples=recipe.objective.samples))

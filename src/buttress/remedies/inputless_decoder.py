@@ -12,7 +12,7 @@ from buttress.core.remedy import remedy
     family="weaken the decoder",
     source="Bowman et al. 2016",
     takes={"decoder.word_dropout": 0.0},
-    needs={"decoder": ("recurrent",)},
+    needs={"decoder": ("recurrent", "transformer")},
     cures=("the model ignores z",),
     kinds=("text",),
 )

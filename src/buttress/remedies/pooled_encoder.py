@@ -6,14 +6,14 @@ from dataclasses import replace
 
 from buttress.core.recipe import Recipe
 from buttress.core.remedy import remedy
-from buttress.encoders.recurrent import Pooling
+from buttress.encoders._sentences import Pooling
 
 
 @remedy(
     family="enhance dispersion of features",
     source="Long et al. 2020",
     takes={"encoder.pooling": "last"},
-    needs={"encoder": ("recurrent",)},
+    needs={"encoder": ("recurrent", "transformer")},
     kinds=("text",),
 )
 def pooled_encoder(recipe: Recipe, pooling: Pooling = "max") -> Recipe:

@@ -85,6 +85,7 @@ def _page(comparison: ComparisonResult) -> dict[str, Any]:
         "curves": curves.arm_curves(arms, "rate", "rate (KL), nats", height=4.4),
         "information": curves.arm_curves(arms, "mutual_information", "mutual information, nats"),
         "variances": units.variance_curves(arms),
+        "collapses": units.collapse_curves(arms),
         "galleries": [_gallery(arm, run) for arm in arms if (run := _with_pictures(arm)) is not None],
         "rule": RULE,
         "runs": [_run(arm, run, comparison.folder) for arm in arms for run in arm.runs],

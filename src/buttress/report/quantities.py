@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from buttress.report.numbers import count
 from buttress.report.quantities_of_factors import QUANTITIES_OF_FACTORS
+from buttress.report.quantities_of_neighbours import QUANTITIES_OF_NEIGHBOURS
 from buttress.report.quantities_of_sound import QUANTITIES_OF_SOUND
 from buttress.report.quantity import Quantity
 
@@ -248,6 +249,12 @@ QUANTITIES: dict[str, Quantity] = {
         "The rate of q(z|x) as the encoder gives it, before it was refined.",
         short="of the q of the encoder",
     ),
+    "rate_first_stage": Quantity(
+        "Rate under the first stage's prior",
+        "The rate of the same q(z|x) under the prior that it was trained under, before an auxiliary prior was fitted "
+        "to the z of the trained model. The auxiliary prior saves the difference to the rate.",
+        short="before the auxiliary prior",
+    ),
     "effective_beta": Quantity(
         "Effective β",
         "The weight of the rate at which this q(z|x) would be optimal, estimated from what its noise costs the "
@@ -295,6 +302,13 @@ QUANTITIES: dict[str, Quantity] = {
         "σ² of the Gaussian p(x|z). A squared error averaged over D values of x is a Gaussian with σ² = D/2.",
         unit="",
         short="σ² of p(x|z)",
+    ),
+    "eigenvalues_above_variance": Quantity(
+        "Eigenvalues above the variance",
+        "How many eigenvalues of the covariance of x exceed the variance of the likelihood times the rate's weight. "
+        "A linear decoder at its optimum has as many active units, and no more (Lucas et al., 2019).",
+        unit="",
+        short="active units of a linear optimum",
     ),
     "residual_variance": Quantity(
         "Variance about the decoder's mean",
@@ -365,6 +379,7 @@ QUANTITIES: dict[str, Quantity] = {
         write=count,
         short="importance samples that count",
     ),
+    **QUANTITIES_OF_NEIGHBOURS,
     **QUANTITIES_OF_FACTORS,
     **QUANTITIES_OF_SOUND,
 }

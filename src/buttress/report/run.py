@@ -116,6 +116,7 @@ def _page(run: RunResult) -> dict[str, Any]:
         "heat": units.heat_map(metrics) if metrics else None,
         "information": curves.information(metrics) if metrics else None,
         "units": units.unit_bars(evidence.groups) if evidence else None,
+        "collapse": units.collapse_curve(evidence.groups) if evidence else None,
         "rates_apart": evidence is not None and None not in evidence.groups.rate,
         "places": units.code_map(evidence.groups) if evidence else None,
         "of_codes": bool(evidence and evidence.groups.perplexity),

@@ -32,6 +32,7 @@ MAIN = (
     "decoder_gain",
     "effective_beta",
     "rate_uniform",
+    "rate_first_stage",
     "bits_per_second",
     "code_bits_per_second",
     "place_accuracy",

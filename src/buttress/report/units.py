@@ -13,7 +13,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.ticker import MaxNLocator
 
 from buttress.diagnostics.evidence import Groups
-from buttress.diagnostics.thresholds import ACTIVE_VARIANCE
+from buttress.diagnostics.thresholds import ACTIVE_VARIANCE, COLLAPSED_EPSILON
 from buttress.report.drawing import (
     INK,
     LINE,
@@ -29,10 +29,12 @@ from buttress.report.drawing import (
 )
 from buttress.report.results import ArmResult, MetricsTable, RunResult
 
-__all__ = ["code_map", "heat_map", "unit_bars", "variance_curves"]
+__all__ = ["code_map", "collapse_curve", "collapse_curves", "heat_map", "unit_bars", "variance_curves"]
 
 FLOOR = 1e-6
 """Variances below it are drawn there, or a single 0 would squeeze all others."""
+EPSILONS = (1e-4, 1e2)
+"""Nats between which the share of collapsed groups is drawn."""
 MANY = 100
 """From so many groups on, bars become one outline: a page should not carry a thousand rectangles."""
 LINES = 6
@@ -189,6 +191,41 @@ def variance_curves(arms: Sequence[ArmResult]) -> Markup | None:
     ax.minorticks_off()
     name_lines(figure, list(found), [looks[name] for name in found])
     return as_svg(figure, "variances")
+
+
+def collapse_curve(groups: Groups) -> Markup | None:
+    """The share of latent groups that is collapsed, over epsilon; None where their critical rates are not known."""
+    if (critical := _known(groups.critical_rate)) is None:
+        return None
+    figure, (ax,) = new_axes(2.9)
+    _collapsed_share(ax, critical, MAIN)
+    return as_svg(figure, "collapse")
+
+
+def collapse_curves(arms: Sequence[ArmResult]) -> Markup | None:
+    """The same for several runs, a line each."""
+    every = {arm.name: [_known(run.evidence.groups.critical_rate) for run in arm.runs if run.evidence] for arm in arms}
+    found = {name: kept for name, lines in every.items() if (kept := [line for line in lines if line is not None])}
+    if not found:
+        return None
+    looks = styles(arm.name for arm in arms)
+    figure, (ax,) = new_axes(3.9)
+    for name, lines in found.items():
+        for line in lines:
+            _collapsed_share(ax, line, looks[name].color)
+    name_lines(figure, list(found), [looks[name] for name in found])
+    return as_svg(figure, "collapses")
+
+
+def _collapsed_share(ax: Axes, critical: Float[np.ndarray, " G"], color: str) -> None:
+    """A step at the critical rate of each group: for epsilon above it the group is collapsed."""
+    at = np.sort(np.clip(critical, *EPSILONS))
+    ax.stairs(
+        np.arange(len(at) + 1) / len(at), np.array([EPSILONS[0], *at, EPSILONS[1]]), baseline=None, color=color, lw=1.7
+    )
+    ax.axvline(COLLAPSED_EPSILON, color=SOFT, lw=1.1, ls=(0, (4, 3)))
+    ax.set(xlabel="epsilon, nats", ylabel="share collapsed", xscale="log", xlim=EPSILONS, ylim=(-0.03, 1.03))
+    ax.minorticks_off()
 
 
 def _variance_line(run: RunResult) -> Float[np.ndarray, " G"] | None:

@@ -9,7 +9,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-__all__ = ["average_gradients", "differentiable_total", "gather", "mean", "number", "rank", "total"]
+__all__ = ["average_gradients", "differentiable_total", "gather", "maximum", "mean", "number", "rank", "total"]
 
 
 def number() -> int:
@@ -86,6 +86,22 @@ def mean(value: Tensor) -> Tensor:
         tensor([3.])
     """
     return total(value).div_(number())
+
+
+def maximum(value: Tensor) -> Tensor:
+    """The largest over all processes in every place, put into ``value`` itself; no gradient goes through it.
+
+    Args:
+        value: A tensor of the same shape in all of them.
+
+    Example:
+        >>> import torch
+        >>> maximum(torch.tensor([3.0]))
+        tensor([3.])
+    """
+    if number() > 1:
+        dist.all_reduce(value, op=dist.ReduceOp.MAX)
+    return value
 
 
 def gather(value: Tensor, dim: int = 0) -> Tensor:

@@ -13,6 +13,7 @@ from buttress.core import Batch, Examples, Splits, Training
 from buttress.core.model import LatentVariableModel
 from buttress.core.recipe import Recipe
 from buttress.core.registry import only_here
+from buttress.nn.quantized.apply import left_whole
 from buttress.runtime.memory import check_memory
 from buttress.runtime.randomness import seed_step
 from buttress.training.batch_sampler import BatchSampler
@@ -36,7 +37,7 @@ def check(recipe: Recipe, splits: Splits, devices: int = 1, init: str = "") -> s
         init: The folder of a run whose weights the model begins with; empty for none.
 
     Returns:
-        What was taken over from ``init``, in one sentence.
+        What was taken over from ``init``, and which layers can't be quantised though that is wanted.
 
     Errors:
         ValueError: A part does not fit the data; data outside the likelihood's support; fewer than two held-out
@@ -65,6 +66,8 @@ def check(recipe: Recipe, splits: Splits, devices: int = 1, init: str = "") -> s
         wrong = _first_wrong(recipe, model, batch.with_x(model.observe(batch.x)))
     if wrong:
         raise NonFinite(f"before the first step {wrong} is NaN or infinite; look for extreme values in the data")
+    if settings.quantize and (whole := left_whole(model)):
+        said = "; ".join(filter(None, [said, f"in full precision stay {', '.join(whole)}"]))
     return said
 
 

@@ -19,6 +19,7 @@ from buttress.algorithms.descent import NonFinite
 from buttress.core import Batch, Splits, Step
 from buttress.core.recipe import Recipe
 from buttress.diagnostics.estimators.codebook import HEALTH
+from buttress.diagnostics.evaluation import evaluating
 from buttress.runtime import distributed
 from buttress.runtime.randomness import seed_step, shard
 from buttress.training import checkpoint
@@ -110,6 +111,7 @@ class Engine:
         if self.fabric.is_global_zero:
             self.metrics = Metrics(self.folder / METRICS, self.kept)
         if self.new:
+            self._refresh()
             self.algorithm.begin(self._read_all)
         for callback in self.callbacks:
             callback.begin(self)
@@ -237,6 +239,11 @@ class Engine:
             seed_step(self.recipe.training.seed, FIRST_PASS, number)
             yield self._read(index)
 
+    def _refresh(self) -> None:
+        """Let the model read all training examples, in every process, where its prior remembers them."""
+        with evaluating(self.model), self.fabric.autocast():
+            self.model.refresh(self._read_all)
+
     def _log_training(self) -> None:
         if self.means.sums is not None:
             distributed.mean(self.means.sums)
@@ -244,6 +251,7 @@ class Engine:
 
     def _look(self) -> dict[str, float]:
         """Validate in the first process, and give all of them the result."""
+        self._refresh()
         seen: dict[str, float] = {}
         if self.fabric.is_global_zero:
             recipe, seed = self.recipe, self.recipe.training.seed
@@ -259,7 +267,7 @@ class Engine:
         if self.algorithm.after_validation(seen, last):
             seen = self._look()
         self._record("held_out", seen)
-        if not self.algorithm.model_complete:
+        if not (self.algorithm.model_complete and self.recipe.training.rounding(self.step_number)):
             return
         patience, objective = self.recipe.training.patience, self.recipe.objective
         final = self.algorithm.in_final_phase and objective.settled(self.step_number)

@@ -29,7 +29,7 @@ from buttress.core.model import LatentVariableModel
 from buttress.core.recipe import Recipe
 from buttress.data.opened import opened
 from buttress.diagnostics.diagnose import check_effort, diagnose
-from buttress.diagnostics.estimators.rate import bound
+from buttress.diagnostics.estimators.rate import bound, rate_under
 from buttress.diagnostics.evidence import Evidence
 from buttress.diagnostics.protocol import Batches
 from buttress.priors.uniform import Uniform
@@ -223,13 +223,15 @@ class Run:
 
         The q(z|x) measured is the one that the algorithm trains the model for; ``settings["inference"]`` says which.
         Where it is not the encoder's own, ``elbo_amortised`` and ``rate_amortised`` are what the encoder's gives.
-        ``settings["step"]`` is how far training was.
+        ``settings["step"]`` is how far training was. Where an algorithm trains q under another prior than the model's,
+        ``rate_first_stage`` is the rate under that one.
 
         Args:
             seed: Of all draws.
             settings: Further settings of :func:`buttress.diagnostics.diagnose.diagnose`.
         """
         check_effort({"seed": seed, **settings})
+        self._refresh(seed)
         model, batches = self.evaluation_model(seed), self.held_out(seed)
         labels, factors = self.splits().labels, self.splits().factors
         order = torch.cat(batches.index)
@@ -244,11 +246,28 @@ class Run:
             bits = self.recipe.likelihood.counts_bits(self.spec.layout)
             offered.setdefault("dims", math.prod(self.spec.shape) if bits else 0)
         evidence = with_inference(diagnose(model, batches, seed=seed, **offered), self.model, model, batches)
+        evidence = self._with_first_prior(evidence, batches)
         advice = remedy.fitting(evidence.verdict.advice, self.recipe)
         verdict = replace(evidence.verdict, advice=advice)
         evidence = replace(evidence, settings={**evidence.settings, "step": self.step}, verdict=verdict)
         write_text(self.folder / EVIDENCE, evidence.to_json() + "\n")
         return evidence
+
+    def _with_first_prior(self, evidence: Evidence, batches: Batches) -> Evidence:
+        """The evidence, with the rate under the prior of the first stage where the model has another by now."""
+        first = self.recipe.algorithm.first_prior(self.model)
+        if first is None:
+            return evidence
+        settings = {name: evidence.settings[name] for name in ("samples", "seed")}
+        rate = rate_under(first, self.model, batches, **settings)
+        return replace(evidence, estimates={**evidence.estimates, "rate_first_stage": rate})
+
+    def _refresh(self, seed: int) -> None:
+        """Bring what the model remembers of the training data up to date, as a finished run has done."""
+        if not self.progress.finished:
+            examples = HeldOut(self.splits().train, self.model.observe, seed)
+            with torch.no_grad():
+                self.model.refresh(lambda: map(examples.__getitem__, range(len(examples))))
 
     def sample(
         self, count: int, seed: int = 0, uniform: bool = False, given: Mapping[str, Any] | None = None

@@ -37,7 +37,7 @@ def interpolate(
             sound a WAV file, or a folder (interpolations in the run's folder).
         seed: Of all draws, and of which examples.
         mean: Draw no z and no x: walk between means of q(z|x), and show means of p(x|z), as is done with images under
-            a Gaussian unless this says no. An autoregressive decoder (recurrent, pixelcnn, pixelsnail) has no such
+            a Gaussian unless this says no. An autoregressive decoder (recurrent, pixelcnn, ...) has no such
             mean: its x is drawn, with the same random numbers all along a walk.
         temperature: Of p(x|z): 1 draws from it, 0 takes the likeliest values.
         given: Of a conditional model, what to give all along every walk, such as label=3; else what its beginning has.

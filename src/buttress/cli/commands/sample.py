@@ -31,7 +31,7 @@ def sample(
             WAV file, or a folder of one for each example (samples in the run's folder); log-mel frames become sound by
             the algorithm of Griffin and Lim.
         seed: Of all draws.
-        mean: Show means of p(x|z) instead of draws. An autoregressive decoder (recurrent, pixelcnn, pixelsnail) has no
+        mean: Show means of p(x|z) instead of draws. An autoregressive decoder (recurrent, pixelcnn, ...) has no
             such mean: its x is drawn, and temperature 0 is what comes closest.
         temperature: Of p(x|z): 1 draws from it, below 1 more likely values, 0 the likeliest (of a sentence, the
             likeliest word at each step).

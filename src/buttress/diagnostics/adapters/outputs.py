@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Output", "at_least_single", "broken", "in_precision_of", "read"]
+__all__ = ["Output", "at_least_single", "broken", "in_precision_of", "read", "tensors"]
 
 RECON = (
     "recon",
@@ -45,6 +45,11 @@ class Output:
     mean: Tensor
     log_variance: Tensor
 
+    @property
+    def values(self) -> tuple[Tensor, Tensor, Tensor]:
+        """The three of them."""
+        return self.recon, self.mean, self.log_variance
+
 
 def read(value: Any, x: Tensor) -> Output:
     """Reconstruction, mean and log-variance of what ``forward(x)`` returned.
@@ -61,8 +66,7 @@ def read(value: Any, x: Tensor) -> Output:
         >>> read({"x_hat": x, "mu": torch.ones(5, 2), "log_var": torch.zeros(5, 2)}, x).mean.shape
         torch.Size([5, 2])
     """
-    named = _named(value)
-    found = _of_names(named) if named is not None else _of_positions(value, x)
+    found = tensors(value, x)
     if found.mean.shape != found.log_variance.shape or len(found.mean) != len(x) or found.mean.dim() < 2:
         raise ValueError(
             f"forward(x) gave mu {tuple(found.mean.shape)} and logvar {tuple(found.log_variance.shape)} for {len(x)} "
@@ -73,6 +77,25 @@ def read(value: Any, x: Tensor) -> Output:
             f"forward(x) gave recon {tuple(found.recon.shape)} for x {tuple(x.shape)}, wanted as many numbers; {WANTED}"
         )
     return Output(*map(at_least_single, (found.recon, found.mean, found.log_variance)))
+
+
+def tensors(value: Any, x: Tensor) -> Output:
+    """The three tensors of what ``forward(x)`` returned, as they came.
+
+    Args:
+        value: What it returned.
+        x: What it was called with, (B, ...).
+
+    Errors:
+        ValueError: It is none of what is documented.
+
+    Example:
+        >>> x = torch.zeros(5, 3)
+        >>> tensors((torch.zeros(5, 3, 10), torch.ones(5, 2), torch.zeros(5, 2)), x).recon.shape
+        torch.Size([5, 3, 10])
+    """
+    named = _named(value)
+    return _of_names(named) if named is not None else _of_positions(value, x)
 
 
 def broken(output: Output) -> tuple[str, int] | None:

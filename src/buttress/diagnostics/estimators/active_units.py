@@ -1,9 +1,8 @@
 r"""Which coordinates of z move with x.
 
 $$ A_j = \operatorname{Var}_x\bigl(E_{q(z|x)}[z_j]\bigr), \qquad j \text{ is active} \iff A_j > 0.01 $$
-$$ j \text{ is } (\epsilon, \delta)\text{-collapsed} \iff P_x[\mathrm{KL}_j(x) < \epsilon] \ge 1 - \delta $$
 
-Burda et al. 2016; Lucas et al. 2019. The means of q are used: noise of samples would count dead units as active. Where
+Burda et al. 2016. The means of q are used: noise of samples would count dead units as active. Where
 a family does not know its mean, the covariance of two independent sample means has the same expectation.
 
 Burda's threshold is for a prior N(0, I). So z is measured in units of the prior, $(z_j - m_j) / s_j$ with the prior's
@@ -29,16 +28,15 @@ from torch.distributions import Distribution
 
 from buttress.diagnostics.estimate import Estimate, Moments
 from buttress.diagnostics.estimator import Subject, estimator
-from buttress.diagnostics.estimators.rate import exact_kl
 from buttress.diagnostics.evaluation import draw, evaluating
 from buttress.diagnostics.passes import one_hot_vectors, passes
 from buttress.diagnostics.prior_scale import PriorUnits
 from buttress.diagnostics.protocol import Batches, Model
-from buttress.diagnostics.thresholds import ACTIVE_VARIANCE, COLLAPSED_DELTA, COLLAPSED_EPSILON
+from buttress.diagnostics.thresholds import ACTIVE_VARIANCE
 from buttress.distributions.code_counts import CodeCounts
-from buttress.distributions.inspect import categorical, is_discrete, is_uniform, mean_of, point
+from buttress.distributions.inspect import categorical, is_discrete, mean_of, point
 
-__all__ = ["Activity", "active_units", "activity", "collapsed_fraction", "discrete"]
+__all__ = ["Activity", "active_units", "activity", "count_active", "discrete"]
 
 SAMPLES = 8
 """In each of the two independent sample means, where q does not know its mean."""
@@ -182,51 +180,8 @@ def count_active(found: Activity, threshold: float = ACTIVE_VARIANCE) -> Estimat
     )
 
 
-def collapsed_fraction(
-    model: Model,
-    batches: Batches,
-    *,
-    epsilon: float = COLLAPSED_EPSILON,
-    delta: float = COLLAPSED_DELTA,
-    seed: int = 0,
-) -> Estimate:
-    """The share of latent factors whose rate is below epsilon nats for at least 1 - delta of the examples.
-
-    It looks at every example, so a factor that is in use for one example in fifty is not collapsed. Where z is discrete
-    and the prior uniform, every code costs log K, so there the rate cannot tell.
-
-    Args:
-        model: Keeps the protocol.
-        batches: Held-out data, all of which is used.
-        epsilon: In nats, for each factor.
-        delta: Share of the examples that may be above it.
-        seed: Of nothing here but the model's own noise, if it has any.
-
-    Example:
-        >>> import torch
-        >>> from buttress.diagnostics.reference import LinearGaussian
-        >>> weight = torch.tensor([[1.0, 0.0], [1.0, 0.0]]).double()  # the second coordinate of z reaches nothing
-        >>> model = LinearGaussian(weight, torch.zeros(2).double(), 1.0)
-        >>> collapsed_fraction(model.vae(), [model.sample(100)[0]]).value
-        0.5
-    """
-    below = Moments()
-    with evaluating(model, seed) as asked:
-        for block in passes(asked, batches):
-            if is_uniform(block.prior):
-                why = "under a uniform prior every code costs log K, whatever it is; see active units"
-                return Estimate(None, None, 0, "closed form", note=why)
-            rate = exact_kl(block.q, block.prior)
-            if rate is None:
-                return Estimate(None, None, below.n, "closed form", note="q and p have no closed-form rate")
-            below.add((rate.reshape(len(block), -1) < epsilon).double())
-    share = (below.mean >= 1 - delta - 1e-12).double().mean().item()
-    return Estimate(share, None, below.n, "closed form", 1.0, f"epsilon = {epsilon} nats, delta = {delta}")
-
-
 @estimator("active units")
 def measure(subject: Subject) -> dict[str, Estimate]:
-    """The count of active coordinates, and the share of collapsed factors."""
+    """The count of active coordinates."""
     found = subject.kept["activity"] = activity(subject.model, subject.data, seed=subject.seed)
-    collapsed = collapsed_fraction(subject.model, subject.data, seed=subject.seed)
-    return {"active_units": count_active(found), "collapsed_fraction": collapsed}
+    return {"active_units": count_active(found)}

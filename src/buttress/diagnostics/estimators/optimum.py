@@ -46,7 +46,7 @@ from buttress.core.model import LatentVariableModel
 from buttress.diagnostics.estimate import Estimate, mean
 from buttress.diagnostics.estimator import Subject, estimator
 from buttress.diagnostics.evaluation import choose, draw, evaluating
-from buttress.diagnostics.largest_eigenvalue import Eigenvalue, largest_eigenvalue
+from buttress.diagnostics.largest_eigenvalue import Eigenvalue, eigenvalues_above, largest_eigenvalue
 from buttress.diagnostics.passes import Block, count, one_hot, passes
 from buttress.diagnostics.protocol import Conditional
 from buttress.diagnostics.site_family import ENTANGLED, SiteFamily, recognise, slope
@@ -74,6 +74,8 @@ def optimum(subject: Subject) -> Mapping[str, Estimate]:
     - ``largest_eigenvalue``, ``likelihood_variance``, ``residual_variance``: of a Gaussian with one variance, in
       squared units of x (for a run in those of the likelihood's scaled variable): $\lambda_{\max}$, $\sigma^2$, and
       the mean square of x about the decoder's mean at z ~ q(z|x), over all sites.
+    - ``eigenvalues_above_variance``: of a Gaussian with a fixed variance, how many eigenvalues of the covariance of x
+      exceed beta sigma^2: as many dimensions of z the optimum of a linear decoder uses.
     - ``savable_distortion``: see above, in nats.
 
     Args:
@@ -86,11 +88,12 @@ def optimum(subject: Subject) -> Mapping[str, Estimate]:
         >>> model = LinearGaussian(torch.tensor([[2.0], [1.0]]).double(), torch.zeros(2).double(), 0.5)
         >>> asked = conditional(model.vae())
         >>> found = optimum(Subject(asked, Encoded(asked, [model.sample(2000)[0]]), {"seed": 0}))
-        >>> for name, estimate in found.items():  # in closed form: 11, 5.5, 0.5, 0.5, 6
+        >>> for name, estimate in found.items():  # in closed form: 11, 5.5, 0.5, 1, 0.5, 6
         ...     print(name, estimate)
         optimum_ratio 10.9 ± 0.3
         largest_eigenvalue 5.44 ± 0.2
         likelihood_variance 0.5
+        eigenvalues_above_variance 1
         residual_variance 0.477 ± 0.03
         savable_distortion 5.93 ± 0.2
     """
@@ -194,11 +197,20 @@ def _gaussian(
         "likelihood_variance": Estimate(
             variance, None, n, "slope of log_likelihood in x", note=f"sigma^2, {unit}{lacking}"
         ),
+        "eigenvalues_above_variance": _above(white, 1.0 if subject.beta is None else subject.beta, subject.seed),
         "residual_variance": mean(
             variance * left, "slope of log_likelihood in x", note=f"of x about the decoder's mean at z of q, {unit}"
         ),
         "savable_distortion": saved,
     }
+
+
+def _above(white: Float[Tensor, "N M"], beta: float, seed: int) -> Estimate:
+    """The number of eigenvalues above beta, x being in units of sigma."""
+    least, most = eigenvalues_above(white, beta, seed)
+    note = f"between {least}, on examples held out of the directions, and {most}, on their own; beside active_units"
+    value, ceiling = (least + most) // 2, min(white.shape)
+    return Estimate(float(value), None, len(white), "eigenvalues", float(ceiling), note)
 
 
 def _residuals(asked: Conditional, subject: Subject, family: SiteFamily) -> Float[Tensor, " N"]:

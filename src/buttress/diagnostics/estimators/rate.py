@@ -16,6 +16,7 @@ the uniform one: what the codes cost whoever knows nothing about them.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -23,6 +24,7 @@ from jaxtyping import Float, Shaped
 from torch import Tensor
 from torch.distributions import Distribution
 
+from buttress.core.batch import Given
 from buttress.diagnostics.estimate import NO_DENSITY, Estimate, Moments, mean, ratio
 from buttress.diagnostics.estimator import Subject, estimator
 from buttress.diagnostics.evaluation import decode, draw_with_density, evaluating
@@ -39,7 +41,7 @@ from buttress.distributions.inspect import (
 )
 from buttress.distributions.rows import in_double
 
-__all__ = ["Bound", "bound", "classes", "exact_kl", "kl", "uniform_rate"]
+__all__ = ["Bound", "bound", "classes", "exact_kl", "kl", "rate_under", "uniform_rate"]
 
 
 @dataclass(frozen=True)
@@ -143,6 +145,35 @@ def bound(model: Model, batches: Batches, *, samples: int = 4, seed: int = 0) ->
         groups.mean if grouped else None,
         groups.error if grouped else None,
     )
+
+
+def rate_under(
+    prior: Callable[[Given], Distribution], model: Model, batches: Batches, *, samples: int = 4, seed: int = 0
+) -> Estimate:
+    """The rate of q(z|x) under another prior than the model's.
+
+    Args:
+        prior: From what is given to a distribution, batch shape () or (B,).
+        model: Keeps the protocol; only its q is asked for.
+        batches: Held-out data.
+        samples: Samples of z per example, where there is no closed form.
+        seed: Of the noise.
+
+    Example:
+        >>> from torch.distributions import Independent, Normal
+        >>> from buttress.diagnostics.reference import LinearGaussian
+        >>> model = LinearGaussian.random(dims=3, latents=1)
+        >>> data, own = [model.sample(100)[0]], model.vae()
+        >>> rate_under(lambda given: own.prior(), own, data) == bound(own, data).rate
+        True
+    """
+    rows, exact = [], True
+    with evaluating(model, seed) as asked:
+        for block in passes(asked, batches):
+            z, log_q = draw_with_density(block.q, block.index, samples, seed, "bound")
+            rate, exact = kl(block.q, prior(block.given), z, log_q)
+            rows.append(rate.reshape(len(block), -1).double().sum(1))
+    return mean(torch.cat(rows).cpu(), "closed form" if exact else "Monte Carlo")
 
 
 def _distortion(model: Conditional, block: Block, z: Tensor) -> Float[Tensor, " B"]:

@@ -55,10 +55,10 @@ class Long2020(Experiment):
         4
     """
 
-    data: LongDocuments = field(default_factory=lambda: LongDocuments(shortest=40, longest=50, pieces=4))
+    data: LongDocuments = field(default_factory=lambda: LongDocuments(shortest=40, longest=50, pieces=4, train=32_000))
     size: int = 64
     latents: int = 8
-    steps: int = 1_500
+    steps: int = 4_000
     batch_size: int = 32
     learning_rate: float = 3e-3
     seed: int = 0
@@ -66,8 +66,8 @@ class Long2020(Experiment):
 
     @classmethod
     def full(cls) -> Long2020:
-        """Longer documents, four times as many steps and a smaller learning rate."""
-        return cls(LongDocuments(pieces=4), size=128, steps=6_000, learning_rate=1e-3)
+        """Longer documents, larger networks, half as many steps again and a smaller learning rate."""
+        return cls(LongDocuments(pieces=4, train=32_000), size=128, steps=6_000, learning_rate=1e-3)
 
     def recipe(self) -> Recipe:
         """What is trained without a remedy."""

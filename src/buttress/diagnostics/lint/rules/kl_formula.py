@@ -1,0 +1,45 @@
+"""The KL is not that of N(mu, exp(logvar)) from N(0, I), though it looks like an attempt at it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from torch import Tensor
+
+from buttress.diagnostics.lint.finding import LintFinding
+from buttress.diagnostics.lint.fit import best
+from buttress.diagnostics.lint.rule import rule
+from buttress.diagnostics.lint.subject import Linted
+from buttress.diagnostics.lint.weights import CLOSE
+
+
+def _mistakes(log_variance: Tensor) -> dict[str, Tensor]:
+    """Gradients with respect to logvar of formulas that people write."""
+    variance = log_variance.double().exp()
+    return {
+        "it lacks exp(logvar)": -0.5 * variance**0,
+        "it lacks logvar": 0.5 * variance,
+        "it takes logvar for log sigma": variance.square() - 1,
+        "it has sigma where sigma^2 belongs": 0.25 * variance.sqrt() - 0.5,
+    }
+
+
+@rule
+def kl_formula(subject: Linted) -> Iterator[LintFinding]:
+    """Whether the means follow the formula, and the log-variances a known mistake or another weight."""
+    found, made = subject.terms, subject.pieces
+    if not found.kl_means.holds or found.kl is not None or not (made.by_mean.any() and made.by_log_variance.any()):
+        return
+    if found.kl_variances.holds:
+        by, other = found.kl_means.weight, found.kl_variances.weight
+        if abs(by - other) <= CLOSE * abs(by):
+            return
+        told = f"mu counts with a weight of {by:.4g} and logvar with one of {other:.4g}"
+    elif (wrong := best(made.by_log_variance, _mistakes(made.log_variance))) is not None:
+        told = wrong.name
+    else:
+        return
+    yield LintFinding(
+        "kl-formula", "error", "likely", f"the KL is not that of N(mu, exp(logvar)) from N(0, I): {told}",
+        "write 0.5 * (mu^2 + exp(logvar) - 1 - logvar), summed over z",
+    )  # fmt: skip

@@ -1,0 +1,34 @@
+"""A term has no gradient: nothing keeps q near the prior, or nothing asks for a reconstruction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from buttress.diagnostics.lint.finding import LintFinding
+from buttress.diagnostics.lint.rule import rule
+from buttress.diagnostics.lint.subject import Linted
+
+
+@rule
+def kl_missing(subject: Linted) -> Iterator[LintFinding]:
+    """Whether mu and logvar, or the reconstruction, do not count."""
+    made = subject.pieces
+    means, variances = bool(made.by_mean.any()), bool(made.by_log_variance.any())
+    if not means and not variances:
+        yield _finding("warning", "the loss of this batch does not read mu or logvar: the KL has a weight of 0")
+    elif not means:
+        yield _finding("error", "the loss reads logvar and not mu: the KL lacks mu^2")
+    elif not variances:
+        yield _finding("error", "the loss reads mu and not logvar: the KL lacks logvar and its exponential")
+    if not made.by_recon.any():
+        yield LintFinding(
+            "kl-missing", "error", "certain", "the loss does not read the reconstruction",
+            "add -log p(x|z) to the loss, without detach() or no_grad()",
+        )  # fmt: skip
+
+
+def _finding(level: str, evidence: str) -> LintFinding:
+    change = (
+        "add 0.5 * (mu^2 + exp(logvar) - 1 - logvar), unless a schedule starts at 0 or the rate is meant to be free"
+    )
+    return LintFinding("kl-missing", level, "certain", evidence, change)

@@ -1,0 +1,25 @@
+"""The KL is subtracted, so that training makes it as large as it can."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from buttress.diagnostics.lint.finding import LintFinding
+from buttress.diagnostics.lint.rule import rule
+from buttress.diagnostics.lint.subject import Linted
+
+
+@rule
+def kl_sign(subject: Linted) -> Iterator[LintFinding]:
+    """Whether a term is maximised that is to be minimised."""
+    found = subject.terms
+    if found.kl is not None and found.kl < 0:
+        yield LintFinding(
+            "kl-sign", "error", "certain", "the loss falls as the KL rises: it is subtracted",
+            "add the KL to the loss, or drop the second minus sign in -0.5 * (1 + logvar - mu^2 - exp(logvar))",
+        )  # fmt: skip
+    if found.likelihood is not None and found.likelihood.weight < 0:
+        yield LintFinding(
+            "kl-sign", "error", "certain", f"the loss falls as the {found.likelihood.name} rises: it is subtracted",
+            "minimise the negative log-likelihood",
+        )  # fmt: skip

@@ -1,0 +1,75 @@
+"""All rules asked of a model with its loss and a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import nn
+
+from buttress.diagnostics.lint.finding import LEVELS, SURE, LintFinding, LintReport
+from buttress.diagnostics.lint.rule import catalogue
+from buttress.diagnostics.lint.subject import Linted, Silent
+
+__all__ = ["lint"]
+
+
+def lint(
+    model: nn.Module,
+    loss_fn: Callable[..., Any],
+    batch: Any,
+    schedule: Callable[[int], float] | None = None,
+    steps: int | None = None,
+) -> LintReport:
+    """Look for mistakes in the loss and the wiring of a VAE, from a batch and its gradients.
+
+    The loss is taken apart by its gradients with respect to what ``model(x)`` returns: the KL by those of mu and
+    logvar, the reconstruction by that of recon. No code is read, so it does not matter how the loss is written. The
+    model is left as it was.
+
+    Args:
+        model: ``model(x)`` returns (recon, mu, logvar), or a dict or object with such names. It is called in training
+            mode.
+        loss_fn: ``loss_fn(model, batch)``, or ``loss_fn(recon, x, mu, logvar)`` with these names; returns the loss, or
+            a tuple or dict that has it first or as "loss".
+        batch: x (B, ...) on the model's device, (x, label), or a dict with x first; at least two examples, better 64.
+        schedule: The weight of the rate at a step, where there is one.
+        steps: How many steps training has, for the schedule.
+
+    Returns:
+        Findings, errors first, and the rules that could not be asked.
+
+    Errors:
+        ValueError: The model's output or the loss is none of what is documented.
+
+    Example:
+        >>> import torch
+        >>> class Vae(nn.Module):
+        ...     def __init__(self):
+        ...         super().__init__()
+        ...         self.encoder, self.decoder = nn.Linear(100, 4), nn.Linear(2, 100)
+        ...     def forward(self, x):
+        ...         mu, logvar = self.encoder(x).chunk(2, -1)
+        ...         return self.decoder(mu + torch.randn_like(mu) * (logvar / 2).exp()), mu, logvar
+        >>> def loss(recon, x, mu, logvar):
+        ...     kl = -0.5 * (1 + logvar - mu**2 - logvar.exp()).sum(1).mean()
+        ...     return nn.functional.mse_loss(recon, x) + kl
+        >>> torch.manual_seed(0).seed() and None
+        >>> print(lint(Vae(), loss, torch.randn(64, 100)).findings[0])
+        error loss-reduction (certain): the squared error is averaged over the 100 values of x and the KL is summed: ...
+    """
+    if not isinstance(model, nn.Module):
+        raise ValueError(f"the model is a {type(model).__name__}, wanted a torch.nn.Module")
+    if not callable(loss_fn):
+        raise ValueError(f"loss_fn is a {type(loss_fn).__name__}, wanted a function of (model, batch)")
+    subject = Linted(model, loss_fn, batch, schedule, steps)
+    subject.output  # noqa: B018 - refuses a model that cannot be read before any rule is asked
+    found: list[LintFinding] = []
+    silent: dict[str, str] = {}
+    for one in catalogue():
+        try:
+            found += one.find(subject)
+        except Silent as reason:
+            silent[one.name] = str(reason)
+    found.sort(key=lambda one: (LEVELS.index(one.level), SURE.index(one.sure), one.rule))
+    return LintReport(tuple(found), silent)

@@ -1,0 +1,253 @@
+"""What the rules ask: a model, a loss and a batch, and what was measured of them, each once."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from buttress.diagnostics.adapters.outputs import LOG_VARIANCE, MEAN, RECON, Output, tensors
+from buttress.diagnostics.adapters.signatures import called
+from buttress.diagnostics.lint.terms import LossTerms, Pieces, terms
+
+__all__ = ["Linted", "Silent", "no_dropout", "seeded"]
+
+LossFunction = Callable[..., Any]
+
+
+class Silent(Exception):
+    """A rule cannot be asked; the message is the reason."""
+
+
+@dataclass(frozen=True)
+class Linted:
+    """A model with its loss and a batch.
+
+    Args:
+        model: ``model(x)`` returns (recon, mu, logvar), in one of the forms that ``diagnose`` reads.
+        loss: ``loss(model, batch)``, or ``loss(recon, x, mu, logvar)`` by the names of its arguments.
+        batch: x, (x, ...) or a dict with x first.
+        schedule: The weight of the rate at a step, if there is one.
+        steps: How many steps training has.
+    """
+
+    model: nn.Module
+    loss: LossFunction
+    batch: Any
+    schedule: Callable[[int], float] | None = None
+    steps: int | None = None
+
+    @cached_property
+    def x(self) -> Tensor:
+        """The examples."""
+        return _first(self.batch)
+
+    def part(self, rows: slice) -> Any:
+        """Some rows of the batch."""
+        return _rows(self.batch, rows, len(self.x))
+
+    @cached_property
+    def output(self) -> Output:
+        """What ``model(x)`` returns."""
+        with seeded(self.model), torch.no_grad():
+            return self.outputs_of(self.batch)
+
+    def outputs_of(self, batch: Any) -> Output:
+        """What ``model(x)`` returns for a batch."""
+        return tensors(self._forward(batch), _first(batch))
+
+    def scaled(self, batch: Any, factor: float) -> Any:
+        """A batch whose x is so many times as large."""
+        if isinstance(batch, Tensor):
+            return batch * factor
+        if isinstance(batch, Mapping):
+            name = next(iter(batch))
+            return {**batch, name: batch[name] * factor}
+        return type(batch)([batch[0] * factor, *batch[1:]])
+
+    def _forward(self, batch: Any) -> Any:
+        given = {"label": batch[1]} if isinstance(batch, tuple | list) and len(batch) > 1 else {}
+        return called(self.model, _first(batch), given)
+
+    @cached_property
+    def pieces(self) -> Pieces:
+        """What the loss made of the whole batch.
+
+        Errors:
+            Silent: The loss does not read what ``model(x)`` returns.
+        """
+        return self._pieces(self.batch)
+
+    @cached_property
+    def half(self) -> Pieces:
+        """What it made of the first half of the batch."""
+        return self._pieces(self.part(slice(0, max(1, len(self.x) // 2))))
+
+    @cached_property
+    def terms(self) -> LossTerms:
+        """The formulas of the whole batch's loss."""
+        return terms(self.pieces)
+
+    @cached_property
+    def terms_of_half(self) -> LossTerms:
+        """The formulas of the first half's."""
+        return terms(self.half)
+
+    @cached_property
+    def gradients(self) -> dict[str, Tensor | None]:
+        """The gradient of each parameter that wants one, by its name; None where the loss does not reach it."""
+        names, values = zip(*((n, p) for n, p in self.model.named_parameters() if p.requires_grad), strict=True)
+        with seeded(self.model):
+            loss = self.value(self.batch)
+            if not loss.requires_grad:
+                return dict.fromkeys(names)
+            return dict(zip(names, torch.autograd.grad(loss, values, allow_unused=True), strict=True))
+
+    def value(self, batch: Any) -> Tensor:
+        """The loss of a batch.
+
+        Errors:
+            ValueError: It is no single number.
+        """
+        wanted = _arguments(self.loss)
+        if _by_outputs(wanted):
+            output = tensors(self._forward(batch), _first(batch))
+            found = self.loss(**{name: _meant(name, output, _first(batch)) for name in wanted})
+        else:
+            found = self.loss(self.model, batch)
+        return _scalar(found)
+
+    def _pieces(self, batch: Any) -> Pieces:
+        leaves: list[Output] = []
+
+        def cut(module: nn.Module, arguments: Any, value: Any) -> Any:
+            found = tensors(value, _first(batch))
+            cut_off = Output(*(v.detach().clone().requires_grad_() for v in found.values))
+            leaves.append(cut_off)
+            return _replaced(value, dict(zip(map(id, found.values), cut_off.values, strict=True)))
+
+        handle = self.model.register_forward_hook(cut)
+        try:
+            with seeded(self.model):
+                loss = self.value(batch)
+        finally:
+            handle.remove()
+        if len(leaves) != 1 or not loss.requires_grad:
+            raise Silent("the loss is not made of what one call of model(x) returns")
+        leaf = leaves[0]
+        gradients = torch.autograd.grad(loss, leaf.values, allow_unused=True)
+        given = [torch.zeros_like(v) if g is None else g for v, g in zip(leaf.values, gradients, strict=True)]
+        return Pieces(_first(batch), loss.item(), *(v.detach() for v in leaf.values), *given)
+
+
+def _first(batch: Any) -> Tensor:
+    found = next(iter(batch.values())) if isinstance(batch, Mapping) else batch
+    found = found[0] if isinstance(found, tuple | list) else found
+    if not isinstance(found, Tensor) or found.dim() < 1 or len(found) < 2:
+        raise ValueError(
+            f"the batch gave {type(found).__name__ if not isinstance(found, Tensor) else tuple(found.shape)} for x, "
+            "wanted a tensor of two examples or more, (x, ...), or a dict with x first"
+        )
+    return found
+
+
+def _rows(value: Any, rows: slice, n: int) -> Any:
+    if isinstance(value, Tensor):
+        return value[rows] if value.dim() and len(value) == n else value
+    if isinstance(value, Mapping):
+        return {name: _rows(one, rows, n) for name, one in value.items()}
+    return type(value)(_rows(one, rows, n) for one in value) if isinstance(value, tuple | list) else value
+
+
+def _arguments(loss: LossFunction) -> list[str]:
+    try:
+        return [p.name for p in inspect.signature(loss).parameters.values() if p.default is p.empty]
+    except (TypeError, ValueError):
+        return []
+
+
+def _by_outputs(names: list[str]) -> bool:
+    """Whether a loss takes reconstruction, mean and log-variance by name."""
+    return all(any(name in known for name in names) for known in (RECON, MEAN, LOG_VARIANCE))
+
+
+def _meant(name: str, output: Output, x: Tensor) -> Tensor:
+    for known, value in zip((RECON, MEAN, LOG_VARIANCE), output.values, strict=True):
+        if name in known:
+            return value
+    return x
+
+
+def _scalar(found: Any) -> Tensor:
+    if isinstance(found, Mapping):
+        found = found.get("loss", next(iter(found.values()), None))
+    found = found[0] if isinstance(found, tuple | list) else found
+    if not isinstance(found, Tensor) or found.numel() != 1:
+        what = f"a tensor of shape {tuple(found.shape)}" if isinstance(found, Tensor) else f"a {type(found).__name__}"
+        raise ValueError(
+            f"the loss function gave {what}, wanted one number as a tensor; take loss(model, batch) or "
+            "loss(recon, x, mu, logvar)"
+        )
+    return found.reshape(())
+
+
+def _replaced(value: Any, by: Mapping[int, Tensor]) -> Any:
+    """The same thing with some of its tensors exchanged."""
+    if isinstance(value, Tensor):
+        return by.get(id(value), value)
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return type(value)(*(_replaced(one, by) for one in value))
+    if isinstance(value, tuple | list):
+        return type(value)(_replaced(one, by) for one in value)
+    changed = copy.copy(value)
+    if isinstance(value, Mapping):
+        for name in value:
+            changed[name] = _replaced(value[name], by)
+    elif hasattr(value, "__dict__"):
+        for name, one in vars(value).items():
+            setattr(changed, name, _replaced(one, by))
+    return changed
+
+
+@contextmanager
+def seeded(model: nn.Module, seed: int = 0) -> Iterator[None]:
+    """In training mode, with draws of this seed; mode, buffers and the generator's state are put back after it."""
+    modes = {module: module.training for module in model.modules()}
+    buffers = {name: value.clone() for name, value in model.named_buffers()}
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model.train()
+        try:
+            yield
+        finally:
+            for module, mode in modes.items():
+                module.training = mode
+            with torch.no_grad():
+                for name, value in model.named_buffers():
+                    if name in buffers:
+                        value.copy_(buffers[name])
+
+
+@contextmanager
+def no_dropout(model: nn.Module) -> Iterator[None]:
+    """Without dropout while the context lasts."""
+    rates = [
+        (module, name, getattr(module, name))
+        for module in model.modules()
+        for name in ("p", "dropout")
+        if isinstance(getattr(module, name, None), float)
+    ]
+    try:
+        for module, name, _ in rates:
+            setattr(module, name, 0.0)
+        yield
+    finally:
+        for module, name, rate in rates:
+            setattr(module, name, rate)

@@ -1,0 +1,65 @@
+r"""When to warn: z was used and is being lost, or is not used at look after look.
+
+Information is *lost* where it is below half of what it was at its best, by two standard errors:
+
+$$ I_t + 2 e_t < \tfrac12 (I_{best} - 2 e_{best}), \qquad I_{best} - 2 e_{best} > 0.5 $$
+
+z is *not used* where the verdict is "collapsed", and not borderline, at three looks in a row; the first look of all
+does not count, as an untrained model has learned nothing yet. Each is told once where it begins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from buttress.diagnostics.estimate import Estimate
+from buttress.diagnostics.monitor.seen import Seen
+from buttress.diagnostics.state import COLLAPSED
+from buttress.diagnostics.thresholds import USED_NATS
+
+__all__ = ["LOST", "UNUSED", "alarm"]
+
+LOST, UNUSED = "z is being lost", "z is not used"
+IN_A_ROW = 3
+INFORMATION = "mutual_information"
+
+
+def alarm(looks: Sequence[Seen]) -> str:
+    """What the latest look is to be warned of: :data:`LOST`, :data:`UNUSED` or nothing.
+
+    Args:
+        looks: All so far, the latest last.
+
+    Example:
+        >>> def look(step, nats):
+        ...     state = "used" if nats > 0.5 else "collapsed"
+        ...     return Seen(step, {"mutual_information": Estimate(nats, 0.05, 256, "")}, state, None)
+        >>> alarm([look(1, 0.0), look(2, 2.0), look(3, 0.6)]), alarm([look(1, 0.0)])
+        ('z is being lost', '')
+        >>> alarm([look(k, 0.0) for k in range(4)])
+        'z is not used'
+    """
+    before = looks[:-1]
+    if _lost(looks):
+        return "" if _lost(before) else LOST
+    return UNUSED if _unused(looks) and not _unused(before) else ""
+
+
+def _unused(looks: Sequence[Seen]) -> bool:
+    return len(looks) > IN_A_ROW and all(one.state == COLLAPSED for one in looks[-IN_A_ROW:])
+
+
+def _lost(looks: Sequence[Seen]) -> bool:
+    known = [one.numbers[INFORMATION] for one in looks if INFORMATION in one.numbers]
+    if len(known) < 2 or INFORMATION not in looks[-1].numbers:
+        return False
+    best = max(_at_least(one) for one in known[:-1])
+    return best > USED_NATS and _at_most(known[-1]) < best / 2
+
+
+def _at_least(one: Estimate) -> float:
+    return (one.value or 0.0) - 2 * (one.error or 0.0)
+
+
+def _at_most(one: Estimate) -> float:
+    return (one.value or 0.0) + 2 * (one.error or 0.0)

@@ -1,0 +1,310 @@
+"""The linter names the fault that was put into a loss or a model, and nothing of a right one."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+import buttress as bt
+from buttress.cli.main import main
+from buttress.diagnostics.lint.rule import catalogue
+
+D, L, N = 30, 3, 64
+
+
+class Vae(nn.Module):
+    def __init__(self, sample=True, reach=True, cut=False, dropout=0.0):
+        super().__init__()
+        self.sample, self.reach, self.cut = sample, reach, cut
+        self.encoder = nn.Sequential(nn.Linear(D, 2 * L), nn.Dropout(dropout))
+        self.decoder = nn.Linear(L, D)
+
+    def forward(self, x):
+        mu, logvar = self.encoder(x).chunk(2, -1)
+        if self.cut:
+            mu, logvar = mu.detach(), logvar.detach()
+        z = mu + (logvar / 2).exp() * torch.randn_like(mu) if self.sample else mu
+        return self.decoder(z if self.reach else torch.randn_like(z)), mu, logvar
+
+
+def kl(mu, logvar):
+    return 0.5 * (mu**2 + logvar.exp() - 1 - logvar)
+
+
+@pytest.fixture
+def x():
+    generator = torch.Generator().manual_seed(0)
+    return 4 * torch.randn(N, 2, generator=generator) @ torch.randn(2, D, generator=generator)
+
+
+@pytest.fixture(autouse=True)
+def seed():
+    torch.manual_seed(0)
+
+
+def errors(report):
+    return {one.rule for one in report if one.level != "note"}
+
+
+def squared(recon, x, mu, logvar):
+    return 0.5 * (recon - x).square().sum(1).mean() + kl(mu, logvar).sum(1).mean()
+
+
+def binary(recon, x, mu, logvar):
+    return F.binary_cross_entropy_with_logits(recon, x, reduction="sum") / len(x) + kl(mu, logvar).sum(1).mean()
+
+
+RIGHT = [
+    squared,
+    binary,
+    lambda model, batch: squared(*_named(model, batch)),
+    lambda recon, x, mu, logvar: {"loss": squared(recon, x, mu, logvar), "kl": 0},
+    lambda recon, x, mu, logvar: (squared(recon, x, mu, logvar) * len(x), None),
+]
+
+
+def _named(model, batch):
+    recon, mu, logvar = model(batch)
+    return recon, batch, mu, logvar
+
+
+@pytest.mark.parametrize("loss", RIGHT)
+@pytest.mark.parametrize("dropout", [0.0, 0.5])
+def test_a_right_loss_has_no_fault(loss, dropout, x):
+    data = (x > 0).float() if loss is binary else x
+    assert not errors(bt.lint(Vae(dropout=dropout), loss, data))
+
+
+def test_the_implied_sigma_of_a_mean_squared_error_is_half_the_number_of_values(x):
+    report = bt.lint(Vae(), lambda recon, x, mu, logvar: F.mse_loss(recon, x) + kl(mu, logvar).sum(1).mean(), x)
+    found = next(one for one in report if one.rule == "loss-reduction")
+    assert found.level == "error" and "sigma^2 = 15" in found.evidence  # D / 2
+
+
+def test_a_mean_over_pixels_gives_the_rate_a_weight_of_their_number(x):
+    report = bt.lint(
+        Vae(), lambda recon, x, mu, logvar: F.binary_cross_entropy_with_logits(recon, x) + kl(mu, logvar).sum(1).mean(),
+        (x > 0).float(),
+    )  # fmt: skip
+    assert "weight (beta) of 30 " in report.findings[0].evidence
+
+
+FAULTS = {
+    "loss-reduction": lambda r, x, mu, lv: (r - x).square().mean() + kl(mu, lv).sum(1).mean(),
+    "loss-reduction of the KL": lambda r, x, mu, lv: 0.5 * (r - x).square().sum(1).mean() + kl(mu, lv).mean(),
+    "kl-sign": lambda r, x, mu, lv: 0.5 * (r - x).square().sum(1).mean() - kl(mu, lv).sum(1).mean(),
+    "kl-missing": lambda r, x, mu, lv: 0.5 * (r - x).square().sum(1).mean(),
+    "kl-missing of mu": lambda r, x, mu, lv: squared(r, x, mu.detach(), lv),
+    "kl-missing of recon": lambda r, x, mu, lv: squared(r.detach(), x, mu, lv),
+    "kl-formula": lambda r, x, mu, lv: squared(r, x, mu, lv) - 0.5 * (lv.exp()).sum(1).mean(),
+    "kl-formula by log sigma": lambda r, x, mu, lv: (
+        0.5 * (r - x).square().sum(1).mean() + 0.5 * (mu**2 + (2 * lv).exp() - 1 - 2 * lv).sum(1).mean()
+    ),
+    "batch-dependence": lambda r, x, mu, lv: 0.5 * (r - x).square().sum(1).mean() + kl(mu, lv).sum(),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_each_fault_of_a_loss_is_named_and_no_other(fault, x):
+    loss = FAULTS[fault]
+    report = bt.lint(Vae(), lambda recon, x, mu, logvar: loss(recon, x, mu, logvar), x)
+    follow = {"optimum-collapsed"} | ({"dead-gradient"} if fault.endswith("recon") else set())  # of the decoder
+    assert errors(report) - follow == {fault.partition(" ")[0]}
+
+
+def test_a_sigma_above_the_data_is_a_collapsed_optimum(x):
+    report = bt.lint(Vae(), lambda recon, x, mu, logvar: F.mse_loss(recon, x) + kl(mu, logvar).sum(1).mean(), x / 40)
+    assert "optimum-collapsed" in errors(report)
+    assert "optimum-collapsed" not in errors(bt.lint(Vae(), squared, x))
+
+
+def test_faults_of_wiring(x):
+    assert errors(bt.lint(Vae(sample=False), squared, x)) == {"no-sampling"}
+    assert errors(bt.lint(Vae(sample=False, dropout=0.5), squared, x)) >= {"no-sampling"}
+    assert "z-unreached" in errors(bt.lint(Vae(reach=False), squared, x))
+    cut = bt.lint(Vae(cut=True), squared, x)
+    assert "dead-gradient" in errors(cut) and "encoder" in str(cut)
+
+
+def test_an_unused_parameter_and_a_gradient_that_is_not_finite(x):
+    model = Vae()
+    model.spare = nn.Linear(2, 2)
+    assert any("spare.weight" in one.evidence for one in bt.lint(model, squared, x))
+    broken = bt.lint(Vae(), lambda recon, x, mu, logvar: squared(recon, x, mu, logvar) / 0, x)
+    assert "not finite" in str(broken)
+
+
+def test_a_log_variance_without_bound(x):
+    assert any(one.rule == "log-variance" for one in bt.lint(Vae(), squared, x * 100))
+
+
+def test_schedules(x):
+    def said(beta):
+        return [one.evidence for one in bt.lint(Vae(), squared, x, schedule=beta, steps=1000) if one.rule == "schedule"]
+
+    assert said(lambda step: min(1.0, step / 300)) == []
+    assert said(lambda step: 0.0) == ["the weight is 0 in all 1000 steps"]
+    assert said(lambda step: step / 5000) == ["the weight is 0.2 at most in 1000 steps"]
+    assert said(lambda step: min(1.0, step / 980)) == ["the weight first reaches 1 after 98% of training"]
+    assert said(lambda step: 1.0 if step < 500 else 0.5) == ["training ends at a weight of 0.5"]
+
+
+class Words(nn.Module):
+    """Reads the words it predicts, shifted by one place or not, beside z."""
+
+    def __init__(self, shifted=True, vocabulary=11):
+        super().__init__()
+        self.embedding, self.encoder = nn.Embedding(vocabulary, 8), nn.GRU(8, 8, batch_first=True)
+        self.head, self.decoder = nn.Linear(8, 2 * L), Reader(shifted, vocabulary)
+
+    def forward(self, x):
+        mu, logvar = self.head(self.encoder(self.embedding(x))[1][0]).chunk(2, -1)
+        return self.decoder(x, mu + (logvar / 2).exp() * torch.randn_like(mu)), mu, logvar
+
+
+class Reader(nn.Module):
+    def __init__(self, shifted, vocabulary):
+        super().__init__()
+        self.shifted, self.embedding = shifted, nn.Embedding(vocabulary, 8)
+        self.net, self.out = nn.GRU(8 + L, 8, batch_first=True), nn.Linear(8, vocabulary)
+
+    def forward(self, x, z):
+        words = self.embedding(x)
+        if self.shifted:
+            words = F.pad(words, (0, 0, 1, 0))[:, :-1]
+        return self.out(self.net(torch.cat([words, z[:, None].expand(-1, x.shape[1], -1)], -1))[0])
+
+
+@pytest.fixture
+def sentences():
+    x = torch.randint(1, 11, (N, 9), generator=torch.Generator().manual_seed(0))
+    lengths = torch.arange(N) % 6 + 3
+    return x * (torch.arange(9) < lengths[:, None])
+
+
+def entropy(recon, x, mu, logvar, ignore=-100):
+    nats = F.cross_entropy(recon.flatten(0, 1), x.flatten(), reduction="sum", ignore_index=ignore)
+    return nats / len(x) + kl(mu, logvar).sum(1).mean()
+
+
+def test_sentences(sentences):
+    def ignoring(recon, x, mu, logvar):
+        return entropy(recon, x, mu, logvar, ignore=0)
+
+    assert not errors(bt.lint(Words(), ignoring, sentences)) - {"dead-gradient"}  # words that no row has
+    assert "padding-counted" in errors(bt.lint(Words(), entropy, sentences))
+    assert "sees-target" in errors(bt.lint(Words(shifted=False), ignoring, sentences))
+
+
+def test_a_mean_over_words_is_named_with_their_mean_number(sentences):
+    def mean(recon, x, mu, logvar):
+        return F.cross_entropy(recon.flatten(0, 1), x.flatten(), ignore_index=0) + kl(mu, logvar).sum(1).mean()
+
+    found = next(one for one in bt.lint(Words(), mean, sentences) if one.rule == "loss-reduction")
+    assert f"{(sentences > 0).sum().item() / N:.4g} values" in found.evidence
+
+
+def test_a_weight_is_a_note_and_constants_are_counted(x):
+    report = bt.lint(
+        Vae(), lambda recon, x, mu, logvar: squared(recon, x, mu, logvar) + kl(mu, logvar).sum(1).mean(), x
+    )
+    notes = {one.rule: one.evidence for one in report if one.level == "note"}
+    assert "sigma^2 = 2" in notes["rate-weight"] and "37.97 nats" in notes["constants"]  # 15 log(4 pi)
+
+
+def test_the_model_is_left_as_it_was(x):
+    model = Vae(dropout=0.5)
+    model.norm = nn.BatchNorm1d(D)
+    model.decoder = nn.Sequential(nn.Linear(L, D), model.norm)
+    model.eval()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    state = torch.random.get_rng_state()
+    bt.lint(model, squared, x)
+    assert torch.equal(state, torch.random.get_rng_state())
+    assert not model.training and all(torch.equal(before[n], v) for n, v in model.state_dict().items())
+    assert all(p.grad is None for p in model.parameters()) and model.encoder[1].p == 0.5
+
+
+def test_what_cannot_be_asked_is_told(x):
+    class Apart(Vae):
+        def loss(self, x):
+            return squared(*_named(lambda x: self.forward(x), x))
+
+    report = bt.lint(Apart(), lambda model, batch: model.loss(batch), x)
+    assert "kl-sign" in report.silent and "one call of model(x)" in report.silent["kl-sign"]
+
+
+@pytest.mark.parametrize(
+    ("model", "loss", "batch", "says"),
+    [
+        ("mine", squared, torch.zeros(4, D), "model"),
+        (Vae(), 3, torch.zeros(4, D), "loss_fn"),
+        (Vae(), squared, torch.zeros(1, D), "two examples or more"),
+        (Vae(), squared, 5, "the batch gave int"),
+        (Vae(), lambda model, batch: model(batch)[0], torch.zeros(4, D), "the loss function gave a tensor of shape"),
+        (nn.Linear(D, D), squared, torch.zeros(4, D), "forward.x. gave one tensor"),
+    ],
+)
+def test_bad_input_is_refused_in_a_sentence(model, loss, batch, says):
+    with pytest.raises((ValueError, TypeError), match=says):
+        bt.lint(model, loss, batch)
+
+
+def test_every_form_of_output_is_cut_apart(x):
+    @dataclass
+    class Out:
+        recon: torch.Tensor
+        mu: torch.Tensor
+        logvar: torch.Tensor
+
+    class ByName(Vae):
+        form = dict
+
+        def forward(self, x):
+            recon, mu, logvar = super().forward(x)
+            return self.form(recon=recon, mu=mu, logvar=logvar)
+
+    def by_name(model, batch):
+        out = model(batch)
+        out = out if isinstance(out, dict) else vars(out)
+        return squared(out["recon"], batch, out["mu"], out["logvar"])
+
+    for form in (dict, Out):
+        model = ByName()
+        model.form = form
+        assert "kl-sign" not in bt.lint(model, by_name, x).silent
+
+
+def test_the_command_prints_json_and_ends_with_1_on_an_error(tmp_path, capsys):
+    script = tmp_path / "mine.py"
+    script.write_text(
+        "import torch\n"
+        "from torch import nn\n"
+        "class Vae(nn.Module):\n"
+        "    def __init__(self):\n"
+        "        super().__init__()\n"
+        "        self.encoder, self.decoder = nn.Linear(9, 4), nn.Linear(2, 9)\n"
+        "    def forward(self, x):\n"
+        "        mu, logvar = self.encoder(x).chunk(2, -1)\n"
+        "        return self.decoder(mu + torch.randn_like(mu) * (logvar / 2).exp()), mu, logvar\n"
+        "def loss(recon, x, mu, logvar):\n"
+        "    return ((recon - x) ** 2).mean() + 0.5 * (mu**2 + logvar.exp() - 1 - logvar).sum(1).mean()\n"
+        "def make():\n"
+        "    return Vae(), loss, torch.randn(64, 9)\n"
+    )
+    with pytest.raises(SystemExit) as stopped:
+        main(["lint", f"{script}:make", "--json", "true"])
+    assert stopped.value.code == 1
+    assert json.loads(capsys.readouterr().out)["findings"][0]["rule"] == "loss-reduction"
+
+
+def test_every_rule_is_tried_here():
+    names = {one.name for one in catalogue()}
+    text = Path(__file__).read_text(encoding="utf-8")
+    assert [name for name in sorted(names) if name not in text] == []

@@ -1,0 +1,210 @@
+"""The monitor looks when it may, warns when z is lost or never used, and writes to whatever logger is there."""
+
+from __future__ import annotations
+
+import sys
+import types
+import warnings
+
+import pytest
+import torch
+from torch import nn
+
+import buttress as bt
+from buttress.diagnostics.estimate import Estimate
+from buttress.diagnostics.monitor.alarm import LOST, UNUSED, alarm
+from buttress.diagnostics.monitor.hooks import lightning_callback, transformers_callback
+from buttress.diagnostics.monitor.monitor import CollapseWarning, Monitor
+from buttress.diagnostics.monitor.seen import Seen
+from buttress.diagnostics.reference import LinearGaussian
+
+
+def look(nats, warning=""):
+    state = "used" if nats > 0.5 else "collapsed"
+    return Seen(0, {"mutual_information": Estimate(nats, 0.05, 256, "")}, state, None, (), warning)
+
+
+def alarms(*nats):
+    return [alarm([look(one) for one in nats[: k + 1]]) for k in range(len(nats))]
+
+
+def test_each_alarm_is_given_where_it_begins_and_once():
+    assert alarms(0.0, 2.0, 2.1, 0.6, 0.6, 0.1, 0.0) == ["", "", "", LOST, "", "", ""]
+    assert alarms(0.0, 0.0, 0.0, 0.0, 0.0) == ["", "", "", UNUSED, ""]
+    assert alarms(0.0, 0.0, 0.0, 1.0, 1.2, 2.0) == [""] * 6
+    assert alarms(2.0, 0.5, 2.0, 0.5) == ["", LOST, "", LOST]
+
+
+def test_a_fall_within_the_errors_is_no_loss():
+    wide = Seen(0, {"mutual_information": Estimate(0.6, 0.3, 256, "")}, "used", None)
+    assert alarm([look(2.0), wide]) == ""
+
+
+@pytest.fixture
+def linear():
+    model = LinearGaussian(torch.ones(2, 1).double(), torch.zeros(2).double(), 1.0)
+    return model, [model.sample(200)[0]]
+
+
+def test_looks_take_no_more_than_their_share(linear):
+    model, probe = linear
+    monitor = Monitor(model.vae(), probe, share=0.1)
+    now = [0.0]
+
+    def clock():
+        return now[0]
+
+    def slow(step):
+        now[0] += 3.0
+        monitor.spent, monitor.last = monitor.spent + 3.0, 3.0
+        monitor.looks.append(look(1.0))
+        return monitor.looks[-1]
+
+    monitor.clock, monitor.look = clock, slow
+    for step in range(1000):
+        now[0] += 1.0
+        monitor(step)
+    assert 1000 * 0.1 / 3 * 0.9 < len(monitor.looks) < (now[0] * 0.1) / 3 + 1
+    assert monitor.spent <= 0.1 * now[0]
+
+
+def test_a_warning_names_the_cause_and_can_stop(linear):
+    model, probe = linear
+    monitor = Monitor(model.lagging(), probe, every=1, stop=True)
+    with pytest.warns(
+        CollapseWarning, match=r"z is not used \(step 3\): .*; the cause: inference lags; try aggressive"
+    ):
+        until_stopped(monitor)
+    assert len(monitor.looks) == 4
+
+
+def until_stopped(monitor):
+    for step in range(6):
+        monitor(step)
+        if monitor.stopped:
+            return
+
+
+def test_a_model_in_use_gives_no_warning(linear):
+    model, probe = linear
+    monitor = Monitor(model.vae(), probe, every=2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        seen = [monitor(step) for step in range(8)]
+    assert [one is not None for one in seen] == [True, False] * 4 and not monitor.stopped
+
+
+class Vae(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.encoder, self.decoder = nn.Linear(6, 4), nn.Linear(2, 6)
+
+    def forward(self, x):
+        mu, logvar = self.encoder(x).chunk(2, -1)
+        return self.decoder(mu + (logvar / 2).exp() * torch.randn_like(mu)), mu, logvar
+
+
+def test_training_is_the_same_with_and_without_it():
+    def trained(watched):
+        torch.manual_seed(0)
+        model, x = Vae(), torch.randn(64, 6)
+        optimizer = torch.optim.Adam(model.parameters())
+        monitor = Monitor(model, torch.randn(32, 6), likelihood="mse", every=1) if watched else (lambda step: None)
+        torch.manual_seed(1)
+        for step in range(3):
+            recon, mu, logvar = model(x)
+            loss = (recon - x).square().sum() + (mu**2 + logvar.exp() - 1 - logvar).sum() / 2
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            monitor(step)
+        return model.state_dict()
+
+    for one, other in zip(trained(True).values(), trained(False).values(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_loggers(linear, tmp_path):
+    model, probe = linear
+    heard = []
+
+    class Scalars:
+        def add_scalar(self, name, value, step):
+            heard.append((name, step))
+
+    class Metrics:
+        def log_metrics(self, numbers, step):
+            heard.extend((name, step) for name in numbers)
+
+    class Wandb:
+        def log(self, numbers, step):
+            heard.extend((name, step) for name in numbers)
+
+    for logger in (Scalars(), Metrics(), Wandb(), lambda numbers, step: heard.extend((n, step) for n in numbers)):
+        heard.clear()
+        Monitor(model.vae(), probe, logger=logger)(7)
+        assert ("z/mutual_information", 7) in heard and ("z/collapsed", 7) in heard
+    table = tmp_path / "logs" / "z.csv"
+    for step in (1, 2):  # a second monitor goes on with the file
+        Monitor(model.vae(), probe, logger=table)(step)
+    lines = table.read_text().splitlines()
+    assert lines[0].startswith("step,z/elbo,z/rate") and [line.split(",")[0] for line in lines[1:]] == ["1", "2"]
+
+
+def test_lightning_logs_and_stops(linear, tmp_path):
+    lightning = pytest.importorskip("lightning")
+    from lightning.pytorch.loggers import CSVLogger
+
+    model, probe = linear
+
+    class Module(lightning.LightningModule):
+        def __init__(self):
+            super().__init__()
+            self.net = nn.Linear(2, 1)
+
+        def training_step(self, batch, index):
+            return self.net(batch[0]).square().mean()
+
+        def configure_optimizers(self):
+            return torch.optim.SGD(self.parameters(), 0.1)
+
+        def train_dataloader(self):
+            return torch.utils.data.DataLoader(torch.utils.data.TensorDataset(torch.randn(40, 2)), batch_size=2)
+
+    monitor = Monitor(model.collapsed(), probe, every=1, stop=True)
+    logger = CSVLogger(tmp_path)
+    trainer = lightning.Trainer(
+        max_steps=15, callbacks=[lightning_callback(monitor)], logger=logger, enable_checkpointing=False,
+        enable_progress_bar=False, enable_model_summary=False, accelerator="cpu", log_every_n_steps=1,
+    )  # fmt: skip
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        trainer.fit(Module())
+    assert trainer.global_step < 15 and any(issubclass(one.category, CollapseWarning) for one in caught)
+    assert "z/rate" in (next(tmp_path.rglob("metrics.csv"))).read_text()
+
+
+def test_the_hugging_face_trainer_is_told_to_stop(linear, monkeypatch):
+    fake = types.ModuleType("transformers")
+    fake.TrainerCallback = type("TrainerCallback", (), {})
+    monkeypatch.setitem(sys.modules, "transformers", fake)
+    model, probe = linear
+    callback = transformers_callback(Monitor(model.collapsed(), probe, every=1, stop=True))
+    control = types.SimpleNamespace(should_training_stop=False)
+    with pytest.warns(CollapseWarning):
+        [callback.on_step_end(None, types.SimpleNamespace(global_step=step), control) for step in range(4)]
+    assert control.should_training_stop
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"share": 0}, "share is 0"),
+        ({"every": 0}, "every is 0"),
+        ({"likelihod": "mse"}, "likelihod"),
+        ({"logger": 3}, "logger"),
+    ],
+)
+def test_bad_settings_are_refused_at_once(linear, settings, says):
+    with pytest.raises((ValueError, TypeError), match=says):
+        bt.Monitor(linear[0].vae(), linear[1], **settings)
