@@ -16,7 +16,7 @@ soundfile = pytest.importorskip("soundfile", reason="needs the audio extra (soun
 
 SMALL = ("--training.steps", "8", "--training.batch_size", "4", "--training.validate_every", "4", "--no_diagnose")
 CODES = "speech_codes:stride=8:codes=6:dim=4:width=6:first=0.5"
-NET = ("--decoder", "wavenet", "--decoder.channels", "6", "--decoder.skip", "8", "--decoder.layers", "3")
+NET = ("--decoder", "wavenet", "--decoder.channels", "6", "--decoder.skips", "8", "--decoder.layers", "3")
 
 
 def typed(*words):
@@ -42,6 +42,8 @@ def spoken(request, tmp_path_factory):
             "speaker",
             "--data.split",
             "seed",
+            "--data.held_out",
+            "0.3",
             *size[request.param],
         )
         typed("train", *data, "--remedies", f"{CODES}:speaker=speaker", *NET, "--out", folder / "run", *SMALL)
@@ -56,7 +58,7 @@ def test_codes_of_one_speaker_are_decoded_as_another(spoken, tmp_path, capsys):
     same, other = (next(convert(run, [file], to, seed=3)).after.numpy() for to in ("bob", "ann"))
     loud = max(1.0, np.abs(same).max())
     assert rate == 8000 and len(same) == len(other)
-    np.testing.assert_allclose(samples, same / loud, atol=1e-4)
+    np.testing.assert_allclose(samples, same / loud, atol=2e-3)  # phases are found by iteration
     assert len(samples) == 900 if run.spec.kind == "wave" else abs(len(samples) - 900) <= 8
     assert not np.array_equal(same, other), "the decoder reads the speaker"
     x = run.held_out()[0].x[:1]

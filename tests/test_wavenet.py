@@ -16,7 +16,7 @@ def built(places, codes, **settings):
 
 def test_no_sample_sees_itself_or_a_later_one_and_each_sees_all_within_the_radius():
     torch.manual_seed(0)
-    module = built(700, 7, channels=6, skip=64, layers=8, cycle=8)
+    module = built(700, 7, channels=6, skips=64, layers=8, cycle=8)
     z, before = torch.randn(1, 7, 3).double(), torch.randn(1, 700, 6).double().requires_grad_()
     for place in (0, 255, 256, 699):
         (gradient,) = torch.autograd.grad(module.from_reading(z, before, (1,))[0, place].sum(), before)
@@ -27,7 +27,7 @@ def test_no_sample_sees_itself_or_a_later_one_and_each_sees_all_within_the_radiu
 
 def test_a_sample_sees_its_own_code_and_those_beside_it():
     torch.manual_seed(0)
-    module = built(70, 7, channels=6, skip=64, layers=1, context=3)
+    module = built(70, 7, channels=6, skips=64, layers=1, context=3)
     z = torch.randn(1, 7, 3).double().requires_grad_()
     (gradient,) = torch.autograd.grad(module.from_reading(z, torch.randn(1, 70, 6).double(), (1,))[0, 35].sum(), z)
     assert gradient[0].abs().sum(-1).nonzero().flatten().tolist() == [2, 3, 4]
@@ -35,7 +35,7 @@ def test_a_sample_sees_its_own_code_and_those_beside_it():
 
 def test_the_cached_loop_draws_what_the_naive_one_draws_over_many_cycles():
     torch.manual_seed(0)
-    module = built(90, 9, channels=6, skip=8, layers=7, cycle=3)
+    module = built(90, 9, channels=6, skips=8, layers=7, cycle=3)
     with torch.no_grad():
         module.out.weight.mul_(30)
     p = module(torch.randn(3, 9, 3).double())

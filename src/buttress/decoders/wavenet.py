@@ -36,7 +36,7 @@ class WaveNet(Decoder):
 
     Args:
         channels: Channels of h and of each gate.
-        skip: Channels of the sum of skips, and of the layer behind it.
+        skips: Channels of the sum of skips, and of the layer behind it.
         layers: Number of layers.
         cycle: After so many layers the dilation begins again at 1.
         context: Places of z that y sees, odd: 1 is the place itself.
@@ -47,7 +47,7 @@ class WaveNet(Decoder):
     Example:
         >>> from buttress.likelihoods.categorical import Categorical
         >>> spec = DataSpec(Layout.wave(8, levels=16))
-        >>> p = WaveNet(channels=4, skip=4).build(spec, (2, 3), Categorical().build(spec))(torch.zeros(5, 2, 3))
+        >>> p = WaveNet(channels=4, skips=4).build(spec, (2, 3), Categorical().build(spec))(torch.zeros(5, 2, 3))
         >>> p.sample().shape, p.log_prob(torch.zeros(5, 8, dtype=torch.long)).shape
         (torch.Size([5, 8]), torch.Size([5]))
     """
@@ -55,14 +55,14 @@ class WaveNet(Decoder):
     autoregressive: ClassVar[bool] = True
 
     channels: int = 48
-    skip: int = 96
+    skips: int = 96
     layers: int = 18
     cycle: int = 9
     context: int = 3
 
     def __post_init__(self) -> None:
         """Refuse contradictions."""
-        sizes = {name: getattr(self, name) for name in ("channels", "skip", "layers", "cycle", "context")}
+        sizes = {name: getattr(self, name) for name in ("channels", "skips", "layers", "cycle", "context")}
         if min(sizes.values()) < 1 or self.context % 2 == 0:
             said = ", ".join(f"{name} {value}" for name, value in sizes.items())
             raise ValueError(f"wavenet decoder: sizes are {said}; wanted at least 1 each, and an odd context")
@@ -70,7 +70,7 @@ class WaveNet(Decoder):
     @classmethod
     def tiny(cls) -> tuple[WaveNet, ...]:
         """See :class:`buttress.core.Part`."""
-        return (cls(channels=4, skip=5, layers=2), cls(channels=3, skip=8, layers=3, cycle=2, context=1))
+        return (cls(channels=4, skips=5, layers=2), cls(channels=3, skips=8, layers=3, cycle=2, context=1))
 
     def misfit(self, layout: Layout) -> str:
         """See :class:`buttress.core.part.DataPart`."""
@@ -89,7 +89,7 @@ class WaveNetModule(SequenceModule):
 
     def __init__(self, part: WaveNet, spec: DataSpec, z_shape: tuple[int, ...], likelihood: LikelihoodModule) -> None:
         super().__init__(spec, z_shape, likelihood, part.channels)
-        c, s = part.channels, part.skip
+        c, s = part.channels, part.skips
         self.dilations = [2 ** (i % part.cycle) for i in range(part.layers)]
         self.radius = 1 + sum(self.dilations)
         self.read = nn.Linear(likelihood.feature_layout(spec.layout).channels, c)
@@ -137,10 +137,12 @@ class WaveNetModule(SequenceModule):
         rings = [z.new_zeros(d, len(z), self.width) for d in self.dilations]
         sides = [side(y) + layer.bias for side, layer in zip(self.sides, self.gates, strict=True)]
         beside = [[side[:, i] for side in sides] for i in range(self.steps)]
-        weights = [layer.weight.mT for layer in self.gates]
+        weights: list[Any] = [layer.weight.mT for layer in self.gates]
         nothing = z.new_zeros(self.width, self.width), z.new_zeros(self.width)  # of the last gate h is not read
         ons: list[Any] = [*((on.weight, on.bias) for on in self.ons), nothing]
-        outs = [torch.cat([weight, skip.weight]).mT for (weight, _), skip in zip(ons, self.skips, strict=True)]
+        outs: list[Any] = [
+            torch.cat([weight, *skip.parameters()]).mT for (weight, _), skip in zip(ons, self.skips, strict=True)
+        ]
         added = [F.pad(bias, (0, len(self.first))) for _, bias in ons]
 
         def step(t: int, h: Tensor) -> Tensor:
