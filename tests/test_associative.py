@@ -54,6 +54,17 @@ def test_a_diagonal_mixture_keeps_its_digits_far_from_zero():
     torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-4)
 
 
+def test_its_gradients_and_theirs_are_those_of_torch(monkeypatch):
+    monkeypatch.setattr("buttress.distributions.diagonal_mixture.PAIRS", 11)
+    ours, theirs = mixture(5)
+    z = torch.randn(7, 3).double().requires_grad_()
+    for order in (1, 2):
+        one, other = (torch.autograd.grad(p.log_prob(z).sum(), z, create_graph=True)[0] for p in (ours, theirs))
+        if order == 2:
+            one, other = (torch.autograd.grad(slope.square().sum(), z)[0] for slope in (one, other))
+        torch.testing.assert_close(one, other)
+
+
 def test_samples_of_a_batch_of_mixtures_are_those_of_each():
     ours, _ = mixture(2, 3, event=(1,))
     z = ours.sample((40_000,))

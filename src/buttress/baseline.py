@@ -10,12 +10,14 @@ from buttress.core import Data, DataSpec, Likelihood
 from buttress.core.recipe import Recipe, Training
 from buttress.decoders.causal_conv import CausalConv
 from buttress.decoders.conv import ConvDecoder
+from buttress.decoders.cross_attention import CrossAttentionDecoder
 from buttress.decoders.mlp import MlpDecoder
 from buttress.decoders.pixelcnn import PixelCNN
 from buttress.decoders.recurrent import RecurrentDecoder
 from buttress.encoders.conv import ConvEncoder
 from buttress.encoders.conv1d import Conv1dEncoder
 from buttress.encoders.mlp import MlpEncoder
+from buttress.encoders.none import NoEncoder
 from buttress.encoders.recurrent import RecurrentEncoder
 from buttress.likelihoods.bernoulli import Bernoulli
 from buttress.likelihoods.categorical import Categorical
@@ -23,7 +25,9 @@ from buttress.likelihoods.gaussian import GaussianLikelihood
 from buttress.likelihoods.mixed import Mixed
 from buttress.objectives.elbo import ELBO
 from buttress.posteriors.gaussian import GaussianPosterior
+from buttress.posteriors.none import NoLatent
 from buttress.priors.standard_normal import StandardNormal
+from buttress.priors.uniform import Uniform
 
 __all__ = ["baseline", "binarised"]
 
@@ -41,7 +45,8 @@ def baseline(data: Data, spec: DataSpec, examples: int | None = None) -> Recipe:
     Images have a convolutional encoder and decoder that grow with their size, so that the pixels are independent given
     z. Those of one channel that are nearly black and white, such as digits, are Bernoulli pixels, binarised afresh at
     every presentation; photographs, grey or in colour, and other real numbers are Gaussian with one learned variance;
-    maps of codes are read as symbols by a PixelCNN. Sentences go through LSTMs; tables through MLPs with one learned
+    maps of codes are read as symbols by a PixelCNN. Sentences go through LSTMs, pairs of
+    sentences through a Transformer without z; tables through MLPs with one learned
     variance, and with categories where columns hold words or values are missing.
 
     An autoregressive decoder of images, which is strong enough to ignore z, is chosen by name:
@@ -188,6 +193,8 @@ def _symbols(data: Data, spec: DataSpec) -> Recipe:
 
 
 def _text(data: Data, spec: DataSpec) -> Recipe:
+    if any(column.symbols for column in spec.given):
+        return _translation(data)
     training = Training(batch_size=64)
     return Recipe(
         data,
@@ -199,6 +206,21 @@ def _text(data: Data, spec: DataSpec) -> Recipe:
         ELBO(),
         Joint(),
         training,
+    )
+
+
+def _translation(data: Data) -> Recipe:
+    """A Transformer from the source to the target, without z: it is given more than a z of it could say."""
+    return Recipe(
+        data,
+        NoEncoder(),
+        NoLatent(),
+        Uniform(),
+        CrossAttentionDecoder(dropout=0.1, label_smoothing=0.1),
+        Categorical(),
+        ELBO(),
+        Joint(),
+        Training(batch_size=64),
     )
 
 

@@ -19,6 +19,7 @@ from buttress.data.images import Images
 from buttress.data.table import Table
 from buttress.decoders.conv import ConvDecoder
 from buttress.encoders.conv import ConvEncoder
+from buttress.encoders.none import NoEncoder
 from buttress.likelihoods.bernoulli import Bernoulli
 from buttress.likelihoods.gaussian import GaussianLikelihood
 from buttress.objectives.elbo import ELBO
@@ -65,6 +66,8 @@ def with_prior(prior):
 
 
 def with_posterior(posterior):
+    if not posterior.reads:
+        return [replace(CODES, encoder=NoEncoder(), posterior=posterior)]
     return [replace(base, posterior=posterior) for base in ((CODES, MAPS, LARGE) if posterior.discrete else (TABLE,))]
 
 

@@ -20,6 +20,7 @@ from buttress.core import registry
 from buttress.data.images import Images
 from buttress.decoders.conv import ConvDecoder
 from buttress.encoders.conv import ConvEncoder
+from buttress.encoders.none import NoEncoder
 from buttress.likelihoods.gaussian import GaussianLikelihood
 from buttress.objectives.importance_weighted import ImportanceWeighted
 from buttress.posteriors.batch_normalized import BatchNormalized
@@ -28,6 +29,7 @@ from buttress.posteriors.committed_gaussian import CommittedGaussian
 from buttress.posteriors.finite_scalar_quantized import FiniteScalarQuantized
 from buttress.posteriors.gaussian import GaussianPosterior
 from buttress.posteriors.hierarchical_quantized import HierarchicalQuantized
+from buttress.posteriors.none import NoLatent
 from buttress.posteriors.residual_quantized import ResidualQuantized
 from buttress.priors.associative import Associative
 from buttress.priors.level_product import LevelProduct
@@ -126,7 +128,9 @@ REMEMBERED = replace(
     posterior=GaussianPosterior(dim=3, variance="unit"),
     prior=Associative(neighbours=3, components=2, hidden=(4,)),
 )
+WITHOUT = replace(small.joint(), encoder=NoEncoder(), posterior=NoLatent(), prior=Uniform())
 APART = {
+    "without": WITHOUT,
     "auxiliary": small.auxiliary_prior(),
     "committed": COMMITTED,
     "remembered": REMEMBERED,

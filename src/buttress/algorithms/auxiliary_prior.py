@@ -34,10 +34,11 @@ class AuxiliaryPrior(Algorithm):
     """Everything under a prior that stays as it is, then the model's prior on the z of the trained model.
 
     ``training.steps`` counts the steps of both stages. After them the model's prior, the auxiliary one, is what samples
-    and evidence use; the evidence gives the rate under the first stage's prior beside it (``rate_first_stage``). Until
-    the second stage, held-out numbers are those of a prior that has learned nothing. Of the second stage the weights
-    with the best held-out rate stay, and ``training.patience`` counts in that stage alone. While it lasts, ``loss`` is
-    the rate, and ``distortion`` (and penalties) are measured now and then, in eval mode, and repeated.
+    and evidence use; the evidence gives the rate under the first stage's prior beside it (``rate_first_stage``). q was
+    not trained for the auxiliary prior, so that its amortisation gap also holds what another q would gain under it.
+    Until the second stage, held-out numbers are those of a prior that has learned nothing. Of the second stage the
+    weights with the best held-out rate stay, and ``training.patience`` counts in that stage alone. While it lasts,
+    ``loss`` is the rate, and ``distortion`` (and penalties) are measured now and then, in eval mode, and repeated.
 
     Source: Razavi, van den Oord, Poole and Vinyals, Preventing Posterior Collapse with delta-VAEs, 2019.
 

@@ -57,12 +57,13 @@ class Embedding(Condition):
 
     def build(self, spec: DataSpec) -> EmbeddingModule:
         """See :class:`buttress.core.Condition`."""
-        if not spec.given:
+        offered = [column for column in spec.given if not column.symbols]
+        if not offered:
             raise ValueError(
                 "embedding condition: the data offer nothing to condition on; name a column of labels, such as "
                 "--data.label, or leave --condition out"
             )
-        columns = [spec.column(name) for name in self.names] or list(spec.given)
+        columns = [spec.column(name) for name in self.names] or offered
         return EmbeddingModule(columns, self.dim, self.inference)
 
 

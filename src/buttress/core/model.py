@@ -99,6 +99,7 @@ class LatentVariableModel(nn.Module):
             )
         self.encoder = encoder.build(read)
         self.encoder.cosine = encoder.cosine
+        _check_read(encoder, posterior, self.encoder.features + inferred)
         self.inference = posterior.build(self.encoder.features + inferred, self.encoder.places)
         self.prior = prior.build(self.inference.space)
         self.decoder = self._built(decoder, critic, reading, beside)
@@ -138,8 +139,8 @@ class LatentVariableModel(nn.Module):
     @property
     def reads(self) -> tuple[str, ...]:
         """The conditions that the model reads."""
-        own = () if self.condition is None else self.condition.names
-        return (*own, *(name for name in getattr(self.prior, "names", ()) if name not in own))
+        readers = (self.condition, self.encoder, self.decoder, self.prior)
+        return tuple(dict.fromkeys(name for part in readers for name in getattr(part, "names", ())))
 
     def observe(self, raw: Tensor) -> Tensor:
         """From stored data to x, the variable that is modelled (may binarise or dequantise at random)."""
@@ -288,6 +289,17 @@ def _check_alike(posterior: Posterior, prior: Prior) -> None:
         raise ValueError(
             f"the {posterior.name()} posterior gives {names[posterior.discrete]}, and the {prior.name()} prior is over "
             f"{names[prior.discrete]}; choose two of a kind"
+        )
+
+
+def _check_read(encoder: Encoder, posterior: Posterior, features: int) -> None:
+    """Refuse an encoder of which nothing is read, or a posterior that has nothing to read."""
+    if posterior.reads != (features > 0):
+        what = "has nothing to read" if posterior.reads else "reads nothing"
+        instead = "another encoder" if posterior.reads else "--encoder none"
+        raise ValueError(
+            f"the {posterior.name()} posterior {what}, and the {encoder.name()} encoder gives {features} features; try "
+            f"{instead}, or another posterior"
         )
 
 

@@ -101,6 +101,8 @@ class Posterior(Part):
     """
 
     discrete: ClassVar[bool] = False
+    reads: ClassVar[bool] = True
+    """Whether it reads features of x at all: one that does not goes with the encoder ``none``."""
 
     @abstractmethod
     def build(self, features: int, places: tuple[int, ...] = ()) -> PosteriorModule:

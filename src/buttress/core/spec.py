@@ -26,8 +26,9 @@ class Column:
     Args:
         name: What it is called in ``given``.
         classes: Number of classes, integers from 0; 0 for real numbers.
-        size: Numbers per example where it is real.
+        size: Numbers per example where it is real; most tokens where it is a sentence.
         values: Names of the classes, if they have any.
+        symbols: Number of token ids where it is a sentence, padded with PAD; 0 where it is none.
 
     Example:
         >>> Column("label", classes=2, values=("cat", "dog")).number("dog")
@@ -38,6 +39,7 @@ class Column:
     classes: int = 0
     size: int = 1
     values: tuple[str, ...] = ()
+    symbols: int = 0
 
     def number(self, written: str) -> float:
         """The value that a user means by a class name or a number.
@@ -74,6 +76,8 @@ class Column:
         if not several or len(values) != count:
             came = f"{len(values)} values" if several else repr(values)
             raise ValueError(f"{self.name}: got {came} for {count} examples, wanted a list or tensor of {count}")
+        if self.symbols:
+            return torch.as_tensor(values).long()
         if self.size > 1 and not self.classes:
             return torch.as_tensor(values).float()
         listed = values.tolist() if hasattr(values, "tolist") else list(values)

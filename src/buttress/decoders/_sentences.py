@@ -103,6 +103,10 @@ class SentenceDecoderModule(AutoregressiveModule):
     ) -> tuple[Float[Tensor, "N H"], Any]:
         """The states at step t, from the vectors of the words read there, and what is kept for the next."""
 
+    @abstractmethod
+    def take(self, kept: Any, rows: Int[Tensor, " N"]) -> Any:
+        """What is kept, of these rows: a search goes on from some beginnings and leaves others."""
+
     def log_prob(
         self, z: Float[Tensor, "*rest"], x: Int[Tensor, "*rest2"], given: Given = EMPTY
     ) -> Float[Tensor, "*batch"]:

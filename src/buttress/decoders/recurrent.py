@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from buttress.core import DataSpec, LikelihoodModule
@@ -102,6 +102,10 @@ class RecurrentDecoderModule(SentenceDecoderModule):
     def skipped(self, h: Float[Tensor, "N T H"], z: Float[Tensor, "N D"], first: int = 0) -> Float[Tensor, "N T H"]:
         """The states from step ``first`` on, with what the output is to know of z."""
         return h if self.skip is None else h + self.skip(self.beside(z, h.shape[1], first))
+
+    def take(self, kept: tuple[Tensor, Tensor], rows: Int[Tensor, " N"]) -> tuple[Tensor, Tensor]:
+        """See :class:`SentenceDecoderModule`."""
+        return kept[0][:, rows], kept[1][:, rows]
 
     def inputs(self, words: Float[Tensor, "N T E"], z: Float[Tensor, "N D"], first: int = 0) -> Float[Tensor, "N T F"]:
         """Embeddings with z beside each, or with the z of the position that each predicts, from ``first`` on."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import cast
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from buttress.core import DataSpec, LikelihoodModule
@@ -120,6 +120,12 @@ class TransformerDecoderModule(SentenceDecoderModule):
         """See :class:`SentenceDecoderModule`."""
         now = self.beside(z, 1, t)[:, 0]
         return self.norm(self.through(words + self.first(now) if self.by_position else words, now, kept)), kept
+
+    def take(self, kept: list[KeyValues], rows: Int[Tensor, " N"]) -> list[KeyValues]:
+        """See :class:`SentenceDecoderModule`."""
+        for past in kept:
+            past.take(rows)
+        return kept
 
     def through(self, h: Float[Tensor, "N E"], z: Float[Tensor, "N S"], past: list[KeyValues]) -> Float[Tensor, "N H"]:
         """One more place through all blocks."""

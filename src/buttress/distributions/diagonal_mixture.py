@@ -16,10 +16,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.distributions import Categorical, Distribution, Normal, constraints
+from torch.utils.checkpoint import checkpoint
 
 __all__ = ["DiagonalMixture"]
 
-PAIRS = 2**22
+PAIRS = 2**21
 """Pairs of a z and a component held at once."""
 
 
@@ -104,11 +105,14 @@ class DiagonalMixture(Distribution):
         constant = constant - 0.5 * loc.shape[1] * math.log(2 * math.pi)
         read = torch.cat([-0.5 * precision, pull], 1).T.contiguous()
         z = value.reshape(-1, loc.shape[1]).double() - middle
-        parts = [
-            torch.addmm(constant, torch.cat([part.square(), part], 1), read).logsumexp(1)
-            for part in z.split(max(1, PAIRS // len(loc)))
-        ]
-        return torch.cat(parts).view(lead).to(value.dtype)
+
+        def of(part: Tensor) -> Tensor:
+            terms = torch.addmm(constant, torch.cat([part.square(), part], 1), read)
+            return terms.to(value.dtype).logsumexp(1)  # whose digits suffice once the terms are summed
+
+        # computed again on the way back, so that no more is held where a gradient is wanted
+        parts = [checkpoint(of, part, use_reentrant=False) for part in z.split(max(1, PAIRS // len(loc)))]
+        return torch.cat(parts).view(lead)
 
     def rsample(self, sample_shape: Any = ()) -> Float[Tensor, "*rest"]:
         """Unavailable: which component a sample is of has no gradient."""

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from buttress.core import EMPTY, PAD, DataSpec, EncoderModule, Given
+from buttress.core.batch import known
 
 __all__ = ["Pooling", "SentenceEncoderModule"]
 
@@ -30,11 +31,21 @@ class SentenceEncoderModule(EncoderModule):
         pooling: How the states become features.
         positions: Whether there are features at every token in place of one vector.
         backward: Whether a state knows its token and those after it alone.
+        source: The condition that is read in place of x; None for x.
     """
 
-    def __init__(self, spec: DataSpec, features: int, pooling: Pooling, positions: bool, backward: bool) -> None:
+    def __init__(
+        self,
+        spec: DataSpec,
+        features: int,
+        pooling: Pooling,
+        positions: bool,
+        backward: bool,
+        source: str | None = None,
+    ) -> None:
         super().__init__()
-        self.pooling, self.backward, self.features = pooling, backward, features
+        self.pooling, self.backward, self.features, self.source = pooling, backward, features, source
+        self.names = () if source is None else (source,)
         self.places = spec.layout.places if positions else ()
 
     @abstractmethod
@@ -43,6 +54,7 @@ class SentenceEncoderModule(EncoderModule):
 
     def forward(self, x: Tensor, given: Given = EMPTY) -> Float[Tensor, "B *places F"]:
         """See :class:`buttress.core.EncoderModule`."""
+        x = self.read(x, given)
         true = x != PAD
         lengths = true.sum(1).clamp(min=1)
         states = self.states(x, lengths)
@@ -59,7 +71,12 @@ class SentenceEncoderModule(EncoderModule):
 
     def valid(self, x: Tensor, given: Given = EMPTY) -> Bool[Tensor, "B *places"] | None:
         """See :class:`buttress.core.EncoderModule`. Sentences mark their own length."""
+        x = self.read(x, given)
         return F.pad(x != PAD, (0, self.places[0] - x.shape[1])) if self.places else None
+
+    def read(self, x: Int[Tensor, "B T"], given: Given) -> Int[Tensor, "B S"]:
+        """The sentence that is read."""
+        return x if self.source is None else known(given, self.source, "encoder")
 
     def last(self, states: Float[Tensor, "B T F"], lengths: Int[Tensor, " B"]) -> Float[Tensor, "B F"]:
         """The state at the last true token, or at the first where the sentence is read backwards."""

@@ -184,6 +184,8 @@ def documents() -> Patient:
         f"vector_quantized:slots=1:{codes}",
         f"residual_quantized:stages=2:{codes}",
         "finite_scalar_quantized:levels=[4,4]:slots=1:first=0.6",
+        f"discretized_bottleneck:chunks=2:{codes}",
+        "delta_vae",
     )
     about = "documents of 10 to 12 words on 8 topics, LSTMs of 48 units"
     return Patient("the model ignores z", about, _arms(_topics(), *tried))

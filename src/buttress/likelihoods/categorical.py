@@ -207,7 +207,10 @@ class LevelsModule(SiteLikelihood):
 
 
 def score_tokens(
-    hidden: Float[Tensor, "*rest"], tokens: Int[Tensor, "*rest2"], project: Callable[[Tensor], Tensor] | None = None
+    hidden: Float[Tensor, "*rest"],
+    tokens: Int[Tensor, "*rest2"],
+    project: Callable[[Tensor], Tensor] | None = None,
+    smoothing: float = 0.0,
 ) -> Float[Tensor, "*batch"]:
     """log p of each sentence, in nats; only true positions are projected to the vocabulary and scored.
 
@@ -215,6 +218,7 @@ def score_tokens(
         hidden: What precedes the logits, shape (*batch, T, F); the logits themselves where ``project`` is None.
         tokens: Sentences padded with PAD, shape (B, T) or any that broadcasts to (*batch, T).
         project: From (N, F) to logits (N, vocabulary - FIRST).
+        smoothing: Share of each log p(token) that is the mean over all tokens in its place, a loss and no density.
 
     Example:
         >>> logits = torch.zeros(1, 3, 4)  # four words and ends, all alike
@@ -226,7 +230,7 @@ def score_tokens(
     true = tokens.reshape(-1).ne(PAD).nonzero().squeeze(-1)
     rows = hidden.reshape(-1, hidden.shape[-1])[true]
     logits = full(rows if project is None else project(rows))
-    nats = -F.cross_entropy(logits, tokens.reshape(-1)[true] - FIRST, reduction="none")
+    nats = -F.cross_entropy(logits, tokens.reshape(-1)[true] - FIRST, reduction="none", label_smoothing=smoothing)
     return nats.new_zeros(tokens.numel()).index_put((true,), nats).view(tokens.shape).sum(-1)
 
 

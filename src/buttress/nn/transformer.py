@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from buttress.nn.attention import Attend
@@ -161,6 +161,10 @@ class KeyValues:
         self.pairs[0, :, :, self.now], self.pairs[1, :, :, self.now] = k.squeeze(2), v.squeeze(2)
         self.now += 1
         return self.pairs[:, :, :, : self.now]
+
+    def take(self, rows: Int[Tensor, " N"]) -> None:
+        """Put other rows in the place of all."""
+        self.pairs[:, :, :, : self.now] = self.pairs[:, rows, :, : self.now]
 
 
 def check_heads(owner: str, hidden: int, heads: int, layers: int) -> None:

@@ -79,10 +79,7 @@ class Associative(Prior):
     @classmethod
     def tiny(cls) -> tuple[Associative, ...]:
         """See :class:`buttress.core.Part`."""
-        return (
-            cls(neighbours=2, components=2, hidden=(4,)),
-            cls(neighbours=2, components=1, hidden=(), neighbour="random"),
-        )
+        return (cls(neighbours=2, components=2, hidden=(4,)),)
 
     def build(self, space: Space) -> AssociativeModule:
         """See :class:`buttress.core.Prior`."""

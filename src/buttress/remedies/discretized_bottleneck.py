@@ -14,6 +14,8 @@ from buttress.remedies._codes import TAKES, with_codes
     source="Zhao et al. 2020 (DB-VAE)",
     takes=TAKES,
     needs={"objective": ("elbo",)},
+    cures=("the model ignores z",),
+    codes=False,
 )
 def discretized_bottleneck(
     recipe: Recipe, chunks: int = 8, codes: int = 64, dim: int = 16, first: float = 0.75

@@ -15,7 +15,7 @@ __all__ = ["claim", "measured", "seen"]
 
 KEPT = (
     "elbo", "nll", "distortion", "rate", "mutual_information", "active_units", "worth_shuffled", "feature_cosine",
-    "label_accuracy", "label_accuracy_sampled",
+    "label_accuracy", "label_accuracy_sampled", "unordered_cost", "mixture_cost", "ordered_cost",
 )  # fmt: skip
 """Estimates that are kept, where a run has them; in nats, but for units, cosine and accuracies."""
 

@@ -11,7 +11,7 @@ import numpy as np
 from buttress.report.drawing import Style, name_lines, new_axes, plot_steps, write_png
 from buttress.report.results import load_run
 
-__all__ = ["write_by_arm", "write_by_setting", "write_course"]
+__all__ = ["write_by_arm", "write_by_setting", "write_course", "write_plane"]
 
 
 def write_by_setting(folder: Path, setting: str, label: str, panels: Sequence[tuple[str, str]]) -> Path:
@@ -56,6 +56,26 @@ def write_by_arm(folder: Path, names: Mapping[str, str], panels: Sequence[tuple[
         ax.set_xlabel(title)
         ax.margins(x=0.12)
     write_png(figure, path := folder / "arms.png")
+    return path
+
+
+def write_plane(folder: Path, names: Mapping[str, str], across: tuple[str, str], up: tuple[str, str]) -> Path:
+    """Draw a number of ``result.json`` against another, a mark a run and a colour an arm, into ``plane.png``.
+
+    Args:
+        folder: Of the experiment.
+        names: Arm -> what it is called in the picture.
+        across: The name of one number, and what is written under it.
+        up: The name of the other, and what is written beside it.
+    """
+    runs = json.loads((folder / "result.json").read_text("utf-8"))["runs"]
+    figure, (ax,) = new_axes(3.4, 5.0)
+    looks = {arm: Style(f"arm-{i}", "") for i, arm in enumerate(names)}
+    for run in runs:
+        ax.plot(run[across[0]], run[up[0]], "o", color=looks[run["arm"]].color, alpha=0.7)
+    ax.set(xlabel=across[1], ylabel=up[1])
+    name_lines(figure, list(names.values()), list(looks.values()))
+    write_png(figure, path := folder / "plane.png")
     return path
 
 

@@ -1,0 +1,50 @@
+"""buttress translate RUN FILE."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+__all__ = ["translate"]
+
+
+def translate(
+    run: Path,
+    file: Path,
+    out: Path | None = None,
+    beam: int = 4,
+    alpha: float = 0.6,
+    reference: Path | None = None,
+) -> None:
+    """Translate the sentences in a file, one a line, by a run that was trained on pairs.
+
+    Args:
+        run: Folder of the run.
+        file: The sentences.
+        out: File to write; without it they are printed.
+        beam: Beginnings that beam search keeps at each step; 1 takes the likeliest word.
+        alpha: Of the length penalty: longer translations are preferred the larger it is.
+        reference: Translations by people, line by line; then BLEU of the words between spaces is printed too.
+
+    Example:
+        On the command line::
+
+            buttress translate runs/latest news.de --out news.en
+            buttress translate runs/latest test.de --out test.hyp --reference test.en --beam 5
+    """
+    from buttress.data.reading.lines import blocks
+    from buttress.experiments.translate import translate as translated
+    from buttress.quality.bleu import bleu
+    from buttress.runtime.atomic_write import write_text
+    from buttress.training.run import Run
+
+    def lines(path: Path) -> list[str]:
+        return [line for _, some in blocks(path) for line in some]
+
+    found = translated(Run.load(run), lines(file), beam, alpha)
+    text = "".join(f"{line}\n" for line in found)
+    if out is None:
+        print(text, end="")
+    else:
+        write_text(out, text)
+    if reference is not None:
+        print(f"BLEU {bleu(found, lines(reference)):.1f}")
