@@ -19,6 +19,7 @@ from buttress.core.recipe import Recipe
 from buttress.data.linear_gaussian import LinearGaussianData
 from buttress.data.lstm_text import LstmText
 from buttress.data.mnist5k import Mnist5k
+from buttress.data.sounds import Sounds
 from buttress.decoders.mlp import MlpDecoder
 from buttress.decoders.pixelcnn import PixelCNN
 from buttress.encoders.mlp import MlpEncoder
@@ -49,14 +50,19 @@ def table() -> Recipe:
     return baseline(LinearGaussianData(), DataSpec(Layout.table(16)))
 
 
+@pytest.fixture
+def sound() -> Recipe:
+    return baseline(Sounds("speech", "wave", crop=64), DataSpec(Layout.wave(64)))
+
+
 def fitting(entry: remedy.Remedy, *recipes: Recipe) -> Recipe | None:
     """The first recipe that has the parts which a remedy needs."""
     return next((r for r in recipes if all(getattr(r, role).name() in n for role, n in entry.needs.items())), None)
 
 
-def test_every_remedy_changes_a_recipe_it_fits_and_says_so(image, text, table):
+def test_every_remedy_changes_a_recipe_it_fits_and_says_so(image, text, table, sound):
     for name, entry in remedy.catalogue().items():
-        for recipe in (image, text, table):
+        for recipe in (image, text, table, sound):
             if recipe is not fitting(entry, recipe):
                 with pytest.raises(remedy.DoesNotFit, match=f"{name} needs the"):
                     remedy.apply(name, recipe)
@@ -83,9 +89,9 @@ def test_every_remedy_has_an_example_that_is_right(name):
     assert not doctest.DocTestRunner(optionflags=flags).run(test, out=said.append).failed, "".join(said)
 
 
-def test_every_remedy_leaves_data_budget_and_seed_alone(image, text, table):
+def test_every_remedy_leaves_data_budget_and_seed_alone(image, text, table, sound):
     for name, entry in remedy.catalogue().items():
-        recipe = fitting(entry, image, text, table)
+        recipe = fitting(entry, image, text, table, sound)
         changed = remedy.apply(name, recipe)
         assert (changed.data, changed.training) == (recipe.data, recipe.training)
         own = any(path.startswith("likelihood.") for path in entry.takes)
@@ -172,9 +178,9 @@ def test_two_that_take_the_same_place_are_refused(text, written, complaint):
         remedy.apply(written, text)
 
 
-def test_a_remedy_is_applied_once_whatever_its_settings(image, text, table):
+def test_a_remedy_is_applied_once_whatever_its_settings(image, text, table, sound):
     for name, entry in remedy.catalogue().items():
-        recipe = fitting(entry, image, text, table)
+        recipe = fitting(entry, image, text, table, sound)
         if name == "none":
             assert remedy.apply("none+none", recipe) == recipe
             continue

@@ -27,6 +27,8 @@ class Embedding(Condition):
     Args:
         names: Conditions to read, such as "label"; () for all that the data offer.
         dim: Size of the vector of each condition.
+        inference: Whether the posterior reads it too. If not, z of an example is the same whatever it is given, so that
+            it can be decoded as another speaker's, say.
 
     Errors:
         ValueError: A size below 1; when built, the data offer no condition, or none of that name.
@@ -41,6 +43,7 @@ class Embedding(Condition):
 
     names: tuple[str, ...] = ()
     dim: int = 16
+    inference: bool = True
 
     def __post_init__(self) -> None:
         """Refuse contradictions."""
@@ -50,7 +53,7 @@ class Embedding(Condition):
     @classmethod
     def tiny(cls) -> tuple[Embedding, ...]:
         """See :class:`buttress.core.Part`."""
-        return (cls(dim=2),)
+        return (cls(dim=2), cls(dim=2, inference=False))
 
     def build(self, spec: DataSpec) -> EmbeddingModule:
         """See :class:`buttress.core.Condition`."""
@@ -61,14 +64,15 @@ class Embedding(Condition):
                 "--data.label, or leave --condition out"
             )
         columns = [spec.column(name) for name in self.names] or offered
-        return EmbeddingModule(columns, self.dim)
+        return EmbeddingModule(columns, self.dim, self.inference)
 
 
 class EmbeddingModule(ConditionModule):
     """The module of :class:`Embedding`."""
 
-    def __init__(self, columns: list[Column], dim: int) -> None:
+    def __init__(self, columns: list[Column], dim: int, inference: bool = True) -> None:
         super().__init__()
+        self.inference = inference
         self.names = tuple(column.name for column in columns)
         self.features = dim * len(columns)
         self.tables = nn.ModuleList(

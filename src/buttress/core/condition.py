@@ -17,8 +17,8 @@ __all__ = ["Condition", "ConditionModule"]
 class ConditionModule(nn.Module):
     """given -> c. ``features`` is the size E of c, 0 where nothing is read; ``names`` are the conditions it reads.
 
-    c is appended to the encoder's features before the posterior, and to z before the decoder, so that every encoder
-    and decoder can be conditional.
+    c is appended to the encoder's features before the posterior, unless ``inference`` is false, and to z before the
+    decoder, so that every encoder and decoder can be conditional.
 
     Example:
         >>> ConditionModule()(EMPTY) is None  # an unconditional model
@@ -27,6 +27,7 @@ class ConditionModule(nn.Module):
 
     features: int = 0
     names: tuple[str, ...] = ()
+    inference: bool = True
 
     def forward(self, given: Given = EMPTY) -> Float[Tensor, "B E"] | None:
         """c of every example; None where ``features`` is 0."""

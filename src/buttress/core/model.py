@@ -91,15 +91,16 @@ class LatentVariableModel(nn.Module):
         read = _as_read(spec, reading)
         self.condition = None if condition is None else condition.build(spec)
         beside = 0 if self.condition is None else self.condition.features
-        if beside and prior.of_posterior:
+        inferred = beside if self.condition is not None and self.condition.inference else 0
+        if inferred and prior.of_posterior:
             raise ValueError(
                 f"the {prior.name()} prior is a mixture of q(z|x), and in a conditional model q reads more than x; "
                 "choose another prior, or condition none"
             )
         self.encoder = encoder.build(read)
         self.encoder.cosine = encoder.cosine
-        _check_read(encoder, posterior, self.encoder.features + beside)
-        self.inference = posterior.build(self.encoder.features + beside, self.encoder.places)
+        _check_read(encoder, posterior, self.encoder.features + inferred)
+        self.inference = posterior.build(self.encoder.features + inferred, self.encoder.places)
         self.prior = prior.build(self.inference.space)
         self.decoder = self._built(decoder, critic, reading, beside)
         self.autoregressive = decoder.autoregressive and not isinstance(self.decoder, CriticModule)
@@ -163,7 +164,12 @@ class LatentVariableModel(nn.Module):
 
     def _infer(self, features: Tensor, given: Given) -> tuple[Float[Tensor, "B *places F"], Distribution]:
         h = self.encoder(features, given)
-        return h, self.inference(self._beside(h, given, first=1), self.encoder.valid(features, given))
+        return h, self.inference(self._inferring(h, given), self.encoder.valid(features, given))
+
+    def _inferring(self, h: Float[Tensor, "B *places F"], given: Given) -> Float[Tensor, "B *places F2"]:
+        """The features that the posterior reads: h, and behind it what is given, if it reads that."""
+        reads = self.condition is not None and self.condition.inference
+        return self._beside(h, given, first=1) if reads else h
 
     def log_likelihood(self, x: Tensor, z: Shaped[Tensor, "S B *event"], given: Given = EMPTY) -> Float[Tensor, "S B"]:
         """log p(x|z) in nats for S latents of each of B examples."""
@@ -194,7 +200,7 @@ class LatentVariableModel(nn.Module):
         """The terms of a batch, with ``samples`` samples of z per example; under another ``prior`` if one is given."""
         features = self.likelihood.features(x)
         h, valid = self.encoder(features, given), self.encoder.valid(features, given)
-        read = self._beside(h, given, 1)
+        read = self._inferring(h, given)
         if prior is None and self.training:
             prior = self.prior.beside(lambda: self.inference(read, valid), given)
         prior = self.prior(given) if prior is None else prior

@@ -10,8 +10,7 @@ Source: van den Oord et al., WaveNet, 2016. Ours: no skip connections, no second
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -21,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from buttress.core import DataSpec, Decoder, Layout, LikelihoodModule
-from buttress.core.autoregressive import AutoregressiveModule
+from buttress.decoders._sequence import SequenceModule
 from buttress.nn.dropout import Dropout, check_dropout
 from buttress.nn.gated import gate
 
@@ -80,7 +79,7 @@ class CausalConv(Decoder):
         return CausalConvModule(self, spec, z_shape, likelihood)
 
 
-class CausalConvModule(AutoregressiveModule):
+class CausalConvModule(SequenceModule):
     """The module of :class:`CausalConv`."""
 
     rereads = True
@@ -88,77 +87,45 @@ class CausalConvModule(AutoregressiveModule):
     def __init__(
         self, part: CausalConv, spec: DataSpec, z_shape: tuple[int, ...], likelihood: LikelihoodModule
     ) -> None:
-        super().__init__()
-        self.likelihood, self.z_dims, self.event, self.places = likelihood, len(z_shape), spec.shape, spec.layout.places
-        self.longest = self.places[0]
-        self.steps, self.size = (z_shape[0], z_shape[1]) if len(z_shape) == 2 else (1, torch.Size(z_shape).numel())
+        super().__init__(spec, z_shape, likelihood, part.channels)
         self.dilations = [2 ** (i % part.cycle) for i in range(part.layers)]
         self.radius = 1 + sum(self.dilations)
-        features = likelihood.feature_layout(spec.layout).channels
         self.drop = Dropout(part.dropout)
-        self.read = nn.Linear(features, part.channels)
+        self.read = nn.Linear(likelihood.feature_layout(spec.layout).channels, part.channels)
         self.layers = nn.ModuleList(nn.Linear(2 * part.channels, 2 * part.channels) for _ in self.dilations)
         self.sides = nn.ModuleList(nn.Linear(self.size, 2 * part.channels, bias=False) for _ in self.dilations)
-        self.out = nn.Linear(part.channels, likelihood.channels)
-        start = likelihood.start()
-        with torch.no_grad():
-            self.out.weight.mul_(0.1)  # start near the data's mean
-            if start is not None:
-                self.out.bias.copy_(start.expand(*self.places, -1)[0])
+        self.out = self.output(part.channels)
 
-    def parameters_of(self, z: Float[Tensor, "*rest"], x: Tensor) -> Float[Tensor, "*rest2"]:
-        """See :class:`AutoregressiveModule`."""
-        lead = torch.broadcast_shapes(z.shape[:-1], x.shape[: x.dim() - len(self.event)])
-        flat = self.spread(z.expand(*lead, z.shape[-1]).reshape(-1, z.shape[-1]))
-        before = self.read(self.likelihood.features(x).to(flat.dtype))
-        h = F.pad(before[..., :-1, :], (0, 0, 1, 0))
-        h = h.expand(*lead, *h.shape[-2:]).reshape(-1, *h.shape[-2:])
+    def reading(self, x: Tensor) -> Float[Tensor, "*rest"]:
+        """See :class:`SequenceModule`."""
+        return self.read(self.likelihood.features(x).to(self.read.weight.dtype))
+
+    def from_reading(
+        self, z: Float[Tensor, "N S E"], before: Float[Tensor, "N T C"], lead: Sequence[int]
+    ) -> Float[Tensor, "N T P"]:
+        """See :class:`SequenceModule`."""
+        h, beside = before, z[:, self.at(before.shape[1])]
         for layer, side, d in zip(self.layers, self.sides, self.dilations, strict=True):
             far = F.pad(h, (0, 0, d, 0))[:, : h.shape[1]]
-            h = h + self.drop(gate(layer(torch.cat([far, h], -1)) + side(flat)[:, : h.shape[1]], dim=-1), lead)
-        return self.out(h).view(*lead, *h.shape[1:2], -1)
+            h = h + self.drop(gate(layer(torch.cat([far, h], -1)) + side(beside), dim=-1), lead)
+        return self.out(h)
 
-    def spread(self, z: Float[Tensor, "N D"]) -> Float[Tensor, "N T E"]:
-        """z at every place: the same everywhere, or each of its places repeated."""
-        at = torch.arange(self.places[0], device=z.device) * self.steps // self.longest
-        return z.unflatten(-1, (self.steps, self.size))[:, at]
-
-    @contextmanager
-    def shortened(self, places: int) -> Iterator[None]:
-        """While this lasts, x is drawn up to so many places; what it would be there does not change."""
-        whole = self.places, self.event
-        self.places = (min(places, self.longest),)
-        self.event = (*self.places, *self.event[1:])
-        try:
-            yield
-        finally:
-            self.places, self.event = whole
-
-    def blank(self, count: int) -> Tensor:
-        """See :class:`AutoregressiveModule`."""
-        numbers = self.out.bias.new_zeros(1, self.likelihood.channels + self.likelihood.draws)
-        one = self.likelihood.pick(*numbers.split([self.likelihood.channels, self.likelihood.draws], 1))
-        return one.new_zeros(count, *self.event)
-
-    def generate(self, z: Float[Tensor, "N D"], uniforms: Float[Tensor, "N T K"]) -> Tensor:
-        """See :class:`AutoregressiveModule`. A layer keeps its last d inputs, in a ring, and computes each place once.
+    def stepper(self, z: Float[Tensor, "N S E"]) -> Callable[[int, Tensor], Tensor]:
+        """See :class:`SequenceModule`. A layer keeps its last d inputs, in a ring, and computes each place once.
 
         K_l and V_l are split beforehand: what depends on z alone is computed once for each of its places.
         """
-        x, beside = self.blank(len(z)), z.unflatten(-1, (self.steps, self.size))
-        h = self.read.weight.new_zeros(len(z), self.read.out_features)
-        rings = [h.new_zeros(d, *h.shape) for d in self.dilations]
-        sides = [side(beside) + layer.bias for side, layer in zip(self.sides, self.layers, strict=True)]
+        rings = [z.new_zeros(d, len(z), self.width) for d in self.dilations]
+        sides = [side(z) + layer.bias for side, layer in zip(self.sides, self.layers, strict=True)]
         weights: list[Any] = [layer.weight.mT for layer in self.layers]
         steps = [[side[:, i] for side in sides] for i in range(self.steps)]
-        for t in range(self.places[0]):
-            here = steps[t * self.steps // self.longest]
-            for weight, side, ring in zip(weights, here, rings, strict=True):
+
+        def step(t: int, h: Tensor) -> Tensor:
+            for weight, side, ring in zip(weights, steps[t * self.steps // self.longest], rings, strict=True):
                 past = ring[t % len(ring)]
                 both = torch.cat([past, h], -1)
                 past.copy_(h)
                 h = h + gate(torch.addmm(side, both, weight), dim=-1)
-            values = self.likelihood.pick(self.out(h), uniforms[:, t])
-            x[:, t] = values if x.dim() == 3 else values.squeeze(-1)
-            h = self.read(self.likelihood.features(x[:, t : t + 1]).to(h.dtype))[:, 0]
-        return x
+            return self.out(h)
+
+        return step

@@ -88,7 +88,9 @@ def diagnose(
     encode: Callable[[Tensor], Tensor] | None = None,
     labels: object = None,
     factors: object = None,
+    place_labels: Tensor | None = None,
     beta: float | None = None,
+    seconds: float = 0.0,
     samples: int = 4,
     nll_samples: int = 100,
     nll_examples: int | None = 1000,
@@ -125,8 +127,11 @@ def diagnose(
             list, negative where it is not known; None for those that ``batches`` bring, if any.
         factors: Known factors of each example, such as shape and size, for scores of disentanglement:
             :class:`buttress.core.Factors`, a mapping from names to columns, or numbers of shape (N, F). None for none.
+        place_labels: What is said at each of the P places of z of every example (its phone, say), whole numbers (N, P),
+            negative where nothing is; for what codes tell of it. None for none; a run brings those of its data.
         beta: Weight of the rate (KL) in the loss that the model was trained with, at its end: 1 for the ELBO. None
             where it is not known; a run brings its own.
+        seconds: Of sound, from one place of x to the next, for bits per second; 0 for other data. A run brings its own.
         samples: Samples of z per example for the ELBO and for what shuffling z costs.
         nll_samples: k of the importance-weighted NLL; 0 to leave it out.
         nll_examples: Examples for it, at most; None for all.
@@ -158,6 +163,8 @@ def diagnose(
         return _of_run(model, batches, wishes)
     settings = {name: wishes[name] for name in (*LEAST, "seed")}
     check_effort({**settings, "variance": variance, "beta": beta})
+    if not 0 <= seconds < math.inf:
+        raise ValueError(f"seconds is {seconds}, wanted those from one place of sound to the next; 0 for other data")
     if beta is not None and not 0 <= beta < math.inf:
         raise ValueError(f"beta is {beta}, wanted the weight of the rate in the loss, at least 0; 1 for the ELBO")
     found, kept = adapted(model, batches, likelihood, variance, labels), Kept(model)
@@ -198,11 +205,22 @@ def _subject(found: Adapted, settings: Mapping[str, Any], wishes: Mapping[str, A
         encode=offered["encode"] if wishes["encode"] is None else wishes["encode"],
         labels=found.numbers(count(data)),
         factors=None if wishes["factors"] is None else as_factors(wishes["factors"], count(data)),
+        place_labels=_checked(wishes["place_labels"], count(data)),
         groups=offered["groups"] if wishes["groups"] is None else wishes["groups"],
         conditions=checked.conditions,
         beta=wishes["beta"],
+        seconds=wishes["seconds"],
     )
     return subject, checked.notes
+
+
+def _checked(labels: Tensor | None, n: int) -> Tensor | None:
+    if labels is not None and (labels.dim() != 2 or len(labels) != n or labels.is_floating_point()):
+        raise ValueError(
+            f"place_labels: got shape {tuple(labels.shape)} of {labels.dtype} for {n} examples, wanted whole numbers "
+            f"of shape ({n}, places of z)"
+        )
+    return labels
 
 
 def _of_run(run: Any, batches: object, wishes: Mapping[str, Any]) -> Evidence:

@@ -55,8 +55,10 @@ class Subject:
         encode: x -> features, or None.
         labels: Class of each example, (N,), negative where it is not known; or None.
         factors: Known factors of each example, or None.
+        place_labels: The label of each place of z of every example, (N, P), negative where there is none; or None.
         groups: Names of the latent groups, or None.
         conditions: Names in ``given`` that the model reads.
+        seconds: Of sound, from one place of x to the next; 0 for other data.
         beta: Weight of the rate in the loss that the model was trained with, at its end; None where it is not known.
         estimates: Numbers found so far.
         kept: Records that other estimators of the same diagnosis may read.
@@ -71,8 +73,10 @@ class Subject:
     encode: Callable[[Tensor], Tensor] | None = None
     labels: Int[Tensor, " N"] | None = None
     factors: Factors | None = None
+    place_labels: Int[Tensor, "N P"] | None = None
     groups: Sequence[str] | None = None
     conditions: tuple[str, ...] = ()
+    seconds: float = 0.0
     beta: float | None = None
     estimates: dict[str, Estimate] = field(default_factory=dict)
     kept: dict[str, Any] = field(default_factory=dict)

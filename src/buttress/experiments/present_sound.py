@@ -18,7 +18,7 @@ from buttress.report.pictures import spectrograms, tiles
 from buttress.report.sounds import wav
 from buttress.training.run import Run
 
-__all__ = ["heard", "present_sound"]
+__all__ = ["heard", "present_sound", "save_spectrograms"]
 
 PAUSE = 0.25
 """Seconds of silence between examples in one file."""
@@ -83,6 +83,11 @@ def heard(run: Run, rows: Sequence[Tensor]) -> tuple[list[Tensor], int]:
         return [expand(row, run.spec.vocabulary) for row in rows], rate
     assert isinstance(data, Sounds)
     return [sound_of(row, rate, data.window, data.hop) for row in rows], rate
+
+
+def save_spectrograms(sounds: Sequence[Tensor], rate: int, across: int, path: Path) -> None:
+    """Write a PNG of the spectrograms of sounds, so many in a row."""
+    save_picture(magnified(tiles(spectrograms(_together([_frames(sound, rate) for sound in sounds])), across)), path)
 
 
 def _save(sounds: Sequence[Tensor], rate: int, out: Path, names: Sequence[str]) -> None:

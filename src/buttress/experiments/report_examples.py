@@ -12,7 +12,7 @@ from torch import Tensor
 
 from buttress.core import Batch, Given
 from buttress.data.sounds import Sounds
-from buttress.decoders.causal_conv import CausalConvModule
+from buttress.decoders._sequence import SequenceModule
 from buttress.distributions.inspect import is_uniform
 from buttress.experiments.conditions import given_for
 from buttress.experiments.examples import (
@@ -99,7 +99,7 @@ def _is_sound(run: Run) -> bool:
 def _short(run: Run) -> Any:
     """While this lasts, sound is drawn for the first few places alone."""
     decoder = run.model.decoder
-    return decoder.shortened(PLACES[run.spec.kind]) if isinstance(decoder, CausalConvModule) else nullcontext()
+    return decoder.shortened(PLACES[run.spec.kind]) if isinstance(decoder, SequenceModule) else nullcontext()
 
 
 def _ended(x: Tensor, raw: Batch) -> Tensor:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from buttress.report.numbers import count
 from buttress.report.quantities_of_factors import QUANTITIES_OF_FACTORS
 from buttress.report.quantities_of_neighbours import QUANTITIES_OF_NEIGHBOURS
+from buttress.report.quantities_of_sound import QUANTITIES_OF_SOUND
 from buttress.report.quantity import Quantity
 
 __all__ = ["QUANTITIES", "quantity"]
@@ -380,6 +381,7 @@ QUANTITIES: dict[str, Quantity] = {
     ),
     **QUANTITIES_OF_NEIGHBOURS,
     **QUANTITIES_OF_FACTORS,
+    **QUANTITIES_OF_SOUND,
 }
 """Name in ``evidence.json`` -> quantity, in the order of the page."""
 

@@ -42,6 +42,7 @@ from buttress.training.course import carry_out, finished, prepare
 from buttress.training.folder import EVIDENCE, RECIPE
 from buttress.training.held_out import HeldOut
 from buttress.training.lock import belongs_to, lock
+from buttress.training.place_labels import place_labels
 from buttress.training.progress import Progress
 from buttress.training.room import decoding
 from buttress.training.spec_file import check_same_data, load_spec
@@ -238,6 +239,8 @@ class Run:
         factors = None if factors is None else factors.take(order)
         weight = self.recipe.objective.weight(self.recipe.training.steps - 1)
         offered: dict[str, Any] = {"kind": self.spec.kind, "encode": self.model.encode, "beta": weight}
+        said = place_labels(self.model, self.splits().held_out, order)
+        offered |= {"seconds": self.spec.seconds, "place_labels": said}
         offered |= {"labels": labels, "factors": factors, **settings}
         if self.spec.kind != "text":
             bits = self.recipe.likelihood.counts_bits(self.spec.layout)
