@@ -67,7 +67,7 @@ class Li2019(Experiment):
     latents: int = 8
     target: float = 2.0
     dropout: float = 0.0
-    steps: int = 2_000
+    steps: int = 1_200
     first: float = 0.3
     ramp: float = 0.3
     batch_size: int = 32
