@@ -126,7 +126,7 @@ class FiniteScalarQuantizedModule(PosteriorModule):
         with torch.autocast(h.device.type, enabled=False):
             u = self.linear(full(h))
             digits, z = _Grid.apply(u.view(-1, len(self.sizes)), self.sizes)
-            digits = digits if self.space.classes < EXACT else digits.long()
+            digits = digits if (self.space.classes or 0) < EXACT else digits.long()
             codes = (digits * self.radix[:, None].to(digits)).sum(0).long()
             return z.view(u.shape), codes.view(*u.shape[:-1], self.part.slots)
 
