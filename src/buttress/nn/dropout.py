@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float
@@ -28,7 +27,7 @@ class Dropout(nn.Module):
         super().__init__()
         self.rate = rate
 
-    def forward(self, numbers: Float[Tensor, "*rest"], lead: Sequence[int]) -> Float[Tensor, "*rest"]:
+    def forward(self, numbers: Float[Tensor, "*rest"], lead: tuple[int, ...]) -> Float[Tensor, "*rest2"]:
         """Drop some.
 
         Args:
