@@ -18,7 +18,13 @@ from buttress.data.made_reviews import PATTERNS, MadeReviews, vocabulary, words_
 from buttress.data.sentences import Sentences
 from buttress.decoders.recurrent import RecurrentDecoder
 from buttress.encoders.recurrent import RecurrentEncoder
-from buttress.experiments.code_labels import STRENGTH, CodeLabels, fit_code_labels, swap_at_random, swap_towards
+from buttress.experiments.code_classifier import (
+    STRENGTH,
+    CodeClassifier,
+    fit_code_classifier,
+    swap_at_random,
+    swap_towards,
+)
 from buttress.experiments.transfer import LabelledCodes, rewrite, scores, sources
 from buttress.posteriors.vector_quantized import VectorQuantized
 from buttress.quality.bleu import bleu
@@ -70,14 +76,14 @@ def test_what_codes_tell_of_a_label_is_found_slot_by_slot():
     """Three labels; slot 1 tells them with its codes 0, 1 and 2, slots 0 and 2 tell nothing; some have no label."""
     codes = torch.randint(4, (3000, 3), generator=torch.Generator().manual_seed(0))
     labels = torch.where(codes[:, 1] < 3, codes[:, 1] + 5, -1)
-    told = fit_code_labels(codes, labels, 4)
+    told = fit_code_classifier(codes, labels, 4)
     assert told.classes == (5, 6, 7) and told.weight.shape == (3, 3, 4)
     known = labels >= 0
     assert (told.log_p(codes[known]).argmax(1) + 5 == labels[known]).all()
     assert told.weight[:, [0, 2]].abs().max() < 0.1 * told.weight[:, 1].abs().max()
     torch.testing.assert_close(told.log_p(codes).exp().sum(-1), torch.ones(3000))
     with pytest.raises(ValueError, match="1 different labels, wanted two or more"):
-        fit_code_labels(codes, torch.zeros(3000).long(), 4)
+        fit_code_classifier(codes, torch.zeros(3000).long(), 4)
 
 
 def test_two_labels_have_the_odds_of_the_regression():
@@ -88,14 +94,14 @@ def test_two_labels_have_the_odds_of_the_regression():
     features = F.one_hot(codes, 3).flatten(1).numpy()
     wanted = LogisticRegression(C=STRENGTH, max_iter=1000).fit(features, labels.numpy()).predict_proba(features)
     torch.testing.assert_close(
-        fit_code_labels(codes, labels, 3).log_p(codes).exp(), torch.from_numpy(wanted).float(), rtol=1e-3, atol=1e-4
+        fit_code_classifier(codes, labels, 3).log_p(codes).exp(), torch.from_numpy(wanted).float(), rtol=1e-3, atol=1e-4
     )
 
 
 def told_of_three_slots():
     """Label 1 is told by code 1 of slots 0 (strongly) and 2 (weakly); slot 1 says nothing. K = 3."""
     says = torch.tensor([[-2.0, 2.0, 2.0], [0.0, 0.0, 0.0], [-0.5, 0.5, 0.0]])
-    return CodeLabels((0, 1), torch.stack([-says, says]), torch.zeros(2))
+    return CodeClassifier((0, 1), torch.stack([-says, says]), torch.zeros(2))
 
 
 def test_the_most_telling_codes_are_swapped_first_and_no_more_than_needed():

@@ -13,7 +13,7 @@ from torch.distributions import Distribution
 
 from buttress.core import EMPTY, Batch, Examples
 from buttress.data.reading.tokens import decode
-from buttress.experiments.code_labels import CodeLabels, fit_code_labels, swap_at_random, swap_towards
+from buttress.experiments.code_classifier import CodeClassifier, fit_code_classifier, swap_at_random, swap_towards
 from buttress.experiments.examples import decoded, latent_of, posterior_of, seeded
 from buttress.quality.bleu import bleu
 from buttress.quality.sentence_classifier import SentenceClassifier
@@ -49,9 +49,9 @@ class LabelledCodes:
         return torch.cat([self.codes_of(train.read(index), number) for number, index in enumerate(rows)])
 
     @cached_property
-    def told(self) -> CodeLabels:
+    def told(self) -> CodeClassifier:
         """Which codes tell the label."""
-        return fit_code_labels(self.codes, self.labels, self.run.model.space.classes or 0)
+        return fit_code_classifier(self.codes, self.labels, self.run.model.space.classes or 0)
 
     @cached_property
     def judge(self) -> SentenceClassifier:

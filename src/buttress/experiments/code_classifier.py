@@ -21,7 +21,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-__all__ = ["CodeLabels", "fit_code_labels", "swap_at_random", "swap_towards"]
+__all__ = ["CodeClassifier", "fit_code_classifier", "swap_at_random", "swap_towards"]
 
 LogPrior = Callable[[Tensor], Tensor]
 """log p(z) of codes, (N, M) -> (N,)."""
@@ -30,7 +30,7 @@ STRENGTH = 1.0
 
 
 @dataclass(frozen=True)
-class CodeLabels:
+class CodeClassifier:
     """What every code says of the label.
 
     Args:
@@ -39,7 +39,7 @@ class CodeLabels:
         bias: b, (C,).
 
     Example:
-        >>> told = CodeLabels((0, 1), torch.tensor([[[0.0, 0.0]], [[-1.0, 1.0]]]), torch.zeros(2))
+        >>> told = CodeClassifier((0, 1), torch.tensor([[[0.0, 0.0]], [[-1.0, 1.0]]]), torch.zeros(2))
         >>> told.log_p(torch.tensor([[1], [0]])).exp()
         tensor([[0.2689, 0.7311],
                 [0.7311, 0.2689]])
@@ -70,7 +70,7 @@ class CodeLabels:
         return self.classes.index(label)
 
 
-def fit_code_labels(codes: Int[Tensor, "N M"], labels: Int[Tensor, " N"], number: int) -> CodeLabels:
+def fit_code_classifier(codes: Int[Tensor, "N M"], labels: Int[Tensor, " N"], number: int) -> CodeClassifier:
     """The regression of labels on codes; a negative label is none.
 
     Args:
@@ -83,7 +83,7 @@ def fit_code_labels(codes: Int[Tensor, "N M"], labels: Int[Tensor, " N"], number
 
     Example:
         >>> codes = torch.tensor([[0, 1], [0, 0], [1, 1], [1, 0]] * 20)
-        >>> told = fit_code_labels(codes, codes[:, 0], 2)  # the first code is the label, the second says nothing
+        >>> told = fit_code_classifier(codes, codes[:, 0], 2)  # the first code is the label, the second says nothing
         >>> told.log_p(torch.tensor([[1, 0], [0, 0]])).argmax(-1).tolist(), bool(told.weight[:, 1].abs().max() < 1e-3)
         ([1, 0], True)
     """
@@ -100,11 +100,11 @@ def fit_code_labels(codes: Int[Tensor, "N M"], labels: Int[Tensor, " N"], number
     weight, bias = torch.from_numpy(regression.coef_), torch.from_numpy(regression.intercept_)
     if len(classes) == 2:  # one row: the log-odds of the second
         weight, bias = torch.cat([-weight / 2, weight / 2]), torch.cat([-bias / 2, bias / 2])
-    return CodeLabels(classes, weight.view(len(classes), -1, number).float(), bias.float())
+    return CodeClassifier(classes, weight.view(len(classes), -1, number).float(), bias.float())
 
 
 def swap_towards(
-    codes: Int[Tensor, "B M"], told: CodeLabels, label: int, log_prior: LogPrior, most: int, sure: float
+    codes: Int[Tensor, "B M"], told: CodeClassifier, label: int, log_prior: LogPrior, most: int, sure: float
 ) -> Int[Tensor, "B M"]:
     """Codes that tell another label.
 
@@ -121,7 +121,7 @@ def swap_towards(
 
     Example:
         >>> says = torch.tensor([[1.0, -1.0], [0.1, -0.1]])  # at both places code 0 speaks for label 0
-        >>> told = CodeLabels((0, 1), torch.stack([says, -says]), torch.zeros(2))
+        >>> told = CodeClassifier((0, 1), torch.stack([says, -says]), torch.zeros(2))
         >>> uniform = lambda codes: torch.zeros(len(codes))
         >>> swap_towards(torch.tensor([[0, 0], [1, 0]]), told, 1, uniform, most=2, sure=0.8)
         tensor([[1, 0],
@@ -139,7 +139,7 @@ def swap_towards(
 
 
 def _swap_one(
-    codes: Int[Tensor, "B M"], done: Bool[Tensor, "B M"], told: CodeLabels, target: int, log_prior: LogPrior
+    codes: Int[Tensor, "B M"], done: Bool[Tensor, "B M"], told: CodeClassifier, target: int, log_prior: LogPrior
 ) -> tuple[Int[Tensor, "B M"], Bool[Tensor, "B M"]]:
     """One more place of each done: its code is swapped, unless none speaks for the target."""
     speaks = _speaks_for(codes, told, target)
@@ -156,7 +156,7 @@ def _swap_one(
     return codes, done
 
 
-def _speaks_for(codes: Int[Tensor, "B M"], told: CodeLabels, target: int) -> Float[Tensor, "B M K"]:
+def _speaks_for(codes: Int[Tensor, "B M"], told: CodeClassifier, target: int) -> Float[Tensor, "B M K"]:
     """By how much every code would speak for the target rather than for the likeliest other label."""
     log_p = told.log_p(codes)
     log_p[:, target] = -math.inf
