@@ -58,7 +58,7 @@ class MlpDecoder(Decoder):
     @classmethod
     def tiny(cls) -> tuple[MlpDecoder, ...]:
         """See :class:`buttress.core.Part`."""
-        return (cls(hidden=(6,), activation="tanh"), cls(hidden=()), cls(hidden=(4, 5), skip=True))
+        return (cls(hidden=(6,), activation="tanh"), cls(hidden=()), cls(hidden=(4, 5), activation="tanh", skip=True))
 
     def misfit(self, layout: Layout) -> str:
         """See :class:`buttress.core.part.DataPart`."""
@@ -97,6 +97,6 @@ class MlpDecoderModule(DecoderModule):
         parameters = self._skipped(self.out(h), z, len(self.net) // 2)
         return self.likelihood(parameters.view(*parameters.shape[:-1], *self.shape), given)
 
-    def _skipped(self, t: Float[Tensor, "*rest"], z: Float[Tensor, "*rest2"], layer: int) -> Float[Tensor, "*rest"]:
+    def _skipped(self, t: Float[Tensor, "*rest"], z: Float[Tensor, "*rest2"], layer: int) -> Float[Tensor, "*rest3"]:
         """What a layer adds up, with U z where there is one; the first reads z anyway."""
         return t + self.skips[layer - 1](z) if layer and len(self.skips) else t
