@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -27,12 +29,13 @@ class Dropout(nn.Module):
         super().__init__()
         self.rate = rate
 
-    def forward(self, numbers: Float[Tensor, "*rest"], lead: tuple[int, ...]) -> Float[Tensor, "*rest2"]:
+    def forward(self, numbers: Float[Tensor, "*rest"], lead: Sequence[Any]) -> Float[Tensor, "*rest2"]:
         """Drop some.
 
         Args:
             numbers: With the dimensions ``lead`` in front, or these laid in a row.
-            lead: The batch; its last dimension runs over the examples that this process has.
+            lead: The batch; its last dimension runs over the examples that this process has. Whole numbers, or what
+                stands for them while a network is exported.
         """
         if self.rate == 0 or not self.training:
             return numbers
