@@ -31,14 +31,17 @@ def page() -> str:
     """The page."""
     from buttress.experiments.papers import experiments
 
-    rows, held = [], 0
+    rows, held, waiting = [], 0, []
     for name in experiments():
         path = RESULTS / f"{STORED.get(name, f'{name}/result')}.json"
         if path.exists():
             for claim in json.loads(path.read_text("utf-8"))["claims"]:
                 rows.append(_row(name, claim))
                 held += claim["held"]
-    return HEAD.format(held=held, claims=len(rows)) + "\n".join(rows) + "\n"
+        else:
+            waiting.append(f"`{name}`")
+    end = f"\nTrials with marks set, but no stored result yet: {', '.join(waiting)}.\n" if waiting else ""
+    return HEAD.format(held=held, claims=len(rows)) + "\n".join(rows) + "\n" + end
 
 
 def _row(name: str, claim: dict[str, Any]) -> str:
