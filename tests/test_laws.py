@@ -196,7 +196,7 @@ def test_the_bound_stays_below_the_exact_log_marginal(cell):
                 chance, value = log_q.exp(), torch.where(log_q.isfinite(), joint - log_q, 0)
                 wanted = (chance * value).sum(0)
                 error = ((chance * (value - wanted).square()).sum(0) / 60).sqrt()  # rare codes may not occur in 60
-                assert ((mean - wanted).abs() <= 4 * error + 1e-3).all()
+                assert ((mean - wanted).abs() <= 5 * error + 1e-3).all()  # 4 is passed by chance in thousands of cells
 
 
 def objectives():
