@@ -40,7 +40,7 @@ from buttress.decoders.conv import ConvDecoder
 from buttress.diagnostics.estimators.codebook import taken
 from buttress.diagnostics.evaluation import evaluating
 from buttress.diagnostics.passes import passes
-from buttress.distributions.code_counts import entropy
+from buttress.distributions.code_counts import CodeCounts
 from buttress.encoders.conv import ConvEncoder
 from buttress.experiments.claim import Claim
 from buttress.experiments.compare import compare
@@ -205,15 +205,14 @@ def usage(folder: Path) -> dict[str, Any]:
     run = Run.load(folder)
     model, space = evaluation_model(run, 0), run.model.space
     total = math.prod(level.classes or 0 for level in space.levels) if space.levels else space.classes or 0
-    counts = torch.zeros(total, dtype=torch.long)
+    counts = CodeCounts(total)
     with evaluating(model) as asked:
         for block in passes(asked, run.held_out(0)):
             codes = taken(block)
             assert codes is not None
-            counts += torch.bincount(joint(codes.cpu(), space).flatten(), minlength=total)
-    perplexity = entropy(counts).exp().item()
-    used = int((counts > 0).sum()) / total
-    return {"codes": total, "share_used": used, "perplexity": perplexity, "evenness": perplexity / total}
+            counts.add(joint(codes.cpu(), space).reshape(-1, 1))
+    perplexity = counts.perplexities.item()
+    return {"codes": total, "share_used": counts.used / total, "perplexity": perplexity, "evenness": perplexity / total}
 
 
 def joint(codes: Int[Tensor, "B J"], space: Space) -> Int[Tensor, "B P"]:
