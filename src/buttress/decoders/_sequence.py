@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -51,7 +52,7 @@ class SequenceModule(AutoregressiveModule):
 
     @abstractmethod
     def from_reading(
-        self, z: Float[Tensor, "N S E"], before: Float[Tensor, "N T C"], lead: Sequence[int]
+        self, z: Float[Tensor, "N S E"], before: Float[Tensor, "N T C"], lead: Sequence[Any]
     ) -> Float[Tensor, "N T P"]:
         """The likelihood's parameters at every place, from the reading of the one before it; 0 before the first.
 

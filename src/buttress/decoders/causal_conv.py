@@ -101,7 +101,7 @@ class CausalConvModule(SequenceModule):
         return self.read(self.likelihood.features(x).to(self.read.weight.dtype))
 
     def from_reading(
-        self, z: Float[Tensor, "N S E"], before: Float[Tensor, "N T C"], lead: Sequence[int]
+        self, z: Float[Tensor, "N S E"], before: Float[Tensor, "N T C"], lead: Sequence[Any]
     ) -> Float[Tensor, "N T P"]:
         """See :class:`SequenceModule`."""
         h, beside = before, z[:, self.at(before.shape[1])]

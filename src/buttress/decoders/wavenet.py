@@ -115,7 +115,7 @@ class WaveNetModule(SequenceModule):
         return self.out(self.mid((s + self.first).relu()).relu())
 
     def from_reading(
-        self, z: Float[Tensor, "N S E"], before: Float[Tensor, "N T C"], lead: Sequence[int]
+        self, z: Float[Tensor, "N S E"], before: Float[Tensor, "N T C"], lead: Sequence[Any]
     ) -> Float[Tensor, "N T P"]:
         """See :class:`SequenceModule`."""
         h, y, at, s = before, self.context(z), self.at(before.shape[1]), before.new_zeros(())
