@@ -28,7 +28,8 @@ STEPS = (
 KINDS = {
     "mel": "--data.split seed --data.held_out 0.25 --data.bands 6 --data.window 128 --data.hop 64 "
     "--encoder.widths 4,4 --decoder.channels 4 --decoder.layers 2",
-    "wave": "--data.split seed --data.held_out 0.25 --data.form wave --data.crop 200 --encoder.widths 4,4 --decoder.channels 4 --decoder.layers 2",
+    "wave": "--data.split seed --data.held_out 0.25 --data.form wave --data.crop 200 "
+    "--encoder.widths 4,4 --decoder.channels 4 --decoder.layers 2",
     "text": "--encoder.hidden 6 --encoder.embedding 4 --decoder.hidden 6 --decoder.embedding 4",
     "image": "--encoder.widths 3,4 --decoder.widths 4,3",
     "table": "--encoder.hidden 6 --decoder.hidden 6",
