@@ -150,6 +150,8 @@ def test_the_phase_ends_when_mutual_information_fails_to_improve(patience, heard
 @pytest.mark.parametrize("name", names("algorithms"))
 @pytest.mark.parametrize("optimizer", ["adam", "adamax", "adamw", "sgd"])
 def test_a_restored_algorithm_goes_on_as_if_nothing_had_happened(name, optimizer):
+    if name == "auxiliary_prior":
+        pytest.skip("it needs to know where z lives, which this stand-in for a model does not say; see its own test")
     settings = replace(SETTINGS, optimizer=optimizer)
     kind = part("algorithms", name).tiny()[0]
     model = Model()

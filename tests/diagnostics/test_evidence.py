@@ -60,6 +60,7 @@ def test_the_layout():
         "shape",
         "perplexity",
         "followed",
+        "critical_rate",
     ]
     assert list(plain["verdict"]) == ["state", "cause", "reasons", "advice", "borderline", "findings"]
 

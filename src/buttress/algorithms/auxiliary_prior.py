@@ -60,7 +60,7 @@ class AuxiliaryPrior(Algorithm):
         >>> algorithm = AuxiliaryPrior(first=0.5, prior=AR1Prior(delta=1.0))
         >>> module = algorithm.build(recipe.model(data.open().spec), recipe.objective, Training(steps=10))
         >>> module.border, module.first_prior().event_shape
-        (5, torch.Size([7]))
+        (5, torch.Size([3]))
     """
 
     divides_steps: ClassVar[bool] = True

@@ -80,8 +80,7 @@ class Pairs(Data):
 
         On the command line::
 
-            buttress train pairs --data.path train.en --data.source_path train.de --data.held_out_path val.en \
-                --data.held_out_source_path val.de
+            buttress train train.en --data pairs --data.source_path train.de
     """
 
     path: str

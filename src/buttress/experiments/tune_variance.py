@@ -81,7 +81,7 @@ def tune_variance(run: Run, out: Path, seed: int = 0) -> Tuned:
 
     Example:
         >>> import tempfile
-        >>> from buttress import recipe_for, train
+        >>> from buttress.api import recipe_for, train
         >>> recipe = recipe_for("linear_gaussian", steps=20)
         >>> recipe = replace(recipe, likelihood=replace(recipe.likelihood, variance=5.0, learned="fixed"))
         >>> with tempfile.TemporaryDirectory() as folder:

@@ -120,9 +120,9 @@ class AssociativeModule(NeighbourPriorModule):
     def of_code(self, codes: Float[Tensor, "*batch D"]) -> DiagonalMixture:
         """See :class:`buttress.core.NeighbourPriorModule`."""
         m = self.part.components
-        logits, loc, raw = full(self.out(self.net(codes))).split(
-            [self.out.out_features - 2 * m * self.size, m * self.size, m * self.size], -1
-        )
+        with torch.autocast(codes.device.type, enabled=False):  # log p(z) keeps its digits whatever autocast asks for
+            found = self.out(self.net(full(codes)))
+        logits, loc, raw = found.split([self.out.out_features - 2 * m * self.size, m * self.size, m * self.size], -1)
         lead = codes.shape[:-1]
         logits = logits if m > 1 else logits.new_zeros(*lead, 1)
         loc, scale = loc.unflatten(-1, (m, self.size)), bounded(raw, -WIDEST, WIDEST).exp()

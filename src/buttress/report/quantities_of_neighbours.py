@@ -22,7 +22,7 @@ QUANTITIES_OF_NEIGHBOURS: dict[str, Quantity] = {
     "mixture_rate": Quantity(
         "Rate, neighbours known",
         "KL(q(z|x) ‖ the mean of p(z|c) over the K training codes nearest to that of x). " + APART,
-        short="KL given all K training codes near x",
+        short="KL given K near training codes",
     ),
     "mixture_cost": Quantity(
         "Cost, neighbours known",
@@ -33,7 +33,7 @@ QUANTITIES_OF_NEIGHBOURS: dict[str, Quantity] = {
         "Rate, ordered",
         "KL(q(z|x) ‖ p(z|c)) with c the code of the held-out example before, in an order in which each is followed by "
         "the nearest one that had no turn yet. " + APART,
-        short="KL given the example before in a tour",
+        short="KL given the example before",
     ),
     "ordered_cost": Quantity(
         "Cost, ordered",
