@@ -117,6 +117,16 @@ def test_a_comparison_writes_a_line_about_a_run_now_and_then(monkeypatch, capsys
     ]
 
 
+def test_a_run_of_another_comparison_with_the_same_name_has_a_pace_of_its_own(monkeypatch, capsys):
+    monkeypatch.setattr(compare, "LINE_EVERY", 0)
+    clock = iter([0, 10, 1_000, 1_010])
+    monkeypatch.setattr(compare.time, "monotonic", lambda: next(clock))
+    tell = compare._lines(Console())
+    for step in (0, 2, 0, 2):
+        tell("none/seed-0", step, 4)
+    assert capsys.readouterr().out.splitlines() == ["none/seed-0: step 2 of 4, about 10 s left"] * 2
+
+
 def test_a_cheaper_diagnosis_keeps_what_a_richer_one_measured(here, capsys):
     run = "runs/linear_gaussian-1"
     assert buttress("diagnose", run, "--nll_samples", 20, "--gap_steps", 0) == 0

@@ -148,7 +148,9 @@ def _lines(console: Console) -> Callable[[str, int, int], None]:
 
     def tell_line(run: str, step: int, total: int) -> None:
         now = time.monotonic()
-        first, since = began.setdefault(run, (step, now))
+        if step <= began.setdefault(run, (step, now))[0]:  # another comparison's run of the same name begins
+            began[run] = (step, now)
+        first, since = began[run]
         if console.is_terminal or now - told.setdefault(run, now) < LINE_EVERY or not first < step < total:
             return
         told[run] = now
