@@ -77,7 +77,8 @@ TABLES: dict[str, list[Row]] = {
         _window(27, "none"),
         Row("MNIST (60,000), PixelCNN that hears z at a gain of 0.005, 300 steps" + FIRST + STAGED, MNIST, "none",
             "results.md", 16),
-        Row("the same, weight of the rate 1 in the last twentieth only" + FIRST + STAGED, MNIST, SCHEDULE, "results.md", 16),
+        Row("the same, weight of the rate 1 in the last twentieth only" + FIRST + STAGED, MNIST, SCHEDULE,
+            "results.md", 16),
         Row("the same, free bits of 0.5 a dimension" + FIRST + STAGED, MNIST, "free_bits:per_group=0.5", "results.md",
             16),
         Row("maps of 7 x 7 codes of digits, PixelCNN, z of 16, 1,000 steps" + FIRST, TWO_STAGE, "none", "log.md", 16),
@@ -106,7 +107,8 @@ TABLES: dict[str, list[Row]] = {
         _cure("the same, delta-VAE", "documents", "delta_vae"),
     ],
     "tables": [
-        _cure("4 factors in 16 columns, a squared error averaged over columns, 400 steps", "squared_error", "none", 200),
+        _cure("4 factors in 16 columns, a squared error averaged over columns, 400 steps", "squared_error",
+              "none", 200),
         _cure("the same, calibrated variance", "squared_error", "calibrated_variance", 200),
         _cure("2 factors in 16 columns, weight of the rate 20, 600 steps", "heavy_rate", "none", 200),
         _cure("the same, weight 1", "heavy_rate", "beta = 1", 200),
@@ -115,7 +117,8 @@ TABLES: dict[str, list[Row]] = {
         _cure("the same, flow prior", "clusters", "flow_prior", 300),
     ],
     "codes": [
-        Row("CIFAR-10 (10,000), 8 x 8 codes of 256, 2,600 steps" + FIRST, "cifar10_vq/evidence.json", "", "log.md", 256),
+        Row("CIFAR-10 (10,000), 8 x 8 codes of 256, 2,600 steps" + FIRST, "cifar10_vq/evidence.json", "", "log.md",
+            256),
         Row("MNIST (60,000), 2 codes of 64, PixelCNN, 300 steps" + FIRST + STAGED, MNIST, TWO_CODES, "results.md", 128),
         Row("MNIST (4,528), 8 codes of 64, PixelCNN, 300 steps" + FIRST, OLDER, "vector_quantized", "log.md", 512),
         Row("maps of 7 x 7 codes of digits, 3 codes of 64, PixelCNN, 1,000 steps" + FIRST, TWO_STAGE,
@@ -124,7 +127,8 @@ TABLES: dict[str, list[Row]] = {
             "vector_quantized:slots=2", "results.md", 128),
         Row("Yelp (16,000), one code of 64, LSTM 128, 1,600 steps", ZHAO, "one chunk", "papers/zhao2020.md"),
         Row("the same, 8 codes of a shared 64", ZHAO, "main", "papers/zhao2020.md"),
-        _cure("8 clusters in 8 columns, one code of 16, uniform prior, codebook dead, 600 steps", "dead_codebook", "none"),
+        _cure("8 clusters in 8 columns, one code of 16, uniform prior, codebook dead, 600 steps", "dead_codebook",
+              "none"),
         _cure("the same, revived", "dead_codebook", "decay 0.9, commitment, revival"),
         _cure("the same, finite scalar quantisation, 4 x 4 levels", "dead_codebook",
               "finite_scalar_quantized:levels=[4,4]:slots=1"),
@@ -133,7 +137,8 @@ TABLES: dict[str, list[Row]] = {
 
 HEADS = {
     False: "| model, data (examples), steps | rate | information | active | worth of z | verdict | seeds | from |",
-    True: "| codes, data (examples), steps | rate (uniform) | information | perplexity | codes used | worth of z | seeds | from |",
+    True: "| codes, data (examples), steps | rate (uniform) | information | perplexity | codes used | worth of z "
+    "| seeds | from |",
 }
 
 
