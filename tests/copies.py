@@ -15,7 +15,7 @@ from unittest.mock import patch
 
 from torch.multiprocessing.spawn import start_processes as torch_start_processes
 
-PRELOADED = ["buttress.training.run", "buttress.experiments.pool", "buttress.experiments.compare", "small", "copies"]
+PRELOADED = ["everything", "small", "copies"]
 
 
 class Copy(ForkServerProcess):
