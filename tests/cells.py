@@ -39,11 +39,23 @@ def fits(part, spec):
     return not part.misfit(spec.layout)
 
 
+def meetings(ones, others):
+    """Pairs of parts: each instance with the first of every kind in the other list.
+
+    So every instance is tried, and every kind with every kind. Left out are two instances that both have other settings
+    than the first of their kinds: whether parts fit each other (shapes, codes, places) is between the kinds, and a
+    setting works within its own part.
+    """
+    first, second = ({id(next(p for p in parts if p.name() == name)) for name in {p.name() for p in parts}}
+                     for parts in (ones, others))  # fmt: skip
+    return [(a, b) for a, b in itertools.product(ones, others) if id(a) in first or id(b) in second]
+
+
 def decoders():
-    """(spec, decoder, likelihood): every decoder with all likelihoods that fit it."""
+    """(spec, decoder, likelihood): every decoder with the likelihoods that fit it (see :func:`meetings`)."""
     for name, spec in SPECS.items():
         parts = ([p for p in tiny(room) if fits(p, spec)] for room in ("decoders", "likelihoods"))
-        yield from ((name, decoder, likelihood) for decoder, likelihood in itertools.product(*parts))
+        yield from ((name, decoder, likelihood) for decoder, likelihood in meetings(*parts))
 
 
 def given_for(spec, raw):

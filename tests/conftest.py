@@ -16,22 +16,18 @@ os.environ.update(
 
 import random
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Self
 
-import beartype
 import hypothesis
 import pytest
-from jaxtyping import install_import_hook
+
+import checks
 
 if "buttress" in sys.modules:
     raise pytest.UsageError("buttress was imported before tests/conftest.py: its shapes would go unchecked")
 
-# beartype, except that it lets `Self` pass: jaxtyping hands it methods one by one, where `Self` means nothing to it.
-check = beartype.beartype(
-    conf=beartype.BeartypeConf(is_pep484_tower=True, hint_overrides=beartype.FrozenDict({Self: Any}))
-)
-install_import_hook("buttress", f"{__name__}.check")
+checks.install()
 
 import numpy as np
 import torch
@@ -55,6 +51,38 @@ def seed() -> int:
     np.random.seed(value)
     torch.manual_seed(value)
     return value
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_processes() -> Iterator[None]:
+    """Let the processes of a comparison, and those that share a batch, begin at once (see tests/copies.py)."""
+    import copies
+    from buttress.experiments import pool
+    from buttress.training import fit
+
+    copies.CONTEXT.set_forkserver_preload(copies.PRELOADED)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pool, "multiprocessing", copies.of_a_pool())
+        patch.setattr(fit, "start_processes", copies.start_processes)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_disk() -> Iterator[None]:
+    """Wait for no disk, as a run does twenty times: only a power cut would show it. That it is asked, others test."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda file: None)
+        yield
+
+
+@pytest.fixture
+def spawned(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the processes that share a batch begin as users' do."""
+    from torch.multiprocessing.spawn import start_processes
+
+    from buttress.training import fit
+
+    monkeypatch.setattr(fit, "start_processes", start_processes)
 
 
 @pytest.fixture(scope="session")

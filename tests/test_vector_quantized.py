@@ -23,6 +23,7 @@ from buttress.posteriors._codebook import NEVER
 from buttress.posteriors.vector_quantized import VectorQuantized
 from buttress.priors.uniform import Uniform
 from buttress.training.run import train
+from copies import start_processes
 
 SMALL = VectorQuantized(codes=5, dim=3)
 
@@ -332,7 +333,7 @@ def test_the_statistics_of_two_processes_are_those_of_one(tmp_path):
     """With a start from data that takes two steps, and revivals."""
     with mp.Manager() as manager:
         answers = manager.dict()
-        mp.spawn(apart, (2, f"file://{tmp_path}/meet", answers), nprocs=2)
+        start_processes(apart, (2, f"file://{tmp_path}/meet", answers), nprocs=2, start_method="spawn")
         one, answers = [after(part, BATCHES) for part in SHARED_OUT], dict(answers)
     assert answers[0] == answers[1]
     for alone, together in zip(one, answers[0], strict=True):

@@ -210,7 +210,7 @@ def test_sigterm_to_the_launcher_saves_and_the_run_goes_on_alone(tmp_path):
     assert_close(run.model.state_dict(), whole.model.state_dict())
 
 
-def test_the_error_of_a_process_is_raised_in_the_launching_one(tmp_path, capfd):
+def test_the_error_of_a_process_is_raised_in_the_launching_one(tmp_path, capfd, spawned):
     message = r"step 7: .*decoder.* became NaN or infinite\. The checkpoint of step 6 is kept"
     with pytest.raises(NonFinite, match=message):
         train(small.joint(), tmp_path / "run", progress=False, devices=2, callbacks=[Act(7)])

@@ -1,0 +1,13 @@
+"""What the process that others are copies of imports: all of buttress, and what it imports only when it trains."""
+
+import importlib
+import pkgutil
+
+import lightning.fabric.loggers.tensorboard  # noqa: F401
+import torch.utils.tensorboard  # noqa: F401
+
+import buttress
+
+for module in pkgutil.walk_packages(buttress.__path__, "buttress."):
+    if not module.name.endswith("__main__"):
+        importlib.import_module(module.name)
