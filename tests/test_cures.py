@@ -63,8 +63,9 @@ def test_a_patient_is_treated_measured_and_taken_up_again(tmp_path: Path, monkey
 
 
 def test_remedies_can_be_chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    arms = {"none": 0, "vlae:field=3": 1, "free_bits": 2, "vlae:field=1": 3}
-    made = {"a": lambda: Patient("ill", "", arms, name="a"), "b": lambda: Patient("ill", "", {"none": 0}, name="b")}
+    recipe = patients()["squared_error"]().arms["none"]
+    arms = dict.fromkeys(["none", "vlae:field=3", "free_bits", "vlae:field=1"], recipe)
+    made = {"a": lambda: Patient("", "", arms, name="a"), "b": lambda: Patient("", "", {"none": recipe}, name="b")}
     monkeypatch.setattr(experiment, "patients", lambda: made)
     found = experiment.chosen([], ["vlae"])
     assert [(one.name, list(one.arms)) for one in found] == [("a", ["none", "vlae:field=3", "vlae:field=1"])]
