@@ -14,7 +14,7 @@ from torch import Tensor
 
 __all__ = ["greedy_tour", "nearest", "with_norms"]
 
-BLOCK = 3840
+BLOCK = 1920
 """Rows of the table at a time, a multiple of G: their distances to some hundred queries fit into the cache."""
 GROUP = 16
 """G. Fewer rows make more groups, so that fewer rows are compared one by one, but the nearest are found more slowly."""
@@ -30,7 +30,6 @@ def with_norms(points: Float[Tensor, "*rows D"]) -> Float[Tensor, "*rows E"]:
     return torch.cat([points, points.square().sum(-1, keepdim=True) / 2], -1)
 
 
-@torch.no_grad()
 def nearest(
     queries: Float[Tensor, "B D"], table: Float[Tensor, "N E"], count: int, own: Int[Tensor, " B"] | None = None
 ) -> Int[Tensor, "B K"]:
@@ -61,15 +60,14 @@ def nearest(
 def _least(queries: Float[Tensor, "B D"], table: Float[Tensor, "N E"]) -> Float[Tensor, "B M"]:
     """The least distance to each group, as above; rows that are left over are the last group."""
     asked = torch.cat([-queries, queries.new_ones(len(queries), 1)], 1).T.contiguous()
-    least = table.new_empty(-(-len(table) // GROUP), len(queries))
-    apart = table.new_empty(min(BLOCK, len(table)), len(queries))
-    for first, block in zip(range(0, len(least), BLOCK // GROUP), table.split(BLOCK), strict=True):
-        torch.mm(block, asked, out=apart[: len(block)])
-        whole = len(block) // GROUP
-        torch.amin(apart[: whole * GROUP].view(whole, GROUP, -1), 1, out=least[first : first + whole])
-        if whole * GROUP < len(block):
-            torch.amin(apart[whole * GROUP : len(block)], 0, out=least[first + whole])
-    return least.T.contiguous()
+    found = []
+    for block in table.split(BLOCK):
+        apart = block @ asked
+        whole = len(apart) - len(apart) % GROUP
+        found.append(apart[:whole].unflatten(0, (-1, GROUP)).amin(1))
+        if whole < len(apart):
+            found.append(apart[whole:].amin(0, keepdim=True))
+    return torch.cat(found).T.contiguous()
 
 
 def greedy_tour(points: Float[Tensor, "N D"]) -> Int[Tensor, " N"]:
