@@ -17,7 +17,7 @@ from buttress.distributions.diagonal_mixture import DiagonalMixture
 from buttress.experiments.daydream import daydreams
 from buttress.experiments.examples import seeded, some_held_out
 from buttress.nn import neighbours
-from buttress.nn.neighbours import greedy_tour, nearest
+from buttress.nn.neighbours import greedy_tour, nearest, with_norms
 from buttress.posteriors.gaussian import GaussianPosterior
 from buttress.priors.associative import Associative
 from buttress.priors.standard_normal import StandardNormal
@@ -89,14 +89,27 @@ def test_one_component_has_a_closed_form():
 @pytest.mark.parametrize("own", [False, True])
 def test_the_nearest_are_those_of_brute_force(n, own, monkeypatch):
     monkeypatch.setattr(neighbours, "BLOCK", 8)
-    monkeypatch.setattr(neighbours, "GROUPS", 32)
+    monkeypatch.setattr(neighbours, "GROUP", 4)
     table = torch.randn(n, 3)
     left_out = torch.randint(n, (n,)) if own else None
-    apart = torch.cdist(table, table)
+    apart = torch.cdist(table.double(), table.double())
     if own:
         apart[torch.arange(n), left_out] = torch.inf
-    found = nearest(table, table, table.square().sum(1), 5, left_out)
+    found = nearest(table, with_norms(table), 5, left_out)
     assert torch.equal(found, apart.topk(5, largest=False).indices)
+
+
+@pytest.mark.parametrize("block", [8, 960])
+def test_rows_as_near_as_each_other_are_found_as_by_brute_force(block, monkeypatch):
+    """Whole numbers, so that distances are exact and most rows have many as near: any of those may be among the K."""
+    monkeypatch.setattr(neighbours, "BLOCK", block)
+    monkeypatch.setattr(neighbours, "GROUP", 4)
+    table = torch.randint(-1, 2, (150, 4)).float()
+    own = torch.arange(150)
+    apart = (table[:, None] - table).square().sum(-1).double().fill_diagonal_(torch.inf)
+    found = nearest(table, with_norms(table), 6, own)
+    assert torch.equal(apart.gather(1, found), apart.topk(6, largest=False).values)
+    assert all(len(row.unique()) == 6 for row in found) and not (found == own[:, None]).any()
 
 
 def test_each_point_of_a_tour_is_followed_by_the_nearest_that_had_no_turn():
@@ -165,7 +178,7 @@ def test_a_step_stores_the_means_of_the_batch_and_no_gradient_reaches_a_code():
     assert mean.grad is None
     module.after_step()
     assert torch.equal(module.codes[[4, 0, 7]], mean.detach())
-    torch.testing.assert_close(module.squares, module.codes.square().sum(1))
+    torch.testing.assert_close(module.known, with_norms(module.codes))
     rest = [i for i in range(20) if i not in (4, 0, 7)]
     assert torch.equal(module.codes[rest], before[rest])
 
@@ -187,7 +200,7 @@ def test_a_store_of_another_size_is_loaded_and_of_another_width_is_not():
     module, codes = prior()
     fresh = Associative(neighbours=2, components=3, hidden=(8,)).build(Space((2,)))
     fresh.load_state_dict(module.state_dict())
-    assert torch.equal(fresh.codes, codes) and torch.equal(fresh.squares, module.squares)
+    assert torch.equal(fresh.codes, codes) and torch.equal(fresh.known, module.known)
     with pytest.raises(RuntimeError, match="size mismatch"):
         Associative(neighbours=2, components=3, hidden=(8,)).build(Space((3,))).load_state_dict(module.state_dict())
 

@@ -11,7 +11,7 @@ import pytest
 from buttress.core.remedy import catalogue
 from buttress.experiments import cures as experiment
 from buttress.experiments.cures import proven, run_cures, table
-from buttress.experiments.patients import Patient, patients
+from buttress.experiments.patients import UNTRIED, Patient, patients
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 ROWS = list(csv.DictReader((DOCS / "results" / "cures.csv").read_text("utf-8").splitlines()))
@@ -23,6 +23,12 @@ def test_every_declared_cure_was_seen() -> None:
         for cause in one.cures if one.change.__module__.startswith("buttress.") else ():
             outcomes = seen.get((cause, name), [])
             assert experiment.CURED in outcomes or experiment.AT_A_PRICE in outcomes, f"{name}: {cause}: {outcomes}"
+
+
+def test_every_remedy_was_tried_or_it_is_said_why_not() -> None:
+    tried = {row["arm"].partition(":")[0] for row in ROWS}
+    built_in = {name for name, one in catalogue().items() if one.change.__module__.startswith("buttress.")}
+    assert built_in - tried == set(UNTRIED)
 
 
 def test_the_page_names_what_was_seen_to_cure() -> None:
@@ -54,6 +60,18 @@ def test_a_patient_is_treated_measured_and_taken_up_again(tmp_path: Path, monkey
     assert table(run_cures(tmp_path)) == table(done)
     with pytest.raises(ValueError, match="no patient 'large'; there are small"):
         run_cures(tmp_path, only=["large"])
+
+
+def test_remedies_can_be_chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = patients()["squared_error"]().arms["none"]
+    arms = dict.fromkeys(["none", "vlae:field=3", "free_bits", "vlae:field=1"], recipe)
+    made = {"a": lambda: Patient("", "", arms, name="a"), "b": lambda: Patient("", "", {"none": recipe}, name="b")}
+    monkeypatch.setattr(experiment, "patients", lambda: made)
+    found = experiment.chosen([], ["vlae"])
+    assert [(one.name, list(one.arms)) for one in found] == [("a", ["none", "vlae:field=3", "vlae:field=1"])]
+    assert [one.name for one in experiment.chosen([], [])] == ["a", "b"]
+    with pytest.raises(ValueError, match="no patient here is tried with 'word_dropout'"):
+        run_cures(tmp_path, only=["a"], remedies=["word_dropout"])
 
 
 def in_this_process(work, tasks, jobs, watch, ended):

@@ -9,7 +9,7 @@ from buttress.core import DataSpec, Layout
 from buttress.decoders.pixelsnail import PixelSNAIL
 from buttress.likelihoods.bernoulli import Bernoulli
 from buttress.likelihoods.categorical import Categorical
-from buttress.nn.attention import causal_attention
+from buttress.nn.attention import Attend, causal_attention
 from pixels import decoder, latents
 
 SMALL = PixelSNAIL(layers=1, channels=6, heads=2, field=3, maps=2, hidden=3)
@@ -85,17 +85,21 @@ def test_every_parameter_learns_from_the_start():
         assert [name for name, p in module.named_parameters() if p.grad is None or not p.grad.any()] == []
 
 
-def test_attention_is_its_formula_and_twice_differentiable():
+@pytest.mark.parametrize("lengths", [None, [4, 2]], ids=["causal", "open places"])
+def test_attention_is_its_formula_and_twice_differentiable(lengths):
+    seen = None if lengths is None else (torch.arange(4) < torch.tensor(lengths)[:, None])[:, None, None]
+    attend = causal_attention if seen is None else lambda q, k, v: Attend()(q, k, v, seen)
     q, k, v = (latents(2, 2, 4, 3).requires_grad_() for _ in range(3))
-    scores = (q @ k.mT / 3**0.5).masked_fill(torch.ones(4, 4).triu(1).bool(), -torch.inf)
+    closed = torch.ones(4, 4).triu(1).bool() if seen is None else ~seen
+    scores = (q @ k.mT / 3**0.5).masked_fill(closed, -torch.inf)
     weights = latents(2, 2, 4, 3)
-    ours, plain = causal_attention(q, k, v), scores.softmax(-1) @ v
+    ours, plain = attend(q, k, v), scores.softmax(-1) @ v
     torch.testing.assert_close(ours, plain)
     for twice in (False, True):  # the kernels' gradient, and the one that can be differentiated again
         gradients = torch.autograd.grad((weights * ours).sum(), (q, k, v), create_graph=twice, retain_graph=True)
         wanted = torch.autograd.grad((weights * plain).sum(), (q, k, v), retain_graph=True)
         torch.testing.assert_close(gradients, wanted)
-    assert torch.autograd.gradgradcheck(causal_attention, (q, k, v))
+    assert torch.autograd.gradgradcheck(attend, (q, k, v))
 
 
 def test_the_log_probability_can_be_differentiated_twice():

@@ -88,6 +88,26 @@ def test_samples_have_the_moments_of_the_density(prior):
 
 
 @pytest.mark.parametrize("prior", priors(), ids=lambda p: p.name())
+def test_the_rate_is_the_divergence_by_quadrature(prior):
+    """KL(q || p) by a grid, against the mean of log q - log p over samples (five errors), and any closed form."""
+    model = model_of(prior).eval()
+    x = TABLE.mean + TABLE.std * torch.randn(2, 3, dtype=torch.float64)
+    axis = torch.linspace(-8, 8, 241, dtype=torch.float64)
+    grid = torch.cartesian_prod(axis, axis)
+    with torch.no_grad():
+        p, q = model.prior(), model.posterior(x)
+        known = q.log_prob(grid[:, None])
+        mass = known.exp() * (axis[1] - axis[0]) ** 2
+        wanted = (mass * (known - p.log_prob(grid)[:, None])).sum(0)
+        latent = model(x, samples=8000).latent
+    ratio = latent.log_ratio.sum(-1)
+    torch.testing.assert_close(mass.sum(0), torch.ones(2, dtype=torch.float64), rtol=0, atol=1e-4)
+    assert ((ratio.mean(0) - wanted).abs() < 5 * ratio.std(0) / len(ratio) ** 0.5 + 1e-6).all()
+    if latent.kl is not None:
+        torch.testing.assert_close(latent.kl.sum(-1), wanted, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("prior", priors(), ids=lambda p: p.name())
 def test_a_prior_has_the_shapes_the_diagnostics_want(prior):
     """Whatever the shape of z: batch shape (), and one number for each z."""
     module = prior.build(Space((2, 3))) if prior.name() != "vamp" else model_of(prior).float().prior

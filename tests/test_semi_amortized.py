@@ -299,8 +299,6 @@ def decoders():
 @pytest.mark.parametrize(("spec", "decoder", "likelihood"), list(decoders()))
 def test_every_decoder_can_be_differentiated_twice(spec, decoder, likelihood):
     """d/dtheta of the slope in z, along a direction of each, against a finite difference."""
-    if decoder.name() == "cross_attention":
-        pytest.skip("the fused attention of torch has no second derivative on a CPU")
     try:
         reading = likelihood.build(spec)
     except ValueError as refusal:
@@ -328,7 +326,8 @@ def test_every_decoder_can_be_differentiated_twice(spec, decoder, likelihood):
         ends.append(slope(False).item())
         for p, d in zip(parameters, direction, strict=True):
             p.data -= sign * 1e-5 * d
-    assert all(parts)
+    if getattr(model, "z_places", 0) != 1:  # all look at the one place there is, whatever they ask
+        assert all(parts)
     assert (ends[0] - ends[1]) / 2e-5 == pytest.approx(sum(parts), abs=1e-3 * sum(map(abs, parts)))
 
 

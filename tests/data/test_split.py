@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 import torch
 
+from buttress.data.pairs import Pairs
 from buttress.data.reading.split import Division
 from buttress.data.reading.tokens import decode
 from buttress.data.sentences import Sentences
+from buttress.data.sounds import Sounds
 from buttress.data.table import Table
 
 pytestmark = pytest.mark.usefixtures("own_cache")
@@ -90,10 +92,29 @@ def test_a_share_must_leave_both_sides(share):
         Division(held_out=share)
 
 
-def test_an_empty_side_is_refused(tmp_path, values):
-    path = table(tmp_path / "a.npy", values[:12])
-    with pytest.raises(ValueError, match=r"a\.npy: of 12 examples 0 would be held out.*try split='seed'"):
-        Table(path, held_out=1e-6).open()
+def test_few_examples_have_one_on_each_side_with_its_copies(tmp_path, values):
+    """The one with the smallest hash is held out where none is below the share, the largest trains where all are."""
+    few = np.concatenate([values[:12], values[:12]]).astype("float32")
+    path, digests = table(tmp_path / "a.npy", few), Division().digest_rows(few)
+    splits = Table(path, held_out=1e-6).open()
+    train = splits.train.batch(torch.arange(len(splits.train)))
+    assert (len(splits.held_out), len(train)) == (2, 22)
+    assert rows_of(splits.held_out) == {tuple(few[digests.argmin()].tolist())}
+    torch.testing.assert_close(splits.spec.mean, train.mean(0))
+    held = Division(held_out=1 - 1e-6).hashed(digests)
+    assert (~held == (digests == digests.max())).all() and (~held).sum() == 2
+
+
+def test_few_sentences_pairs_and_recordings_have_one_held_out(tmp_path):
+    for name, word in (("a.txt", "word"), ("b.txt", "wort")):
+        (tmp_path / name).write_text("\n".join(f"{word}{i} and another" for i in range(12)))
+    text, other = (str(tmp_path / name) for name in ("a.txt", "b.txt"))
+    noise = np.random.default_rng(0).integers(-9000, 9000, 12 * 100).astype(np.int16)
+    np.savez(tmp_path / "a.npz", audio=noise, offsets=np.arange(0, 1201, 100))
+    sound = Sounds(str(tmp_path / "a.npz"), "wave", crop=100, rate=8000, held_out=1e-6)
+    for part in (Sentences(text, held_out=1e-6), Pairs(text, other, held_out=1e-6), sound):
+        splits = part.open()
+        assert (len(splits.train), len(splits.held_out)) == (11, 1)
 
 
 @pytest.mark.parametrize("split", ["hash", "seed"])

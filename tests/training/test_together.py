@@ -131,7 +131,7 @@ REMEMBERED = replace(
 WITHOUT = replace(small.joint(), encoder=NoEncoder(), posterior=NoLatent(), prior=Uniform())
 APART = {
     "without": WITHOUT,
-    "auxiliary": small.auxiliary_prior(),
+    "auxiliary": replace(small.auxiliary_prior(), posterior=GaussianPosterior(dim=3, variance="constant")),
     "committed": COMMITTED,
     "remembered": REMEMBERED,
     "normalised": NORMALISED,

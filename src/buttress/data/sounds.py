@@ -123,7 +123,7 @@ class Sounds(Data):
         division.enough(len(recordings.first), str(root))
         held = self._held(division, recordings) if found.held is None else found.held
         division.both_sides(held, str(root))
-        train, out = (self._examples(found, side) for side in (~held, held))
+        train, out = (self._examples(found, *side) for side in ((~held, "training"), (held, "held-out")))
         spec = self._spec(train, out, found)
         sound_seconds = recordings.size.sum() / recordings.rate
         notes = [*found.notes, *recordings.notes, f"{recordings.rate} samples a second, {sound_seconds:.0f} s of sound"]
@@ -186,7 +186,7 @@ class Sounds(Data):
             return division.drawn(len(recordings.first))
         return division.hashed(division.digest(recordings.digests))
 
-    def _examples(self, found: _Found, side: Array) -> SoundExamples:
+    def _examples(self, found: _Found, side: Array, name: str) -> SoundExamples:
         """The pieces of the recordings on one side."""
         form = Form(self.form, found.recordings.rate, self.bands, self.window, self.hop, self.levels)
         mine = np.flatnonzero(side)
@@ -195,7 +195,10 @@ class Sounds(Data):
         if self.form == "wave":
             which, begin, count = (column[count == self.crop] for column in (which, begin, count))
         if not len(which):
-            raise ValueError(f"{self.path}: no recording has {self.crop} samples, a crop; try a smaller --data.crop")
+            raise ValueError(
+                f"{self.path}: no {name} recording has {self.crop} samples, a crop; try a smaller --data.crop, or more "
+                "files"
+            )
         of = mine[which]
         known = {name: torch.from_numpy(numbers[of]) for name, (numbers, _) in found.columns.items()}
         when = None

@@ -27,7 +27,7 @@ from buttress.experiments.patients import Patient, patients
 from buttress.experiments.pool import News, run_all
 from buttress.runtime.atomic_write import write_text
 
-__all__ = ["AT_A_PRICE", "CURED", "Outcome", "judged", "proven", "run_cures", "table"]
+__all__ = ["AT_A_PRICE", "CURED", "Outcome", "chosen", "judged", "proven", "run_cures", "table"]
 
 CURED, AT_A_PRICE, NOT_CURED = "yes", "at a price", "no"
 EFFORT = {"nll_samples": 20, "nll_examples": 200, "gap_steps": 40, "gap_examples": 60, "mi_examples": 1000}
@@ -83,6 +83,7 @@ def run_cures(
     folder: Path,
     jobs: int = 1,
     only: Sequence[str] = (),
+    remedies: Sequence[str] = (),
     watch: Callable[[str, int, int], None] = lambda run, step, total: None,
     ended: Callable[[str, str], None] = lambda run, outcome: None,
 ) -> list[Outcome]:
@@ -92,14 +93,19 @@ def run_cures(
         folder: Where the runs go; finished ones are kept, a half-finished one goes on.
         jobs: Runs at a time.
         only: Names of patients; empty for all.
+        remedies: Names of remedies; empty for every arm. The patient itself is always among the arms.
         watch: Called with (run, step, total) as runs proceed.
         ended: Called with (run, outcome in words) as each ends.
 
     Errors:
-        ValueError: There is no such patient, or a run failed.
+        ValueError: There is no such patient, none of them is tried with such a remedy, or a run failed.
     """
-    chosen = _chosen(only)
-    plan = {_folder(one, arm, seed): (one, arm, seed) for one in chosen for arm in one.arms for seed in one.all_seeds}
+    plan = {
+        _folder(one, arm, seed): (one, arm, seed)
+        for one in chosen(only, remedies)
+        for arm in one.arms
+        for seed in one.all_seeds
+    }
     tasks = {
         run: (_seeded(one.arms[arm], seed).to_yaml(), str(folder), run, seed)
         for run, (one, arm, seed) in plan.items()
@@ -118,11 +124,27 @@ def run_cures(
     return outcomes
 
 
-def _chosen(only: Sequence[str]) -> list[Patient]:
+def chosen(only: Sequence[str], remedies: Sequence[str]) -> list[Patient]:
+    """Some patients with some arms; see :func:`run_cures`.
+
+    Example:
+        >>> [(one.name, list(one.arms)) for one in chosen([], ["vlae"])]
+        [('digits', ['none', 'vlae:field=3:total=2.0:hidden=64'])]
+    """
     known = patients()
     if missing := [name for name in only if name not in known]:
         raise ValueError(f"there is no patient {missing[0]!r}; there are {', '.join(known)}")
-    return [known[name]() for name in (only or known)]
+    found = [known[name]() for name in (only or known)]
+    tried = {arm.partition(":")[0] for one in found for arm in one.arms}
+    if absent := sorted(set(remedies) - tried):
+        raise ValueError(f"no patient here is tried with {absent[0]!r}; they are tried with {', '.join(sorted(tried))}")
+    return [one for one in (_with_arms(one, remedies) for one in found) if not remedies or len(one.arms) > 1]
+
+
+def _with_arms(patient: Patient, remedies: Sequence[str]) -> Patient:
+    """The patient with the arms of some remedies alone, or with all."""
+    kept = {arm: one for arm, one in patient.arms.items() if arm == "none" or arm.partition(":")[0] in remedies}
+    return replace(patient, arms=kept) if remedies else patient
 
 
 def _folder(patient: Patient, arm: str, seed: int) -> str:

@@ -32,7 +32,15 @@ from buttress.posteriors.gaussian import GaussianPosterior
 from buttress.priors.uniform import Uniform
 from buttress.schedules.constant import Constant
 
-__all__ = ["Patient", "patients"]
+__all__ = ["UNTRIED", "Patient", "patients"]
+
+UNTRIED = {
+    "beta_vae": "a constant weight is a cause: above 1 of collapse, below 1 of a q that is too narrow",
+    "factor_vae": "it makes the coordinates of z independent, and claims nothing of how much they are used",
+    "hierarchical_quantized": "it needs maps of a conv encoder, and no patient that ignores z has one",
+    "speech_codes": "it needs sound, and there is no patient of sound",
+}
+"""Remedies that are tried on no patient, and why."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +143,8 @@ def clusters() -> Patient:
     linear: dict[str, Any] = {"decoder": MlpDecoder(hidden=()), "posterior": GaussianPosterior(3)}
     recipe = _start(_clusters(noise=0.1), steps=800, **linear)
     about = "a table of 8 columns around the corners of a cube; a linear decoder, p(z) = N(0, I)"
-    return Patient("all q together are far from the prior", about, _arms(recipe, "flow_prior"))
+    tried = ("flow_prior", "associative_prior:unit_variance=false")
+    return Patient("all q together are far from the prior", about, _arms(recipe, *tried))
 
 
 @_patient
@@ -185,7 +194,11 @@ def documents() -> Patient:
         f"residual_quantized:stages=2:{codes}",
         "finite_scalar_quantized:levels=[4,4]:slots=1:first=0.6",
         f"discretized_bottleneck:chunks=2:{codes}",
+        f"gumbel_softmax:slots=1:{codes}",
         "delta_vae",
+        "associative_prior",
+        "skip_decoder",
+        "decoder_dropout",
     )
     about = "documents of 10 to 12 words on 8 topics, LSTMs of 48 units"
     return Patient("the model ignores z", about, _arms(_topics(), *tried))
@@ -242,4 +255,5 @@ def digits() -> Patient:
     }
     recipe = _start(_digits(), steps=300, rate=4e-3, **parts)
     about = "digits of 7 x 7 pixels; a PixelCNN that sees all earlier ones, and z through a gain of 0.1"
-    return Patient("the model ignores z", about, _arms(recipe, "local_decoder:field=1"))
+    tried = ("local_decoder:field=1", "vlae:field=3:total=2.0:hidden=64", "decoder_dropout")
+    return Patient("the model ignores z", about, _arms(recipe, *tried))

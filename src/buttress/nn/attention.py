@@ -128,9 +128,9 @@ class Attend(nn.Module):
             seen: Which keys each query sees, (..., Q, K); None for those that ``causal`` says.
             causal: Those up to its own place alone; else all.
         """
-        if seen is None and causal:
-            return causal_attention(q, k, v)
-        return F.scaled_dot_product_attention(q, k, v, seen)
+        if seen is None and not causal:
+            return F.scaled_dot_product_attention(q, k, v)
+        return _FusedAttention.apply(q, k, v, seen)
 
 
 def causal_attention(
@@ -143,34 +143,44 @@ def causal_attention(
         >>> causal_attention(torch.zeros(1, 1, 3, 1), v, v).flatten().tolist()
         [0.0, 0.5, 1.0]
     """
-    return _CausalAttention.apply(q, k, v)
+    return _FusedAttention.apply(q, k, v, None)
 
 
-class _CausalAttention(torch.autograd.Function):
-    """The fused kernels, which never hold all P at once, know no second derivative; where one is wanted, P is held."""
+class _FusedAttention(torch.autograd.Function):
+    """The fused kernels, which never hold all P at once, know no second derivative; where one is wanted, P is held.
 
-    @staticmethod
-    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        ctx.save_for_backward(q, k, v)
-        return F.scaled_dot_product_attention(q, k, v, is_causal=True)
+    ``seen`` says which keys each query sees; None means those up to its own place.
+    """
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, ...]:
-        q, k, v = ctx.saved_tensors
+    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, seen: Tensor | None) -> Tensor:
+        ctx.save_for_backward(q, k, v, seen)
+        return _fused(q, k, v, seen)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        q, k, v, seen = ctx.saved_tensors
         (gradient,) = gradients
         if torch.is_grad_enabled():
-            return _derivatives(q, k, v, gradient)
+            return *_derivatives(q, k, v, seen, gradient), None
         with torch.enable_grad():
             q, k, v = (t.detach().requires_grad_() for t in (q, k, v))
-            out = F.scaled_dot_product_attention(q, k, v, is_causal=True)
-        return torch.autograd.grad(out, (q, k, v), gradient)
+            out = _fused(q, k, v, seen)
+        return *torch.autograd.grad(out, (q, k, v), gradient), None
 
 
-def _derivatives(q: Tensor, k: Tensor, v: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _fused(q: Tensor, k: Tensor, v: Tensor, seen: Tensor | None) -> Tensor:
+    return F.scaled_dot_product_attention(q, k, v, seen, is_causal=seen is None)
+
+
+def _derivatives(
+    q: Tensor, k: Tensor, v: Tensor, seen: Tensor | None, gradient: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
     """The gradients with respect to q, k and v, in operations that can be differentiated again."""
     scale = q.shape[-1] ** -0.5
-    later = torch.ones(q.shape[-2], q.shape[-2], dtype=torch.bool, device=q.device).triu(1)
-    p = (q @ k.mT * scale).masked_fill(later, -torch.inf).softmax(-1)
+    if seen is None:
+        seen = torch.ones(q.shape[-2], q.shape[-2], dtype=torch.bool, device=q.device).tril()
+    p = (q @ k.mT * scale).masked_fill(~seen, -torch.inf).softmax(-1)
     change = gradient @ v.mT
     logits = scale * p * (change - (change * p).sum(-1, keepdim=True))
     return logits @ k, logits.mT @ q, p.mT @ gradient

@@ -1,8 +1,9 @@
-r"""The K rows of a table nearest to each query, by $\lVert c \rVert^2 - 2 q \cdot c$, exact but for rounding.
+r"""The K rows of a table nearest to each query, by $\lVert c \rVert^2 / 2 - q \cdot c$, exact but for rounding.
 
-The table is read a block at a time, so that the distances stay in the cache. Row n belongs to group n mod G, and of
-each group only the least distance is kept. Every row of the K + 1 nearest groups is then compared with the query
-itself: the K nearest are among them, also where the query's own row, which is left out, is what made a group near.
+The table keeps half the squared norm of each row as one more column, so that this is one product of matrices. It is
+read a block at a time, so that the distances stay in the cache. Of every G rows that follow each other only the least
+distance is kept. Every row of the K + 1 nearest groups is then compared with the query itself: the K nearest are among
+them, also where the query's own row, which is left out, is what made a group near.
 """
 
 from __future__ import annotations
@@ -11,20 +12,26 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-__all__ = ["greedy_tour", "nearest"]
+__all__ = ["greedy_tour", "nearest", "with_norms"]
 
-BLOCK = 1024
-"""Rows of the table at a time: their distances to some hundred queries fit into the cache of a processor."""
-GROUPS = 4 * BLOCK
-"""G. More groups are smaller, so that fewer rows are compared one by one, but the nearest are found more slowly."""
+BLOCK = 1920
+"""Rows of the table at a time, a multiple of G: their distances to some hundred queries fit into the cache."""
+GROUP = 16
+"""G. Fewer rows make more groups, so that fewer rows are compared one by one, but the nearest are found more slowly."""
+
+
+def with_norms(points: Float[Tensor, "*rows D"]) -> Float[Tensor, "*rows E"]:
+    """Rows as :func:`nearest` reads them: the numbers of each, then half its squared norm.
+
+    Example:
+        >>> with_norms(torch.tensor([[1.0, 3.0]])).tolist()
+        [[1.0, 3.0, 5.0]]
+    """
+    return torch.cat([points, points.square().sum(-1, keepdim=True) / 2], -1)
 
 
 def nearest(
-    queries: Float[Tensor, "B D"],
-    table: Float[Tensor, "N D"],
-    squares: Float[Tensor, " N"],
-    count: int,
-    own: Int[Tensor, " B"] | None = None,
+    queries: Float[Tensor, "B D"], table: Float[Tensor, "N E"], count: int, own: Int[Tensor, " B"] | None = None
 ) -> Int[Tensor, "B K"]:
     """Numbers of the nearest rows by Euclidean distance, the nearest first.
 
@@ -32,28 +39,35 @@ def nearest(
 
     Args:
         queries: B points.
-        table: N points.
-        squares: The squared norm of each row of the table.
+        table: N points, from :func:`with_norms`.
         count: K, no more than the rows there are without the own one.
         own: For each query the row that is not looked at; a number beyond the table for none.
 
     Example:
-        >>> table = torch.tensor([[0.0], [1.0], [3.0]])
-        >>> nearest(table, table, table.square().sum(1), 1, own=torch.arange(3)).flatten().tolist()
+        >>> points = torch.tensor([[0.0], [1.0], [3.0]])
+        >>> nearest(points, with_norms(points), 1, own=torch.arange(3)).flatten().tolist()
         [1, 0, 1]
     """
-    least = queries.new_full((len(queries), min(GROUPS, len(table))), torch.inf)
-    for first in range(0, len(table), BLOCK):
-        part, at = slice(first, first + BLOCK), first % GROUPS
-        apart = torch.addmm(squares[part], queries, table[part].T, alpha=-2)
-        seen = least[:, at : at + apart.shape[1]]
-        torch.minimum(seen, apart, out=seen)
+    least = _least(queries, table)
     groups = least.topk(min(count + 1, least.shape[1]), largest=False).indices
-    rows = (groups[:, :, None] + torch.arange(0, len(table), GROUPS, device=table.device)).flatten(1)
+    rows = (groups[:, :, None] * GROUP + torch.arange(GROUP, device=table.device)).flatten(1)
     beyond = rows >= len(table) if own is None else (rows >= len(table)) | (rows == own[:, None])
-    rows = rows.clamp(max=len(table) - 1)
-    apart = (table[rows] - queries[:, None]).square().sum(-1).masked_fill(beyond, torch.inf)
+    read = table.index_select(0, rows.clamp(max=len(table) - 1).flatten()).view(*rows.shape, -1)[..., :-1]
+    apart = (read - queries[:, None]).square().sum(-1).masked_fill(beyond, torch.inf)
     return rows.gather(1, apart.topk(count, largest=False).indices)
+
+
+def _least(queries: Float[Tensor, "B D"], table: Float[Tensor, "N E"]) -> Float[Tensor, "B M"]:
+    """The least distance to each group, as above; rows that are left over are the last group."""
+    asked = torch.cat([-queries, queries.new_ones(len(queries), 1)], 1).T.contiguous()
+    found = []
+    for block in table.split(BLOCK):
+        apart = block @ asked
+        whole = len(apart) - len(apart) % GROUP
+        found.append(apart[:whole].unflatten(0, (-1, GROUP)).amin(1))
+        if whole < len(apart):
+            found.append(apart[whole:].amin(0, keepdim=True))
+    return torch.cat(found).T.contiguous()
 
 
 def greedy_tour(points: Float[Tensor, "N D"]) -> Int[Tensor, " N"]:

@@ -14,7 +14,9 @@ from buttress.priors.associative import Associative
     family="informative prior",
     source="Graves et al. 2018 (associative compression networks)",
     takes={"prior": "standard_normal", "posterior": "gaussian"},
+    cures=("the model ignores z", "all q together are far from the prior"),
     codes=False,
+    rank=6,
 )
 def associative_prior(recipe: Recipe, neighbours: int = 5, components: int = 8, unit_variance: bool = True) -> Recipe:
     """Tell the prior, in training, the code of one of the nearest other examples.

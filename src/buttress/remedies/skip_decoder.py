@@ -14,6 +14,7 @@ from buttress.core.remedy import DoesNotFit, remedy
     takes={"decoder.skip": False},
     needs={"decoder": ("mlp", "conv", "recurrent", "transformer")},
     because="the pixelcnn, pixelsnail and causal_conv decoders give z to every layer already",
+    cures=("the model ignores z",),
 )
 def skip_decoder(recipe: Recipe) -> Recipe:
     """Let every layer of the decoder read z, and not the first alone.

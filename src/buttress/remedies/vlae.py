@@ -22,6 +22,7 @@ from buttress.priors.autoregressive_flow import AutoregressiveFlow
         "objective.total": ANYTHING,
     },
     needs={"decoder": ("pixelcnn",), "objective": ("elbo", "free_bits")},
+    cures=("the model ignores z",),
     kinds=("image",),
     codes=False,
 )

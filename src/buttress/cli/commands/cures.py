@@ -7,30 +7,34 @@ from pathlib import Path
 __all__ = ["cures"]
 
 
-def cures(out: Path = Path("runs/cures"), patients: str = "all", jobs: int = 1) -> None:
+def cures(out: Path = Path("runs/cures"), patients: str = "all", remedies: str = "all", jobs: int = 1) -> None:
     """Try each advice on a small model with the cause it is given for: train, diagnose, train anew under the remedy.
 
     Args:
         out: Folder of the runs and of cures.csv; finished runs in it are kept.
         patients: Names of the small models, separated by commas; all takes each.
+        remedies: Names of remedies, separated by commas, to try those alone; all takes every arm.
         jobs: Runs at a time.
 
     Example:
         On the command line::
 
             buttress cures --patients squared_error,clusters --jobs 2
+            buttress cures --remedies skip_decoder,decoder_dropout
     """
     from rich.console import Console
 
     from buttress.experiments.cures import judged, run_cures
 
     console = Console()
-    only = () if patients == "all" else tuple(name.strip() for name in patients.split(","))
+    only, arms = (
+        () if names == "all" else tuple(name.strip() for name in names.split(",")) for names in (patients, remedies)
+    )
 
     def say(line: str) -> None:
         console.print(line, soft_wrap=True, markup=False, highlight=False)
 
-    outcomes = run_cures(out, jobs, only, ended=lambda run, how: say(f"{run}: {how}"))
+    outcomes = run_cures(out, jobs, only, arms, ended=lambda run, how: say(f"{run}: {how}"))
     untreated = {(one.patient, one.seed): one for one in outcomes if one.arm == "none"}
     for one in outcomes:
         verdict = one.evidence.verdict

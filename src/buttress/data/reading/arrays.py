@@ -53,8 +53,8 @@ def open_rows(source: Source, division: Division, held_out: Source | None = None
         )
     division.enough(len(source.rows), source.where)
     source, held_out = fitted(source, held_out)
-    met, moments = CheckedRows(source), RunningMoments()
-    held = _divided(met, moments, division, apart=held_out is not None)
+    met = CheckedRows(source)
+    held, moments = _divided(met, division, apart=held_out is not None)
     notes = (*source.notes, *(met.column_notes(moments) if source.is_table else met.image_notes()))
     if held_out is None:
         division.both_sides(held, source.where)
@@ -74,20 +74,32 @@ def _splits(train: ArrayExamples, held_out: ArrayExamples, spec: DataSpec, notes
     return Splits(train, held_out, spec, notes, labels, names, held_out.factors)
 
 
-def _divided(met: CheckedRows, moments: RunningMoments, division: Division, apart: bool) -> Array:
-    """True for the rows held out; the others are measured."""
-    source = met.source
+def _divided(met: CheckedRows, division: Division, apart: bool) -> tuple[Array, RunningMoments]:
+    """True for the rows held out, and the moments of the others."""
+    source, moments = met.source, RunningMoments()
     held = np.zeros(len(source.rows), bool) if source.held is None else source.held
     by_hash = not apart and source.held is None and division.method == "hash"
     if not apart and source.held is None and division.method == "seed":
         held = division.drawn(len(held))
+    digests = np.zeros(len(held) if by_hash else 0, np.uint64)
     for start, chunk in source.rows.chunks():
         part = slice(start, start + len(chunk))
         values = met.convert(start, chunk)
         if by_hash:
-            held[part] = division.hashed_rows(values if source.offset is None else source.identity(chunk))
+            digests[part] = division.digest_rows(values if source.offset is None else source.identity(chunk))
+            held[part] = division.below(digests[part])
         moments.add(values[~held[part]])
-    return held
+    if by_hash and not np.array_equal(whole := division.hashed(digests), held):
+        return whole, _moments(source, ~whole)
+    return held, moments
+
+
+def _moments(source: Source, wanted: Array) -> RunningMoments:
+    """Of some rows, which have been checked."""
+    moments = RunningMoments()
+    for start, chunk in source.rows.chunks():
+        moments.add(source.convert(chunk)[wanted[start : start + len(chunk)]])
+    return moments
 
 
 def _held_notes(source: Source, division: Division, held: Array) -> tuple[str, ...]:

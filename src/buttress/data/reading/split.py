@@ -1,7 +1,9 @@
 r"""Which examples are held out.
 
 By content: $h(x) / 2^{64} < p$ for a 64-bit hash h keyed with the seed. Equal examples land on one side, and an example
-keeps its side whatever is appended to the data. By seed: a permutation of the positions, exact in number.
+keeps its side whatever is appended to the data. Where there are so few that one side would be empty, the example with
+the smallest hash is held out, or the one with the largest trains. By seed: a permutation of the positions, exact in
+number.
 """
 
 from __future__ import annotations
@@ -55,12 +57,22 @@ class Division:
         return np.frombuffer(b"".join(blake2b(c, digest_size=8, salt=salt).digest() for c in contents), "<u8")
 
     def hashed(self, digests: Array) -> Array:
-        """True where the example of that hash is held out, shape (n,)."""
-        return digests < np.uint64(int(self.held_out * 2**64))
+        """True where the example of that hash is held out, shape (n,): some on both sides, unless all are copies.
 
-    def hashed_rows(self, rows: Array) -> Array:
-        """The same for the rows of an array, by their bytes."""
-        return self.hashed(self.digest_rows(rows))
+        Example:
+            >>> Division(held_out=0.1).hashed(np.array([7, 3, 5, 3], np.uint64) << np.uint64(60)).tolist()
+            [False, True, False, True]
+        """
+        held = self.below(digests)
+        if len(digests) and (smallest := digests.min()) < (largest := digests.max()):
+            held |= digests == smallest
+            held &= digests != largest
+        return held
+
+    def below(self, digests: Array) -> Array:
+        """True where a hash is one of the share that is held out, whatever the others are, shape (n,)."""
+        below: Array = digests < np.uint64(int(self.held_out * 2**64))
+        return below
 
     def digest_rows(self, rows: Array) -> Array:
         """The hash of every row of an array, by its bytes, uint64, shape (n,)."""
