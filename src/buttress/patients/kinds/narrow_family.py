@@ -1,0 +1,36 @@
+"""Correlated posteriors behind the best q with independent coordinates."""
+
+from __future__ import annotations
+
+from buttress.diagnostics.causes.narrow_family import NARROW
+from buttress.patients.patient import Case, patient
+from buttress.patients.worlds.linear import shared
+from buttress.patients.worlds.seen import as_conditional, as_image, as_sentences, as_table
+
+
+@patient(NARROW, over="tables")
+def the_sum_of_six() -> Case:
+    """Six factors of which three columns show the sum."""
+    model = shared(3, 6, 1.0, 0.2)
+    return as_table(model.vae(), model.sample(600)[0])
+
+
+@patient(NARROW, over="images")
+def the_sum_of_five_in_pixels() -> Case:
+    """Five factors of which nine pixels show the sum."""
+    model = shared(9, 5, 0.8, 0.3)
+    return as_image(model.vae(), model.sample(600)[0], height=3)
+
+
+@patient(NARROW, over="sentences")
+def the_sum_of_six_in_words() -> Case:
+    """Six factors of which ten words show the sum."""
+    model = shared(10, 6, 2.0, 2.0, middle=30.0)
+    return as_sentences(model.vae(), model.sample(600)[0])
+
+
+@patient(NARROW, over="conditional")
+def the_sum_of_five_beside_a_label() -> Case:
+    """Five factors of which four columns show the sum, beside a label."""
+    model = shared(4, 5, 1.0, 0.25)
+    return as_conditional(model.vae(), model.sample(600)[0])
