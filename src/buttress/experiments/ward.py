@@ -6,21 +6,25 @@ The evidence of each is kept in a folder, so that a run that was stopped goes on
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
+from buttress.diagnostics.causes.log_likelihood import AVERAGED
 from buttress.diagnostics.confidence import confidences, plain
 from buttress.diagnostics.diagnose import diagnose
-from buttress.diagnostics.evidence import Evidence
-from buttress.diagnostics.finding import BORDERLINE
+from buttress.diagnostics.evidence import Evidence, Groups, Verdict
+from buttress.diagnostics.finding import BORDERLINE, HOLDS, Finding
 from buttress.diagnostics.state import COLLAPSED
 from buttress.patients import HEALTHY, Patient, patients
 
-__all__ = ["EFFORT", "Seen", "look", "run_ward"]
+__all__ = ["EFFORT", "REFUSED", "Seen", "look", "run_ward"]
 
-EFFORT = {"nll_samples": 60, "nll_examples": 200, "gap_steps": 40, "gap_examples": 60, "mi_examples": 1000}
+EFFORT = {"nll_samples": 60, "nll_examples": 200, "gap_steps": 100, "gap_examples": 60, "mi_examples": 1000}
 """Of every diagnosis; see :func:`buttress.diagnostics.diagnose.diagnose`."""
+REFUSED = "refused"
+"""The state of a model that a diagnosis refuses; a refusal that says that something is averaged has named the cause."""
 
 
 @dataclass(frozen=True)
@@ -75,11 +79,12 @@ class Seen:
         return self.patient.cause == HEALTHY and self.evidence.verdict.state == COLLAPSED
 
 
-def look(patient: Patient, seed: int = 0) -> Evidence:
+def look(patient: Patient, effort: Mapping[str, int] = MappingProxyType(EFFORT), seed: int = 0) -> Evidence:
     """Build a patient and diagnose it.
 
     Args:
         patient: One of :func:`buttress.patients.patients`.
+        effort: Samples, steps and examples of the diagnosis.
         seed: Of the diagnosis.
 
     Example:
@@ -87,7 +92,17 @@ def look(patient: Patient, seed: int = 0) -> Evidence:
         'the codebook is dead'
     """
     case = patient.make()
-    return diagnose(case.model, list(case.batches), **EFFORT, **case.settings, seed=seed)
+    try:
+        return diagnose(case.model, list(case.batches), **effort, **case.settings, seed=seed)
+    except ValueError as error:
+        return _refusal(str(error))
+
+
+def _refusal(told: str) -> Evidence:
+    """What stands for the evidence of a model that was refused."""
+    findings = (Finding(AVERAGED, HOLDS, (told,)),) if "averaged over" in told else ()
+    verdict = Verdict(REFUSED, findings[0].cause if findings else None, (told,), (), findings=findings)
+    return Evidence(0, "", {}, Groups((), (), (), ()), verdict=verdict)
 
 
 def run_ward(

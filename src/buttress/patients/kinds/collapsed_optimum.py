@@ -47,9 +47,7 @@ def black_and_white_under_a_weight() -> Case:
     def log_likelihood(x: Tensor, z: Tensor) -> Tensor:
         return Bernoulli(logits=logits).log_prob(x.flatten(1).double()).sum(-1).expand(z.shape[:2])
 
-    silent_model = Adapter(
-        lambda x: normals(torch.zeros(len(x), 3).double()), lambda: standard(3), log_likelihood
-    )
+    silent_model = Adapter(lambda x: normals(torch.zeros(len(x), 3).double()), lambda: standard(3), log_likelihood)
     return Case(silent_model, [x], {"beta": 9.0})
 
 

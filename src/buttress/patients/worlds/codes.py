@@ -1,8 +1,8 @@
 r"""Codes in closed form: z has G slots of K codes, and each slot says all there is of its own part of x.
 
-With $f_g(x, k) = \log p(\text{part } g \text{ of } x | k)$ and a uniform prior the posterior of a slot is the softmax of
-$f_g(x, \cdot)$, and a decoder that does not read the slot says $\log \frac1K \sum_k e^{f_g(x, k)}$, which is the best
-that can be said without it.
+With $f_g(x, k) = \log p(\text{part } g \text{ of } x | k)$ and a uniform prior the posterior of a slot is the softmax
+of $f_g(x, \cdot)$, and a decoder that does not read the slot says $\log \frac1K \sum_k e^{f_g(x, k)}$, which is the
+best that can be said without it.
 """
 
 from __future__ import annotations
@@ -102,9 +102,7 @@ def _drawn(n: int, slots: int, classes: int, own: torch.Generator) -> Int[Tensor
     return torch.randint(classes, (n, slots), generator=own)
 
 
-def colours(
-    n: int = 600, slots: int = 2, classes: int = 4, width: int = 3, noise: float = 0.4, seed: int = 0
-) -> Codes:
+def colours(n: int = 600, slots: int = 2, classes: int = 4, width: int = 3, noise: float = 0.4, seed: int = 0) -> Codes:
     """Rows of a table: each slot gives ``width`` columns one of K colours, with Gaussian noise.
 
     Args:

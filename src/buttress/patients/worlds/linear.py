@@ -1,8 +1,8 @@
 r"""Linear-Gaussian models with orthogonal factors, whose best q has independent coordinates.
 
-With columns $w_j$ of W orthogonal and of length $s_j$, the covariance of x has the eigenvalues
-$\lambda_j = s_j^2 + \sigma^2$, and the minimum of distortion + $\beta$ rate for such data is, with a decoder of variance
-$\sigma^2$ (Lucas et al. 2019; with beta Wang and Ziyin 2022),
+With columns $w_j$ of W orthogonal and of length $s_j$, the covariance of x has the eigenvalues $\lambda_j = s_j^2 +
+\sigma^2$, and the minimum of distortion + $\beta$ rate for such data is, with a decoder of variance $\sigma^2$ (Lucas
+et al. 2019; with beta Wang and Ziyin 2022),
 
 $$ |w_j|^2 = \lambda_j - \beta \sigma^2, \qquad V_j = w_j^\top / \lambda_j, \qquad d_j = \beta \sigma^2 / \lambda_j $$
 
@@ -22,9 +22,7 @@ from buttress.diagnostics.reference import LinearGaussian, LinearVAE
 __all__ = ["at_weight", "factors", "loud", "shared", "silent", "weak"]
 
 
-def factors(
-    dims: int, strengths: Sequence[float], noise: float, seed: int = 0, middle: float = 0.0
-) -> LinearGaussian:
+def factors(dims: int, strengths: Sequence[float], noise: float, seed: int = 0, middle: float = 0.0) -> LinearGaussian:
     """Orthogonal factors of given strengths behind D columns.
 
     Args:

@@ -18,9 +18,7 @@ from buttress.patients.worlds.normals import normals, standard
 __all__ = ["loudness"]
 
 
-def loudness(
-    n: int, dims: int, strength: float = 0.5, seed: int = 0
-) -> tuple[Adapter, Float[Tensor, "N D"]]:
+def loudness(n: int, dims: int, strength: float = 0.5, seed: int = 0) -> tuple[Adapter, Float[Tensor, "N D"]]:
     """A model and its data, rows of D numbers.
 
     Args:

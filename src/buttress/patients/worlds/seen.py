@@ -85,9 +85,7 @@ def as_sentences(vae: Any, x: Float[Tensor, "N T"], **settings: Any) -> Case:
         torch.int64
     """
     tokens = x.round().clamp(1, TOKENS).long()
-    seen = Adapter(
-        lambda x: vae.posterior(x.double()), vae.prior, lambda x, z: vae.log_likelihood(x.double(), z)
-    )
+    seen = Adapter(lambda x: vae.posterior(x.double()), vae.prior, lambda x, z: vae.log_likelihood(x.double(), z))
     return Case(seen, list(tokens.split(ROWS)), settings)
 
 
@@ -146,6 +144,4 @@ def as_levels(vae: Any, x: Float[Tensor, "N D"], sizes: Mapping[str, int], **set
         ['top', 'bottom']
     """
     space = Space.stacked([(name, (size,), None) for name, size in sizes.items()])
-    return Case(
-        Adapter(vae.posterior, vae.prior, vae.log_likelihood, space=space), list(x.split(ROWS)), settings
-    )
+    return Case(Adapter(vae.posterior, vae.prior, vae.log_likelihood, space=space), list(x.split(ROWS)), settings)

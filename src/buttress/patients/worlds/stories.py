@@ -1,8 +1,8 @@
 r"""Sentences of different lengths, of which z tells the length, the words, both or neither, with the exact q.
 
-A sentence has $L \sim N(14 + c z_0, \sigma_L^2)$ words, rounded, and the word at place t is $N(30 + w z_{1 + t \bmod J},
-\sigma^2)$, rounded. So the posterior of each coordinate is normal: of $z_0$ with precision $1 + c^2 / \sigma_L^2$, of
-$z_{1+j}$ with $1 + n_j w^2 / \sigma^2$, where $n_j$ of the words are told by it. Behind a sentence there are zeros.
+A sentence has $L \sim N(14 + c z_0, \sigma_L^2)$ words, rounded, and the word at place t is $N(30 + w z_{1 + t \bmod
+J}, \sigma^2)$, rounded. So the posterior of each coordinate is normal: of $z_0$ with precision $1 + c^2 / \sigma_L^2$,
+of $z_{1+j}$ with $1 + n_j w^2 / \sigma^2$, where $n_j$ of the words are told by it. Behind a sentence there are zeros.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 r"""A z that a few examples need for all their numbers, and that says nothing of the others.
 
-$x = (f, y)$ with f = 1 for a share of the examples and $y \sim N(f w z, \sigma^2)$ in each of D columns. So the posterior is
-N(0, 1) where f = 0, and has precision $1 + D w^2 / \sigma^2$ where f = 1.
+$x = (f, y)$ with f = 1 for a share of the examples and $y \sim N(f w z, \sigma^2)$ in each of D columns. So the
+posterior is N(0, 1) where f = 0, and has precision $1 + D w^2 / \sigma^2$ where f = 1.
 """
 
 from __future__ import annotations
