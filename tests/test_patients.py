@@ -9,7 +9,7 @@ from buttress.diagnostics.estimate import Estimate
 from buttress.diagnostics.evidence import Evidence, Groups, Verdict
 from buttress.diagnostics.finding import Finding
 from buttress.diagnostics.state import COLLAPSED, USED
-from buttress.experiments.ward import EFFORT, Seen, look, run_ward
+from buttress.experiments.ward import EFFORT, Visit, look, run_ward
 from buttress.experiments.ward_page import write_ward
 from buttress.experiments.ward_tables import calibration, confusion, half_table, share
 from buttress.patients import HEALTHY, half_of, patients
@@ -42,7 +42,7 @@ def test_a_half_follows_from_the_name_alone():
 @pytest.mark.parametrize("name", ONE_OF_EACH)
 def test_a_patient_of_each_cause_is_known_for_what_it_is(name):
     patient = patients()[name]
-    found = Seen(patient, look(patient, QUICK), {})
+    found = Visit(patient, look(patient, QUICK), {})
     assert found.right, f"{patient.cause}: {found.evidence.verdict}"
 
 
@@ -50,7 +50,7 @@ def made_up(name, cause, state=USED, confidence=None):
     findings = () if cause is None else (Finding(cause, "holds", ()),)
     verdict = Verdict(state, cause, (), (), findings=findings)
     evidence = Evidence(9, "table", {}, Groups((), (), (), ()), verdict=verdict)
-    return Seen(patients()[name], evidence, confidence or {})
+    return Visit(patients()[name], evidence, confidence or {})
 
 
 LAGS = "inference lags"

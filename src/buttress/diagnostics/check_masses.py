@@ -38,8 +38,8 @@ def averaged_mass(model: Conditional, batch: Batch, z: Tensor) -> tuple[str, ...
         z: One sample of their q, (1, B, ...).
 
     Example:
-        >>> from buttress.diagnostics.protocol import Adapter
-        >>> mean = Adapter(None, None, lambda x, z: torch.full(z.shape[:2], -0.69))  # log 1/2, averaged over 64 bits
+        >>> from types import SimpleNamespace
+        >>> mean = SimpleNamespace(log_likelihood=lambda x, z: torch.full(z.shape[:2], -0.69))  # of 64 bits, averaged
         >>> bits = torch.ones(4, 64)
         >>> bits[0] = 0.0
         >>> averaged_mass(Conditional(mean), Batch(bits), torch.zeros(1, 4, 2))[0][:63]

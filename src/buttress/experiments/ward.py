@@ -17,9 +17,9 @@ from buttress.diagnostics.diagnose import diagnose
 from buttress.diagnostics.evidence import Evidence, Groups, Verdict
 from buttress.diagnostics.finding import BORDERLINE, HOLDS, Finding
 from buttress.diagnostics.state import COLLAPSED
-from buttress.patients import HEALTHY, Patient, patients
+from buttress.patients import HEALTHY, KnownPatient, patients
 
-__all__ = ["EFFORT", "REFUSED", "Seen", "look", "run_ward"]
+__all__ = ["EFFORT", "REFUSED", "Visit", "look", "run_ward"]
 
 EFFORT = {"nll_samples": 60, "nll_examples": 200, "gap_steps": 100, "gap_examples": 60, "mi_examples": 1000}
 """Of every diagnosis; see :func:`buttress.diagnostics.diagnose.diagnose`."""
@@ -28,7 +28,7 @@ REFUSED = "refused"
 
 
 @dataclass(frozen=True)
-class Seen:
+class Visit:
     """A patient, and what was found.
 
     Args:
@@ -39,11 +39,11 @@ class Seen:
     Example:
         >>> from buttress.diagnostics.evidence import Groups, Verdict
         >>> nothing = Evidence(9, "table", {}, Groups((), (), (), ()), verdict=Verdict("used", None, (), ()))
-        >>> Seen(patients()["four_factors"], nothing, {}).right
+        >>> Visit(patients()["four_factors"], nothing, {}).right
         True
     """
 
-    patient: Patient
+    patient: KnownPatient
     evidence: Evidence
     confidence: dict[str, float]
 
@@ -79,7 +79,7 @@ class Seen:
         return self.patient.cause == HEALTHY and self.evidence.verdict.state == COLLAPSED
 
 
-def look(patient: Patient, effort: Mapping[str, int] = MappingProxyType(EFFORT), seed: int = 0) -> Evidence:
+def look(patient: KnownPatient, effort: Mapping[str, int] = MappingProxyType(EFFORT), seed: int = 0) -> Evidence:
     """Build a patient and diagnose it.
 
     Args:
@@ -109,8 +109,8 @@ def run_ward(
     folder: Path,
     half: str = "all",
     only: Sequence[str] = (),
-    seen: Callable[[Seen, float], None] = lambda seen, seconds: None,
-) -> list[Seen]:
+    seen: Callable[[Visit, float], None] = lambda seen, seconds: None,
+) -> list[Visit]:
     """Diagnose patients, or take up what is in the folder.
 
     Args:
@@ -135,6 +135,6 @@ def run_ward(
         if new := not path.exists():
             look(one).save(path)
         evidence = Evidence.load(path)
-        found.append(Seen(one, evidence, confidences(evidence)))
+        found.append(Visit(one, evidence, confidences(evidence)))
         seen(found[-1], time.perf_counter() - start if new else 0.0)
     return found

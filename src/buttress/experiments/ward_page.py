@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from buttress.experiments.ward import EFFORT, Seen
+from buttress.experiments.ward import EFFORT, Visit
 from buttress.experiments.ward_tables import calibration, confusion, csv_of, markdown
 from buttress.report.drawing import Style, new_axes, write_png
 from buttress.runtime.atomic_write import write_text
@@ -31,7 +31,7 @@ would be named, were every estimate what it may be within its error
 """
 
 
-def write_ward(seen: Sequence[Seen], folder: Path, page: Path | None = None, notes: str = "") -> None:
+def write_ward(seen: Sequence[Visit], folder: Path, page: Path | None = None, notes: str = "") -> None:
     """Write ``patients.csv`` and ``patients.png`` into a folder, and a page beside them or where it is wanted.
 
     Args:
@@ -47,7 +47,7 @@ def write_ward(seen: Sequence[Seen], folder: Path, page: Path | None = None, not
     write_text(page, text(seen, Path(os.path.relpath(folder, page.parent)).as_posix(), notes))
 
 
-def text(seen: Sequence[Seen], where: str, notes: str) -> str:
+def text(seen: Sequence[Visit], where: str, notes: str) -> str:
     """The page."""
     effort = ", ".join(f"{name} {value}" for name, value in EFFORT.items())
     head = f"Everything on this page is written by `buttress patients --page docs/patients.md` ({effort})."
@@ -55,7 +55,7 @@ def text(seen: Sequence[Seen], where: str, notes: str) -> str:
     return "\n\n".join(part for part in (INTRODUCTION.strip(), head, notes, files, markdown(seen)) if part)
 
 
-def draw(seen: Sequence[Seen], path: Path) -> None:
+def draw(seen: Sequence[Visit], path: Path) -> None:
     """The confusion of each half, and the calibration of both."""
     halves = [half for half in ("development", "unseen") if any(one.patient.half == half for one in seen)]
     figure, axes = new_axes(4.6, 5.2 * len(halves) + 3.6, columns=len(halves) + 1)

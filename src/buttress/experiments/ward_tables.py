@@ -7,7 +7,7 @@ import io
 import math
 from collections.abc import Sequence
 
-from buttress.experiments.ward import Seen
+from buttress.experiments.ward import Visit
 from buttress.patients import HEALTHY
 
 __all__ = ["BINS", "calibration", "confusion", "csv_of", "half_table", "markdown", "missed", "share"]
@@ -30,7 +30,7 @@ def share(right: int, n: int) -> str:
     return f"{100 * right / n:.0f} % ± {100 * math.sqrt(p * (1 - p) / (n + 4)):.0f} ({right} of {n})"
 
 
-def csv_of(seen: Sequence[Seen]) -> str:
+def csv_of(seen: Sequence[Visit]) -> str:
     """A row for each patient."""
     file = io.StringIO()
     out = csv.writer(file, lineterminator="\n")
@@ -50,7 +50,7 @@ def csv_of(seen: Sequence[Seen]) -> str:
     return file.getvalue()
 
 
-def confusion(seen: Sequence[Seen]) -> tuple[list[str], list[str], list[list[int]]]:
+def confusion(seen: Sequence[Visit]) -> tuple[list[str], list[str], list[list[int]]]:
     """True causes, first causes that were named, and how often each pair came.
 
     A first cause that is true though it is not the main one counts as the main one.
@@ -65,7 +65,7 @@ def confusion(seen: Sequence[Seen]) -> tuple[list[str], list[str], list[list[int
     return rows, columns, [[pairs.count((true, said)) for said in columns] for true in rows]
 
 
-def calibration(seen: Sequence[Seen]) -> list[tuple[str, int, float, float]]:
+def calibration(seen: Sequence[Visit]) -> list[tuple[str, int, float, float]]:
     """For each bin of the confidence: its name, findings in it, their mean confidence and the share that is true.
 
     Every cause that some draw names of any patient is a finding.
@@ -89,12 +89,12 @@ def calibration(seen: Sequence[Seen]) -> list[tuple[str, int, float, float]]:
     return rows
 
 
-def missed(seen: Sequence[Seen]) -> list[Seen]:
+def missed(seen: Sequence[Visit]) -> list[Visit]:
     """Those whose first cause is wrong."""
     return [one for one in seen if not one.right]
 
 
-def half_table(seen: Sequence[Seen]) -> str:
+def half_table(seen: Sequence[Visit]) -> str:
     """Accuracy and false alarms of each half, in Markdown."""
     rows = [("", *HALVES)]
     by_half = [[one for one in seen if one.patient.half == half] for half in HALVES]
@@ -111,23 +111,23 @@ def half_table(seen: Sequence[Seen]) -> str:
     return _table(rows)
 
 
-def _right(group: Sequence[Seen]) -> str:
+def _right(group: Sequence[Visit]) -> str:
     return share(sum(one.right for one in group), len(group))
 
 
-def _named(one: Seen) -> set[str]:
+def _named(one: Visit) -> set[str]:
     """All causes named of a patient that are neither true nor allowed."""
     return {cause for cause in (one.first, *one.others) if cause not in ("not known", HEALTHY)} - set(
         one.patient.allowed
     )
 
 
-def _recall(group: Sequence[Seen]) -> str:
+def _recall(group: Sequence[Visit]) -> str:
     true = [(cause in (one.first, *one.others)) for one in group for cause in one.patient.true]
     return share(sum(true), len(true))
 
 
-def _precision(group: Sequence[Seen]) -> str:
+def _precision(group: Sequence[Visit]) -> str:
     named = [
         cause in (*one.patient.true, *one.patient.allowed)
         for one in group
@@ -142,7 +142,7 @@ def _table(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join([head, "|:--|" + "--:|" * (len(rows[0]) - 1), *body])
 
 
-def markdown(seen: Sequence[Seen]) -> str:
+def markdown(seen: Sequence[Visit]) -> str:
     """All tables."""
     parts = ["## Accuracy", half_table(seen)]
     for half in HALVES:
@@ -161,7 +161,7 @@ def markdown(seen: Sequence[Seen]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _wrong(group: Sequence[Seen]) -> str:
+def _wrong(group: Sequence[Visit]) -> str:
     lines = [
         f"- `{one.patient.name}` ({one.patient.over}): {one.patient.cause}; named: {one.first}, state "
         f"{one.evidence.verdict.state}. {one.patient.about}"
@@ -170,13 +170,13 @@ def _wrong(group: Sequence[Seen]) -> str:
     return "\n".join(lines) or "None."
 
 
-def _calibrated(group: Sequence[Seen]) -> str:
+def _calibrated(group: Sequence[Visit]) -> str:
     rows = [("confidence", "findings", "mean confidence", "true")]
     rows += [(name, str(n), f"{mean:.2f}", f"{true:.2f}") for name, n, mean, true in calibration(group)]
     return _table(rows)
 
 
-def _listed(seen: Sequence[Seen]) -> str:
+def _listed(seen: Sequence[Visit]) -> str:
     rows = [("patient", "half", "over", "what was done to it", "true", "named first", "")]
     rows += [
         (

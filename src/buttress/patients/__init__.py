@@ -4,6 +4,6 @@ Weights are set by hand from closed forms, so each model is built in a moment an
 ``kinds/`` holds the patients of one kind of trouble, a short function each; ``worlds/`` holds what they are made of.
 """
 
-from buttress.patients.patient import HEALTHY, Case, Patient, half_of, patients
+from buttress.patients.patient import HEALTHY, Case, KnownPatient, half_of, patients
 
-__all__ = ["HEALTHY", "Case", "Patient", "half_of", "patients"]
+__all__ = ["HEALTHY", "Case", "KnownPatient", "half_of", "patients"]

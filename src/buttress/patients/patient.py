@@ -25,7 +25,7 @@ from torch import Tensor
 from buttress.core.batch import Batch
 from buttress.patients import kinds
 
-__all__ = ["HEALTHY", "Case", "Half", "Over", "Patient", "half_of", "patient", "patients"]
+__all__ = ["HEALTHY", "Case", "Half", "KnownPatient", "Over", "half_of", "patient", "patients"]
 
 Half = Literal["development", "unseen"]
 Over = Literal["tables", "images", "sentences", "codes", "conditional", "hierarchical", "sound"]
@@ -53,7 +53,7 @@ class Case:
 
 
 @dataclass(frozen=True)
-class Patient:
+class KnownPatient:
     """A model with a known cause.
 
     Args:
@@ -119,8 +119,8 @@ def half_of(name: str) -> Half:
 
 def patient(
     cause: str, over: Over, also: Sequence[str] = (), allowed: Sequence[str] = ()
-) -> Callable[[Callable[[], Case]], Patient]:
-    """Declare the function below to make a patient; for the arguments see :class:`Patient`.
+) -> Callable[[Callable[[], Case]], KnownPatient]:
+    """Declare the function below to make a patient; for the arguments see :class:`KnownPatient`.
 
     Example:
         >>> @patient("inference lags", over="tables")
@@ -130,15 +130,15 @@ def patient(
         'It is made up.'
     """
 
-    def declared(make: Callable[[], Case]) -> Patient:
+    def declared(make: Callable[[], Case]) -> KnownPatient:
         about = " ".join((inspect.getdoc(make) or "").split())
-        return Patient(make.__name__, cause, over, about, make, tuple(also), tuple(allowed))
+        return KnownPatient(make.__name__, cause, over, about, make, tuple(also), tuple(allowed))
 
     return declared
 
 
 @cache
-def patients() -> Mapping[str, Patient]:
+def patients() -> Mapping[str, KnownPatient]:
     """All patients of the folder by name, those of one kind of trouble together.
 
     Errors:
@@ -149,11 +149,11 @@ def patients() -> Mapping[str, Patient]:
         >>> len(found) >= 60, sum(one.cause == HEALTHY for one in found.values()) >= 12
         (True, True)
     """
-    known: dict[str, Patient] = {}
+    known: dict[str, KnownPatient] = {}
     for info in pkgutil.iter_modules(kinds.__path__):
         module = importlib.import_module(f"{kinds.__name__}.{info.name}")
         for one in vars(module).values():
-            if isinstance(one, Patient):
+            if isinstance(one, KnownPatient):
                 if one.name in known:
                     raise ValueError(f"two patients are called {one.name!r}, wanted a name for each; rename one")
                 known[one.name] = one

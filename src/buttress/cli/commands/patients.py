@@ -28,11 +28,11 @@ def patients(
 
             buttress patients --half development
     """
-    from buttress.experiments.ward import Seen, run_ward
+    from buttress.experiments.ward import Visit, run_ward
     from buttress.experiments.ward_page import write_ward
     from buttress.experiments.ward_tables import half_table, missed
 
-    def say(one: Seen, seconds: float) -> None:
+    def say(one: Visit, seconds: float) -> None:
         mark = "right" if one.right else "WRONG"
         print(f"{mark}  {one.patient.name}: {one.evidence.verdict.state}, {one.first} ({seconds:.1f} s)", flush=True)
 

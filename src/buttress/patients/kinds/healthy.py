@@ -10,7 +10,7 @@ from buttress.core.batch import Given
 from buttress.diagnostics.causes.no_more import NO_MORE
 from buttress.diagnostics.protocol import Adapter
 from buttress.patients.patient import HEALTHY, Case, patient
-from buttress.patients.worlds.codes import Codes, colours, pictures, topics
+from buttress.patients.worlds.codes import CodedData, colours, pictures, topics
 from buttress.patients.worlds.linear import factors, shared, weak
 from buttress.patients.worlds.normals import normals, standard
 from buttress.patients.worlds.pixels import logistic
@@ -139,7 +139,7 @@ def grammar_and_topic() -> Case:
         before = torch.cat([torch.ones_like(x[:, :1]), x[:, :-1]], 1)
         return chance.log()[:, (x - before) % 8].sum(-1).T[:, None]
 
-    made = Codes(x, score, 1, 4)
+    made = CodedData(x, score, 1, 4)
     return Case(made.model(made.exact), [x])
 
 

@@ -10,12 +10,12 @@ from buttress.diagnostics.causes.idle_level import IDLE
 from buttress.diagnostics.reference import LinearGaussian, LinearVAE
 from buttress.distributions.point import Point
 from buttress.patients.patient import Case, patient
-from buttress.patients.worlds.codes import Codes, colours, pictures, topics
+from buttress.patients.worlds.codes import CodedData, colours, pictures, topics
 from buttress.patients.worlds.linear import factors
 from buttress.patients.worlds.seen import as_levels
 
 
-def frozen(made: Codes, slot: int) -> object:
+def frozen(made: CodedData, slot: int) -> object:
     """The best codes, but one slot always takes the first."""
 
     def posterior(x: Tensor) -> Distribution:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from buttress.diagnostics.causes.nuisance import NUISANCE
 from buttress.patients.patient import Case, patient
-from buttress.patients.worlds.codes import Codes
+from buttress.patients.worlds.codes import CodedData
 from buttress.patients.worlds.linear import weak
 from buttress.patients.worlds.loudness import loudness
 from buttress.patients.worlds.seen import as_conditional, as_image
@@ -56,7 +56,7 @@ def length_in_codes() -> Case:
         fits = (long - 3) // 4 == torch.arange(4)
         return (torch.where(fits, math.log(0.25 - 1e-6), math.log(1e-6)) - long * math.log(40))[:, None]
 
-    made = Codes(words * (torch.arange(18) < long), score, 1, 4)
+    made = CodedData(words * (torch.arange(18) < long), score, 1, 4)
     return Case(made.model(), [made.x])
 
 

@@ -21,11 +21,11 @@ from buttress.core import Space
 from buttress.diagnostics.protocol import Adapter
 from buttress.distributions.point import Point
 
-__all__ = ["Codes", "colours", "pictures", "topics"]
+__all__ = ["CodedData", "colours", "pictures", "topics"]
 
 
 @dataclass(frozen=True)
-class Codes:
+class CodedData:
     """Data that are made of codes.
 
     Args:
@@ -102,7 +102,9 @@ def _drawn(n: int, slots: int, classes: int, own: torch.Generator) -> Int[Tensor
     return torch.randint(classes, (n, slots), generator=own)
 
 
-def colours(n: int = 600, slots: int = 2, classes: int = 4, width: int = 3, noise: float = 0.4, seed: int = 0) -> Codes:
+def colours(
+    n: int = 600, slots: int = 2, classes: int = 4, width: int = 3, noise: float = 0.4, seed: int = 0
+) -> CodedData:
     """Rows of a table: each slot gives ``width`` columns one of K colours, with Gaussian noise.
 
     Args:
@@ -128,12 +130,12 @@ def colours(n: int = 600, slots: int = 2, classes: int = 4, width: int = 3, nois
         constant = width * math.log(noise * math.sqrt(2 * math.pi))
         return -away.square().sum(-1) / (2 * noise**2) - constant
 
-    return Codes(x, score, slots, classes)
+    return CodedData(x, score, slots, classes)
 
 
 def pictures(
     n: int = 600, slots: int = 1, classes: int = 8, height: int = 6, width: int = 6, sharp: float = 0.9, seed: int = 0
-) -> Codes:
+) -> CodedData:
     """Black and white images: each slot chooses the pattern of a band of pixel rows.
 
     Args:
@@ -158,12 +160,12 @@ def pictures(
         pixels = x.reshape(len(x), slots, 1, height * width)
         return (pixels * chance.log() + (1 - pixels) * (1 - chance).log()).sum(-1)
 
-    return Codes(x.reshape(n, 1, slots * height, width), score, slots, classes)
+    return CodedData(x.reshape(n, 1, slots * height, width), score, slots, classes)
 
 
 def topics(
     n: int = 600, slots: int = 1, classes: int = 6, words: int = 30, length: int = 12, clear: float = 0.8, seed: int = 0
-) -> Codes:
+) -> CodedData:
     """Sentences: each slot is the topic of a stretch of words, a share ``clear`` of which are its own.
 
     Args:
@@ -189,4 +191,4 @@ def topics(
         told: Any = chance.log()[:, x.reshape(len(x), slots, length) - 1]
         return told.sum(-1).permute(1, 2, 0)
 
-    return Codes(torch.cat(each, 1), score, slots, classes)
+    return CodedData(torch.cat(each, 1), score, slots, classes)
