@@ -7,6 +7,7 @@ coordinate, $\mathrm{KL}(q(z) \| p(z))$ is about $\frac12 (K - 1)(\log p - 1 + 1
 from __future__ import annotations
 
 from buttress.diagnostics.causes.narrow_family import NARROW
+from buttress.diagnostics.causes.nuisance import NUISANCE
 from buttress.diagnostics.causes.prior_mismatch import FAR
 from buttress.patients.patient import Case, patient
 from buttress.patients.worlds.linear import shared
@@ -20,9 +21,9 @@ def the_sum_of_six() -> Case:
     return as_table(model.vae(), model.sample(600)[0])
 
 
-@patient(NARROW, over="images", also=[FAR])
+@patient(NARROW, over="images", also=[FAR, NUISANCE])
 def the_sum_of_five_in_pixels() -> Case:
-    """Five factors of which nine pixels show the sum."""
+    """Five factors of which nine pixels show the sum, which is their brightness."""
     model = shared(9, 5, 0.8, 0.3)
     return as_image(model.vae(), model.sample(600)[0], height=3)
 
