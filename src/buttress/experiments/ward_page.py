@@ -23,8 +23,8 @@ of real numbers and of codes, conditional and hierarchical models. Some are bord
 have two causes (either may come first). A file of [`patients/kinds/`](../src/buttress/patients/kinds) holds those of
 one kind; a patient is one small function.
 
-What they cannot show: who made them knew the rules, and most lie far from every threshold, so real models are harder and
-few findings have a confidence between 0.1 and 0.9.
+What they cannot show: who made them knew the rules, and most lie far from every threshold. So real models are harder,
+and few findings have a confidence between 0.1 and 0.9.
 
 Which half a patient belongs to follows from a hash of its name. The engine was developed on the one half; what the
 other shows is reported as it came. A cause is *right* where it is true of the patient. A model that the diagnosis
