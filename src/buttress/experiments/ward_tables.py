@@ -12,7 +12,7 @@ from buttress.patients import HEALTHY
 
 __all__ = ["BINS", "calibration", "confusion", "csv_of", "half_table", "markdown", "missed", "share"]
 
-BINS = ((0.0, 0.5), (0.5, 0.9), (0.9, 1.0), (1.0, 1.0))
+BINS = ((0.0, 0.1), (0.1, 0.5), (0.5, 0.9), (0.9, 1.0), (1.0, 1.0))
 """Of the confidence; the last is certainty."""
 HALVES = ("development", "unseen")
 
@@ -68,17 +68,14 @@ def confusion(seen: Sequence[Visit]) -> tuple[list[str], list[str], list[list[in
 def calibration(seen: Sequence[Visit]) -> list[tuple[str, int, float, float]]:
     """For each bin of the confidence: its name, findings in it, their mean confidence and the share that is true.
 
-    Every cause that some draw names of any patient is a finding.
+    Every cause that some draw names of any patient is a finding; of a borderline one that is true which the exact
+    numbers give.
 
     Example:
         >>> calibration([])
         []
     """
-    found = [
-        (sure, cause in (*one.patient.true, *one.patient.allowed))
-        for one in seen
-        for cause, sure in one.confidence.items()
-    ]
+    found = [(sure, cause in one.patient.true) for one in seen for cause, sure in one.confidence.items()]
     rows = []
     for low, high in BINS:
         inside = [pair for pair in found if (low <= pair[0] < high if low < high else pair[0] >= low)]

@@ -6,19 +6,9 @@ import torch
 from torch.distributions import Categorical, Independent
 
 from buttress.diagnostics.causes.prior_mismatch import FAR
-from buttress.diagnostics.reference import LinearGaussian, LinearVAE
-from buttress.patients.patient import Case, patient
 from buttress.patients.worlds.codes import colours
-from buttress.patients.worlds.linear import factors, loud
+from buttress.patients.worlds.linear import factors, loud, moved
 from buttress.patients.worlds.seen import as_conditional, as_image, as_levels, as_sentences, as_table
-
-
-def shifted(model: LinearGaussian, by: float) -> LinearVAE:
-    """The best q moved by a constant in every coordinate, and a decoder that takes it off again."""
-    encoder, spread = model.optimal_encoder()
-    a = torch.full((model.weight.shape[1],), by, dtype=torch.float64)
-    moved = LinearGaussian(model.weight, model.mean - model.weight @ a, model.variance)
-    return LinearVAE(moved, encoder, spread, a - encoder @ model.weight @ a)
 
 
 @patient(FAR, over="tables")
@@ -32,28 +22,28 @@ def six_times_too_far() -> Case:
 def moved_by_four() -> Case:
     """All q are 4 away from where the prior is."""
     model = factors(16, [4.0, 3.0], 0.5, seed=1)
-    return as_table(shifted(model, 4.0), model.sample(800)[0])
+    return as_table(moved(model, 4.0), model.sample(800)[0])
 
 
 @patient(FAR, over="images")
 def moved_pictures() -> Case:
     """All q of the images are 5 away from where the prior is."""
     model = factors(25, [4.0, 3.0], 0.5, seed=2)
-    return as_image(shifted(model, 5.0), model.sample(800)[0], height=5)
+    return as_image(moved(model, 5.0), model.sample(800)[0], height=5)
 
 
 @patient(FAR, over="sentences")
 def moved_words() -> Case:
     """All q of the sentences are 4 away from where the prior is."""
     model = factors(10, [15.0, 12.0], 2.0, seed=3, middle=30.0)
-    return as_sentences(shifted(model, 4.0), model.sample(800)[0])
+    return as_sentences(moved(model, 4.0), model.sample(800)[0])
 
 
 @patient(FAR, over="conditional")
 def moved_beside_a_label() -> Case:
     """All q are 4 away from where the prior is, beside a label."""
     model = factors(16, [4.0, 3.0], 0.5, seed=4)
-    return as_conditional(shifted(model, 4.0), model.sample(1600)[0])
+    return as_conditional(moved(model, 4.0), model.sample(1600)[0])
 
 
 @patient(FAR, over="codes")
@@ -69,4 +59,4 @@ def a_prior_of_other_codes() -> Case:
 def moved_levels() -> Case:
     """Two levels, both 4 away from where the prior is."""
     model = factors(16, [4.0, 3.0], 0.5, seed=6)
-    return as_levels(shifted(model, 4.0), model.sample(800)[0], {"top": 1, "bottom": 1})
+    return as_levels(moved(model, 4.0), model.sample(800)[0], {"top": 1, "bottom": 1})

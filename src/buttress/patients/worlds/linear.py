@@ -19,7 +19,7 @@ from torch import Tensor
 
 from buttress.diagnostics.reference import LinearGaussian, LinearVAE
 
-__all__ = ["at_weight", "factors", "loud", "shared", "silent", "weak"]
+__all__ = ["at_weight", "factors", "loud", "moved", "shared", "silent", "weak"]
 
 
 def factors(dims: int, strengths: Sequence[float], noise: float, seed: int = 0, middle: float = 0.0) -> LinearGaussian:
@@ -93,6 +93,24 @@ def loud(model: LinearGaussian, times: float) -> LinearVAE:
     encoder, spread = model.optimal_encoder()
     quiet = LinearGaussian(model.weight / times, model.mean, model.variance)
     return LinearVAE(quiet, times * encoder, times**2 * spread)
+
+
+def moved(model: LinearGaussian, by: float) -> LinearVAE:
+    """The best q moved by a constant in every coordinate, and a decoder that takes it off again.
+
+    Args:
+        model: Made the data.
+        by: The constant, in standard deviations of the prior.
+
+    Example:
+        >>> model = factors(6, [20.0, 10.0], 1.0)
+        >>> 8.9 < moved(model, 3.0).aggregate_kl() < 9.1  # half of 9 for each coordinate
+        True
+    """
+    encoder, spread = model.optimal_encoder()
+    a = torch.full((model.weight.shape[1],), by, dtype=torch.float64)
+    moved = LinearGaussian(model.weight, model.mean - model.weight @ a, model.variance)
+    return LinearVAE(moved, encoder, spread, a - encoder @ model.weight @ a)
 
 
 def silent(model: LinearGaussian, variance: float | None = None, latents: int | None = None) -> LinearGaussian:

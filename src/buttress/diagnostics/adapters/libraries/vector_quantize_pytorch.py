@@ -68,7 +68,7 @@ def adapt(model: nn.Module, batches: Batches, likelihood: str | None, variance: 
         return found
 
     name = f"a module with a {type(layer).__name__} of {PACKAGE}"
-    classes = int(layer.codebook_size)
+    classes = int((layer.rvqs[0] if hasattr(layer, "rvqs") else layer).codebook_size)
     return LibraryModel(coded(model, batches, encode, decode, classes, named(model, likelihood), variance, name))
 
 
