@@ -123,6 +123,11 @@ class Around(nn.Module):
 LAYERS = {
     "VectorQuantize": ({"dim": 6, "codebook_size": 8}, (16, 1), 8),
     "VectorQuantize image": ({"dim": 6, "codebook_size": 8, "accept_image_fmap": True}, (4, 4, 1), 8),
+    "VectorQuantize heads": (
+        {"dim": 6, "codebook_size": 8, "heads": 2, "codebook_dim": 3, "separate_codebook_per_head": True},
+        (16, 2),
+        8,
+    ),
     "ResidualVQ": ({"dim": 6, "codebook_size": 8, "num_quantizers": 3}, (16, 3), 8),
     "GroupedResidualVQ": ({"dim": 6, "codebook_size": 8, "num_quantizers": 2, "groups": 2}, (16, 4), 8),
     "FSQ": ({"dim": 6, "levels": [4, 3]}, (16, 1), 12),
@@ -149,6 +154,9 @@ def test_codes_of_a_layer_are_decoded_as_forward_does(written):
 def test_several_layers_are_refused_and_one_is_diagnosed():
     package = pytest.importorskip("vector_quantize_pytorch")
     make = lambda: Around(package.VectorQuantize(dim=6, codebook_size=8))  # noqa: E731
+    heads = package.VectorQuantize(dim=6, codebook_size=8, heads=2)
+    with pytest.raises(ValueError, match="heads that share a codebook"):
+        adapted(Around(heads), IMAGES, "mse", None, None)
     with pytest.raises(ValueError, match="has 2 layers of vector_quantize_pytorch, wanted one"):
         adapted(nn.Sequential(make(), make()), IMAGES, "mse", None, None)
     assert diagnose(make(), IMAGES, likelihood="mse", **QUICK).estimates["code_perplexity"].value >= 1

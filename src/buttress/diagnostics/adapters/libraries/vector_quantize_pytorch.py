@@ -34,7 +34,8 @@ def adapt(model: nn.Module, batches: Batches, likelihood: str | None, variance: 
         variance: Of "gaussian".
 
     Errors:
-        ValueError: There are several such layers, ``forward`` returns no reconstruction, or no likelihood is named.
+        ValueError: There are several such layers, its heads share a codebook, ``forward`` returns no reconstruction, or
+            no likelihood is named.
 
     Example:
         >>> adapt(nn.Linear(2, 2), [], None, None) is None
@@ -49,6 +50,11 @@ def adapt(model: nn.Module, batches: Batches, likelihood: str | None, variance: 
             "Adapter of three callables"
         )
     layer = layers[0]
+    if getattr(layer, "heads", 1) > 1 and not getattr(layer, "separate_codebook_per_head", True):
+        raise ValueError(
+            f"the {type(layer).__name__} has heads that share a codebook, and {PACKAGE} has no way from their codes "
+            "to its output; wanted separate_codebook_per_head=True, or an Adapter of three callables"
+        )
     recon = found_in(model(first(model, batches)), RECON, first(model, batches))
     if recon is None:
         raise ValueError(
@@ -97,8 +103,8 @@ def _as_given(layer: Any, z: Tensor) -> Tensor:
 
 def _slots(layer: Any) -> bool:
     """Whether the last dimension of the codes runs over stages or heads."""
-    many = getattr(layer, "heads", 1) > 1 and getattr(layer, "separate_codebook_per_head", False)
-    return hasattr(layer, "layers") or many or bool(getattr(layer, "keep_num_codebooks_dim", False))
+    heads = getattr(layer, "heads", 1) > 1
+    return hasattr(layer, "layers") or heads or bool(getattr(layer, "keep_num_codebooks_dim", False))
 
 
 @contextmanager
