@@ -6,6 +6,7 @@ import torch
 from torch.distributions import Categorical, Independent
 
 from buttress.diagnostics.causes.prior_mismatch import FAR
+from buttress.patients.patient import Case, patient
 from buttress.patients.worlds.codes import colours
 from buttress.patients.worlds.linear import factors, loud, moved
 from buttress.patients.worlds.seen import as_conditional, as_image, as_levels, as_sentences, as_table
