@@ -9,6 +9,7 @@ from buttress.diagnostics.estimate import Estimate
 from buttress.diagnostics.evidence import Evidence, Groups, Verdict
 from buttress.diagnostics.finding import Finding
 from buttress.diagnostics.state import COLLAPSED, USED
+from buttress.experiments import ward
 from buttress.experiments.ward import EFFORT, Visit, look, run_ward
 from buttress.experiments.ward_page import write_ward
 from buttress.experiments.ward_tables import calibration, confusion, half_table, share
@@ -85,12 +86,13 @@ def test_the_confidence_of_a_cause_falls_with_the_error_of_its_numbers():
         gap = {name: Estimate(0.2, error, 100, "made up") for name in ("amortisation_gap", "decoder_gain")}
         none = Estimate(0.0, 0.0, 100, "made up")
         silent = dict.fromkeys(("rate", "mutual_information", "worth_shuffled"), none)
-        return confidences(Evidence(9, "table", {**silent, **gap}, Groups((), (), (), ())))[LAGS]
+        return confidences(Evidence(9, "table", {**silent, **gap}, Groups((), (), (), ())), draws=60)[LAGS]
 
     assert sure(0.0) == 1.0 > sure(0.1) > 0.5 > sure(1.0)  # a cause of two conditions is less sure than each
 
 
-def test_a_ward_takes_up_what_is_there_and_writes_its_page(tmp_path):
+def test_a_ward_takes_up_what_is_there_and_writes_its_page(tmp_path, monkeypatch):
+    monkeypatch.setattr(ward, "confidences", lambda evidence: {})
     taken = []
     seen = run_ward(tmp_path / "runs", only=["one_colour", "two_slots"], seen=lambda one, s: taken.append(s))
     again = run_ward(tmp_path / "runs", only=["one_colour", "two_slots"], seen=lambda one, s: taken.append(s))

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from buttress.diagnostics.causes.log_likelihood import AVERAGED
 from buttress.diagnostics.confidence import confidences, plain
@@ -92,8 +93,9 @@ def look(patient: KnownPatient, effort: Mapping[str, int] = MappingProxyType(EFF
         'the codebook is dead'
     """
     case = patient.make()
+    settings: dict[str, Any] = {**effort, **case.settings, "seed": seed}
     try:
-        return diagnose(case.model, list(case.batches), **effort, **case.settings, seed=seed)
+        return diagnose(case.model, list(case.batches), **settings)
     except ValueError as error:
         return _refusal(str(error))
 

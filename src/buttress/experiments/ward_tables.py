@@ -93,7 +93,7 @@ def missed(seen: Sequence[Visit]) -> list[Visit]:
 
 def half_table(seen: Sequence[Visit]) -> str:
     """Accuracy and false alarms of each half, in Markdown."""
-    rows = [("", *HALVES)]
+    rows: list[tuple[str, ...]] = [("", *HALVES)]
     by_half = [[one for one in seen if one.patient.half == half] for half in HALVES]
     ill = [[one for one in group if one.patient.cause != HEALTHY] for group in by_half]
     well = [[one for one in group if one.patient.cause == HEALTHY] for group in by_half]

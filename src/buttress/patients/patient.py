@@ -112,7 +112,7 @@ def half_of(name: str) -> Half:
 
     Example:
         >>> half_of("half_a_signal")
-        'development'
+        'unseen'
     """
     return "unseen" if hashlib.sha256(name.encode()).digest()[0] % 2 else "development"
 

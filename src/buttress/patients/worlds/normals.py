@@ -5,12 +5,12 @@ from __future__ import annotations
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.distributions import Independent, Normal
+from torch.distributions import Distribution, Independent, Normal
 
 __all__ = ["normals", "standard"]
 
 
-def normals(loc: Float[Tensor, "*batch D"], scale: Tensor | float = 1.0) -> Independent:
+def normals(loc: Float[Tensor, "*batch D"], scale: Tensor | float = 1.0) -> Distribution:
     """N(loc, diag scale^2).
 
     Example:
@@ -20,7 +20,7 @@ def normals(loc: Float[Tensor, "*batch D"], scale: Tensor | float = 1.0) -> Inde
     return Independent(Normal(loc, torch.as_tensor(scale).to(loc).expand_as(loc)), 1)
 
 
-def standard(dims: int) -> Independent:
+def standard(dims: int) -> Distribution:
     """N(0, I) of some dimensions, in float64.
 
     Example:

@@ -74,8 +74,9 @@ def _codes(model: Any, x: Tensor) -> Tensor:
 
 def _decoded(model: Any, x: Tensor, z: Tensor) -> Tensor:
     """Reconstructions from codes (N, H, W, 1)."""
-    table = model.quantizer.embeddings
-    vectors = (table.weight if isinstance(table, nn.Module) else table)[z[..., 0]].permute(0, 3, 1, 2)
+    held: Any = model.quantizer.embeddings
+    table: Tensor = held.weight if isinstance(held, nn.Embedding) else held
+    vectors = table[z[..., 0]].permute(0, 3, 1, 2)
     flat = _embedded(model, x[:1])[1]
     found: Tensor = model.decoder(vectors.reshape(len(z), -1) if flat else vectors).reconstruction
     return found
