@@ -99,6 +99,8 @@ def half_table(seen: Sequence[Visit]) -> str:
     well = [[one for one in group if one.patient.cause == HEALTHY] for group in by_half]
     rows.append(("patients", *(str(len(group)) for group in by_half)))
     rows.append(("first cause right", *(_right(group) for group in by_half)))
+    sharp = [[one for one in group if not one.patient.borderline] for group in by_half]
+    rows.append(("... of those not borderline", *(_right(group) for group in sharp)))
     rows.append(("... of the ill", *(_right(group) for group in ill)))
     rows.append(("... of the healthy", *(_right(group) for group in well)))
     rows.append(("healthy, called collapsed", *(share(sum(o.false_alarm for o in g), len(g)) for g in well)))
