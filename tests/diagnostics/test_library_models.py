@@ -194,7 +194,6 @@ def test_a_class_of_a_library_is_known_by_its_package_and_read_by_its_parts():
     assert found.beta == 3.0 and float(found.model.posterior(IMAGES).stddev[0, 0].detach()) == pytest.approx(
         math.exp(-1)
     )
-    assert not isinstance(found.model.posterior(IMAGES), Point)
     assert read(Model(), "gaussian", 4.0).model.log_likelihood(IMAGES, torch.zeros(1, 60, 2)).shape == (1, 60)
     with pytest.raises(ValueError, match="no likelihood"):
         named(Model(), None)
