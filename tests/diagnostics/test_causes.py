@@ -15,7 +15,7 @@ from buttress.diagnostics.evidence import Verdict
 from buttress.diagnostics.finding import BORDERLINE, HOLDS, NOT_KNOWN
 from buttress.diagnostics.protocol import Adapter
 from buttress.diagnostics.reference import LinearGaussian, LinearVAE
-from buttress.diagnostics.verdict import COLLAPSED, DEGENERATE, FAR, IGNORED, LAGS, PARTLY, USED, judge
+from buttress.diagnostics.verdict import COLLAPSED, DEGENERATE, FAR, IGNORED, LAGS, PARTLY, UNKNOWN, USED, judge
 from buttress.distributions.point import Point
 
 WEIGHT, NO_MORE = "the rate has a weight", "the data offer no more"
@@ -245,6 +245,8 @@ def test_a_level_that_adds_nothing_is_idle():
     assert verdict.causes == (IDLE,) and "level top" in verdict.reasons[-1] and "bottom" not in verdict.reasons[-1]
     assert judged(**IN_USE, **{"worth_shuffled/top": 1.0, "worth_shuffled/bottom": 8.0}).causes == ()
     assert judged(**IN_USE, idle_levels=2.0).causes == (IDLE,) and judged(**IN_USE, idle_levels=0.0).causes == ()
+    assert judged(**IN_USE, idle_levels=(1.0, 1e-9)).causes == (IDLE,)  # the error of a count is never quite 0
+    assert strength(judged(**IN_USE, idle_levels=(1.0, 0.4)), IDLE) == BORDERLINE
 
 
 # --- errors, and what follows from a cause ---
@@ -256,6 +258,13 @@ def test_a_threshold_within_the_error_is_borderline():
     sharp = judged(rate=0.089, mutual_information=(0.089, 0.001), worth_shuffled=(0.089, 0.001))
     assert (sharp.state, sharp.borderline) == (COLLAPSED, "")
     assert "borderline: perhaps partly used" in str(near) and "borderline" not in str(sharp)
+
+
+def test_a_cause_that_needs_no_state_is_named_where_the_state_is_too_vague():
+    vague = {"rate": (0.63, 0.02), "mutual_information": (0.61, 0.04), "worth_shuffled": (0.6, 1.0)}
+    verdict = judged(**vague, amortisation_gap=(60.0, 4.0), decoder_gain=(63.0, 4.0))
+    assert (verdict.state, verdict.causes) == (UNKNOWN, (LAGS,)) and verdict.advice[0] == "aggressive"
+    assert judged(**{**vague, "rate": math.nan}, amortisation_gap=60.0, decoder_gain=63.0).causes == ()
 
 
 def test_a_cause_that_is_not_decided_gives_no_advice():

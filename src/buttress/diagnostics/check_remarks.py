@@ -6,7 +6,8 @@ which is found by normalising along one column,
 $$ \log p(x|z) = \sum_d \log p(x_d | x_{-d}, z), \qquad
    \log p(x_d | x_{-d}, z) = -\log \int \exp\bigl(f(x_{d \to t}) - f(x)\bigr) \, \mathrm{d}t $$
 
-so a function f far above the right-hand side has lost its constants, or is an average over columns.
+so a function f far above the right-hand side has lost its constants, or is an average over columns. Of bits and tokens
+see :mod:`buttress.diagnostics.check_masses`.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from buttress.core.batch import Batch
+from buttress.diagnostics.check_masses import averaged_mass
 from buttress.diagnostics.evaluation import decode
 from buttress.diagnostics.protocol import Conditional
 
@@ -41,7 +43,9 @@ def remarks(model: Conditional, batch: Batch, z: Shaped[Tensor, "S B *event"]) -
     """
     x = batch.x
     if not x.is_floating_point():
-        return _padding(model, batch, z[:1]) if x.dim() == 2 else ()
+        return (*_padding(model, batch, z[:1]), *averaged_mass(model, batch, z[:1])) if x.dim() == 2 else ()
+    if bool(((x == 0) | (x == 1)).all()):
+        return averaged_mass(model, batch, z[:1])
     return () if len(x) < 2 or torch.equal(x, x.round()) else _scale(model, batch, z[:1])  # whole numbers have a mass
 
 

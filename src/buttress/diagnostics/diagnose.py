@@ -208,7 +208,7 @@ def _subject(found: Adapted, settings: Mapping[str, Any], wishes: Mapping[str, A
         place_labels=_checked(wishes["place_labels"], count(data)),
         groups=offered["groups"] if wishes["groups"] is None else wishes["groups"],
         conditions=checked.conditions,
-        beta=wishes["beta"],
+        beta=found.beta if wishes["beta"] is None else wishes["beta"],
         seconds=wishes["seconds"],
     )
     return subject, checked.notes

@@ -39,6 +39,7 @@ class State:
         name: "used", "partly used", "collapsed", "degenerate to a deterministic autoencoder" or "unknown".
         borderline: Another state that the errors allow as well; empty where there is none.
         reasons: Sentences with the numbers it rests on.
+        vague: Whether it is unknown though all numbers are there, as they are not precise enough.
 
     Example:
         >>> State("used", "", ("z carries 2 nats",)).name
@@ -48,6 +49,7 @@ class State:
     name: str
     borderline: str
     reasons: tuple[str, ...]
+    vague: bool = False
 
 
 def state_of(n: Numbers) -> State:
@@ -65,7 +67,7 @@ def state_of(n: Numbers) -> State:
         return _without_density(n, missing) if alone else State(UNKNOWN, "", missing)
     possible = _possible(n)
     if len(possible) > 2:
-        return State(UNKNOWN, "", _vague(n))
+        return State(UNKNOWN, "", _vague(n), vague=True)
     name = _guess(n) if len(possible) > 1 else possible[0]
     other = next((one for one in possible if one != name), "")
     if name != COLLAPSED and deterministic(n):

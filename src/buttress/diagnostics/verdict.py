@@ -1,8 +1,10 @@
 """From numbers to a state, its causes and advice.
 
-The state is that of :mod:`buttress.diagnostics.state`. Every file of ``causes/`` is asked; what holds is ordered by
-priority, without what a more basic cause explains. Advice comes from the catalogue of remedies, for causes that hold
-and for nothing else. All thresholds stand in :mod:`buttress.diagnostics.thresholds`.
+The state is that of :mod:`buttress.diagnostics.state`; where it is unknown because numbers are missing, no cause is
+named, and where they are there and not precise enough, a cause that does not rest on them still is. Every file of
+``causes/`` is asked; what holds is ordered by priority, without what a more basic cause explains. Advice comes from the
+catalogue of remedies, for causes that hold and for nothing else. All thresholds stand in
+:mod:`buttress.diagnostics.thresholds`.
 """
 
 from __future__ import annotations
@@ -45,7 +47,7 @@ def judge(estimates: Mapping[str, Estimate], kind: str, notes: tuple[str, ...] =
     """
     numbers = Numbers(estimates, kind, notes)
     state = state_of(numbers)
-    if state.name == UNKNOWN:
+    if state.name == UNKNOWN and not state.vague:
         return Verdict(UNKNOWN, None, state.reasons, ())
     findings = found(numbers)
     holding = [one for one in findings if one.holds]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from jaxtyping import Int
 from torch import Tensor, nn
 
+from buttress.diagnostics.adapters.foreign import foreign
 from buttress.diagnostics.adapters.loaders import Loaded, loaded, with_conditions
 from buttress.diagnostics.adapters.modules import reconstructing
 from buttress.diagnostics.adapters.signatures import takes_condition
@@ -29,6 +30,7 @@ class Adapted:
         labels: Class of each example, in any form, or None.
         named: Whether the user handed the labels over, so that wrong ones are refused and not left aside.
         notes: What a reader must know.
+        beta: Weight of the rate in the loss of the model's library; None where it has none.
     """
 
     model: Any
@@ -36,6 +38,7 @@ class Adapted:
     labels: Any = None
     named: bool = False
     notes: tuple[str, ...] = ()
+    beta: float | None = None
 
     def numbers(self, n: int) -> Int[Tensor, " N"] | None:
         """The labels as class numbers of ``n`` examples; None where there are none.
@@ -83,6 +86,9 @@ def adapted(model: Any, data: Any, likelihood: str | None, variance: float | Non
     if not isinstance(model, nn.Module):
         return Adapted(model, came.batches, labels, labels is not None)
     check_batches(came.batches)
+    if (known := foreign(model, came.batches, likelihood, variance)) is not None:
+        found = _with_labels(known.adapter, came, False, labels)
+        return replace(found, beta=known.beta)
     found = _with_labels(model, came, takes_condition(model), labels)
     own = reconstructing(model, found.batches, likelihood, variance)
     return Adapted(own, found.batches, found.labels, found.named, (*found.notes, *own.notes))

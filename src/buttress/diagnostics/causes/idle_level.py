@@ -18,6 +18,8 @@ __all__ = ["IDLE"]
 
 IDLE = "a level is idle"
 WORTH = "worth_shuffled/"
+LEAST = 0.5
+"""Of the number of idle levels, which is whole but for its error: from here on there is one."""
 
 
 @cause(priority=110)
@@ -26,7 +28,7 @@ def idle_level(n: Numbers) -> Finding | None:
     busy = opposite(n.collapsed)
     if (counted := n.get("idle_levels")) is not None:
         what = f": {counted.note}" if counted.note else ""
-        return finding(IDLE, every(busy, above(counted, 1.0)), [f"{size(counted):.0f} levels of z add nothing{what}"])
+        return finding(IDLE, every(busy, above(counted, LEAST)), [f"{size(counted):.0f} levels of z add nothing{what}"])
     states = {name.removeprefix(WORTH): _idle(n, name.removeprefix(WORTH)) for name in n.estimates if WORTH in name}
     idle = [level for level, truth in states.items() if truth]
     told = [f"the level {level} adds nothing: {_told(n, level)}" for level in idle]

@@ -1,0 +1,1 @@
+"""Patients: a file for each kind of trouble, found by looking into this folder."""

@@ -1,0 +1,199 @@
+"""Models of other libraries, by their real packages where they are installed."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from buttress.diagnostics.adapters.adapted import adapted
+from buttress.diagnostics.adapters.library_model import named
+from buttress.diagnostics.check import check
+from buttress.diagnostics.diagnose import diagnose
+
+IMAGES = torch.rand(60, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+QUICK = {"nll_samples": 4, "nll_examples": 20, "gap_steps": 3, "gap_examples": 10}
+
+
+def read(model, likelihood=None, variance=None):
+    """The adapter of a model, checked."""
+    found = adapted(model, IMAGES, likelihood, variance, None)
+    check(found.model, [IMAGES])
+    return found
+
+
+# --- pythae ---
+
+
+@pytest.fixture
+def models():
+    return pytest.importorskip("pythae.models")
+
+
+@pytest.mark.parametrize("loss", ["mse", "bce"])
+def test_a_vae_of_pythae_has_the_likelihood_of_its_loss(models, loss):
+    config = models.VAEConfig(input_dim=(1, 8, 8), latent_dim=3, reconstruction_loss=loss)
+    model = models.VAE(config).eval()
+    own = read(model)
+    z = torch.randn(2, 60, 3)
+    recon = model.decoder(z.flatten(0, 1)).reconstruction.reshape(2, 60, 64)
+    loss_of = model.loss_function(recon[0], IMAGES.flatten(1), *[torch.zeros(60, 3)] * 2, z[0])[1]
+    constant = 32 * math.log(2 * math.pi) if loss == "mse" else 0.0
+    assert float(-own.model.log_likelihood(IMAGES, z)[0].detach().mean()) == pytest.approx(
+        float(loss_of.detach()) + constant, rel=1e-4
+    )
+    assert own.beta == 1.0
+
+
+def test_a_beta_vae_of_pythae_brings_its_weight(models):
+    model = models.BetaVAE(models.BetaVAEConfig(input_dim=(1, 8, 8), latent_dim=3, beta=7.0))
+    evidence = diagnose(model, IMAGES, **QUICK)
+    assert evidence.estimates["rate_weight"].value == 7.0 and "pythae's BetaVAE" in evidence.notes[0]
+    assert diagnose(model, IMAGES, beta=2.0, **QUICK).estimates["rate_weight"].value == 2.0
+
+
+@pytest.mark.parametrize("ema", [False, True])
+def test_a_vq_vae_of_pythae_decodes_its_codes_as_its_forward_does(models, ema):
+    moving = {"use_ema": True, "decay": 0.9} if ema else {}
+    model = models.VQVAE(models.VQVAEConfig(input_dim=(1, 8, 8), latent_dim=4, num_embeddings=8, **moving)).eval()
+    own = read(model)
+    codes = own.model.posterior(IMAGES).base_dist.value
+    expected = model({"data": IMAGES}).recon_loss
+    got = -own.model.log_likelihood(IMAGES, codes[None]).mean() - 32 * math.log(math.pi)
+    assert float(got.detach()) == pytest.approx(float(expected.detach()), rel=1e-4)
+    assert diagnose(model, IMAGES, **QUICK).verdict.state
+
+
+# --- diffusers ---
+
+
+def sizes(**more):
+    return {
+        "in_channels": 1, "out_channels": 1, "down_block_types": ("DownEncoderBlock2D",) * 2,
+        "up_block_types": ("UpDecoderBlock2D",) * 2, "block_out_channels": (4, 4), "norm_num_groups": 2,
+        "latent_channels": 2, **more,
+    }  # fmt: skip
+
+
+def test_an_autoencoder_of_diffusers_is_measured_by_its_own_q():
+    kl = pytest.importorskip("diffusers").AutoencoderKL
+    model = kl(**sizes()).eval()
+    own = read(model, "gaussian", 0.1)
+    q, theirs = own.model.posterior(IMAGES), model.encode(IMAGES).latent_dist
+    assert torch.allclose(q.mean, theirs.mean) and q.event_shape == (2, 4, 4)
+    assert torch.allclose(torch.distributions.kl_divergence(q, own.model.prior()), theirs.kl(), rtol=1e-4)
+    recon = model.decode(theirs.mean).sample
+    expected = torch.distributions.Normal(recon, 0.1**0.5).log_prob(IMAGES).sum((1, 2, 3))
+    assert torch.allclose(own.model.log_likelihood(IMAGES, theirs.mean[None])[0], expected, rtol=1e-4)
+    with pytest.raises(ValueError, match=r"AutoencoderKL.*gives reconstructions and no likelihood"):
+        adapted(model, IMAGES, None, None, None)
+
+
+def test_a_vq_model_of_diffusers_decodes_its_codes_as_its_forward_does():
+    model = pytest.importorskip("diffusers").VQModel(**sizes(num_vq_embeddings=8)).eval()
+    own = read(model, "mse")
+    codes = own.model.posterior(IMAGES).base_dist.value
+    error = (model(IMAGES).sample - IMAGES).square().sum((1, 2, 3))
+    assert torch.allclose(-own.model.log_likelihood(IMAGES, codes[None])[0], error + 32 * math.log(math.pi), rtol=1e-4)
+    assert codes.shape == (60, 4, 4, 1) and own.model.prior().base_dist.logits.shape[-1] == 8
+
+
+# --- vector-quantize-pytorch ---
+
+
+class Around(nn.Module):
+    """Sixteen rows of four pixels each, coded by a layer, and a linear way back."""
+
+    def __init__(self, layer, image=False):
+        super().__init__()
+        torch.manual_seed(0)
+        self.down, self.layer, self.up, self.image = nn.Linear(4, 6), layer, nn.Linear(6, 4), image
+
+    def forward(self, x):
+        h = self.down(x.reshape(len(x), 16, 4))
+        if self.image:
+            h = h.reshape(len(x), 4, 4, 6).movedim(-1, 1)
+        out = self.layer(h)[0]
+        if self.image:
+            out = out.movedim(1, -1).reshape(len(x), 16, 6)
+        return {"recon": self.up(out).reshape(x.shape)}
+
+
+LAYERS = {
+    "VectorQuantize": ({"dim": 6, "codebook_size": 8}, (16, 1), 8),
+    "VectorQuantize image": ({"dim": 6, "codebook_size": 8, "accept_image_fmap": True}, (4, 4, 1), 8),
+    "VectorQuantize heads": (
+        {"dim": 6, "codebook_size": 8, "heads": 2, "codebook_dim": 3, "separate_codebook_per_head": True},
+        (16, 2),
+        8,
+    ),
+    "ResidualVQ": ({"dim": 6, "codebook_size": 8, "num_quantizers": 3}, (16, 3), 8),
+    "GroupedResidualVQ": ({"dim": 6, "codebook_size": 8, "num_quantizers": 2, "groups": 2}, (16, 4), 8),
+    "FSQ": ({"dim": 6, "levels": [4, 3]}, (16, 1), 12),
+    "ResidualFSQ": ({"dim": 6, "levels": [4, 3], "num_quantizers": 2}, (16, 2), 12),
+    "LFQ": ({"dim": 6, "codebook_size": 16}, (16, 1), 16),
+}
+
+
+@pytest.mark.parametrize("written", LAYERS)
+def test_codes_of_a_layer_are_decoded_as_forward_does(written):
+    package = pytest.importorskip("vector_quantize_pytorch")
+    settings, shape, classes = LAYERS[written]
+    model = Around(getattr(package, written.split()[0])(**settings), image="image" in written).eval()
+    own = read(model, "mse")
+    codes = own.model.posterior(IMAGES).base_dist.value
+    assert codes.shape == (60, *shape) and own.model.prior().base_dist.logits.shape[-1] == classes
+    error = (model(IMAGES)["recon"] - IMAGES).square().sum((1, 2, 3))
+    got = -own.model.log_likelihood(IMAGES, codes[None])[0]
+    assert torch.allclose(got, error + 32 * math.log(math.pi), rtol=1e-3)
+    others = torch.randint(classes, (1, *codes.shape))  # random layers give most examples the same codes
+    assert not torch.allclose(-own.model.log_likelihood(IMAGES, others)[0], got)
+
+
+def test_several_layers_are_refused_and_one_is_diagnosed():
+    package = pytest.importorskip("vector_quantize_pytorch")
+    make = lambda: Around(package.VectorQuantize(dim=6, codebook_size=8))  # noqa: E731
+    heads = package.VectorQuantize(dim=6, codebook_size=8, heads=2)
+    with pytest.raises(ValueError, match="heads that share a codebook"):
+        adapted(Around(heads), IMAGES, "mse", None, None)
+    with pytest.raises(ValueError, match="has 2 layers of vector_quantize_pytorch, wanted one"):
+        adapted(nn.Sequential(make(), make()), IMAGES, "mse", None, None)
+    assert diagnose(make(), IMAGES, likelihood="mse", **QUICK).estimates["code_perplexity"].value >= 1
+
+
+# --- without any of them ---
+
+
+def test_a_class_of_a_library_is_known_by_its_package_and_read_by_its_parts():
+    class Told:
+        def __init__(self, **named):
+            self.__dict__.update(named)
+
+    class Model(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net, self.beta = nn.Linear(64, 2), 3.0
+            self.encoder, self.decoder = Part(self.encoded), Part(self.decoded)
+
+        def encoded(self, x):
+            return Told(embedding=self.net(x.flatten(1)), log_covariance=torch.full((len(x), 2), -2.0))
+
+        def decoded(self, z):
+            return Told(reconstruction=z.repeat(1, 32).reshape(len(z), 1, 8, 8))
+
+    class Part(nn.Module):
+        def __init__(self, function):
+            super().__init__()
+            self.function = function
+
+        def forward(self, value):
+            return self.function(value)
+
+    Model.__module__ = "pythae.models.made_up"
+    found = read(Model())
+    assert found.beta == 3.0 and float(found.model.posterior(IMAGES).stddev[0, 0].detach()) == pytest.approx(
+        math.exp(-1)
+    )
+    assert read(Model(), "gaussian", 4.0).model.log_likelihood(IMAGES, torch.zeros(1, 60, 2)).shape == (1, 60)
+    with pytest.raises(ValueError, match="no likelihood"):
+        named(Model(), None)
