@@ -134,7 +134,9 @@ def abx(tokens: Tokens, across: bool = True, distance: Distance = "angular") -> 
     """
     if (distance == "same") == tokens.frames.is_floating_point():
         kind = "vectors" if tokens.frames.is_floating_point() else "codes"
-        raise ValueError(f"abx: the distance {distance!r} is not one of {kind}; try angular for vectors, same for codes")
+        raise ValueError(
+            f"abx: the distance {distance!r} is not one of {kind}; try angular for vectors, same for codes"
+        )
     table, cell = tokens._cells()
     apart = _distances(tokens, across, distance)
     members = _members(cell, len(table))
@@ -152,10 +154,8 @@ def abx(tokens: Tokens, across: bool = True, distance: Distance = "angular") -> 
     return Abx(values.mean().item(), pairs, int(counts.sum()))
 
 
-def warped(
-    apart: Float[Tensor, "P L M"], rows: Int[Tensor, " P"], columns: Int[Tensor, " P"]
-) -> Float[Tensor, " P"]:
-    """The mean of each table along its cheapest path from the first entry to the last, by steps of (1, 1), (0, 1), (1, 0).
+def warped(apart: Float[Tensor, "P L M"], rows: Int[Tensor, " P"], columns: Int[Tensor, " P"]) -> Float[Tensor, " P"]:
+    """The mean of each table along its cheapest path from first to last entry, by steps of (1, 1), (0, 1), (1, 0).
 
     All tables are walked together, entry by entry; of equal sums the shorter path is kept.
 
