@@ -9,8 +9,8 @@ with ``pool`` "batch" from those of all sequences of the batch, ``within`` one c
 same speaker, say). They are drawn anew at every training step. In eval mode the draw is fixed and the same for every
 example, and a sequence is compared with itself alone, whatever the pool: an example's answer is its own.
 
-What all candidates share cannot tell the future from the others. So with negatives of the same speaker nothing is gained
-by a z that says who speaks, and with those of the whole batch there is.
+What all candidates share cannot tell the future from the others. So with negatives of the same speaker nothing is
+gained by a z that says who speaks, and with those of the whole batch there is.
 
 The sum is in nats per example, as a decoder's distortion is, and a context that says nothing has log N for each
 prediction, N = negatives + 1. log N minus the mean bounds the information of c_t about z_{t+k} from below where the

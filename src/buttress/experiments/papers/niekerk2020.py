@@ -198,36 +198,32 @@ def claims(runs: list[dict[str, Any]], frames: float) -> list[Claim]:
     def of(name: str, arm: str = "within") -> tuple[float, ...]:
         return seen(runs, arm, name)
 
-    def apart(name: str, other: str, arm: str = "within") -> tuple[float, ...]:
-        """By how much one number exceeds another of the same runs, or the same one of the arm ``other``."""
-        minus = of(name, "within") if other == "within" else of(other, arm)
-        return tuple(a - b for a, b in zip(of(name, arm), minus, strict=True))
+    def less(one: tuple[float, ...], other: tuple[float, ...]) -> tuple[float, ...]:
+        return tuple(a - b for a, b in zip(one, other, strict=True))
+
+    def lost(what: str) -> tuple[float, ...]:
+        """What a probe tells before quantisation above what it tells after."""
+        return less(of(f"vectors_{what}"), of(f"codewords_{what}"))
+
+    def more(name: str) -> tuple[float, ...]:
+        """A number with negatives of all speakers, above that with those of one."""
+        return less(of(name, "across"), of(name))
 
     def share(arm: str) -> tuple[float, ...]:
         """By which the ABX error of codewords lies below that of frames."""
         return tuple(1 - error / frames if frames else math.nan for error in of("codewords_across", arm))
 
-    more = "negatives of all above those of one speaker"
-    bits = apart("code_bits_per_second", "bits_per_second")
+    saved = less(of("code_bits_per_second"), of("bits_per_second"))
+    other = "negatives of all above those of one speaker"
     return [
         claim("VQ-CPC: ABX error across speakers, codewords", "below", 0.35, of("codewords_across")),
         claim("VQ-CPC: share by which that lies below the error of frames", "above", 0.2, share("within")),
         claim("VQ-VAE: the same share", "above", 0.2, share("vq_vae")),
-        claim(
-            "VQ-CPC: speaker told before quantisation above after",
-            "above",
-            0.15,
-            apart("vectors_speaker", "codewords_speaker"),
-        ),
-        claim(
-            "VQ-CPC: phone told before quantisation above after",
-            "below",
-            0.1,
-            apart("vectors_phone", "codewords_phone"),
-        ),
+        claim("VQ-CPC: speaker told before quantisation above after", "above", 0.15, lost("speaker")),
+        claim("VQ-CPC: phone told before quantisation above after", "below", 0.1, lost("phone")),
         claim("VQ-CPC: bitrate of the codes", "below", 300.0, of("code_bits_per_second")),
-        claim("VQ-CPC: bits a second that a learned prior saves", "above", 0.0, bits),
-        claim(f"speaker told before quantisation: {more}", "above", 0.0, apart("vectors_speaker", "within", "across")),
-        claim(f"speaker told by codewords: {more}", "above", 0.0, apart("codewords_speaker", "within", "across")),
-        claim(f"ABX error across speakers: {more}", "above", 0.0, apart("codewords_across", "within", "across")),
+        claim("VQ-CPC: bits a second that a learned prior saves", "above", 0.0, saved),
+        claim(f"speaker told before quantisation: {other}", "above", 0.0, more("vectors_speaker")),
+        claim(f"speaker told by codewords: {other}", "above", 0.0, more("codewords_speaker")),
+        claim(f"ABX error across speakers: {other}", "above", 0.0, more("codewords_across")),
     ]
