@@ -21,7 +21,7 @@ TINY = Niekerk2020(
     dim=4,
     width=6,
     negatives=3,
-    steps=10,
+    steps=4,
     batch_size=8,
     most=3,
     seeds=1,
@@ -33,6 +33,7 @@ def one_after_the_other(run, tasks, jobs, watch, ended):
     return {name: run(*task, Queue()) for name, task in tasks.items()}, {}
 
 
+@pytest.mark.slow
 def test_a_tiny_trial_runs_is_taken_up_and_draws(tmp_path, monkeypatch):
     monkeypatch.setattr(compare, "run_all", one_after_the_other)
     found = TINY.run(tmp_path)

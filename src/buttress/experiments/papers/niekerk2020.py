@@ -29,9 +29,10 @@ from buttress.diagnostics.evidence import Evidence
 from buttress.experiments.abx import stages
 from buttress.experiments.claim import Claim
 from buttress.experiments.compare import compare
+from buttress.experiments.papers._arms import claim, seen
 from buttress.experiments.papers._experiment import Experiment, Watch
 from buttress.experiments.papers._niekerk2020_judge import errors, judge
-from buttress.experiments.papers._result import claim, seen, write_result
+from buttress.experiments.papers._result import write_result
 from buttress.runtime.atomic_write import write_text
 from buttress.training.run import Run
 
