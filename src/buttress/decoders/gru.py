@@ -3,9 +3,9 @@ r"""p(x|z) = prod_t p(x_t | x_<t, z) over samples of sound or frames, by a GRU t
 $$ y = \mathrm{BiGRU}(z), \qquad h_t = \mathrm{GRU}([e(x_{t-1}), y_t], h_{t-1}), \qquad
    p(x_t | \cdot) = P(U_2\, a(U_1 h_t + b_1) + b_2) $$
 
-y is at the places of z and knows all of them; each is repeated over the places of x it stands for. What the model is
-given beside x, such as a speaker, stands in every place of z. a is the ReLU. A level of a sample is read as a vector of
-its own and as a number.
+y is at the places of z and knows all of them; each is repeated over the places of x it stands for. Where z is one
+vector y is a linear map of it. What the model is given beside x, such as a speaker, stands in every place of z. a is
+the ReLU. A level of a sample is read as a vector of its own and as a number.
 
 Source: van Niekerk, Nortje and Kamper, Vector-Quantized Neural Networks for Acoustic Unit Discovery, 2020, after
 Lorenzo-Trueba et al., Towards Achieving Robust Universal Neural Vocoding, 2019. Ours: z is not repeated before the
@@ -92,7 +92,9 @@ class GruDecoderModule(SequenceModule):
         super().__init__(spec, z_shape, likelihood, part.embedding)
         self.read = nn.Linear(likelihood.feature_layout(spec.layout).channels, part.embedding)
         self.level = nn.Embedding(spec.layout.symbols, part.embedding) if spec.layout.symbols else None
-        self.around = nn.GRU(self.size, part.context, part.depth, batch_first=True, bidirectional=True)
+        self.around: nn.Module = nn.Linear(self.size, 2 * part.context)
+        if self.z_dims == 2:
+            self.around = nn.GRU(self.size, part.context, part.depth, batch_first=True, bidirectional=True)
         self.state = nn.GRU(part.embedding + 2 * part.context, part.hidden, batch_first=True)
         self.mid, self.out = nn.Linear(part.hidden, part.width), self.output(part.width)
 
@@ -100,6 +102,11 @@ class GruDecoderModule(SequenceModule):
         """See :class:`SequenceModule`."""
         h = self.read(self.likelihood.features(x).to(self.read.weight.dtype))
         return h if self.level is None else h + self.level(x)
+
+    def beside(self, z: Float[Tensor, "N S E"]) -> Float[Tensor, "N S C"]:
+        """y at the places of z."""
+        y: Tensor = run_gru(self.around, z) if isinstance(self.around, nn.GRU) else self.around(z)
+        return y
 
     def head(self, h: Float[Tensor, "*rest"]) -> Float[Tensor, "*rest2"]:
         """The likelihood's parameters from the state."""
@@ -109,7 +116,7 @@ class GruDecoderModule(SequenceModule):
         self, z: Float[Tensor, "N S E"], before: Float[Tensor, "N T C"], lead: Sequence[Any]
     ) -> Float[Tensor, "N T P"]:
         """See :class:`SequenceModule`."""
-        y = run_gru(self.around, z)[:, self.at(before.shape[1])]
+        y = self.beside(z)[:, self.at(before.shape[1])]
         return self.head(run_gru(self.state, torch.cat([before, y.to(before)], -1)))
 
     def stepper(self, z: Float[Tensor, "N S E"]) -> Callable[[int, Tensor], Tensor]:
@@ -119,8 +126,8 @@ class GruDecoderModule(SequenceModule):
         h <- (1 - u) n + u h, n = tanh(W_n [e, y] + b_n + r (V_n h + c_n)).
         """
         gru, width = self.state, self.width
-        own, beside = gru.weight_ih_l0[:, :width].mT, gru.weight_ih_l0[:, width:]
-        sides = nn.functional.linear(run_gru(self.around, z), beside, gru.bias_ih_l0).unbind(1)
+        own, other = gru.weight_ih_l0[:, :width].mT, gru.weight_ih_l0[:, width:]
+        sides = nn.functional.linear(self.beside(z), other, gru.bias_ih_l0).unbind(1)
         again, more = gru.weight_hh_l0.mT, gru.bias_hh_l0
         h = z.new_zeros(len(z), gru.hidden_size)
 
