@@ -120,6 +120,6 @@ def test_what_cannot_be_tested_is_nan_or_refused():
     alone = Tokens.of([torch.tensor([0]), torch.tensor([1])], [0, 1], [0, 0])
     assert math.isnan(abx(alone, False, "same").error) and abx(alone, True, "same").triples == 0
     with pytest.raises(ValueError, match="'angular' is not one of codes; try angular for vectors"):
-        abx(alone)
+        abx(alone, distance="angular")
     with pytest.raises(ValueError, match="got 2 sounds, wanted one or more, each with at least one frame"):
         Tokens.of([torch.tensor([]), torch.tensor([1.0])], [0, 1], [0, 0])

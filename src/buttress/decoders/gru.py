@@ -125,7 +125,8 @@ class GruDecoderModule(SequenceModule):
         The equations are those of :class:`torch.nn.GRU`, with gates r and u and the candidate n:
         h <- (1 - u) n + u h, n = tanh(W_n [e, y] + b_n + r (V_n h + c_n)).
         """
-        gru, width = self.state, self.width
+        gru: Any = self.state
+        width = self.width
         own, other = gru.weight_ih_l0[:, :width].mT, gru.weight_ih_l0[:, width:]
         sides = nn.functional.linear(self.beside(z), other, gru.bias_ih_l0).unbind(1)
         again, more = gru.weight_hh_l0.mT, gru.bias_hh_l0

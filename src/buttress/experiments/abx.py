@@ -71,9 +71,7 @@ def judge(run: Run, speaker: str = "", context: bool = False, most: int = 10, se
     for name, stage in stages(run).items():
         sounds = tokens(run, stage, speaker, context).at_most(most, seed)
         several = int(sounds.speaker.max()) > 0
-        distance = "angular" if sounds.frames.is_floating_point() else "same"
-        within = abx(sounds, False, distance)
-        found.append(Judged(name, abx(sounds, True, distance) if several else None, within))
+        found.append(Judged(name, abx(sounds, across=True) if several else None, abx(sounds, across=False)))
     return found
 
 
@@ -159,8 +157,9 @@ def tokens(run: Run, stage: Stage, speaker: str = "", context: bool = False) -> 
     who = examples.conditions[speaker_column(run, speaker)]
     frames, step = list[Tensor](), stage.stride * run.spec.seconds
     columns: list[tuple[int, int, int]] = []
+    batches = run.held_out()
     with evaluating(run.model):
-        for batch in run.held_out():
+        for batch in map(batches.__getitem__, range(len(batches))):
             lengths = batch.given.get("lengths", torch.full((len(batch.x),), batch.x.shape[1]))
             true, numbers = -(-lengths // stage.stride), batch.given["index"].tolist()
             for row, size, example in zip(stage.read(batch), true.tolist(), numbers, strict=True):
@@ -169,8 +168,8 @@ def tokens(run: Run, stage: Stage, speaker: str = "", context: bool = False) -> 
                     columns.append((label, int(who[example]), around))
     if not frames:
         raise ValueError(f"{run.folder}: no held-out segment has a place of z in it; try codes at a higher rate")
-    label, speakers, contexts = (list(column) for column in zip(*columns, strict=True))
-    return Tokens.of(frames, label, speakers, contexts)
+    labels, speakers, contexts = zip(*columns, strict=True)
+    return Tokens.of(frames, labels, speakers, contexts)
 
 
 def _segments(

@@ -112,13 +112,13 @@ class Abx:
     triples: int
 
 
-def abx(tokens: Tokens, across: bool = True, distance: Distance = "angular") -> Abx:
+def abx(tokens: Tokens, across: bool = True, distance: Distance | None = None) -> Abx:
     """The ABX error of sounds.
 
     Args:
         tokens: The sounds; work grows with their square, and with the cube of how many are in a cell.
         across: Whether X is of another speaker than A and B; else of the same.
-        distance: Of two frames; codes need "same".
+        distance: Of two frames; None for the angle of vectors, and for "same" of codes.
 
     Errors:
         ValueError: Codes with a distance of vectors, or the other way round.
@@ -126,12 +126,13 @@ def abx(tokens: Tokens, across: bool = True, distance: Distance = "angular") -> 
     Example:
         >>> codes = [torch.tensor([c, c]) for c in (0, 0, 1, 1, 0, 2)]
         >>> sounds = Tokens.of(codes, label=[0, 0, 1, 1, 0, 1], speaker=[0, 0, 0, 0, 1, 1])
-        >>> abx(sounds, across=False, distance="same").error  # one speaker's categories have codes of their own
+        >>> abx(sounds, across=False).error  # one speaker's categories have codes of their own
         0.0
-        >>> abx(sounds, across=True, distance="same").pairs  # to the other's second one all are as far
+        >>> abx(sounds, across=True).pairs  # to the other's second one all are as far
         tensor([[   nan, 0.0000],
                 [0.5000,    nan]], dtype=torch.float64)
     """
+    distance = distance or ("angular" if tokens.frames.is_floating_point() else "same")
     if (distance == "same") == tokens.frames.is_floating_point():
         kind = "vectors" if tokens.frames.is_floating_point() else "codes"
         raise ValueError(

@@ -63,7 +63,7 @@ def _counted(subject: Subject) -> Iterator[tuple[Int[Tensor, "B P slots"], Bool[
     """The codes of each block, with a codebook in each slot, and which of them lie within the true length."""
     model = subject.model.model
     places, stride = _sequence(model)
-    shape = getattr(getattr(model, "space", None), "shape", ())
+    shape: tuple[int, ...] = getattr(getattr(model, "space", None), "shape", ())
     for block in subject.data.blocks():
         if (codes := codes_of(block.q)) is None:
             return
@@ -78,7 +78,8 @@ def _counted(subject: Subject) -> Iterator[tuple[Int[Tensor, "B P slots"], Bool[
 def _sequence(model: object) -> tuple[int, int]:
     """The places of z along the places of x, and how many of these each stands for; 0 where that is not known."""
     encoder = getattr(model, "encoder", None)
-    places, stride = getattr(encoder, "places", ()), getattr(encoder, "stride", 0)
+    places: tuple[int, ...] = getattr(encoder, "places", ())
+    stride = getattr(encoder, "stride", 0)
     known = isinstance(stride, int) and stride > 0 and len(places) == 1 and not levels_of(model)
     return (places[0], stride) if known else (0, 0)
 

@@ -33,7 +33,7 @@ def judge(run: Run, speaker: str, most: int, examples: int) -> dict[str, float]:
         examples: Training recordings that the probes learn from, at most.
     """
     known = stages(run)
-    found = {}
+    found: dict[str, float] = {}
     for name, stage in {"vectors": BEFORE, "codewords": AFTER, "codes": "codes"}.items():
         found |= {f"{name}_{where}": e for where, e in errors(run, known[stage], speaker, most).items()}
     for name, stage in {"vectors": BEFORE, "codewords": AFTER}.items():
@@ -44,8 +44,7 @@ def judge(run: Run, speaker: str, most: int, examples: int) -> dict[str, float]:
 def errors(run: Run, stage: Stage, speaker: str, most: int) -> dict[str, float]:
     """The ABX errors ``across`` and ``within`` speakers of one representation."""
     sounds = tokens(run, stage, speaker).at_most(most)
-    distance = "angular" if sounds.frames.is_floating_point() else "same"
-    return {where: abx(sounds, where == "across", distance).error for where in ("across", "within")}
+    return {where: abx(sounds, where == "across").error for where in ("across", "within")}
 
 
 def _probed(run: Run, stage: Stage, speaker: str, examples: int) -> dict[str, float]:
@@ -63,7 +62,7 @@ def _places(
     batches = HeldOut(examples, run.model.observe, 0, most=most)
     vectors, who, phones = [], [], []
     with evaluating(run.model):
-        for batch in batches:
+        for batch in map(batches.__getitem__, range(len(batches))):
             index = batch.given["index"]
             phone = place_labels(run.model, examples, index)
             assert phone is not None  # the data have been looked at
