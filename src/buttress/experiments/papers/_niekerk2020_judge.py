@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import torch
@@ -89,11 +90,14 @@ def probe(
         >>> probe(x, torch.tensor([0, 1]).repeat(20), torch.tensor([[2.0], [-3.0]]), torch.tensor([1, 1]))
         0.5
     """
+    from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
     kept = torch.randperm(len(vectors), generator=torch.Generator().manual_seed(0))[:PROBED]
     mean, std = vectors.mean(0), vectors.std(0).clamp(min=1e-6)
     regression: Any = LogisticRegression(max_iter=300)
-    regression.fit(((vectors[kept] - mean) / std).numpy(), labels[kept].numpy())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        regression.fit(((vectors[kept] - mean) / std).numpy(), labels[kept].numpy())
     found = regression.predict(((others - mean) / std).numpy())
     return float((torch.from_numpy(found) == wanted).double().mean())

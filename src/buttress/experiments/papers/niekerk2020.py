@@ -78,7 +78,7 @@ class Niekerk2020(Experiment):
     width: int = 64
     negatives: int = 17
     jitter: float = 0.5
-    steps: int = 3000
+    steps: int = 1500
     batch_size: int = 24
     learning_rate: float = 1e-3
     most: int = 8
