@@ -61,6 +61,20 @@ def test_every_stage_is_judged_by_the_segments_of_the_alignment(run):
     assert whole["codes"] == abx(codes, False, "same").error
 
 
+def test_segments_that_an_end_cuts_off_are_left_out(run):
+    held_out, stage = run.splits().held_out, stages(run)["input"]
+    before, kept = len(tokens(run, stage)), held_out.alignment
+    held_out.alignment = kept.pieces(torch.arange(len(held_out)).numpy(), 0.02 + torch.zeros(len(held_out)).numpy())
+    try:
+        assert len(tokens(run, stage)) == before - len(held_out)  # the first of each begins before its recording
+        held_out.alignment = kept.pieces(
+            torch.arange(len(held_out)).numpy(), torch.full((len(held_out),), -0.02).numpy()
+        )
+        assert len(tokens(run, stage)) == before - len(held_out)
+    finally:
+        held_out.alignment = kept
+
+
 def test_the_command_prints_the_errors_and_says_what_is_missing(run, capsys):
     assert cli.main(["abx", str(run.folder), "--most", "3"]) == 0
     said = capsys.readouterr().out

@@ -137,7 +137,7 @@ def speaker_column(run: Run, name: str = "") -> str:
 
 
 def tokens(run: Run, stage: Stage, speaker: str = "", context: bool = False) -> Tokens:
-    """Every segment of the held-out recordings that has a place of z, at the middle of what that place sees, in it.
+    """Every whole segment of the held-out recordings that has a place of z, at the middle of what it sees, in it.
 
     Args:
         run: Whose data say what is said when.
@@ -175,13 +175,13 @@ def tokens(run: Run, stage: Stage, speaker: str = "", context: bool = False) -> 
 def _segments(
     alignment: Alignment, example: int, row: Shaped[Tensor, "P *D"], step: float, context: bool
 ) -> Iterator[tuple[Tensor, int, int]]:
-    """The places, label and context of each segment of an example."""
+    """The places, label and context of each segment that is not cut off by an end of the example."""
     mine = slice(int(alignment.first[example]), int(alignment.first[example + 1]))
     labels, size = alignment.label[mine], len(alignment.names)
-    begin = np.ceil(alignment.start[mine] / step - 1e-9).astype(int).clip(0)
-    end = np.ceil(alignment.end[mine] / step - 1e-9).astype(int).clip(0, len(row))
-    for i, (a, b) in enumerate(zip(begin.tolist(), end.tolist(), strict=True)):
+    begin, end = (np.ceil(times[mine] / step - 1e-9).astype(int) for times in (alignment.start, alignment.end))
+    whole = (alignment.start[mine] > -1e-9) & (end <= len(row)) & (begin < end)
+    for i in np.flatnonzero(whole).tolist():
         inner = 0 < i < len(labels) - 1
-        if a < b and (inner or not context):
+        if inner or not context:
             around = int(labels[i - 1]) * size + int(labels[i + 1]) if context else 0
-            yield row[a:b].clone(), int(labels[i]), around
+            yield row[begin[i] : end[i]].clone(), int(labels[i]), around
