@@ -231,7 +231,8 @@ def others_of_kind(
     mine = slice(first, first + batch)
     rank = before[mine, None] + torch.arange(places, device=lengths.device) - begin[kinds[mine], None]
     size = count[kinds[mine]][:, None, None]
-    found = (uniforms * (size - 1).clamp(min=1)).long()
+    most = (size - 1).clamp(min=1)
+    found = (uniforms * most).long().minimum(most - 1)  # the product may be rounded up
     found = found + (found >= rank[..., None]).long()
     return ranked[(begin[kinds[mine]][:, None, None] + found.minimum(size - 1)).clamp(max=len(ranked) - 1)]
 
@@ -245,9 +246,8 @@ def _among_all(
     pool = distributed.differentiable_gather(z, 1).flatten(1, 2)
     index = others_of_kind(uniforms, distributed.gather(lengths), distributed.gather(kinds), first)
     own = (first + torch.arange(batch, device=z.device))[:, None] * places + torch.arange(places, device=z.device)
-    rows = torch.cat([own[..., None], index], -1) + pool.shape[1] * torch.arange(samples, device=z.device).view(
-        -1, 1, 1, 1
-    )
+    sample = pool.shape[1] * torch.arange(samples, device=z.device)[:, None, None, None]
+    rows = torch.cat([own[..., None], index], -1) + sample
     return nn.functional.embedding(rows.flatten(0, 1), pool.flatten(0, 1))  # its gradient is faster than that of [...]
 
 
