@@ -21,7 +21,7 @@ TINY = Niekerk2020(
     dim=4,
     width=6,
     negatives=3,
-    steps=4,
+    steps=10,
     batch_size=8,
     most=3,
     seeds=1,
@@ -54,5 +54,7 @@ def test_a_tiny_trial_runs_is_taken_up_and_draws(tmp_path, monkeypatch):
 def test_data_that_do_not_say_what_is_said_are_refused():
     with pytest.raises(ValueError, match="got table data without alignment, wanted frames of speech"):
         replace(TINY, data=LinearGaussianData(n=50)).recipe()
+    with pytest.raises(ValueError, match=r"niekerk2020: steps is 4, wanted at least 10"):
+        replace(TINY, steps=4)
     with pytest.raises(ValueError, match="no condition 'who'"):
         replace(TINY, speaker="who").recipe()

@@ -65,6 +65,9 @@ class Niekerk2020(Experiment):
         seed: The first one.
         seeds: How many.
 
+    Errors:
+        ValueError: A number is too small.
+
     Example:
         >>> Niekerk2020(codes=32).arms["across"].split(":across=true")[0] == Niekerk2020(codes=32).arms["within"]
         True
@@ -85,6 +88,12 @@ class Niekerk2020(Experiment):
     probed: int = 200
     seed: int = 0
     seeds: int = 3
+
+    def __post_init__(self) -> None:
+        """Refuse what would fail only after the data are read."""
+        for name, least in {"steps": 10, "most": 2, "probed": 1, "seeds": 1}.items():
+            if getattr(self, name) < least:
+                raise ValueError(f"niekerk2020: {name} is {getattr(self, name)}, wanted at least {least}")
 
     @classmethod
     def full(cls) -> Niekerk2020:
