@@ -13,9 +13,9 @@ import torch
 from torch.nn.functional import one_hot
 
 from buttress.cli.main import main
-from buttress.core import EMPTY, Contrast, Critic, CriticModule, DataSpec, Layout, registry
+from buttress.core import EMPTY, Column, Contrast, Critic, CriticModule, DataSpec, Layout, registry
 from buttress.core.recipe import Recipe, Training
-from buttress.critics.contrastive import Contrastive, others
+from buttress.critics.contrastive import Contrastive, others, others_of_kind
 from buttress.data.sentences import Sentences
 from buttress.diagnostics.estimate import NO_DENSITY, Estimate
 from buttress.diagnostics.evidence import Evidence
@@ -26,6 +26,7 @@ from buttress.likelihoods.gaussian import GaussianLikelihood
 from buttress.objectives.elbo import ELBO
 from buttress.posteriors.vector_quantized import VectorQuantized
 from buttress.priors.uniform import Uniform
+from buttress.runtime import distributed
 from buttress.runtime.randomness import seed_step, shard
 from buttress.training.callbacks import Callback
 from buttress.training.run import train
@@ -57,6 +58,22 @@ def test_negatives_are_the_other_true_positions_and_each_is_as_likely():
             assert often.unique().tolist() == [420 // (n - 1)]
     edge = torch.tensor([0.0, 1 - 2**-24]).expand(1, 7, 2)
     assert others(edge, torch.tensor([7]))[0].tolist() == [[min({*range(7)} - {t}), 6 - (t == 6)] for t in range(7)]
+
+
+def test_negatives_of_a_kind_are_its_other_true_positions_and_each_is_as_likely():
+    lengths, kinds = torch.tensor([3, 1, 4, 2, 5]), torch.tensor([2, 0, 2, 0, 1])
+    grid = ((torch.arange(60) + 0.5) / 60).expand(5, 5, 60)  # divisible by every number of others
+    whole = others_of_kind(grid, lengths, kinds)
+    for e, n in enumerate(lengths.tolist()):
+        mates = [5 * i + t for i in range(5) if kinds[i] == kinds[e] for t in range(int(lengths[i]))]
+        for t in range(n):
+            drawn, often = whole[e, t].unique(return_counts=True)
+            assert drawn.tolist() == [p for p in mates if p != 5 * e + t]
+            assert often.unique().tolist() == [60 // (len(mates) - 1)]
+    parts = [others_of_kind(grid[rows], lengths, kinds, rows.start) for rows in (slice(0, 2), slice(2, 5))]
+    assert torch.equal(torch.cat(parts), whole)
+    edge = torch.tensor([1 - 2**-24]).expand(5, 5, 1)
+    assert others_of_kind(edge, lengths, kinds)[2, 3] == 12  # the last but one of its kind, not itself
 
 
 @pytest.mark.parametrize("part", Contrastive.tiny(), ids=str)
@@ -223,14 +240,43 @@ def test_a_run_learns_and_is_diagnosed_without_a_density(recipe, tmp_path, capsy
 
 
 @pytest.mark.parametrize("part", CRITICS, ids=str)
-def test_two_processes_draw_the_negatives_of_one(part):
+def test_two_processes_draw_the_negatives_of_one(part, monkeypatch):
+    """What they would gather is handed to them; see test_together.py for processes."""
     module, z, found = built(part).train(), torch.randn(2, 4, PLACES, SIZE), []
     for rank, world in ((0, 1), (0, 2), (1, 2)):
         seed_step(0, 7)
         rows = slice(4 * rank // world, 4 * (rank + 1) // world)
-        with shard(rank, world):
+        with shard(rank, world), monkeypatch.context() as patch:
+            patch.setattr(distributed, "rank", lambda rank=rank: rank)
+            patch.setattr(distributed, "gather", lambda value, world=world: value.repeat(world))
+            patch.setattr(distributed, "differentiable_gather", lambda value, dim: z)
             found.append(module(z[:, rows]).loss)
     torch.testing.assert_close(torch.cat(found[1:], 1), found[0])
+
+
+def test_with_negatives_of_one_speaker_who_speaks_tells_nothing():
+    """z says who speaks and nothing else: candidates of all speakers are told apart by it, those of one are alike."""
+    spec = DataSpec(Layout.frames(4, longest=6), given=(Column("speaker", classes=4), Column("age")))
+    speaker = torch.arange(4).repeat(3)
+    z, given = one_hot(speaker, 4).float()[None, :, None].expand(1, 12, 6, 4), {"speaker": speaker}
+    losses = {}
+    for within in ("", "speaker"):
+        part = Contrastive(steps=1, negatives=9, hidden=8, pool="batch", within=within)
+        torch.manual_seed(0)
+        module = part.build(spec, (6, 4), GaussianLikelihood().build(spec)).train()
+        torch.nn.init.eye_(module.predict[0].weight[:, :4])
+        adam = torch.optim.Adam(module.parameters(), lr=0.05)
+        for _ in range(60):
+            adam.zero_grad()
+            loss = module(z, None, given).loss.mean() / 5
+            loss.backward()
+            adam.step()
+        losses[within] = loss.item()
+    assert losses["speaker"] == pytest.approx(math.log(10), abs=1e-5) and losses[""] < 1.6
+    with pytest.raises(ValueError, match="age is a number, wanted a condition with classes"):
+        Contrastive(steps=1, pool="batch", within="age").build(spec, (6, 4), GaussianLikelihood().build(spec))
+    with pytest.raises(ValueError, match="wanted the pool batch"):
+        Contrastive(within="speaker")
 
 
 @pytest.mark.parametrize(("perplexity", "cause"), [(None, None), (1.0, "the codebook is dead")])

@@ -16,8 +16,10 @@ from buttress.algorithms.descent import NonFinite
 from buttress.algorithms.info_vae import InfoVAE
 from buttress.algorithms.pretrained import Pretrained
 from buttress.algorithms.target_rate import TargetRate
-from buttress.core import registry
+from buttress.baseline import baseline
+from buttress.core import registry, remedy
 from buttress.data.images import Images
+from buttress.data.made_speech import MadeSpeech
 from buttress.decoders.conv import ConvDecoder
 from buttress.encoders.conv import ConvEncoder
 from buttress.encoders.none import NoEncoder
@@ -128,8 +130,16 @@ REMEMBERED = replace(
     posterior=GaussianPosterior(dim=3, variance="unit"),
     prior=Associative(neighbours=3, components=2, hidden=(4,)),
 )
+SPEECH = MadeSpeech(train=24, held_out=8, phones=5, speakers=2, bands=6, spoken=6)
+UNITS = remedy.apply(
+    "contrastive_codes:codes=6:dim=4:width=6:deeper=1:speaker=speaker:steps=2:negatives=3:hidden=5:first=0.5",
+    replace(baseline(SPEECH, SPEECH.open().spec), training=small.two_stage().training),
+)
+UNITS = replace(UNITS, posterior=UNITS.posterior.replace(jitter=0.5))
+"""With negatives from the rows of the other process, and codes replaced by their neighbours."""
 WITHOUT = replace(small.joint(), encoder=NoEncoder(), posterior=NoLatent(), prior=Uniform())
 APART = {
+    "units": UNITS,
     "without": WITHOUT,
     "auxiliary": replace(small.auxiliary_prior(), posterior=GaussianPosterior(dim=3, variance="constant")),
     "committed": COMMITTED,

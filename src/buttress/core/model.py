@@ -150,6 +150,10 @@ class LatentVariableModel(nn.Module):
         """The features h of every example, at all places where there are several."""
         return self.encoder(self.likelihood.features(x), given)
 
+    def reading(self, x: Tensor, given: Given = EMPTY) -> Float[Tensor, "B *places F"]:
+        """What the posterior reads: the features h, and behind them what is given, if it reads that."""
+        return self._inferring(self.encode(x, given), given)
+
     def posterior(self, x: Tensor, given: Given = EMPTY) -> Distribution:
         """q(z|x) of every example: batch shape (B,), event shape that of the latent variable."""
         return self.posterior_of_features(self.likelihood.features(x), given)

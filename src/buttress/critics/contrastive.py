@@ -1,11 +1,16 @@
-r"""Tell z at k positions ahead from z at other positions of the same sequence, by what came before.
+r"""Tell z at k positions ahead from z at other positions, by what came before.
 
 $$ c_t = g(z_1, ..., z_t), \qquad f_k(c_t, z) = \frac{z \cdot (W_k c_t + b_k)}{\sqrt D}, \qquad
    d = \sum_k \sum_t -\log \frac{\exp f_k(c_t, z_{t+k})}{\sum_{n \in \{t+k\} \cup \mathcal N} \exp f_k(c_t, z_n)} $$
 
 for steps k = first, ..., first + steps - 1 and all t with t + k within the true length. The negatives
-$\mathcal N$ of a position are drawn uniformly, with replacement, from the other true positions of its sequence. They
-are drawn anew at every training step; in eval mode the draw is fixed and the same for every example.
+$\mathcal N$ of a position are drawn uniformly, with replacement, from the other true positions of its sequence, or
+with ``pool`` "batch" from those of all sequences of the batch, ``within`` one class of a condition (those of the
+same speaker, say). They are drawn anew at every training step. In eval mode the draw is fixed and the same for every
+example, and a sequence is compared with itself alone, whatever the pool: an example's answer is its own.
+
+What all candidates share cannot tell the future from the others. So with negatives of the same speaker nothing is
+gained by a z that says who speaks, and with those of the whole batch there is.
 
 The sum is in nats per example, as a decoder's distortion is, and a context that says nothing has log N for each
 prediction, N = negatives + 1. log N minus the mean bounds the information of c_t about z_{t+k} from below where the
@@ -22,15 +27,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from buttress.core import EMPTY, Critic, CriticModule, DataSpec, Given, Layout, LikelihoodModule
+from buttress.core.batch import known
 from buttress.core.critic import Contrast
 from buttress.nn.context import Context, make_context
 from buttress.nn.layers import Product, full
+from buttress.runtime import distributed
 from buttress.runtime.randomness import draw
 
 __all__ = ["Contrastive"]
@@ -38,11 +46,11 @@ __all__ = ["Contrastive"]
 
 @dataclass(frozen=True)
 class Contrastive(Critic):
-    """Contrastive predictive coding with negatives from the same sequence.
+    """Contrastive predictive coding.
 
     Source: van den Oord, Li and Vinyals, 2018; over quantised z: Baevski, Schneider and Auli, vq-wav2vec, 2020, and
-    van Niekerk, Nortje and Kamper, VQ-CPC, 2020. Ours: a softmax as in VQ-CPC, negatives of one utterance as in
-    vq-wav2vec.
+    van Niekerk, Nortje and Kamper, VQ-CPC, 2020 (pool "batch" within speaker). Ours: a softmax as in VQ-CPC also with
+    negatives of one utterance as in vq-wav2vec; negatives are drawn anew for each position.
 
     Args:
         steps: Number K of steps ahead that are predicted.
@@ -52,9 +60,13 @@ class Contrastive(Critic):
         context: "lstm", or "conv" for causal convolutions.
         hidden: Size of c.
         layers: Of the context network; "conv" sees 2^layers - 1 positions before its own.
+        pool: Where negatives come from in training: the same "sequence", or all of the "batch".
+        within: With the pool "batch", a condition with classes, such as speaker, whose value negatives share with the
+            positive; empty for none.
 
     Errors:
-        ValueError: A size below 1; when built, a z without positions, or with too few for so many steps.
+        ValueError: A size below 1, or ``within`` without the pool "batch"; when built, a z without positions, or with
+            too few for so many steps, or data without classes of that name.
 
     Example:
         >>> from buttress.likelihoods.gaussian import GaussianLikelihood
@@ -71,9 +83,16 @@ class Contrastive(Critic):
     context: Context = "lstm"
     hidden: int = 128
     layers: int = 1
+    pool: Literal["sequence", "batch"] = "sequence"
+    within: str = ""
 
     def __post_init__(self) -> None:
         """Refuse contradictions."""
+        if self.within and self.pool != "batch":
+            raise ValueError(
+                f"contrastive critic: within is {self.within!r} and the pool {self.pool!r}; wanted the pool batch, "
+                "as a sequence is of one class"
+            )
         for name in ("steps", "first", "negatives", "hidden", "layers"):
             if getattr(self, name) < 1:
                 raise ValueError(f"contrastive critic: {name} is {getattr(self, name)}, wanted at least 1")
@@ -82,7 +101,8 @@ class Contrastive(Critic):
     def tiny(cls) -> tuple[Contrastive, ...]:
         """See :class:`buttress.core.Part`."""
         small = cls(steps=2, negatives=3, hidden=4)
-        return (small, small.replace(context="conv", layers=2), small.replace(steps=1, first=2))
+        others = (small.replace(steps=1, first=2), small.replace(pool="batch"))
+        return (small, small.replace(context="conv", layers=2), *others)
 
     def misfit(self, layout: Layout) -> str:
         """See :class:`buttress.core.part.DataPart`."""
@@ -101,6 +121,8 @@ class Contrastive(Critic):
                 f"contrastive critic: it predicts {far} positions ahead and z has only {z_shape[0]}, wanted fewer "
                 "steps than positions; try a smaller --critic.steps or --critic.first, or longer examples"
             )
+        if self.within and not spec.column(self.within).classes:
+            raise ValueError(f"contrastive critic: {self.within} is a number, wanted a condition with classes")
         return ContrastiveModule(self, z_shape[1], likelihood)
 
 
@@ -109,7 +131,8 @@ class ContrastiveModule(CriticModule):
 
     def __init__(self, part: Contrastive, size: int, likelihood: LikelihoodModule) -> None:
         super().__init__()
-        self.likelihood, self.negatives = likelihood, part.negatives
+        self.likelihood, self.negatives, self.within = likelihood, part.negatives, part.within
+        self.together = part.pool == "batch"
         self.ahead = tuple(range(part.first, part.first + part.steps))
         self.context = make_context(part.context, size, part.hidden, part.layers)
         self.predict = nn.ModuleList(nn.Linear(part.hidden, size) for _ in self.ahead)
@@ -122,10 +145,14 @@ class ContrastiveModule(CriticModule):
         samples, batch, places, _ = z.shape
         lengths = torch.full((batch,), places, device=z.device) if valid is None else valid.sum(1)
         own = torch.arange(places, device=z.device).expand(batch, places)
-        index = torch.cat([own[..., None], others(self._uniforms(batch, places).to(z.device), lengths)], -1)
-        flat = z.flatten(0, 1)
-        rows = torch.arange(len(flat), device=z.device)[:, None, None]
-        candidates = flat[rows, index.repeat(samples, 1, 1)]
+        uniforms, flat = self._uniforms(batch, places).to(z.device), z.flatten(0, 1)
+        if self.together and self.training:
+            kinds = known(given, self.within, "contrastive critic") if self.within else torch.zeros_like(lengths)
+            candidates = _among_all(z, uniforms, lengths, kinds)
+        else:
+            index = torch.cat([own[..., None], others(uniforms, lengths)], -1)
+            rows = torch.arange(len(flat), device=z.device)[:, None, None]
+            candidates = flat[rows, index.repeat(samples, 1, 1)]
         context = self.context(flat)
         loss, first, inside = [], [], []
         for k, predict in zip(self.ahead, self.predict, strict=True):
@@ -173,6 +200,55 @@ def others(uniforms: Float[Tensor, "B T M"], lengths: Int[Tensor, " B"]) -> Int[
     found = (uniforms * (lengths - 1).clamp(min=1)[:, None, None]).long()
     own = torch.arange(uniforms.shape[1], device=uniforms.device)[:, None]
     return found + (found >= own)
+
+
+def others_of_kind(
+    uniforms: Float[Tensor, "B T M"], lengths: Int[Tensor, " E"], kinds: Int[Tensor, " E"], first: int = 0
+) -> Int[Tensor, "B T M"]:
+    """For each position M others of all E sequences of its kind, each as likely, and never the position itself.
+
+    A position t of the sequence e is counted as e T + t. What stands at positions beyond the true length means nothing.
+
+    Args:
+        uniforms: Numbers in [0, 1) for some of the sequences, in which the choice is a deterministic map.
+        lengths: True lengths of all sequences, at most T.
+        kinds: What each is, whole numbers.
+        first: Which of all sequences is the first of those that ``uniforms`` are for.
+
+    Example:
+        >>> u = torch.tensor([0.0, 0.4, 0.9]).expand(3, 2, 3)  # sequences of 2, 1 and 2 positions
+        >>> others_of_kind(u, torch.tensor([2, 1, 2]), torch.tensor([0, 1, 0]))[:, 0].tolist()  # of the first of each
+        [[1, 4, 5], [2, 2, 2], [0, 1, 5]]
+    """
+    batch, places, _ = uniforms.shape
+    there = torch.arange(places, device=lengths.device) < lengths[:, None]
+    order = kinds.argsort(stable=True)
+    ranked = (order[:, None] * places + torch.arange(places, device=lengths.device))[there[order]]
+    count = torch.zeros(int(kinds.max()) + 1, dtype=lengths.dtype, device=lengths.device)
+    count = count.index_add(0, kinds, lengths)
+    begin = count.cumsum(0) - count
+    before = torch.zeros_like(lengths).scatter_(0, order, lengths[order].cumsum(0) - lengths[order])
+    mine = slice(first, first + batch)
+    rank = before[mine, None] + torch.arange(places, device=lengths.device) - begin[kinds[mine], None]
+    size = count[kinds[mine]][:, None, None]
+    most = (size - 1).clamp(min=1)
+    found = (uniforms * most).long().minimum(most - 1)  # the product may be rounded up
+    found = found + (found >= rank[..., None]).long()
+    return ranked[(begin[kinds[mine]][:, None, None] + found.minimum(size - 1)).clamp(max=len(ranked) - 1)]
+
+
+def _among_all(
+    z: Float[Tensor, "S B T D"], uniforms: Float[Tensor, "B T M"], lengths: Int[Tensor, " B"], kinds: Int[Tensor, " B"]
+) -> Float[Tensor, "N T C D"]:
+    """z at each position, and behind it z at others of the batch of all processes."""
+    samples, batch, places, _ = z.shape
+    first = distributed.rank() * batch
+    pool = distributed.differentiable_gather(z, 1).flatten(1, 2)
+    index = others_of_kind(uniforms, distributed.gather(lengths), distributed.gather(kinds), first)
+    own = (first + torch.arange(batch, device=z.device))[:, None] * places + torch.arange(places, device=z.device)
+    sample = pool.shape[1] * torch.arange(samples, device=z.device)[:, None, None, None]
+    rows = torch.cat([own[..., None], index], -1) + sample
+    return nn.functional.embedding(rows.flatten(0, 1), pool.flatten(0, 1))  # its gradient is faster than that of [...]
 
 
 def _ranked_first(scores: Float[Tensor, "N T C"]) -> Float[Tensor, "N T"]:

@@ -3,7 +3,8 @@ r"""h = features of a sequence by strided one-dimensional convolutions: at every
 $$ u_0 = x, \qquad u_l = a(K_l * u_{l-1}) \text{ with stride 2}, \qquad h_t = u_{L,t}
    \quad\text{or}\quad h = \frac{1}{T'} \sum_{t \le T'} u_{L,t} $$
 
-with T' = ceil(T / 2^L) for an example of true length T. Padding is zero at every layer, so it changes nothing.
+with T' = ceil(T / 2^L) for an example of true length T. Padding is zero at every layer, so it changes nothing. With
+``deeper`` layers u <- a(W n(u) + b) follow at each place by itself, n being layer normalisation.
 """
 
 from __future__ import annotations
@@ -30,10 +31,11 @@ class Conv1dEncoder(Encoder):
         kernel: Places that a layer reads, odd.
         activation: Nonlinearity.
         positions: Features at every place of the last layer, in place of their mean.
+        deeper: Further layers at each of its places by itself, which see no more of x.
         cosine: Weight of a penalty on features of a batch that point the same way; 0 for none.
 
     Errors:
-        ValueError: No layer, a width below 1, or an even kernel.
+        ValueError: No layer, a width below 1, an even kernel, or a negative number of further layers.
 
     Example:
         >>> encoder = Conv1dEncoder(widths=(4, 6)).build(DataSpec(Layout.frames(3, longest=10)))
@@ -45,6 +47,7 @@ class Conv1dEncoder(Encoder):
     kernel: int = 5
     activation: Activation = "relu"
     positions: bool = False
+    deeper: int = 0
 
     def __post_init__(self) -> None:
         """Refuse contradictions."""
@@ -52,11 +55,13 @@ class Conv1dEncoder(Encoder):
         check_widths("conv1d encoder: widths", self.widths, least=1)
         if self.kernel < 1 or self.kernel % 2 == 0:
             raise ValueError(f"conv1d encoder: kernel is {self.kernel}, wanted an odd number from 1")
+        if self.deeper < 0:
+            raise ValueError(f"conv1d encoder: deeper is {self.deeper}, wanted 0 or more layers")
 
     @classmethod
     def tiny(cls) -> tuple[Conv1dEncoder, ...]:
         """See :class:`buttress.core.Part`."""
-        return (cls(widths=(3, 4), kernel=3, activation="tanh"), cls(widths=(4,), kernel=3, positions=True))
+        return (cls(widths=(3, 4), kernel=3, activation="tanh"), cls(widths=(4,), kernel=3, positions=True, deeper=1))
 
     def misfit(self, layout: Layout) -> str:
         """See :class:`buttress.core.part.DataPart`."""
@@ -83,6 +88,10 @@ class Conv1dEncoderModule(EncoderModule):
             for a, b in pairwise((inputs, *part.widths))
         )
         self.activation = activation(part.activation)
+        self.deeper = nn.ModuleList(
+            nn.Sequential(nn.LayerNorm(self.features), nn.Linear(self.features, self.features))
+            for _ in range(part.deeper)
+        )
 
     def forward(self, x: Tensor, given: Given = EMPTY) -> Float[Tensor, "B *places F"]:
         """See :class:`buttress.core.EncoderModule`."""
@@ -93,6 +102,8 @@ class Conv1dEncoderModule(EncoderModule):
             lengths = (lengths + 1) // 2
             u = self.activation(layer(u))
             u = u * _inside(lengths, u.shape[-1])[:, None]
+        for layer in self.deeper:
+            u = self.activation(layer(u.mT)).mT * _inside(lengths, u.shape[-1])[:, None]
         if self.places:
             return nn.functional.pad(u, (0, self.places[0] - u.shape[-1])).movedim(1, -1)
         return u.sum(-1) / lengths[:, None]

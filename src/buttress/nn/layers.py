@@ -22,6 +22,7 @@ __all__ = [
     "check_widths",
     "full",
     "perceptron",
+    "run_gru",
     "run_lstm",
     "unbounded",
 ]
@@ -143,6 +144,20 @@ def run_lstm(lstm: nn.LSTM, inputs: Any, state: tuple[Tensor, Tensor] | None = N
         return lstm(inputs, state)
     with torch.autocast("cpu", enabled=False):
         return lstm(inputs.float(), None if state is None else (state[0].float(), state[1].float()))
+
+
+def run_gru(gru: nn.GRU, inputs: Float[Tensor, "N T F"]) -> Float[Tensor, "N T H"]:
+    """The states of a GRU at all places; in float32 on a CPU, even where autocast asks for bfloat16.
+
+    Example:
+        >>> run_gru(nn.GRU(3, 5, batch_first=True), torch.zeros(2, 7, 3)).shape
+        torch.Size([2, 7, 5])
+    """
+    if inputs.device.type != "cpu" or not torch.is_autocast_enabled("cpu"):
+        states: Tensor = gru(inputs)[0]
+        return states
+    with torch.autocast("cpu", enabled=False):
+        return run_gru(gru, inputs.float())
 
 
 def check_widths(where: str, widths: Sequence[int], least: int = 0) -> None:

@@ -31,6 +31,7 @@ from buttress.core import Posterior, Space
 from buttress.core.posterior import group_names
 from buttress.core.records import Latent
 from buttress.distributions.point import Point
+from buttress.nn.jitter import jittered
 from buttress.nn.layers import full
 from buttress.nn.quantize import nearest, straight_through
 from buttress.nn.rotation import rotated
@@ -69,10 +70,12 @@ class VectorQuantized(Posterior):
         gradient: What the encoder receives of the decoder's gradient: a "copy", or that of the "rotation" trick, see
             :mod:`buttress.nn.rotation`.
         normalize: Bring the numbers of each place to mean 0 and variance 1 before they are cut into slots.
+        jitter: Probability that what the decoder reads at a place of a sequence is the codeword beside it, in training
+            only; see :mod:`buttress.nn.jitter`. The codes, and what they cost, are not touched.
 
     Errors:
-        ValueError: A size below 1 (below 2 codes), a decay outside (0, 1), a negative weight, or a single number to
-            normalize.
+        ValueError: A size below 1 (below 2 codes), a decay outside (0, 1), a negative weight, a probability outside
+            [0, 1], or a single number to normalize; when built, jitter without a sequence of places.
 
     Example:
         >>> posterior = VectorQuantized(codes=8, dim=4, slots=2).build(features=5, places=(3, 3))
@@ -94,6 +97,7 @@ class VectorQuantized(Posterior):
     gradient: Literal["copy", "rotation"] = "copy"
     start: Literal["data", "random"] = "data"
     normalize: bool = False
+    jitter: float = 0.0
 
     def __post_init__(self) -> None:
         """Refuse contradictions."""
@@ -102,6 +106,8 @@ class VectorQuantized(Posterior):
             raise ValueError(
                 "vector_quantized posterior: one slot of one number is always 0 when normalized; try dim=2"
             )
+        if not 0 <= self.jitter <= 1:
+            raise ValueError(f"vector_quantized posterior: jitter is {self.jitter}, wanted a probability from 0 to 1")
 
     @classmethod
     def tiny(cls) -> tuple[VectorQuantized, ...]:
@@ -112,6 +118,11 @@ class VectorQuantized(Posterior):
 
     def build(self, features: int, places: tuple[int, ...] = ()) -> VectorQuantizedModule:
         """See :class:`buttress.core.Posterior`."""
+        if self.jitter and len(places) != 1:
+            raise ValueError(
+                "vector_quantized posterior: jitter needs codes at the places of a sequence; try --encoder.positions "
+                "true, or jitter 0"
+            )
         return VectorQuantizedModule(self, features, places)
 
 
@@ -153,6 +164,8 @@ class VectorQuantizedModule(CodebookModule):
     ) -> Latent:
         """See :class:`buttress.core.PosteriorModule`."""
         read, codes, penalty = self.quantize(h)
+        if self.part.jitter and self.training:
+            read = jittered(read, self.part.jitter, valid)
         return latent_of(read, codes, penalty, prior, samples)
 
     def quantize(

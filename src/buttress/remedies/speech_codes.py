@@ -7,6 +7,7 @@ from dataclasses import replace
 from buttress.conditions.embedding import Embedding
 from buttress.core.recipe import Recipe
 from buttress.core.remedy import ANYTHING, DoesNotFit, remedy
+from buttress.decoders.gru import GruDecoder
 from buttress.decoders.wavenet import WaveNet
 from buttress.encoders.conv1d import Conv1dEncoder
 from buttress.posteriors.vector_quantized import VectorQuantized
@@ -25,7 +26,7 @@ from buttress.remedies._codes import with_codes
         "encoder": ANYTHING,
         "decoder": ANYTHING,
     },
-    needs={"objective": ("elbo",), "encoder": ("conv1d",), "decoder": ("causal_conv", "wavenet")},
+    needs={"objective": ("elbo",), "encoder": ("conv1d",), "decoder": ("causal_conv", "wavenet", "gru")},
     codes=False,
 )
 def speech_codes(
@@ -35,6 +36,7 @@ def speech_codes(
     dim: int = 64,
     width: int = 64,
     speaker: str = "",
+    jitter: float = 0.0,
     first: float = 0.9,
 ) -> Recipe:
     """Let z be one code for every few samples or frames, and the decoder a WaveNet that knows the speaker.
@@ -42,12 +44,13 @@ def speech_codes(
     The posterior does not know the speaker, so that what one says can be decoded as another's (``buttress convert``).
 
     Args:
-        recipe: The recipe to change; a wavenet decoder in it stays as it is.
+        recipe: The recipe to change; a wavenet or gru decoder in it stays as it is.
         stride: Samples (or frames) that one code stands for, a power of 2.
         codes: Number K of codewords.
         dim: Numbers in a codeword.
         width: Channels of the encoder, each layer of which halves the rate.
         speaker: What the data call the speaker, such as speaker or label; empty for a decoder that is told nothing.
+        jitter: Probability that a code is replaced by one beside it, in training only (Chorowski et al. 2019).
         first: Share of the steps that train the autoencoder; the rest trains the prior of the codes.
 
     Example:
@@ -63,11 +66,16 @@ def speech_codes(
     if layers < 1 or stride != 1 << layers:
         raise DoesNotFit(f"speech_codes: stride is {stride}, wanted 2, 4, 8 or another power of 2")
     changed = with_codes(
-        recipe, "speech_codes", VectorQuantized(codes=codes, dim=dim, slots=1), RecurrentPrior(), True, first
+        recipe,
+        "speech_codes",
+        VectorQuantized(codes=codes, dim=dim, slots=1, jitter=jitter),
+        RecurrentPrior(),
+        True,
+        first,
     )
     return replace(
         changed,
         encoder=Conv1dEncoder(widths=(width,) * layers, positions=True),
-        decoder=recipe.decoder if isinstance(recipe.decoder, WaveNet) else WaveNet(),
+        decoder=recipe.decoder if isinstance(recipe.decoder, WaveNet | GruDecoder) else WaveNet(),
         condition=Embedding((speaker,), inference=False) if speaker else recipe.condition,
     )

@@ -9,7 +9,17 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-__all__ = ["average_gradients", "differentiable_total", "gather", "maximum", "mean", "number", "rank", "total"]
+__all__ = [
+    "average_gradients",
+    "differentiable_gather",
+    "differentiable_total",
+    "gather",
+    "maximum",
+    "mean",
+    "number",
+    "rank",
+    "total",
+]
 
 
 def number() -> int:
@@ -121,6 +131,24 @@ def gather(value: Tensor, dim: int = 0) -> Tensor:
     rows = [torch.empty_like(value) for _ in range(number())]
     dist.all_gather(rows, value.contiguous())
     return torch.cat(rows, dim)
+
+
+def differentiable_gather(value: Tensor, dim: int = 0) -> Tensor:
+    """The rows of all processes in the order of their ranks, through which the gradient of every process reaches all.
+
+    Args:
+        value: A tensor of the same shape in all of them.
+        dim: The dimension of the rows.
+
+    Example:
+        >>> import torch
+        >>> differentiable_gather(torch.tensor([3.0]))
+        tensor([3.])
+    """
+    if number() == 1:
+        return value
+    nothing = torch.zeros_like(value)
+    return differentiable_total(torch.cat([value if i == rank() else nothing for i in range(number())], dim))
 
 
 def average_gradients(parameters: Sequence[Tensor], loss: Tensor) -> Tensor:
