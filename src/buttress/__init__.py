@@ -2,7 +2,7 @@
 
 >>> import buttress as bt
 >>> sorted(bt.__all__)
-['Adapter', 'Monitor', 'Point', 'Recipe', 'Run', 'compare', 'diagnose', 'lint', 'load', 'register', 'remedy', ...]
+['Adapter', 'Monitor', 'Point', 'Recipe', 'Run', 'compare', 'diagnose', 'lint', 'load', 'prescribe', ...]
 
 The rest is for people who write parts: see docs/guide.md and docs/architecture.md.
 """
@@ -13,7 +13,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from buttress.api import compare, diagnose, lint, load, register, train
+    from buttress.api import compare, diagnose, lint, load, prescribe, register, rescue, train
     from buttress.core.recipe import Recipe
     from buttress.core.remedy import remedy
     from buttress.diagnostics.monitor.monitor import Monitor
@@ -33,8 +33,10 @@ __all__ = [
     "diagnose",
     "lint",
     "load",
+    "prescribe",
     "register",
     "remedy",
+    "rescue",
     "save_report",
     "train",
 ]
