@@ -6,7 +6,6 @@ import csv
 import json
 import os
 import shutil
-import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,7 +21,6 @@ from buttress.diagnostics.estimate import Estimate
 from buttress.diagnostics.evidence import Evidence, Groups, Verdict
 from buttress.experiments import one_run
 from buttress.experiments.halving import can_halve, plan, standing
-from buttress.experiments.pool import run_apart
 from buttress.experiments.rescue import branches_of, rescue
 from buttress.report.ranking import BY_EXAMPLE, rank, sentences
 from buttress.report.results import ArmResult, ComparisonResult, RunResult
@@ -172,21 +170,6 @@ def test_a_branch_that_dies_is_reported_and_the_others_are_ranked(collapsed, tmp
     assert list(rows["failed"]) == ["scratch/calibrated_variance"]
 
 
-def half_dead(name: str, news: object) -> float:
-    if name == "dead":
-        os.kill(os.getpid(), signal.SIGKILL)
-    return 1.0
-
-
-@pytest.mark.slow
-def test_a_process_that_is_killed_loses_its_run_alone():
-    told: list[str] = []
-    seconds, failed = run_apart(
-        half_dead, {"dead": ("dead",), "alive": ("alive",)}, 2, lambda *_: None, lambda run, how: told.append(run)
-    )
-    assert seconds == {"alive": 1.0} and "was killed" in failed["dead"] and sorted(told) == ["alive", "dead"]
-
-
 def made_up(
     name: str, state: str, elbo: float, error: float, folder: Path = Path("no"), steps: int = 10, borderline: str = ""
 ) -> ArmResult:
@@ -245,8 +228,8 @@ def test_hopeless_branches_end_early_and_the_untouched_one_does_not(collapsed, t
     assert early["kl_annealing:fraction=0.1@scratch"] and not early["none"]
     stopped = next(row for row in done.ranking.rows if row.name == "kl_annealing:fraction=0.1@scratch")
     assert stopped.steps < 40 and "stopped" in str(done)
-    parts = plan(tmp_path / "out", ["step-40/none"], 40)
-    assert parts["step-40/none"].trial == 0  # what was there goes on
+    parts = plan(tmp_path / "out", "step-40", ["new", "step-40/none"], 40)
+    assert parts["step-40/none"].trial == 0 and parts["new"].trial == 3  # what was there goes on
 
 
 @pytest.mark.slow
@@ -284,4 +267,4 @@ def test_a_recipe_is_found_from_data_alone(tmp_path, monkeypatch, capsys):
     assert (out / "front.png").exists() and (out / "report.html").exists()
     if plain["apply"]:
         assert Recipe.load(out / "winner.yaml").training.steps == 2000
-    assert list(csv.DictReader((out / "comparison.csv").open()))
+    assert len(list(csv.DictReader((out / "comparison.csv").read_text().splitlines()))) >= 3

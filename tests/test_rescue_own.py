@@ -37,7 +37,7 @@ def train(model, loader, settings):
 @pytest.fixture
 def x() -> torch.Tensor:
     drawn = torch.Generator().manual_seed(0)
-    return torch.randn(250, 2, generator=drawn) @ torch.randn(2, 12, generator=drawn) + 0.3 * torch.randn(
+    return 0.4 * torch.randn(250, 2, generator=drawn) @ torch.randn(2, 12, generator=drawn) + 0.3 * torch.randn(
         250, 12, generator=drawn
     )
 

@@ -17,7 +17,7 @@ from typing import Any, Literal
 from buttress.core import registry
 from buttress.core.recipe import Recipe
 from buttress.experiments.compare import MOST, refuse_another
-from buttress.experiments.halving import GRAIN, can_halve, plan
+from buttress.experiments.halving import GRAIN, Halving, can_halve, plan
 from buttress.experiments.one_run import AsBranch, run_one
 from buttress.experiments.pool import run_apart, run_here
 from buttress.runtime.atomic_write import write_text
@@ -127,7 +127,10 @@ def grow(
     missing = stop_early and not can_halve()
     steps = branches[0].recipe.training.steps
     spared = next((one.folder for one in branches if one.remedy == UNTOUCHED), "")
-    parts = plan(folder, [one.folder for one in branches], steps, grain, spared) if halve else {}
+    parts: dict[str, Halving] = {}
+    for start in dict.fromkeys(one.start for one in branches) if halve else ():
+        names = [one.folder for one in branches if one.start == start]
+        parts |= plan(folder, start or "scratch", names, steps, grain, spared)
     note = "Optuna is not installed, so that no branch ends early (pip install 'buttress[rescue]')" if missing else ""
     watch.begin(len(branches), note)
     tasks = {

@@ -1,7 +1,7 @@
 r"""Branches that are hopeless end early: successive halving of Optuna, over branches that train side by side.
 
-At a quarter and at half of the budget a branch goes on where it is in the better half of those that came that far. What
-is compared is
+At a quarter and at half of the budget a branch goes on where it is in the better half of those that came that far from
+the same start: trained weights are ahead of new ones whatever the remedy. What is compared is
 
 $$ v = 10^6 \max(0, 1 - \min(I, R) / 0.5) + \lfloor -\mathrm{ELBO} / g \rfloor, $$
 
@@ -44,13 +44,15 @@ class Halving:
 
     Args:
         path: The file that all branches share.
-        trial: The number of this branch in it.
+        group: Those that it is compared with: branches that start from one place.
+        trial: The number of this branch among them.
         least: Steps before the first look.
         grain: Nats of −ELBO that count for nothing.
         spared: Whether it only serves others for comparison, and is not stopped.
     """
 
     path: str
+    group: str
     trial: int
     least: int
     grain: float = GRAIN
@@ -81,11 +83,14 @@ def standing(elbo: float, information: float, rate: float, grain: float = GRAIN)
     return UNUSED * short + math.floor(-elbo / grain)
 
 
-def plan(folder: Path, names: Iterable[str], budget: int, grain: float = GRAIN, spared: str = "") -> dict[str, Halving]:
-    """What each branch must know; a file that is there already goes on.
+def plan(
+    folder: Path, group: str, names: Iterable[str], budget: int, grain: float = GRAIN, spared: str = ""
+) -> dict[str, Halving]:
+    """What each branch of a group must know; a file that is there already goes on.
 
     Args:
         folder: Where the shared file lies.
+        group: Where these branches start; only such are compared.
         names: Of the branches.
         budget: Steps of each.
         grain: See :class:`Halving`.
@@ -93,23 +98,23 @@ def plan(folder: Path, names: Iterable[str], budget: int, grain: float = GRAIN, 
     """
     path = str(folder / FILE)
     least = max(1, budget // RUNGS)
-    study = _study(path, least)
+    study = _study(path, group, least)
     known = {trial.user_attrs.get("branch"): trial.number for trial in study.get_trials(deepcopy=False)}
     for name in names:
         if name not in known:
             trial = study.ask()
             trial.set_user_attr("branch", name)
             known[name] = trial.number
-    return {name: Halving(path, known[name], least, grain, name == spared) for name in names}
+    return {name: Halving(path, group, known[name], least, grain, name == spared) for name in names}
 
 
-def _study(path: str, least: int) -> Any:
+def _study(path: str, group: str, least: int) -> Any:
     optuna: Any = importlib.import_module("optuna")
     storages: Any = importlib.import_module("optuna.storages")
     backends: Any = importlib.import_module("optuna.storages.journal")
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     return optuna.create_study(
-        study_name="branches",
+        study_name=group,
         storage=storages.JournalStorage(backends.JournalFileBackend(path)),
         pruner=optuna.pruners.SuccessiveHalvingPruner(min_resource=least, reduction_factor=2),
         load_if_exists=True,
@@ -136,7 +141,7 @@ class StopEarly(Callback):
     def begin(self, engine: Any) -> None:
         """See :class:`buttress.training.callbacks.Callback`."""
         trials: Any = importlib.import_module("optuna.trial")
-        study = _study(self.halving.path, self.halving.least)
+        study = _study(self.halving.path, self.halving.group, self.halving.least)
         number = self.halving.trial
         self.trial = trials.Trial(study, next(t._trial_id for t in study.get_trials() if t.number == number))
         self.engine = engine
@@ -148,9 +153,9 @@ class StopEarly(Callback):
             return False
         if not (self.engine.recipe.objective.settled(looked) and self.engine.algorithm.in_final_phase):
             return False
-        numbers = [latest[f"held_out/{name}"] for name in ("elbo", "mutual_information", "rate")]
-        if not all(map(math.isfinite, numbers)):
+        elbo, information, rate = (latest[f"held_out/{name}"] for name in ("elbo", "mutual_information", "rate"))
+        if not all(map(math.isfinite, (elbo, information, rate))):
             return False
-        self.trial.report(standing(*numbers, self.halving.grain), looked)
+        self.trial.report(standing(elbo, information, rate, self.halving.grain), looked)
         hopeless = bool(self.trial.should_prune())
         return hopeless and not self.halving.spared

@@ -84,8 +84,6 @@ def save_by_example(folder: Path, model: Any, batches: Any, settings: Mapping[st
         batches: Held-out data.
         settings: Of the diagnosis: how many samples and examples, and the seed.
     """
-    import io
-
     import numpy as np
 
     from buttress.diagnostics.estimators.marginal_likelihood import likelihoods
@@ -95,9 +93,13 @@ def save_by_example(folder: Path, model: Any, batches: Any, settings: Mapping[st
     samples, examples = max(1, settings["nll_samples"]), settings["nll_examples"]
     found = likelihoods(model, batches, samples=samples, examples=examples, seed=settings["seed"])
     assert found.elbo is not None
-    file = io.BytesIO()
-    np.savez(file, nll=found.nll.numpy(), elbo=-found.elbo.numpy())
-    replace_file(folder / BY_EXAMPLE, lambda path: path.write_bytes(file.getvalue()))
+    each = {"nll": found.nll.numpy(), "elbo": -found.elbo.numpy()}
+
+    def write(path: Path) -> None:
+        with path.open("wb") as file:
+            np.savez(file, **each)
+
+    replace_file(folder / BY_EXAMPLE, write)
 
 
 def otherwise(run: Path, settings: Mapping[str, Any]) -> str:

@@ -104,7 +104,7 @@ class TrainingWishes:
             if step == before:
                 raise ValueError("the loader gave no batch; wanted at least one")
 
-    def rate(self, kl: Float[Tensor, "B *groups"], step: int) -> Float[Tensor, ""]:
+    def rate(self, kl: Float[Tensor, "..."], step: int) -> Float[Tensor, ""]:
         """The rate as the loss should have it: the mean over examples of the sum over groups, under the remedy.
 
         Args:

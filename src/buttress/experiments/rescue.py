@@ -1,7 +1,7 @@
 """From a run whose z collapsed to the recipe that keeps it in use: remedies tried on branches, measured and ranked.
 
-The remedies are those that the verdict advises, in its order. Each is tried from scratch and, where it leaves the
-networks as they are, on the trained weights; beside them the model goes on from these weights without a remedy. All
+The remedies are those that the verdict advises, in its order. Each is tried from scratch and, where encoder
+and decoder keep their weights, on the trained ones; beside them the model goes on from these without a remedy. All
 branches get the same steps.
 """
 
@@ -213,7 +213,7 @@ def branches_of(run: Run, remedies: Iterable[str], budget: int | None = None) ->
             except remedy.DoesNotFit as reason:
                 why = str(reason)
                 continue
-            if place == "scratch" or _same_networks(changed, run):
+            if place == "scratch" or _takes_weights(changed, run):
                 found.append(Branch(name, place, changed, init if place == start else ""))
         branches += found
         if not found:
@@ -254,13 +254,12 @@ def _settled(recipe: Recipe) -> Recipe:
     return replace(recipe, objective=replace(objective, beta=Constant(weight)))
 
 
-def _same_networks(recipe: Recipe, run: Run) -> bool:
-    """Whether the encoder and the decoder of a recipe have the tensors of the run's."""
+def _takes_weights(recipe: Recipe, run: Run) -> bool:
+    """Whether every trained tensor of the run's encoder and decoder has its place in a recipe's model."""
     with torch.random.fork_rng([]):
         wanted = recipe.model(run.spec).state_dict()
-    have = run.model.state_dict()
-    networks = [name for name in wanted if name.partition(".")[0] in ("encoder", "decoder")]
-    return all(name in have and have[name].shape == wanted[name].shape for name in networks)
+    trained = {k: v for k, v in run.model.state_dict().items() if k.partition(".")[0] in ("encoder", "decoder")}
+    return all(name in wanted and wanted[name].shape == value.shape for name, value in trained.items())
 
 
 def conclude(

@@ -11,11 +11,11 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import DataLoader
 
 from buttress.diagnostics.adapters import adapted
 from buttress.diagnostics.diagnose import check_effort, diagnose
@@ -182,22 +182,15 @@ def _parted(data: Any, held_out: Any, seed: int) -> tuple[Any, Any]:
     return _loader(data[:cut], seed), data[cut:]
 
 
-class _Rows(DataLoader[Any]):
-    """Shuffled batches of a tensor."""
-
-    def __iter__(self) -> Any:
-        for (x,) in super().__iter__():
-            yield x
-
-
 def _loader(x: Tensor, seed: int) -> Iterable[Tensor]:
-    shuffled = torch.Generator().manual_seed(seed)
-    return _Rows(TensorDataset(x), batch_size=min(64, len(x)), shuffle=True, generator=shuffled)
+    shuffled, rows = torch.Generator().manual_seed(seed), cast(Any, x)  # a tensor is a data set of its rows
+    return DataLoader(rows, batch_size=min(64, len(x)), shuffle=True, generator=shuffled)
 
 
 def _branch(own: Own, folder: Path, branch: str, name: str, trained: bool, effort: Mapping[str, Any]) -> float:
     """Train and measure one branch, or take up what is there; seconds of training."""
-    place, asked = folder / branch, {"remedy": name, "steps": own.steps, "seed": own.seed, "trained": trained}
+    place = folder / branch
+    asked: dict[str, Any] = {"remedy": name, "steps": own.steps, "seed": own.seed, "trained": trained}
     if (place / "evidence.json").exists() and (place / ASKED).exists():
         had = load_json(place / ASKED)
         if {key: had.get(key) for key in asked} != asked:
