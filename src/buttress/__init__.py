@@ -13,12 +13,13 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from buttress.api import compare, diagnose, lint, load, prescribe, register, rescue, train
+    from buttress.api import compare, diagnose, lint, load, prescribe, register, train
     from buttress.core.recipe import Recipe
     from buttress.core.remedy import remedy
     from buttress.diagnostics.monitor.monitor import Monitor
     from buttress.diagnostics.protocol import Adapter
     from buttress.distributions.point import Point
+    from buttress.experiments.rescuing import rescue
     from buttress.report.run import save_report
     from buttress.training.run import Run
 
@@ -48,6 +49,7 @@ _HOMES = {
     "Recipe": "core.recipe",
     "Run": "training.run",
     "remedy": "core.remedy",
+    "rescue": "experiments.rescuing",
     "save_report": "report.run",
 }
 """Where each name lives; the others are in ``api``. They load when used: a diagnosis needs torch and little else."""

@@ -43,12 +43,9 @@ def run_by_ray(
     ray, tune, queue = (importlib.import_module(name) for name in ("ray", "ray.tune", "ray.util.queue"))
     with _cluster(ray, jobs), tempfile.TemporaryDirectory() as results:
         news = queue.Queue()
-
-        def one(config: dict[str, str]) -> dict[str, float]:
-            return {"seconds": work(*tasks[config["run"]], news)}
-
+        trial = tune.with_parameters(_trial, work=work, tasks=dict(tasks), news=news)
         tuner = tune.Tuner(
-            tune.with_resources(one, {"cpu": 1}),
+            tune.with_resources(trial, {"cpu": 1}),
             param_space={"run": tune.grid_search(list(tasks))},
             tune_config=tune.TuneConfig(max_concurrent_trials=jobs),
             run_config=tune.RunConfig(storage_path=results, verbose=0),
@@ -56,6 +53,11 @@ def run_by_ray(
         with _passing_on(news, watch):
             found = tuner.fit()
         return _outcomes(found, ended)
+
+
+def _trial(config: dict[str, str], work: Any, tasks: Mapping[str, tuple[Any, ...]], news: Any) -> dict[str, float]:
+    """What Ray Tune calls on a machine of the cluster."""
+    return {"seconds": work(*tasks[config["run"]], news)}
 
 
 def _outcomes(found: Any, ended: Callable[[str, str], None]) -> tuple[dict[str, float], dict[str, str]]:
