@@ -23,7 +23,7 @@ from buttress.experiments.pool import run_apart, run_here
 from buttress.runtime.atomic_write import write_text
 from buttress.training.progress import Progress
 
-__all__ = ["EFFORT", "UNTOUCHED", "Branch", "By", "Watch", "check_jobs", "grow", "write_branches"]
+__all__ = ["EFFORT", "UNTOUCHED", "Branch", "By", "Watch", "check_jobs", "entry", "grow", "write_branches"]
 
 EFFORT = {"nll_samples": 50, "nll_examples": 500, "gap_steps": 50, "gap_examples": 100, "mi_examples": 2000}
 """Of every diagnosis, unless something else is asked for."""
@@ -140,7 +140,7 @@ def grow(
     seconds, failed = _run(tasks, jobs, "here" if any(registry.only_here(b.recipe) for b in branches) else by, watch)
     if not seconds:
         raise ValueError("every branch failed: " + "; ".join(f"{run}: {reason}" for run, reason in failed.items()))
-    arms = [_entry(one.name, one.folder, seconds, failed) for one in branches]
+    arms = [entry(one.name, one.folder, seconds, failed) for one in branches]
     write_branches(folder, branches[0].recipe.data.name(), steps, arms, left_out or {})
 
 
@@ -178,7 +178,19 @@ def _refuse_other_start(branch: Branch, folder: Path) -> None:
         )
 
 
-def _entry(name: str, run: str, seconds: Mapping[str, float], failed: Mapping[str, str]) -> dict[str, Any]:
+def entry(name: str, run: str, seconds: Mapping[str, float], failed: Mapping[str, str]) -> dict[str, Any]:
+    """What ``comparison.json`` holds of one branch.
+
+    Args:
+        name: What it is called.
+        run: Its folder, inside.
+        seconds: Of training, by folder, of all that are finished.
+        failed: Why, by folder, of all that are not.
+
+    Example:
+        >>> entry("none", "step-10/none", {"step-10/none": 2.0}, {})
+        {'name': 'none', 'runs': ['step-10/none'], 'seconds': [2.0], 'failed': {}}
+    """
     done = run in seconds
     return {
         "name": name,

@@ -22,7 +22,7 @@ from buttress.diagnostics.diagnose import check_effort, diagnose
 from buttress.diagnostics.evaluation import evaluating
 from buttress.diagnostics.evidence import Evidence
 from buttress.diagnostics.verdict import COLLAPSED, PARTLY, UNKNOWN
-from buttress.experiments.branches import EFFORT, UNTOUCHED, Watch, write_branches
+from buttress.experiments.branches import EFFORT, UNTOUCHED, Watch, entry, write_branches
 from buttress.experiments.one_run import save_by_example
 from buttress.experiments.outside import OUTSIDE, TrainingWishes, lines_of
 from buttress.experiments.pool import News, run_here
@@ -123,15 +123,7 @@ def rescue_own(
         raise ValueError(f"no verdict, so nothing says what to try: {'; '.join(found.verdict.reasons)}")
     if found.verdict.state not in (COLLAPSED, PARTLY) and not remedies:
         return Rescue(folder, healthy(found))
-    names = list(remedies) or [name for name in found.verdict.advice if name in OUTSIDE]
-    left_out = {
-        name: "it needs the training of buttress (buttress train), and can't act on a loss from outside"
-        for name in found.verdict.advice
-        if name not in OUTSIDE and not remedies
-    }
-    if own.likelihood not in ("gaussian", "mse") and "calibrated_variance" in names:
-        names.remove("calibrated_variance")
-        left_out["calibrated_variance"] = f"it is for squared errors, and the likelihood is {own.likelihood}"
+    names, left_out = _advised(found, remedies, own.likelihood)
     if not names:
         what, causes = ", ".join(left_out) or "nothing", "; ".join(found.verdict.causes)
         return Rescue(
@@ -140,32 +132,45 @@ def rescue_own(
     plan = {UNTOUCHED: (UNTOUCHED, True)}
     for name in names:
         plan |= {f"{name}@step-{steps}": (name, True), f"{name}@scratch": (name, False)}
-    watch.begin(len(plan), "")
-
-    def work(branch: str, news: News) -> float:
-        news.put((branch, 0, steps))
-        taken = _branch(own, folder, branch, *plan[branch], effort)
-        news.put((branch, steps, steps))
-        return taken
-
-    seconds, failed = run_here(work, {branch: (branch,) for branch in plan}, watch.step, watch.ended)
-    if not seconds:
-        raise ValueError("every branch failed: " + "; ".join(f"{run}: {why}" for run, why in failed.items()))
-    arms = [
-        {
-            "name": branch,
-            "runs": [branch] if branch in seconds else [],
-            "seconds": [seconds[branch]] if branch in seconds else [],
-            "failed": {branch: failed[branch]} if branch in failed else {},
-        }
-        for branch in plan
-    ]
-    arms.append({"name": f"{UNTOUCHED}@scratch", "runs": [FIRST], "seconds": [spent], "failed": {}})
+    arms = _grown(own, folder, plan, effort, watch)
+    arms.append(entry(f"{UNTOUCHED}@scratch", FIRST, {FIRST: spent}, {}))
     write_branches(folder, "your model", steps, arms, left_out)
     ranking = rank_folder(folder)
     apply = _lines(ranking, plan, steps)
     save_ranking(folder, ranking, apply=apply, left_out=left_out)
     return Rescue(folder, "", ranking, None, apply, left_out, write_comparison(folder))
+
+
+def _advised(found: Evidence, remedies: Sequence[str], likelihood: str | None) -> tuple[list[str], dict[str, str]]:
+    """What to try, and why other advice is left out."""
+    names = list(remedies) or [name for name in found.verdict.advice if name in OUTSIDE]
+    left_out = {
+        name: "it needs the training of buttress (buttress train), and can't act on a loss from outside"
+        for name in found.verdict.advice
+        if name not in OUTSIDE and not remedies
+    }
+    if likelihood not in ("gaussian", "mse") and "calibrated_variance" in names:
+        names.remove("calibrated_variance")
+        left_out["calibrated_variance"] = f"it is for squared errors, and the likelihood is {likelihood}"
+    return names, left_out
+
+
+def _grown(
+    own: Own, folder: Path, plan: Mapping[str, tuple[str, bool]], effort: Mapping[str, Any], watch: Watch
+) -> list[dict[str, Any]]:
+    """Train and measure every branch; what is written of each."""
+    watch.begin(len(plan), "")
+
+    def work(branch: str, news: News) -> float:
+        news.put((branch, 0, own.steps))
+        taken = _branch(own, folder, branch, *plan[branch], effort)
+        news.put((branch, own.steps, own.steps))
+        return taken
+
+    seconds, failed = run_here(work, {branch: (branch,) for branch in plan}, watch.step, watch.ended)
+    if not seconds:
+        raise ValueError("every branch failed: " + "; ".join(f"{run}: {why}" for run, why in failed.items()))
+    return [entry(branch, branch, seconds, failed) for branch in plan]
 
 
 def _parted(data: Any, held_out: Any, seed: int) -> tuple[Any, Any]:

@@ -10,6 +10,9 @@ from buttress.core import Data
 
 __all__ = ["rescue", "search"]
 
+WIDE = 120
+"""Characters in a line of the table where output goes to a file."""
+
 
 def rescue(
     run: Path,
@@ -115,6 +118,8 @@ def search(go: Callable[[Any], Any], data: Data, as_json: bool) -> None:
     from buttress.report.ranking import ranking_table, sentences
 
     console = Console(file=sys.stderr if as_json else None)
+    if not console.is_terminal:
+        console.width = max(console.width, WIDE)
 
     def begin(runs: int, note: str) -> None:
         console.print(f"{runs} branches{f'. {note}' if note else ''}", **PLAIN)
