@@ -21,10 +21,11 @@ from buttress.diagnostics.estimate import Estimate
 from buttress.diagnostics.evidence import Evidence, Groups, Verdict
 from buttress.experiments import one_run
 from buttress.experiments.halving import can_halve, plan, standing
-from buttress.experiments.rescue import branches_of, rescue
+from buttress.experiments.rescue import _advised, branches_of, rescue
 from buttress.report.ranking import BY_EXAMPLE, rank, sentences
 from buttress.report.results import ArmResult, ComparisonResult, RunResult
 from buttress.schedules.constant import Constant
+from buttress.training.callbacks import Callback
 from buttress.training.run import Run, train
 
 LITTLE = {"nll_samples": 4, "nll_examples": 30, "gap_steps": 0, "mi_examples": 30}
@@ -80,6 +81,40 @@ def test_a_search_asked_for_again_keeps_what_is_finished(rescued, collapsed, mon
     assert [row.name for row in again.ranking.rows] == [row.name for row in rescued.ranking.rows]
     with pytest.raises(ValueError, match=r"holds a run of another recipe: training\.steps is 40 there and 20 here"):
         rescue(Run.load(collapsed), by="here", settings=LITTLE, remedies=["calibrated_variance"], budget=20)
+
+
+class Broken(Callback):
+    """Ends training in a step after a checkpoint."""
+
+    def on_step(self, step, total, latest):
+        if step == 13:
+            raise RuntimeError("on purpose")
+
+
+def test_a_branch_that_was_interrupted_goes_on_at_its_checkpoint(rescued, collapsed, tmp_path):
+    run = Run.load(collapsed)
+    branch = branches_of(run, ["calibrated_variance"], 40)[0][1]
+    place = tmp_path / "out" / branch.folder
+    with pytest.raises(RuntimeError, match="on purpose"):
+        train(branch.recipe, place, init=branch.init, progress=False, callbacks=[Broken()])
+    assert Run.load(place).progress.step == 10
+    wishes = {"by": "here", "settings": LITTLE, "remedies": ["calibrated_variance"], "budget": 40}
+    done = rescue(run, tmp_path / "out", **wishes)
+    weights = [
+        (folder / branch.folder / "weights.safetensors").read_bytes() for folder in (done.folder, rescued.folder)
+    ]
+    assert weights[0] == weights[1]
+
+
+def test_what_is_tried_is_what_the_verdict_advises(collapsed):
+    run = Run.load(collapsed)
+    evidence = Evidence.load(collapsed / "evidence.json")
+    lags = replace(evidence.verdict, cause="inference lags", advice=("aggressive", "word_dropout", "semi_amortized"))
+    assert _advised(replace(evidence, verdict=lags), run, 2) == ["aggressive", "semi_amortized"]
+    unknown = replace(evidence.verdict, cause=None, advice=())
+    assert _advised(replace(evidence, verdict=unknown), run, 6)[0] == "kl_annealing"
+    with pytest.raises(ValueError, match=r"no remedy of the catalogue is known to cure this .* name some"):
+        _advised(replace(evidence, verdict=replace(lags, advice=())), run, 6)
 
 
 def test_branches_that_began_elsewhere_are_refused(rescued, collapsed, tmp_path):

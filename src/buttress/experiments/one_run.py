@@ -93,11 +93,11 @@ def save_by_example(folder: Path, model: Any, batches: Any, settings: Mapping[st
     samples, examples = max(1, settings["nll_samples"]), settings["nll_examples"]
     found = likelihoods(model, batches, samples=samples, examples=examples, seed=settings["seed"])
     assert found.elbo is not None
-    each = {"nll": found.nll.numpy(), "elbo": -found.elbo.numpy()}
+    nll, elbo = found.nll.numpy(), -found.elbo.numpy()
 
     def write(path: Path) -> None:
         with path.open("wb") as file:
-            np.savez(file, **each)
+            np.savez(file, nll=nll, elbo=elbo)
 
     replace_file(folder / BY_EXAMPLE, write)
 
