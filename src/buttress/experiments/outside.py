@@ -45,7 +45,7 @@ class Outside:
         """The weight of the rate at a step of so many.
 
         Example:
-            >>> [Outside(hold=0.2, ramp=0.4).weight(step, 100) for step in (0, 40, 60, 99)]
+            >>> [Outside(hold=0.25, ramp=0.5).weight(step, 100) for step in (0, 50, 75, 99)]
             [0.0, 0.5, 1.0, 1.0]
         """
         share = self.cycles * step / steps % 1.0
@@ -74,6 +74,7 @@ class TrainingWishes:
         remedy: One of :data:`OUTSIDE`, or "none", under which both terms stay what they are.
 
     Example:
+        >>> import torch
         >>> kl = torch.full((8, 2), 0.1)
         >>> TrainingWishes(100, "free_bits").rate(kl, step=0), TrainingWishes(100).rate(kl, step=0)
         (tensor(0.5000), tensor(0.2000))
