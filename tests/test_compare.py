@@ -21,7 +21,8 @@ from buttress.cli.commands.compare import show
 from buttress.core.recipe import Recipe
 from buttress.data.linear_gaussian import LinearGaussianData
 from buttress.diagnostics.evidence import Evidence
-from buttress.experiments.compare import _entries, _of_seed, _otherwise, compare
+from buttress.experiments.compare import _entries, _of_seed, compare
+from buttress.experiments.one_run import otherwise
 from buttress.objectives.elbo import ELBO
 from buttress.report.comparison import markdown_table, write_comparison
 from buttress.schedules.constant import Constant
@@ -144,7 +145,7 @@ def test_each_seed_is_measured_with_noise_of_its_own_which_its_arms_share(tmp_pa
     seeds = {path.parent: Evidence.load(path).settings["seed"] for path in tmp_path.glob("*/*/evidence.json")}
     assert seeds == {tmp_path / arm / f"seed-{k}": 5 + k for arm in ("none", "kl_annealing") for k in range(2)}
     run = tmp_path / "none/seed-1"
-    assert _otherwise(run, _of_seed(settings, 1)) == "" and _otherwise(run, settings) == "seed was 6"
+    assert otherwise(run, _of_seed(settings, 1)) == "" and otherwise(run, settings) == "seed was 6"
 
 
 def test_a_run_measured_half_way_is_measured_again_once_it_is_trained(tmp_path):

@@ -2,7 +2,7 @@
 
 >>> import buttress as bt
 >>> sorted(bt.__all__)
-['Adapter', 'Monitor', 'Point', 'Recipe', 'Run', 'compare', 'diagnose', 'lint', 'load', 'register', 'remedy', ...]
+['Adapter', 'Monitor', 'Point', 'Recipe', 'Run', 'compare', 'diagnose', 'lint', 'load', 'prescribe', ...]
 
 The rest is for people who write parts: see docs/guide.md and docs/architecture.md.
 """
@@ -13,12 +13,13 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from buttress.api import compare, diagnose, lint, load, register, train
+    from buttress.api import compare, diagnose, lint, load, prescribe, register, train
     from buttress.core.recipe import Recipe
     from buttress.core.remedy import remedy
     from buttress.diagnostics.monitor.monitor import Monitor
     from buttress.diagnostics.protocol import Adapter
     from buttress.distributions.point import Point
+    from buttress.experiments.rescuing import rescue
     from buttress.report.run import save_report
     from buttress.training.run import Run
 
@@ -33,8 +34,10 @@ __all__ = [
     "diagnose",
     "lint",
     "load",
+    "prescribe",
     "register",
     "remedy",
+    "rescue",
     "save_report",
     "train",
 ]
@@ -46,6 +49,7 @@ _HOMES = {
     "Recipe": "core.recipe",
     "Run": "training.run",
     "remedy": "core.remedy",
+    "rescue": "experiments.rescuing",
     "save_report": "report.run",
 }
 """Where each name lives; the others are in ``api``. They load when used: a diagnosis needs torch and little else."""

@@ -1,4 +1,4 @@
-"""The public functions: train, diagnose, lint, compare, load, register.
+"""The public functions: train, diagnose, lint, compare, prescribe, load, register.
 
 >>> import tempfile
 >>> import buttress as bt
@@ -27,9 +27,10 @@ if TYPE_CHECKING:
     from buttress.diagnostics.evidence import Evidence
     from buttress.diagnostics.lint.finding import LintReport
     from buttress.experiments.compare import Comparison
+    from buttress.experiments.rescue import Rescue
     from buttress.training.run import Run
 
-__all__ = ["compare", "diagnose", "lint", "load", "recipe_for", "register", "train"]
+__all__ = ["compare", "diagnose", "lint", "load", "prescribe", "recipe_for", "register", "train"]
 
 
 def train(
@@ -247,6 +248,51 @@ def compare(
     given = _remedies(remedies)
     arms = [_named(arm) for arm in ([given] if isinstance(given, str) or callable(given) else given)]
     return run(recipe_for(data, recipe, **parts), arms, out, seeds=seeds, jobs=jobs, settings=evidence)
+
+
+def prescribe(
+    data: Any,
+    *,
+    out: str | Path = "runs/prescription",
+    remedies: str | Iterable[str] = (),
+    recipe: Recipe | None = None,
+    budget: int | None = None,
+    jobs: int = 1,
+    by: Any = "processes",
+    stop_early: bool = True,
+    evidence: Mapping[str, Any] | None = None,
+    **parts: Any,
+) -> Rescue:
+    """Find a recipe for some data: the baseline and every remedy that fits, measured and ranked.
+
+    Args:
+        data: As for :func:`train`.
+        out: Folder of the branches; it also gets ``front.png``, likelihood against information.
+        remedies: What to try; empty for all that fit.
+        recipe: What to start from; None for the baseline of the data.
+        budget: Steps of each branch; None for those of the recipe.
+        jobs: Branches at a time.
+        by: "processes", "here" or "ray".
+        stop_early: Whether hopeless branches end early (with Optuna).
+        evidence: Settings of the diagnosis.
+        parts: Parts and settings of training by name, as for :func:`train`.
+
+    Returns:
+        As :func:`buttress.rescue`.
+
+    Example:
+        From Python::
+
+            print(bt.prescribe("mnist5k", budget=500, jobs=2))
+    """
+    from buttress.experiments.prescribe import prescribe as run
+    from buttress.runtime.arguments import check_type
+
+    check_type("evidence", evidence, Mapping, "a dict of settings of the diagnosis", optional=True)
+    check_type("out", out, str | os.PathLike, "a folder")
+    named = tuple(remedies.split(",")) if isinstance(remedies, str) else tuple(remedies)
+    wishes: dict[str, Any] = {"budget": budget, "jobs": jobs, "by": by, "stop_early": stop_early, "settings": evidence}
+    return run(recipe_for(data, recipe, **parts), out, remedies=named, **wishes)
 
 
 def _remedies(given: Any) -> Any:

@@ -16,7 +16,6 @@ seeds contains what measuring adds. The arms of one seed share it, so that their
 
 from __future__ import annotations
 
-import inspect
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -26,11 +25,12 @@ from typing import Any
 from buttress.core import registry, remedy
 from buttress.core.recipe import Recipe
 from buttress.core.registry import from_plain
-from buttress.experiments.pool import News, run_all, run_here
+from buttress.experiments.one_run import otherwise, run_one
+from buttress.experiments.pool import run_all, run_here
 from buttress.runtime.atomic_write import write_text
 from buttress.runtime.plain_data import load_json
 
-__all__ = ["Arm", "Comparison", "arms", "compare"]
+__all__ = ["MOST", "Arm", "Comparison", "arms", "compare", "refuse_another"]
 
 
 MOST = 1000
@@ -163,17 +163,17 @@ def compare(
     ]
     before = _before(folder)
     todo += [one for one in _listed(before, recipe, folder) if one not in todo]
-    _refuse_another(todo, folder)
+    refuse_another(todo, folder)
     folder.mkdir(parents=True, exist_ok=True)
     begin(len(todo))
     settings = dict(settings or {})
     effort = {run: _of_seed(settings, changed.training.seed) for run, changed in todo}
-    other = {run: why for run, _ in todo if (why := _otherwise(folder / run, effort[run]))}
-    tasks = {name: (changed.to_yaml(), str(folder), name, effort[name]) for name, changed in todo}
+    other = {run: why for run, _ in todo if (why := otherwise(folder / run, effort[run]))}
+    tasks = {name: (changed.to_yaml(), str(folder), name, effort[name], None) for name, changed in todo}
     if any(registry.only_here(arm.recipe) for arm in fitting):
-        seconds, failed = run_here(_run_one, tasks, watch, ended)
+        seconds, failed = run_here(run_one, tasks, watch, ended)
     else:
-        seconds, failed = run_all(_run_one, tasks, jobs, watch, ended)
+        seconds, failed = run_all(run_one, tasks, jobs, watch, ended)
     if not seconds:
         raise ValueError("every run failed: " + "; ".join(f"{run}: {reason}" for run, reason in failed.items()))
     wanted = {arm.name: [arm.folder(seed) for seed in every] for arm in fitting}
@@ -250,69 +250,19 @@ def _entries(
     return entries
 
 
-def _otherwise(run: Path, settings: Mapping[str, Any]) -> str:
-    """Why the evidence of a run is not what was asked for; empty where it is, and where there is none."""
-    from buttress.diagnostics.diagnose import LEAST, diagnose
-    from buttress.diagnostics.evidence import Evidence
+def refuse_another(todo: list[tuple[str, Recipe]], folder: Path) -> None:
+    """Refuse, before anything is trained, a file, and a folder with runs of another baseline.
 
-    if not (path := run / "evidence.json").is_file():
-        return ""
-    try:
-        had = Evidence.load(path).settings
-    except ValueError as error:
-        return f"evidence.json was not readable ({error})"
-    if _early(run, had):
-        return "it had been measured before training was over"
-    usual = {name: parameter.default for name, parameter in inspect.signature(diagnose).parameters.items()}
-    asked = {name: settings.get(name, usual[name]) for name in (*LEAST, "seed")}
-    return ", ".join(f"{name} was {had.get(name)}" for name, value in asked.items() if had.get(name) != value)
+    Args:
+        todo: The folder of each run, inside, and its recipe.
+        folder: Of all.
 
-
-def _early(run: Path, measured: Mapping[str, Any]) -> bool:
-    """Whether weights were still to change when this was measured. Of a finished run, earlier versions don't tell."""
-    from buttress.training.progress import Progress
-
-    try:
-        done = Progress.read(run)
-    except ValueError:  # training says what is wrong with it
-        return True
-    return not done.finished or measured.get("step", done.step) != done.step
-
-
-def _refuse_another(todo: list[tuple[str, Recipe]], folder: Path) -> None:
-    """Refuse, before anything is trained, a file, and a folder with runs of another baseline."""
+    Errors:
+        ValueError: It is a file, or holds the run of another recipe under one of these names.
+    """
     from buttress.training.lock import belongs_to, refuse_file
 
     refuse_file(folder)
     for run, recipe in todo:
         if (folder / run / "recipe.yaml").exists():
             belongs_to(folder / run, recipe, resume=True)
-
-
-def _run_one(
-    recipe_yaml: str,
-    folder: str,
-    name: str,
-    settings: dict[str, Any],
-    news: News,
-) -> float:
-    """Train and diagnose one run in this process, or take up what is there; seconds of training."""
-    from buttress.experiments.report_examples import save_run_examples
-    from buttress.training.callbacks import ProgressCallback
-    from buttress.training.run import Run, train
-
-    recipe, path = Recipe.from_yaml(recipe_yaml, name), Path(folder) / name
-    news.put((name, 0, recipe.training.steps))
-    outdated = _otherwise(path, settings)
-    run: Run = train(
-        recipe,
-        path,
-        resume=True,
-        progress=False,
-        callbacks=[ProgressCallback(lambda step, total: news.put((name, step, total)))],
-    )
-    if outdated or not (path / "evidence.json").exists():
-        run.diagnose(**settings)
-        save_run_examples(run)
-    news.put((name, recipe.training.steps, recipe.training.steps))
-    return run.seconds

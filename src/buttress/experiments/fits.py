@@ -13,7 +13,7 @@ from buttress.core.recipe import Recipe
 from buttress.core.remedy import Remedy
 from buttress.data.linear_gaussian import LinearGaussianData
 
-__all__ = ["fits"]
+__all__ = ["changes", "fits"]
 
 LAYOUTS = {
     "images": Layout.image(1, 28, 28),
@@ -37,6 +37,24 @@ def fits(remedy: Remedy) -> tuple[str, ...]:
         (('sentences',), ('images',))
     """
     return tuple(kind for kind, layout in LAYOUTS.items() if _changes_one(remedy, layout))
+
+
+def changes(remedy: Remedy, recipe: Recipe, layout: Layout) -> bool:
+    """Whether a remedy is for such data and changes this recipe into one that fits them.
+
+    Args:
+        remedy: One of the catalogue.
+        recipe: What it is to change.
+        layout: Of the data.
+
+    Example:
+        >>> from buttress.core.remedy import catalogue
+        >>> layout = Layout.table(8)
+        >>> recipe = baseline(LinearGaussianData(), DataSpec(layout))
+        >>> changes(catalogue()["free_bits"], recipe, layout), changes(catalogue()["word_dropout"], recipe, layout)
+        (True, False)
+    """
+    return (not remedy.kinds or layout.kind in remedy.kinds) and _applies(remedy, recipe, layout)
 
 
 def _changes_one(remedy: Remedy, layout: Layout) -> bool:

@@ -1,7 +1,7 @@
 """Several runs at a time, each in a process of its own, which ends when the one that started it dies.
 
-A run that raises an Exception is written down as failed, and the others go on; a process that is killed, or told to
-end, ends them all.
+A run that raises an Exception is written down as failed, and the others go on. A process that is told to end ends them
+all, and so does one that is killed, unless each run has a pool of its own (:func:`run_apart`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.managers import SyncManager
 from queue import SimpleQueue
@@ -23,7 +23,7 @@ from buttress.runtime.atomic_write import check_room
 from buttress.runtime.denormals import flushed
 from buttress.runtime.threads import allowed_threads
 
-__all__ = ["News", "run_all", "run_here"]
+__all__ = ["News", "run_all", "run_apart", "run_here"]
 
 
 @runtime_checkable
@@ -56,6 +56,7 @@ def run_all(
     jobs: int,
     watch: Callable[[str, int, int], None],
     ended: Callable[[str, str], None],
+    share: int | None = None,
 ) -> tuple[dict[str, float], dict[str, str]]:
     """Do all runs, ``jobs`` at a time; by run, seconds of training or why it failed.
 
@@ -65,6 +66,7 @@ def run_all(
         jobs: Runs at a time.
         watch: Called with (run, step, total) as runs proceed.
         ended: Called with (run, outcome in words) as each ends.
+        share: Runs that the cores are divided among; None for ``jobs``.
 
     Errors:
         ChildProcessError: A process was killed, by the system where memory ran out.
@@ -75,7 +77,7 @@ def run_all(
             run_all(train_one, {"none/seed-0": (recipe, folder), "none/seed-1": (other, folder)}, 2, watch, ended)
     """
     context = multiprocessing.get_context("spawn")
-    threads = allowed_threads(jobs)
+    threads = allowed_threads(jobs if share is None else share)
     seconds: dict[str, float] = {}
     failed: dict[str, str] = {}
     check_room(tempfile.gettempdir())  # where processes meet; one that cannot write there dies without a word
@@ -107,6 +109,54 @@ def run_all(
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     return seconds, {name: failed[name] for name in tasks if name in failed}
+
+
+def run_apart(
+    work: Callable[..., float],
+    tasks: Mapping[str, tuple[Any, ...]],
+    jobs: int,
+    watch: Callable[[str, int, int], None],
+    ended: Callable[[str, str], None],
+) -> tuple[dict[str, float], dict[str, str]]:
+    """As :func:`run_all`, but a process that is killed loses its own run alone, which is written down as failed.
+
+    Example:
+        What :func:`buttress.experiments.branches.grow` does with the branches of a run::
+
+            run_apart(run_one, {"scratch/free_bits": (recipe, folder)}, 2, watch, ended)
+    """
+    seconds: dict[str, float] = {}
+    failed: dict[str, str] = {}
+    one_speaks = threading.Lock()
+
+    def tell_step(run: str, step: int, total: int) -> None:
+        with one_speaks:
+            watch(run, step, total)
+
+    def tell_end(run: str, outcome: str) -> None:
+        with one_speaks:
+            ended(run, outcome)
+
+    def do(name: str) -> None:
+        try:
+            one, other = run_all(work, {name: tasks[name]}, 1, tell_step, tell_end, share=jobs)
+        except ChildProcessError:
+            one, other = {}, {name: "its process was killed, perhaps because memory ran out; asked again, it goes on"}
+            tell_end(name, f"failed: {other[name]}")
+        seconds.update(one)
+        failed.update(other)
+
+    with ThreadPoolExecutor(jobs) as lanes:
+        pending = [lanes.submit(do, name) for name in tasks]
+        try:
+            for one in pending:
+                one.result()
+        except BaseException:
+            lanes.shutdown(wait=False, cancel_futures=True)
+            raise
+    return {name: seconds[name] for name in tasks if name in seconds}, {
+        name: failed[name] for name in tasks if name in failed
+    }
 
 
 def run_here(

@@ -1,0 +1,208 @@
+"""Branches: runs of equal budget that start from one place or from scratch, and what is known of them when they end.
+
+The folder of some branches is that of a comparison (``comparison.json`` and a run for each branch), so what shows a
+comparison shows them too. What is finished is kept, a branch that was interrupted goes on at its last checkpoint, and
+one that dies loses itself alone.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from buttress.core import registry
+from buttress.core.recipe import Recipe
+from buttress.experiments.compare import MOST, refuse_another
+from buttress.experiments.halving import GRAIN, Halving, can_halve, plan
+from buttress.experiments.one_run import AsBranch, run_one
+from buttress.experiments.pool import run_apart, run_here
+from buttress.runtime.atomic_write import write_text
+from buttress.training.progress import Progress
+
+__all__ = ["EFFORT", "UNTOUCHED", "Branch", "By", "Watch", "check_jobs", "entry", "grow", "write_branches"]
+
+EFFORT = {"nll_samples": 50, "nll_examples": 500, "gap_steps": 50, "gap_examples": 100, "mi_examples": 2000}
+"""Of every diagnosis, unless something else is asked for."""
+UNTOUCHED = "none"
+"""The branch without a remedy, which is trained to its end whatever the others do."""
+By = Literal["processes", "here", "ray"]
+"""Who runs branches: processes of this machine, this process one after another, or Ray Tune."""
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Who hears of branches at work.
+
+    Args:
+        step: Called with (branch, step, total) as they proceed.
+        begin: Called with how many there are, once nothing speaks against them, and what else to know.
+        ended: Called with (branch, outcome in words) as each ends.
+    """
+
+    step: Callable[[str, int, int], None] = lambda run, step, total: None
+    begin: Callable[[int, str], None] = lambda runs, note: None
+    ended: Callable[[str, str], None] = lambda run, outcome: None
+
+
+@dataclass(frozen=True)
+class Branch:
+    """A recipe, and where it starts.
+
+    Args:
+        remedy: What was applied to it, as users write it; "none" for nothing.
+        start: "scratch", or where the weights are from, such as "step-2000".
+        recipe: What to train.
+        init: The folder of a run whose weights it begins with; empty from scratch.
+
+    Example:
+        >>> from buttress.baseline import baseline
+        >>> from buttress.core import DataSpec, Layout
+        >>> from buttress.data.mnist5k import Mnist5k
+        >>> branch = Branch("free_bits:total=2.0", "step-500", baseline(Mnist5k(), DataSpec(Layout.image(1, 28, 28))))
+        >>> branch.name, branch.folder
+        ('free_bits:total=2.0@step-500', 'step-500/free_bits_total_2.0')
+    """
+
+    remedy: str
+    start: str
+    recipe: Recipe
+    init: str = ""
+
+    @property
+    def name(self) -> str:
+        """What it is called in the table."""
+        return self.remedy if self.remedy == UNTOUCHED or self.start == "" else f"{self.remedy}@{self.start}"
+
+    @property
+    def folder(self) -> str:
+        """Where its run lies, inside the folder of all."""
+        return f"{self.start or 'scratch'}/{re.sub(r'[^a-zA-Z0-9_.+-]+', '_', self.remedy)}"
+
+
+def grow(
+    branches: Sequence[Branch],
+    folder: Path,
+    *,
+    jobs: int = 1,
+    by: By = "processes",
+    settings: Mapping[str, Any] | None = None,
+    stop_early: bool = True,
+    grain: float = GRAIN,
+    left_out: Mapping[str, str] | None = None,
+    watch: Watch | None = None,
+) -> None:
+    """Train and diagnose all branches, or take up what is there, and write ``comparison.json``.
+
+    Args:
+        branches: Of one budget and seed.
+        folder: Where they go.
+        jobs: Branches at a time.
+        by: Who runs them.
+        settings: Of every diagnosis; :data:`EFFORT` where they say nothing.
+        stop_early: Whether hopeless ones end before their budget is spent; without Optuna none does.
+        grain: Nats of −ELBO that are no ground to stop a branch.
+        left_out: Remedies that are not tried, each with the reason.
+        watch: Who hears of it.
+
+    Errors:
+        ValueError: A number is too small, the folder holds other branches, or every branch failed.
+    """
+    from buttress.diagnostics.diagnose import check_effort
+
+    check_jobs(jobs)
+    effort = {**EFFORT, **(settings or {})}
+    check_effort(effort)
+    watch = Watch() if watch is None else watch
+    seed = branches[0].recipe.training.seed
+    effort["seed"] = (effort.get("seed") or 0) + seed
+    refuse_another([(one.folder, one.recipe) for one in branches], folder)
+    for one in branches:
+        _refuse_other_start(one, folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    halve = stop_early and can_halve() and len(branches) > 1
+    missing = stop_early and not can_halve()
+    steps = branches[0].recipe.training.steps
+    spared = next((one.folder for one in branches if one.remedy == UNTOUCHED), "")
+    parts: dict[str, Halving] = {}
+    for start in dict.fromkeys(one.start for one in branches) if halve else ():
+        names = [one.folder for one in branches if one.start == start]
+        parts |= plan(folder, start or "scratch", names, steps, grain, spared)
+    note = "Optuna is not installed, so that no branch ends early (pip install 'buttress[rescue]')" if missing else ""
+    watch.begin(len(branches), note)
+    tasks = {
+        one.folder: (one.recipe.to_yaml(), str(folder), one.folder, effort, AsBranch(one.init, parts.get(one.folder)))
+        for one in branches
+    }
+    seconds, failed = _run(tasks, jobs, "here" if any(registry.only_here(b.recipe) for b in branches) else by, watch)
+    if not seconds:
+        raise ValueError("every branch failed: " + "; ".join(f"{run}: {reason}" for run, reason in failed.items()))
+    arms = [entry(one.name, one.folder, seconds, failed) for one in branches]
+    write_branches(folder, branches[0].recipe.data.name(), steps, arms, left_out or {})
+
+
+def check_jobs(jobs: int) -> None:
+    """Refuse a number of branches at a time that can't be.
+
+    Example:
+        >>> check_jobs(0)
+        Traceback (most recent call last):
+        ValueError: jobs is 0, wanted at least 1
+    """
+    if not 1 <= jobs <= MOST:
+        raise ValueError(f"jobs is {jobs}, wanted {'at least 1' if jobs < 1 else f'at most {MOST}'}")
+
+
+def _run(
+    tasks: Mapping[str, tuple[Any, ...]], jobs: int, by: By, watch: Watch
+) -> tuple[dict[str, float], dict[str, str]]:
+    if by == "here":
+        return run_here(run_one, tasks, watch.step, watch.ended)
+    if by == "ray":
+        from buttress.experiments.ray_pool import run_by_ray
+
+        return run_by_ray(run_one, tasks, jobs, watch.step, watch.ended)
+    return run_apart(run_one, tasks, jobs, watch.step, watch.ended)
+
+
+def _refuse_other_start(branch: Branch, folder: Path) -> None:
+    if not (folder / branch.folder / "recipe.yaml").exists():
+        return
+    if (began := Progress.read(folder / branch.folder).init) != branch.init:
+        raise ValueError(
+            f"{folder / branch.folder} began with the weights of {began or 'no run'}, wanted "
+            f"{branch.init or 'new ones'}; choose another folder with --out"
+        )
+
+
+def entry(name: str, run: str, seconds: Mapping[str, float], failed: Mapping[str, str]) -> dict[str, Any]:
+    """What ``comparison.json`` holds of one branch.
+
+    Args:
+        name: What it is called.
+        run: Its folder, inside.
+        seconds: Of training, by folder, of all that are finished.
+        failed: Why, by folder, of all that are not.
+
+    Example:
+        >>> entry("none", "step-10/none", {"step-10/none": 2.0}, {})
+        {'name': 'none', 'runs': ['step-10/none'], 'seconds': [2.0], 'failed': {}}
+    """
+    done = run in seconds
+    return {
+        "name": name,
+        "runs": [run] if done else [],
+        "seconds": [seconds[run]] if done else [],
+        "failed": {run: failed[run]} if run in failed else {},
+    }
+
+
+def write_branches(
+    folder: Path, data: str, steps: int, arms: Sequence[Mapping[str, Any]], left_out: Mapping[str, str]
+) -> None:
+    """Write ``comparison.json`` for branches, as :func:`buttress.experiments.compare.compare` writes it for arms."""
+    plain = {"format": 1, "data": data, "budget": {"steps": steps}, "left_out": dict(left_out), "arms": list(arms)}
+    write_text(folder / "comparison.json", json.dumps(plain, indent=1) + "\n")

@@ -1,0 +1,253 @@
+"""A rescue of somebody's own model: their training function is called with remedies that act on its loss from outside.
+
+Everything happens in this process, one branch after another, since a function of the user's own can't travel. A branch
+is the unit: a search that was interrupted keeps the branches that are finished, and one that raises loses itself alone.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from buttress.diagnostics.adapters import adapted
+from buttress.diagnostics.diagnose import check_effort, diagnose
+from buttress.diagnostics.evaluation import evaluating
+from buttress.diagnostics.evidence import Evidence
+from buttress.diagnostics.verdict import COLLAPSED, PARTLY, UNKNOWN
+from buttress.experiments.branches import EFFORT, UNTOUCHED, Watch, entry, write_branches
+from buttress.experiments.one_run import save_by_example
+from buttress.experiments.outside import OUTSIDE, TrainingWishes, lines_of
+from buttress.experiments.pool import News, run_here
+from buttress.experiments.rescue import Rescue, healthy
+from buttress.report.comparison import write_comparison
+from buttress.report.ranking import Ranking, rank_folder, save_ranking
+from buttress.runtime.atomic_write import write_text
+from buttress.runtime.plain_data import load_json
+from buttress.runtime.randomness import seed_step
+from buttress.training import checkpoint
+
+__all__ = ["Own", "rescue_own"]
+
+FIRST = "first"
+"""The folder of the model as it is trained without a remedy: what is to be rescued."""
+HELD_OUT = 0.2
+"""Share of a tensor of examples, its last ones, that is held out."""
+WEIGHTS, ASKED = "weights.safetensors", "branch.json"
+
+
+@dataclass(frozen=True)
+class Own:
+    """What a user brings.
+
+    Args:
+        make_model: () -> a module whose ``forward(x)`` returns (recon, mu, logvar), untrained.
+        train: (model, loader, settings) trains it in place; see
+            :class:`buttress.experiments.outside.TrainingWishes`.
+        loader: Training data, as ``train`` wants them.
+        held_out: What is measured on.
+        likelihood: Of the reconstruction, as for a diagnosis.
+        variance: sigma^2 of "gaussian".
+        steps: Of every branch.
+        seed: Of weights and noise.
+    """
+
+    make_model: Callable[[], nn.Module]
+    train: Callable[[nn.Module, Any, TrainingWishes], Any]
+    loader: Any
+    held_out: Any
+    likelihood: str | None
+    variance: float | None
+    steps: int
+    seed: int = 0
+
+
+def rescue_own(
+    make_model: Callable[[], nn.Module],
+    data: Any,
+    train: Callable[[nn.Module, Any, TrainingWishes], Any],
+    out: str | Path = "runs/rescue",
+    *,
+    held_out: Any = None,
+    likelihood: str | None = None,
+    variance: float | None = None,
+    steps: int = 1000,
+    remedies: Sequence[str] = (),
+    seed: int = 0,
+    settings: Mapping[str, Any] | None = None,
+    watch: Watch | None = None,
+) -> Rescue:
+    """Train somebody's model as it is, and where its z is not in use, under what may bring it into use.
+
+    Args:
+        make_model: () -> an untrained module; see :class:`Own`.
+        data: A loader, or a tensor of examples, whose last fifth is then held out.
+        train: Trains a model in place for ``settings.steps`` steps. Its loss is
+            ``settings.distortion(own, recon, x) + settings.rate(kl, step)``.
+        out: Folder of the branches.
+        held_out: Examples to measure on, where ``data`` is a loader.
+        likelihood: Of the reconstruction; see :func:`buttress.diagnostics.diagnose.diagnose`.
+        variance: sigma^2 of "gaussian".
+        steps: Of every branch.
+        remedies: What to try in place of the advice; the names in :data:`buttress.experiments.outside.OUTSIDE`.
+        seed: Of weights and noise.
+        settings: Of every diagnosis.
+        watch: Who hears of it.
+
+    Returns:
+        The ranking, and as ``apply`` the lines of code that put the first one's remedy into the loss. Where z is in
+        use, or nothing that is advised can act from outside, the reason.
+
+    Errors:
+        ValueError: There is nothing to measure on, a remedy can't act from outside, or the model can't be measured.
+    """
+    effort = {**EFFORT, **(settings or {}), "seed": seed}
+    check_effort(effort)
+    if steps < 1:
+        raise ValueError(f"steps is {steps}, wanted at least 1")
+    if unknown := [name for name in remedies if name not in OUTSIDE]:
+        raise ValueError(f"{unknown[0]} can't act from outside; wanted some of {', '.join(OUTSIDE)}")
+    loader, rest = _parted(data, held_out, seed)
+    own, folder = Own(make_model, train, loader, rest, likelihood, variance, steps, seed), Path(out)
+    watch = Watch() if watch is None else watch
+    spent = _branch(own, folder, FIRST, UNTOUCHED, False, effort)
+    found = Evidence.load(folder / FIRST / "evidence.json")
+    if found.verdict.state == UNKNOWN:
+        raise ValueError(f"no verdict, so nothing says what to try: {'; '.join(found.verdict.reasons)}")
+    if found.verdict.state not in (COLLAPSED, PARTLY) and not remedies:
+        return Rescue(folder, healthy(found))
+    names, left_out = _advised(found, remedies, own.likelihood)
+    if not names:
+        what, causes = ", ".join(left_out) or "nothing", "; ".join(found.verdict.causes)
+        return Rescue(
+            folder, f"the verdict ({causes}) advises {what}: none of it can act from outside", left_out=left_out
+        )
+    plan = {UNTOUCHED: (UNTOUCHED, True)}
+    for name in names:
+        plan |= {f"{name}@step-{steps}": (name, True), f"{name}@scratch": (name, False)}
+    arms = _grown(own, folder, plan, effort, watch)
+    arms.append(entry(f"{UNTOUCHED}@scratch", FIRST, {FIRST: spent}, {}))
+    write_branches(folder, "your model", steps, arms, left_out)
+    ranking = rank_folder(folder)
+    apply = _lines(ranking, plan, steps)
+    save_ranking(folder, ranking, apply=apply, left_out=left_out)
+    return Rescue(folder, "", ranking, None, apply, left_out, write_comparison(folder))
+
+
+def _advised(found: Evidence, remedies: Sequence[str], likelihood: str | None) -> tuple[list[str], dict[str, str]]:
+    """What to try, and why other advice is left out."""
+    names = list(remedies) or [name for name in found.verdict.advice if name in OUTSIDE]
+    left_out = {
+        name: "it needs the training of buttress (buttress train), and can't act on a loss from outside"
+        for name in found.verdict.advice
+        if name not in OUTSIDE and not remedies
+    }
+    if likelihood not in ("gaussian", "mse") and "calibrated_variance" in names:
+        names.remove("calibrated_variance")
+        left_out["calibrated_variance"] = f"it is for squared errors, and the likelihood is {likelihood}"
+    return names, left_out
+
+
+def _grown(
+    own: Own, folder: Path, plan: Mapping[str, tuple[str, bool]], effort: Mapping[str, Any], watch: Watch
+) -> list[dict[str, Any]]:
+    """Train and measure every branch; what is written of each."""
+    watch.begin(len(plan), "")
+
+    def work(branch: str, news: News) -> float:
+        news.put((branch, 0, own.steps))
+        taken = _branch(own, folder, branch, *plan[branch], effort)
+        news.put((branch, own.steps, own.steps))
+        return taken
+
+    seconds, failed = run_here(work, {branch: (branch,) for branch in plan}, watch.step, watch.ended)
+    if not seconds:
+        raise ValueError("every branch failed: " + "; ".join(f"{run}: {why}" for run, why in failed.items()))
+    return [entry(branch, branch, seconds, failed) for branch in plan]
+
+
+def _parted(data: Any, held_out: Any, seed: int) -> tuple[Any, Any]:
+    """What is trained on and what is measured on."""
+    if data is None:
+        raise ValueError("got no data to train your model on; give a loader or a tensor of examples")
+    if held_out is not None or not isinstance(data, Tensor):
+        if held_out is None:
+            raise ValueError("got a loader and nothing to measure on; give held-out examples as held_out")
+        return data if not isinstance(data, Tensor) else _loader(data, seed), held_out
+    cut = len(data) - max(1, round(HELD_OUT * len(data)))
+    if cut < 1:
+        raise ValueError(f"got {len(data)} examples, wanted at least 2")
+    return _loader(data[:cut], seed), data[cut:]
+
+
+def _loader(x: Tensor, seed: int) -> Iterable[Tensor]:
+    shuffled, rows = torch.Generator().manual_seed(seed), cast(Any, x)  # a tensor is a data set of its rows
+    return DataLoader(rows, batch_size=min(64, len(x)), shuffle=True, generator=shuffled)
+
+
+def _branch(own: Own, folder: Path, branch: str, name: str, trained: bool, effort: Mapping[str, Any]) -> float:
+    """Train and measure one branch, or take up what is there; seconds of training."""
+    place = folder / branch
+    asked: dict[str, Any] = {"remedy": name, "steps": own.steps, "seed": own.seed, "trained": trained}
+    if (place / "evidence.json").exists() and (place / ASKED).exists():
+        had = load_json(place / ASKED)
+        if {key: had.get(key) for key in asked} != asked:
+            raise ValueError(f"{place} holds another branch ({had}); choose another folder")
+        return float(had["seconds"])
+    place.mkdir(parents=True, exist_ok=True)
+    with torch.random.fork_rng([]):
+        seed_step(own.seed, 0)
+        model = own.make_model()
+        if not isinstance(model, nn.Module):
+            raise ValueError(f"make_model() gave a {type(model).__name__}, wanted a torch.nn.Module")
+        if trained:
+            model.load_state_dict(checkpoint.load(folder / FIRST / WEIGHTS))
+        began = time.monotonic()
+        model.train()
+        own.train(model, own.loader, TrainingWishes(own.steps, name))
+        asked["seconds"] = time.monotonic() - began
+    checkpoint.save(place / WEIGHTS, model.state_dict())
+    _measure(own, model, place, TrainingWishes(own.steps, name).outside.variance, effort)
+    write_text(place / ASKED, json.dumps(asked) + "\n")
+    return float(asked["seconds"])
+
+
+def _measure(own: Own, model: nn.Module, place: Path, variance: bool, effort: Mapping[str, Any]) -> None:
+    """Measure a model under the likelihood that it was trained for."""
+    named, sigma2 = ("gaussian", _mean_square(own, model)) if variance else (own.likelihood, own.variance)
+    found = adapted(model, own.held_out, named, sigma2, None)
+    save_by_example(place, found.model, found.batches, effort)
+    evidence = diagnose(model, own.held_out, likelihood=named, variance=sigma2, **effort)
+    evidence = replace(evidence, settings={**evidence.settings, "step": own.steps})
+    write_text(place / "evidence.json", evidence.to_json() + "\n")
+
+
+def _mean_square(own: Own, model: nn.Module) -> float:
+    """The mean squared error of reconstructions of training data: the variance that a learned one ends at."""
+    total = count = 0.0
+    with evaluating(model, own.seed):
+        for _, batch in TrainingWishes(20).batches(own.loader):
+            x = batch[0] if isinstance(batch, list | tuple) else batch
+            answer = model(x)
+            recon = answer[0] if isinstance(answer, list | tuple) else next(iter(answer.values()))
+            total += float((recon.reshape(x.shape) - x).square().sum())
+            count += x.numel()
+    return max(total / count, 1e-12)
+
+
+def _lines(ranking: Ranking, plan: Mapping[str, tuple[str, bool]], steps: int) -> str:
+    """What to write into the loss."""
+    if ranking.winner is None or ranking.winner.name not in plan:
+        return ""
+    name, trained = plan[ranking.winner.name]
+    if name == UNTOUCHED:
+        return f"# no remedy is clearly better than training for {2 * steps} steps as it is"
+    where = f"# {name}, {'going on from the trained weights' if trained else 'from scratch'}, {steps} steps"
+    return f"{where}\n{lines_of(name, steps)}"

@@ -1,0 +1,129 @@
+"""A rescue of a model and a training loop that are nobody's but the user's."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+import buttress as bt
+from buttress.experiments.outside import OUTSIDE, Outside, TrainingWishes, lines_of
+
+LITTLE = {"nll_samples": 4, "nll_examples": 40, "gap_steps": 0, "mi_examples": 40}
+
+
+class Vae(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.encoder, self.decoder = nn.Linear(12, 4), nn.Linear(2, 12)
+
+    def forward(self, x):
+        mu, logvar = self.encoder(x).chunk(2, -1)
+        return self.decoder(mu + (logvar / 2).exp() * torch.randn_like(mu)), mu, logvar
+
+
+def train(model, loader, settings):
+    optimizer = torch.optim.Adam(model.parameters(), lr=2e-2)
+    for step, x in settings.batches(loader):
+        recon, mu, logvar = model(x)
+        kl = 0.5 * (mu**2 + logvar.exp() - 1 - logvar)
+        loss = settings.distortion(F.mse_loss(recon, x), recon, x) + settings.rate(kl, step)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+
+@pytest.fixture
+def x() -> torch.Tensor:
+    drawn = torch.Generator().manual_seed(0)
+    return 0.4 * torch.randn(250, 2, generator=drawn) @ torch.randn(2, 12, generator=drawn) + 0.3 * torch.randn(
+        250, 12, generator=drawn
+    )
+
+
+def test_a_loss_that_is_averaged_is_rescued_by_a_learned_variance(x, tmp_path):
+    wishes = {"likelihood": "gaussian", "variance": 6.0, "steps": 150, "evidence": LITTLE, "out": tmp_path / "out"}
+    found = bt.rescue(Vae, x, train=train, remedies=["calibrated_variance", "kl_annealing"], **wishes)
+    names = [row.name for row in found.ranking.rows]
+    assert len(names) == 6 and found.ranking.winner.name.startswith("calibrated_variance@")
+    assert {row.run.state for row in found.ranking.rows if "kl_annealing" in row.name} == {"collapsed"}
+    assert "square.log()" in found.apply and "loss = distortion + kl.mean(0).sum()" in found.apply
+    kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("evidence.json")}
+    again = bt.rescue(Vae, x, train=train, remedies=["calibrated_variance", "kl_annealing"], **wishes)
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept and again.apply == found.apply
+    with pytest.raises(ValueError, match="holds another branch"):
+        bt.rescue(Vae, x, train=train, **{**wishes, "steps": 10})
+
+
+def test_the_first_model_is_trained_as_it_is_and_a_healthy_one_is_left_alone(x, tmp_path):
+    def summed(model, loader, settings):
+        optimizer = torch.optim.Adam(model.parameters(), lr=2e-2)
+        for step, batch in settings.batches(loader):
+            recon, mu, logvar = model(batch)
+            kl = 0.5 * (mu**2 + logvar.exp() - 1 - logvar)
+            own = (recon - batch).square().sum(-1).mean()
+            loss = settings.distortion(own, recon, batch) + settings.rate(kl, step)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+
+    found = bt.rescue(Vae, x, train=summed, likelihood="mse", steps=150, evidence=LITTLE, out=tmp_path / "out")
+    assert found.ranking is None and found.reason.startswith("nothing to rescue, z is used")
+
+
+def test_a_training_function_that_fails_loses_its_branch_alone(x, tmp_path):
+    def fails(model, loader, settings):
+        if settings.remedy == "free_bits":
+            raise RuntimeError("on purpose")
+        train(model, loader, settings)
+
+    wishes = {"likelihood": "gaussian", "variance": 6.0, "steps": 20, "evidence": LITTLE, "out": tmp_path / "out"}
+    found = bt.rescue(Vae, x, train=fails, remedies=["free_bits", "kl_annealing"], **wishes)
+    assert found.ranking.failed == {f"free_bits@{s}": "RuntimeError: on purpose" for s in ("step-20", "scratch")}
+    assert len(found.ranking.rows) == 4
+
+
+@pytest.mark.parametrize(
+    ("wishes", "said"),
+    [
+        ({"remedies": ["word_dropout"]}, "word_dropout can't act from outside; wanted some of kl_annealing"),
+        ({"steps": 0}, "steps is 0"),
+        ({"likelyhood": "mse"}, "did you mean 'likelihood'"),
+    ],
+)
+def test_slips_are_told(x, tmp_path, wishes, said):
+    with pytest.raises(ValueError, match=said):
+        bt.rescue(Vae, x, train=train, **{"likelihood": "mse", "out": tmp_path / "out", **wishes})
+
+
+def test_data_that_are_missing_are_asked_for(tmp_path):
+    with pytest.raises(ValueError, match="got no data to train your model on"):
+        bt.rescue(Vae, train=train, likelihood="mse")
+    with pytest.raises(ValueError, match="give held-out examples as held_out"):
+        bt.rescue(Vae, [torch.zeros(4, 12)], train=train, likelihood="mse")
+    with pytest.raises(ValueError, match="the loader gave no batch"):
+        next(TrainingWishes(3).batches([]))
+    with pytest.raises(ValueError, match="neither summed nor averaged"):
+        TrainingWishes(3).rate(torch.tensor(1.0), 0)
+
+
+@pytest.mark.parametrize("name", OUTSIDE)
+def test_the_lines_of_code_do_what_the_branch_did(name):
+    import math
+
+    steps, kl, x, recon = 200, torch.rand(16, 3), torch.rand(16, 5), torch.rand(16, 5)
+    own = F.mse_loss(recon, x)
+    wishes = TrainingWishes(steps, name)
+    for step in (0, 10, 45, 70, 130, 199):
+        known = {"kl": kl, "step": step, "x": x, "recon": recon, "distortion": own, "math": math}
+        exec(lines_of(name, steps), known)
+        mine = wishes.distortion(own, recon, x) + wishes.rate(kl, step)
+        assert float(known["loss"]) == pytest.approx(float(mine), abs=1e-5)
+
+
+def test_a_weight_holds_rises_and_begins_anew():
+    assert [Outside(ramp=0.5, cycles=2).weight(step, 100) for step in (0, 25, 49, 50, 75)] == [0, 1, 1, 0, 1]
+    floor = TrainingWishes(10, "pretrained_autoencoder")
+    kl = torch.tensor([[0.0], [1.0]])
+    assert floor.rate(kl, 0) == 0 and floor.rate(kl, 9) == 0.75 and TrainingWishes(10).rate(kl, 9) == 0.5
