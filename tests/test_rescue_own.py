@@ -8,7 +8,9 @@ from torch import nn
 from torch.nn import functional as F
 
 import buttress as bt
+from buttress.experiments import rescue_own
 from buttress.experiments.outside import OUTSIDE, Outside, TrainingWishes, lines_of
+from buttress.experiments.rescue_own import Own
 
 LITTLE = {"nll_samples": 4, "nll_examples": 40, "gap_steps": 0, "mi_examples": 40}
 
@@ -127,3 +129,38 @@ def test_a_weight_holds_rises_and_begins_anew():
     floor = TrainingWishes(10, "pretrained_autoencoder")
     kl = torch.tensor([[0.0], [1.0]])
     assert floor.rate(kl, 0) == 0 and floor.rate(kl, 9) == 0.75 and TrainingWishes(10).rate(kl, 9) == 0.5
+
+
+class Keyword(Vae):
+    def forward(self, *, x):
+        return super().forward(x)
+
+
+class Named(Vae):
+    def forward(self, x):
+        recon, mu, logvar = super().forward(x)
+        return {"loss": mu.mean(), "mu": mu, "logvar": logvar, "recon": recon}
+
+
+class Told(Vae):
+    def forward(self, x, y):
+        return super().forward(x + y[:, None])
+
+
+class Half(Vae):
+    def __init__(self):
+        super().__init__()
+        self.bfloat16()
+
+
+@pytest.mark.parametrize("kind", [Vae, Keyword, Named, Told, Half])
+def test_a_learned_variance_is_measured_whatever_a_model_takes_and_returns(x, kind):
+    data = [{"x": x[:64], "label": torch.zeros(64)}, {"x": x[64:70], "label": torch.zeros(6)}]
+    torch.manual_seed(0)
+    model = kind()
+    own = Own(kind, train, data, data, "gaussian", 1.0, 3)
+    found = rescue_own._mean_square(own, model)
+    torch.manual_seed(0)
+    with torch.no_grad():
+        square = (Vae()(x[:70])[0] - x[:70]).square().mean().item()
+    assert found == pytest.approx(square, rel=0.1)

@@ -7,6 +7,7 @@ is the unit: a search that was interrupted keeps the branches that are finished,
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,6 +22,8 @@ from buttress.diagnostics.adapters import adapted
 from buttress.diagnostics.diagnose import check_effort, diagnose
 from buttress.diagnostics.evaluation import evaluating
 from buttress.diagnostics.evidence import Evidence
+from buttress.diagnostics.passes import as_batch
+from buttress.diagnostics.protocol import conditional
 from buttress.diagnostics.verdict import COLLAPSED, PARTLY, UNKNOWN
 from buttress.experiments.branches import EFFORT, UNTOUCHED, Watch, entry, write_branches
 from buttress.experiments.one_run import save_by_example
@@ -232,13 +235,16 @@ def _measure(own: Own, model: nn.Module, place: Path, variance: bool, effort: Ma
 def _mean_square(own: Own, model: nn.Module) -> float:
     """The mean squared error of reconstructions of training data: the variance that a learned one ends at."""
     total = count = 0.0
+    seen = [
+        batch[:2] if isinstance(batch, list | tuple) else batch for _, batch in TrainingWishes(20).batches(own.loader)
+    ]
+    found = adapted(model, seen, "gaussian", 1 / (2 * math.pi), None)  # log p(x|z) = -pi ||x - recon||^2
+    asked = conditional(found.model)
     with evaluating(model, own.seed):
-        for _, batch in TrainingWishes(20).batches(own.loader):
-            x = batch[0] if isinstance(batch, list | tuple) else batch
-            answer = model(x)
-            recon = answer[0] if isinstance(answer, list | tuple) else next(iter(answer.values()))
-            total += float((recon.reshape(x.shape) - x).square().sum())
-            count += x.numel()
+        for batch in (as_batch(found.batches[i]) for i in range(len(found.batches))):
+            z = asked.posterior(batch.x, batch.given).sample((1,))
+            total -= float(asked.log_likelihood(batch.x, z, batch.given).double().sum()) / math.pi
+            count += batch.x.numel()
     return max(total / count, 1e-12)
 
 
