@@ -62,6 +62,19 @@ def test_a_patient_is_treated_measured_and_taken_up_again(tmp_path: Path, monkey
         run_cures(tmp_path, only=["large"])
 
 
+@pytest.mark.parametrize(
+    ("wishes", "said"),
+    [
+        ({"jobs": 0}, "jobs is 0, wanted at least 1"),
+        ({"remedies": ["none"]}, "no patient here is tried with 'none'"),
+        ({"folder": Path(__file__)}, "is a file, wanted a folder"),
+    ],
+)
+def test_slips_are_told_before_anything_is_trained(tmp_path: Path, wishes: dict, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        run_cures(**{"folder": tmp_path / "out", "only": ["clusters"], **wishes})
+
+
 def test_remedies_can_be_chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     recipe = patients()["squared_error"]().arms["none"]
     arms = dict.fromkeys(["none", "vlae:field=3", "free_bits", "vlae:field=1"], recipe)

@@ -106,3 +106,14 @@ def test_a_ward_takes_up_what_is_there_and_writes_its_page(tmp_path, monkeypatch
         run_ward(tmp_path, only=["nobody"])
     with pytest.raises(ValueError, match="half is 'third'"):
         run_ward(tmp_path, half="third")
+
+
+def test_a_ward_says_what_is_wrong_and_makes_the_folder_of_its_page(tmp_path):
+    seen = run_ward(tmp_path, only=["one_colour"])
+    write_ward(seen, tmp_path, tmp_path / "new" / "page.md")
+    assert (tmp_path / "new" / "page.md").exists()
+    with pytest.raises(ValueError, match="none of one_colour is of the development half"):
+        run_ward(tmp_path, "development", ["one_colour"])
+    (tmp_path / "one_colour.json").write_text("{")
+    with pytest.raises(ValueError, match=r"one_colour\.json: .*; remove it"):
+        run_ward(tmp_path, only=["one_colour"])

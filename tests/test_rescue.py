@@ -192,6 +192,19 @@ def test_what_cannot_be_rescued_is_told_in_a_sentence(collapsed, tmp_path, capsy
         bt.rescue(collapsed, budgt=3)
 
 
+def test_a_folder_a_budget_or_names_that_cannot_be_are_told_before_anything_is_written(collapsed, capsys):
+    kept = {path: path.read_bytes() for path in collapsed.iterdir() if path.is_file()}
+    words = ("rescue", collapsed, *FLAGS, "--remedies")
+    assert "holds a run, wanted a folder for branches" in refused(capsys, *words, "free_bits", "--out", collapsed)
+    assert {path: path.read_bytes() for path in collapsed.iterdir() if path.is_file()} == kept
+    assert "--budget is 0, wanted at least 1 step" in refused(capsys, *words, "free_bits", "--budget", 0)
+    assert "only none was named" in refused(capsys, *words, "none")
+    data = ("prescribe", "linear_gaussian", *FLAGS, "--remedies")
+    assert "--budget is -5, wanted at least 1 step" in refused(capsys, *data, "free_bits", "--budget", -5)
+    assert "only none was named" in refused(capsys, *data, "none")
+    assert "holds a run" in refused(capsys, *data, "free_bits", "--budget", 4, "--out", collapsed)
+
+
 def test_a_branch_that_dies_is_reported_and_the_others_are_ranked(collapsed, tmp_path, capsys):
     broken = tmp_path / "out/scratch/calibrated_variance"
     broken.mkdir(parents=True)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 import buttress as bt
+from buttress.experiments import rescue_own
+from buttress.experiments.branches import EFFORT
 from buttress.experiments.outside import OUTSIDE, Outside, TrainingWishes, lines_of
+from buttress.experiments.rescue_own import Own
 
 LITTLE = {"nll_samples": 4, "nll_examples": 40, "gap_steps": 0, "mi_examples": 40}
 
@@ -127,3 +132,96 @@ def test_a_weight_holds_rises_and_begins_anew():
     floor = TrainingWishes(10, "pretrained_autoencoder")
     kl = torch.tensor([[0.0], [1.0]])
     assert floor.rate(kl, 0) == 0 and floor.rate(kl, 9) == 0.75 and TrainingWishes(10).rate(kl, 9) == 0.5
+
+
+class Keyword(Vae):
+    def forward(self, *, x):
+        return super().forward(x)
+
+
+class Named(Vae):
+    def forward(self, x):
+        recon, mu, logvar = super().forward(x)
+        return {"loss": mu.mean(), "mu": mu, "logvar": logvar, "recon": recon}
+
+
+class Told(Vae):
+    def forward(self, x, y):
+        return super().forward(x + y[:, None])
+
+
+class Half(Vae):
+    def __init__(self):
+        super().__init__()
+        self.bfloat16()
+
+
+@pytest.mark.parametrize("kind", [Vae, Keyword, Named, Told, Half])
+def test_a_learned_variance_is_measured_whatever_a_model_takes_and_returns(x, kind):
+    data = [{"x": x[:64], "label": torch.zeros(64)}, {"x": x[64:70], "label": torch.zeros(6)}]
+    torch.manual_seed(0)
+    model = kind()
+    own = Own(kind, train, data, data, "gaussian", 1.0, 3)
+    found = rescue_own._mean_square(own, model)
+    torch.manual_seed(0)
+    with torch.no_grad():
+        square = (Vae()(x[:70])[0] - x[:70]).square().mean().item()
+    assert found == pytest.approx(square, rel=0.1)
+
+
+SHARED = Vae()
+
+
+@pytest.mark.parametrize(
+    ("made", "wishes", "said"),
+    [
+        (Vae(), {}, "model is a Vae, wanted a function that makes your module"),
+        (lambda size: Vae(), {}, "model needs size, wanted a function without arguments"),
+        (lambda: SHARED, {}, "the same module twice"),
+        (lambda: 3, {}, r"make_model\(\) gave a int"),
+        (Vae, {"evidence": {"variance": 3}}, "variance came among the settings of the diagnosis"),
+        (Vae, {"data": torch.zeros(())}, "got 0 examples, wanted at least 4"),
+        (Vae, {"data": torch.zeros(3, 12).numpy()}, "got 3 examples, wanted at least 4"),
+        (Vae, {"remedies": "word_dropout, free_bits"}, "word_dropout can't act from outside"),
+        (Vae, {"out": __file__}, "is a file, wanted a folder"),
+    ],
+)
+def test_what_was_handed_over_wrongly_is_told_before_anything_is_trained(x, tmp_path, made, wishes, said):
+    wishes = {"data": x, "train": train, "likelihood": "mse", "out": tmp_path / "out", **wishes}
+    with pytest.raises(ValueError, match=said):
+        bt.rescue(made, wishes.pop("data"), **wishes)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_search_is_not_taken_for_one_with_another_likelihood_data_or_model(x, tmp_path):
+    wishes = {"likelihood": "gaussian", "variance": 6.0, "steps": 2, "evidence": LITTLE, "out": tmp_path / "out"}
+    effort = {**EFFORT, **LITTLE, "seed": 0}
+    place, own = tmp_path / "out", Own(Vae, train, [x[:64]], x[64:], "gaussian", 6.0, 2)
+    rescue_own._branch(own, place, "first", "none", False, effort)
+    for other, said in (
+        (replace(own, variance=1.0), "variance is 6.0 there and 1.0 here"),
+        (replace(own, held_out=x[100:]), r"held_out is \(186, 12\)"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            rescue_own._branch(other, place, "first", "none", False, effort)
+    with pytest.raises(ValueError, match="holds the weights of another model"):
+        rescue_own._take_weights(nn.Linear(2, 2), place / "first" / "weights.safetensors")
+    (place / "recipe.yaml").touch()
+    with pytest.raises(ValueError, match="holds a run, wanted a folder for branches"):
+        bt.rescue(Vae, x, train=train, **wishes)
+
+
+def test_a_remedy_that_was_named_and_does_not_fit_is_told_with_its_reason(x, tmp_path):
+    wishes = {"likelihood": "bernoulli", "steps": 2, "evidence": LITTLE, "out": tmp_path / "out"}
+    found = bt.rescue(Vae, x.sigmoid(), train=train, remedies="calibrated_variance", **wishes)
+    assert "calibrated_variance: it is for squared errors, and the likelihood is bernoulli" in found.reason
+
+
+def test_a_model_that_takes_pairs_is_told_with_what_it_was_called(x):
+    class Pairs(Vae):
+        def forward(self, x):
+            one, other = x
+            return super().forward(torch.cat([one, other], -1))
+
+    with pytest.raises(ValueError, match=r"forward\(x\) fails on x of shape \(64, 6\) .*too many values to unpack"):
+        bt.diagnose(Pairs(), [(x[:, :6], x[:, 6:])], likelihood="mse")

@@ -11,7 +11,7 @@ import torch
 
 from buttress.baseline import baseline
 from buttress.cli import main as cli
-from buttress.core import remedy
+from buttress.core import Alignment, remedy
 from buttress.data.made_speech import MadeSpeech
 from buttress.data.opened import opened
 from buttress.experiments.abx import judge, speaker_column, stages, tokens
@@ -71,6 +71,27 @@ def test_segments_that_an_end_cuts_off_are_left_out(run):
             assert len(tokens(run, stage)) == before - n
     finally:
         held_out.alignment = kept
+
+
+def test_an_alignment_that_does_not_fit_is_told(run, capsys):
+    held_out, abx_of_run = run.splits().held_out, ["abx", str(run.folder)]
+    kept, n = held_out.alignment, len(held_out)
+    one = replace(kept, label=np.zeros_like(kept.label))
+    none = Alignment.of([[]] * n, kept.names)
+    late = replace(kept, start=kept.start + 90, end=kept.end + 90)
+    try:
+        for other, why in (
+            (one, "wanted two labels or more of each speaker"),
+            (none, f"no segment of the {n} held-out recordings"),
+            (late, "whether their times are seconds within the recordings"),
+        ):
+            held_out.alignment = other
+            with pytest.raises(ValueError, match=why):
+                judge(run)
+    finally:
+        held_out.alignment = kept
+    assert cli.main([*abx_of_run, "--seed", "9" * 30]) == 2
+    assert "below 2**62" in capsys.readouterr().err
 
 
 def test_the_command_prints_the_errors_and_says_what_is_missing(run, capsys):

@@ -21,6 +21,7 @@ from buttress.diagnostics.evaluation import evaluating
 from buttress.experiments.examples import latent_of
 from buttress.posteriors.vector_quantized import VectorQuantizedModule
 from buttress.quality.abx import Abx, Tokens, abx
+from buttress.runtime.randomness import check_seed
 from buttress.training.run import Run
 
 __all__ = ["Judged", "Stage", "judge", "speaker_column", "stages", "tokens"]
@@ -65,13 +66,22 @@ def judge(run: Run, speaker: str = "", context: bool = False, most: int = 10, se
         seed: Of the choice among them.
 
     Errors:
-        ValueError: No alignment, no column of that name, or a z without places in time.
+        ValueError: No alignment, no column of that name, a z without places in time, or no three sounds to compare.
     """
+    check_seed(seed)
     found = []
     for name, stage in stages(run).items():
         sounds = tokens(run, stage, speaker, context).at_most(most, seed)
         several = int(sounds.speaker.max()) > 0
         found.append(Judged(name, abx(sounds, across=True) if several else None, abx(sounds, across=False)))
+    if not any(test.triples for one in found for test in (one.across, one.within) if test is not None):
+        alike = " between the same neighbours" if context else ""
+        raise ValueError(
+            f"{run.folder}: no speaker in the held-out recordings says one label twice{alike} and another beside it, "
+            "and no two speakers share one; wanted two labels or more of each speaker; try "
+            + ("without --context, or " if context else "")
+            + "more held-out recordings"
+        )
     return found
 
 
@@ -167,9 +177,22 @@ def tokens(run: Run, stage: Stage, speaker: str = "", context: bool = False) -> 
                     frames.append(part)
                     columns.append((label, int(who[example]), around))
     if not frames:
-        raise ValueError(f"{run.folder}: no held-out segment has a place of z in it; try codes at a higher rate")
+        raise ValueError(f"{run.folder}: {_nothing(examples.alignment, len(examples), step)}")
     labels, speakers, contexts = zip(*columns, strict=True)
     return Tokens.of(frames, labels, speakers, contexts)
+
+
+def _nothing(alignment: Alignment, recordings: int, step: float) -> str:
+    """Why no segment can be judged."""
+    if not (segments := len(alignment.label)):
+        return (
+            f"the alignment has no segment of the {recordings} held-out recordings; wanted some of each; look whether "
+            "it names them by their paths from the folder of the data, as in speaker/one.wav"
+        )
+    return (
+        f"none of the {segments} segments of held-out recordings holds a place of z, one each {step:.3g} s; look "
+        "whether their times are seconds within the recordings, or try codes at a higher rate"
+    )
 
 
 def _segments(

@@ -20,10 +20,25 @@ from buttress.experiments.compare import MOST, refuse_another
 from buttress.experiments.halving import GRAIN, Halving, can_halve, plan
 from buttress.experiments.one_run import AsBranch, run_one
 from buttress.experiments.pool import run_apart, run_here
+from buttress.runtime.arguments import check_whole
 from buttress.runtime.atomic_write import write_text
+from buttress.training.folder import RECIPE
 from buttress.training.progress import Progress
 
-__all__ = ["EFFORT", "UNTOUCHED", "Branch", "By", "Watch", "check_jobs", "entry", "grow", "write_branches"]
+__all__ = [
+    "EFFORT",
+    "UNTOUCHED",
+    "Branch",
+    "By",
+    "Watch",
+    "all_failed",
+    "check_budget",
+    "check_jobs",
+    "entry",
+    "grow",
+    "refuse_run",
+    "write_branches",
+]
 
 EFFORT = {"nll_samples": 50, "nll_examples": 500, "gap_steps": 50, "gap_examples": 100, "mi_examples": 2000}
 """Of every diagnosis, unless something else is asked for."""
@@ -119,6 +134,7 @@ def grow(
     watch = Watch() if watch is None else watch
     seed = branches[0].recipe.training.seed
     effort["seed"] = (effort.get("seed") or 0) + seed
+    refuse_run(folder)
     refuse_another([(one.folder, one.recipe) for one in branches], folder)
     for one in branches:
         _refuse_other_start(one, folder)
@@ -139,9 +155,30 @@ def grow(
     }
     seconds, failed = _run(tasks, jobs, "here" if any(registry.only_here(b.recipe) for b in branches) else by, watch)
     if not seconds:
-        raise ValueError("every branch failed: " + "; ".join(f"{run}: {reason}" for run, reason in failed.items()))
+        raise ValueError(all_failed(failed))
     arms = [entry(one.name, one.folder, seconds, failed) for one in branches]
     write_branches(folder, branches[0].recipe.data.name(), steps, arms, left_out or {})
+
+
+def all_failed(failed: Mapping[str, str]) -> str:
+    """Why there is nothing to rank, each reason once.
+
+    Example:
+        >>> all_failed({"scratch/none": "no room", "scratch/free_bits": "no room"})
+        'every branch failed: scratch/none, scratch/free_bits: no room'
+    """
+    runs = {why: [run for run, other in failed.items() if other == why] for why in failed.values()}
+    return "every branch failed: " + "; ".join(f"{', '.join(names)}: {why}" for why, names in runs.items())
+
+
+def refuse_run(folder: Path) -> None:
+    """Refuse to put branches into the folder of a run, whose report they would replace.
+
+    Errors:
+        ValueError: It is one.
+    """
+    if (folder / RECIPE).exists():
+        raise ValueError(f"{folder} holds a run, wanted a folder for branches; choose another one with --out")
 
 
 def check_jobs(jobs: int) -> None:
@@ -154,6 +191,19 @@ def check_jobs(jobs: int) -> None:
     """
     if not 1 <= jobs <= MOST:
         raise ValueError(f"jobs is {jobs}, wanted {'at least 1' if jobs < 1 else f'at most {MOST}'}")
+
+
+def check_budget(budget: int | None) -> None:
+    """Refuse a number of steps that can't be, by the name that users give it.
+
+    Example:
+        >>> check_budget(0)
+        Traceback (most recent call last):
+        ValueError: budget is 0, wanted at least 1 step
+    """
+    check_whole("budget", budget, optional=True)
+    if budget is not None and budget < 1:
+        raise ValueError(f"budget is {budget}, wanted at least 1 step")
 
 
 def _run(

@@ -23,9 +23,11 @@ from buttress.core.recipe import Recipe
 from buttress.diagnostics.evidence import Evidence
 from buttress.diagnostics.finding import NOT_KNOWN
 from buttress.diagnostics.state import USED
+from buttress.experiments.branches import check_jobs
 from buttress.experiments.patients import Patient, patients
 from buttress.experiments.pool import News, run_all
 from buttress.runtime.atomic_write import write_text
+from buttress.training.lock import refuse_file
 
 __all__ = ["AT_A_PRICE", "CURED", "Outcome", "chosen", "judged", "proven", "run_cures", "table"]
 
@@ -100,6 +102,8 @@ def run_cures(
     Errors:
         ValueError: There is no such patient, none of them is tried with such a remedy, or a run failed.
     """
+    check_jobs(jobs)
+    refuse_file(folder)
     plan = {
         _folder(one, arm, seed): (one, arm, seed)
         for one in chosen(only, remedies)
@@ -135,7 +139,7 @@ def chosen(only: Sequence[str], remedies: Sequence[str]) -> list[Patient]:
     if missing := [name for name in only if name not in known]:
         raise ValueError(f"there is no patient {missing[0]!r}; there are {', '.join(known)}")
     found = [known[name]() for name in (only or known)]
-    tried = {arm.partition(":")[0] for one in found for arm in one.arms}
+    tried = {arm.partition(":")[0] for one in found for arm in one.arms if arm != "none"}
     if absent := sorted(set(remedies) - tried):
         raise ValueError(f"no patient here is tried with {absent[0]!r}; they are tried with {', '.join(sorted(tried))}")
     return [one for one in (_with_arms(one, remedies) for one in found) if not remedies or len(one.arms) > 1]

@@ -14,7 +14,7 @@ from typing import Any
 from buttress.core import remedy
 from buttress.core.recipe import Recipe
 from buttress.data.opened import opened
-from buttress.experiments.branches import UNTOUCHED, Branch, By, Watch, grow
+from buttress.experiments.branches import UNTOUCHED, Branch, By, Watch, check_budget, grow
 from buttress.experiments.compare import arms
 from buttress.experiments.fits import changes
 from buttress.experiments.rescue import Rescue, conclude
@@ -68,6 +68,7 @@ def prescribe(
     Errors:
         ValueError: No remedy fits, a schedule needs more steps than the budget, or every branch failed.
     """
+    check_budget(budget)
     steps = recipe.training.steps if budget is None else budget
     quarter = max(1, steps // 4)
     training = replace(
@@ -81,7 +82,8 @@ def prescribe(
     )
     branches = [Branch(one.name, "", one.recipe) for one in fitting]
     if len(branches) == 1:
-        raise ValueError("no remedy fits: " + "; ".join(left_out.values() or ["there is none for such data"]))
+        why = f"only {UNTOUCHED} was named" if remedies else "there is none for such data"
+        raise ValueError("no remedy fits: " + "; ".join(left_out.values() or [why]))
     folder = Path(out)
     grow(
         branches,

@@ -19,7 +19,7 @@ from buttress.core import remedy
 from buttress.core.recipe import Recipe
 from buttress.diagnostics.evidence import Evidence
 from buttress.diagnostics.verdict import COLLAPSED, IGNORED, LAGS, PARTLY, UNKNOWN
-from buttress.experiments.branches import EFFORT, UNTOUCHED, Branch, By, Watch, grow
+from buttress.experiments.branches import EFFORT, UNTOUCHED, Branch, By, Watch, check_budget, grow
 from buttress.experiments.halving import GRAIN
 from buttress.report.comparison import write_comparison
 from buttress.report.ranking import Ranking, rank_folder, ranking_table, save_ranking, sentences
@@ -110,6 +110,7 @@ def rescue(
     """
     if most < 1:
         raise ValueError(f"most is {most}, wanted at least 1 remedy")
+    check_budget(budget)
     effort = {**EFFORT, **(settings or {})}
     run.splits()  # data that are not there are told before anything else
     if not run.model.density:
@@ -219,7 +220,7 @@ def branches_of(run: Run, remedies: Iterable[str], budget: int | None = None) ->
         if not found:
             left_out[name] = why
     if len(branches) == 1:
-        raise ValueError("no remedy fits: " + "; ".join(left_out.values()))
+        raise ValueError("no remedy fits: " + "; ".join(left_out.values() or [f"only {UNTOUCHED} was named"]))
     return branches, left_out
 
 

@@ -7,12 +7,14 @@ is the unit: a search that was interrupted keeps the branches that are finished,
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
@@ -21,18 +23,22 @@ from buttress.diagnostics.adapters import adapted
 from buttress.diagnostics.diagnose import check_effort, diagnose
 from buttress.diagnostics.evaluation import evaluating
 from buttress.diagnostics.evidence import Evidence
+from buttress.diagnostics.passes import as_batch
+from buttress.diagnostics.protocol import conditional
 from buttress.diagnostics.verdict import COLLAPSED, PARTLY, UNKNOWN
-from buttress.experiments.branches import EFFORT, UNTOUCHED, Watch, entry, write_branches
+from buttress.experiments.branches import EFFORT, UNTOUCHED, Watch, all_failed, entry, refuse_run, write_branches
 from buttress.experiments.one_run import save_by_example
 from buttress.experiments.outside import OUTSIDE, TrainingWishes, lines_of
 from buttress.experiments.pool import News, run_here
 from buttress.experiments.rescue import Rescue, healthy
 from buttress.report.comparison import write_comparison
 from buttress.report.ranking import Ranking, rank_folder, save_ranking
+from buttress.runtime.arguments import check_number, check_type, check_whole
 from buttress.runtime.atomic_write import write_text
 from buttress.runtime.plain_data import load_json
-from buttress.runtime.randomness import seed_step
+from buttress.runtime.randomness import check_seed, seed_step
 from buttress.training import checkpoint
+from buttress.training.lock import refuse_file
 
 __all__ = ["Own", "rescue_own"]
 
@@ -40,6 +46,8 @@ FIRST = "first"
 """The folder of the model as it is trained without a remedy: what is to be rescued."""
 HELD_OUT = 0.2
 """Share of a tensor of examples, its last ones, that is held out."""
+FEWEST = 4
+"""Examples of a tensor, two of which are held out, since errors are measured on no fewer."""
 WEIGHTS, ASKED = "weights.safetensors", "branch.json"
 
 
@@ -108,14 +116,24 @@ def rescue_own(
     Errors:
         ValueError: There is nothing to measure on, a remedy can't act from outside, or the model can't be measured.
     """
+    check_type("evidence", settings, Mapping, "a dict of settings of the diagnosis", optional=True)
+    if twice := {"likelihood", "variance"} & set(settings or ()):
+        raise ValueError(f"{min(twice)} came among the settings of the diagnosis; give it to the rescue itself")
+    check_number("variance", variance, optional=True)
+    variance = None if variance is None else float(variance)
+    check_seed(seed)
     effort = {**EFFORT, **(settings or {}), "seed": seed}
     check_effort(effort)
+    check_whole("steps", steps)
     if steps < 1:
         raise ValueError(f"steps is {steps}, wanted at least 1")
     if unknown := [name for name in remedies if name not in OUTSIDE]:
         raise ValueError(f"{unknown[0]} can't act from outside; wanted some of {', '.join(OUTSIDE)}")
+    refuse_file(Path(out))
+    refuse_run(Path(out))
+    _refuse_shared(make_model)
     loader, rest = _parted(data, held_out, seed)
-    own, folder = Own(make_model, train, loader, rest, likelihood, variance, steps, seed), Path(out)
+    own, folder = Own(make_model, train, loader, rest, likelihood, variance, int(steps), int(seed)), Path(out)
     watch = Watch() if watch is None else watch
     spent = _branch(own, folder, FIRST, UNTOUCHED, False, effort)
     found = Evidence.load(folder / FIRST / "evidence.json")
@@ -125,10 +143,8 @@ def rescue_own(
         return Rescue(folder, healthy(found))
     names, left_out = _advised(found, remedies, own.likelihood)
     if not names:
-        what, causes = ", ".join(left_out) or "nothing", "; ".join(found.verdict.causes)
-        return Rescue(
-            folder, f"the verdict ({causes}) advises {what}: none of it can act from outside", left_out=left_out
-        )
+        why = "; ".join(f"{name}: {reason}" for name, reason in left_out.items()) or "it advises nothing"
+        return Rescue(folder, f"nothing can be tried ({'; '.join(found.verdict.causes)}): {why}", left_out=left_out)
     plan = {UNTOUCHED: (UNTOUCHED, True)}
     for name in names:
         plan |= {f"{name}@step-{steps}": (name, True), f"{name}@scratch": (name, False)}
@@ -169,7 +185,7 @@ def _grown(
 
     seconds, failed = run_here(work, {branch: (branch,) for branch in plan}, watch.step, watch.ended)
     if not seconds:
-        raise ValueError("every branch failed: " + "; ".join(f"{run}: {why}" for run, why in failed.items()))
+        raise ValueError(all_failed(failed))
     return [entry(branch, branch, seconds, failed) for branch in plan]
 
 
@@ -177,13 +193,16 @@ def _parted(data: Any, held_out: Any, seed: int) -> tuple[Any, Any]:
     """What is trained on and what is measured on."""
     if data is None:
         raise ValueError("got no data to train your model on; give a loader or a tensor of examples")
+    if isinstance(data, np.ndarray):
+        data = torch.from_numpy(data.astype(np.float32) if data.dtype == np.float64 else data)
     if held_out is not None or not isinstance(data, Tensor):
         if held_out is None:
             raise ValueError("got a loader and nothing to measure on; give held-out examples as held_out")
         return data if not isinstance(data, Tensor) else _loader(data, seed), held_out
-    cut = len(data) - max(1, round(HELD_OUT * len(data)))
-    if cut < 1:
-        raise ValueError(f"got {len(data)} examples, wanted at least 2")
+    count = len(data) if data.dim() else 0
+    if count < FEWEST:
+        raise ValueError(f"got {count} examples, wanted at least {FEWEST} to train on some and measure on others")
+    cut = count - max(2, round(HELD_OUT * count))
     return _loader(data[:cut], seed), data[cut:]
 
 
@@ -196,19 +215,21 @@ def _branch(own: Own, folder: Path, branch: str, name: str, trained: bool, effor
     """Train and measure one branch, or take up what is there; seconds of training."""
     place = folder / branch
     asked: dict[str, Any] = {"remedy": name, "steps": own.steps, "seed": own.seed, "trained": trained}
+    asked |= {"likelihood": own.likelihood, "variance": own.variance, "held_out": _size(own.held_out)}
+    asked |= {key: effort[key] for key in EFFORT}
     if (place / "evidence.json").exists() and (place / ASKED).exists():
         had = load_json(place / ASKED)
-        if {key: had.get(key) for key in asked} != asked:
-            raise ValueError(f"{place} holds another branch ({had}); choose another folder")
+        if other := [
+            f"{key} is {had.get(key)} there and {asked[key]} here" for key in asked if had.get(key) != asked[key]
+        ]:
+            raise ValueError(f"{place} holds another branch: {'; '.join(other)}; choose another folder with out")
         return float(had["seconds"])
     place.mkdir(parents=True, exist_ok=True)
     with torch.random.fork_rng([]):
         seed_step(own.seed, 0)
         model = own.make_model()
-        if not isinstance(model, nn.Module):
-            raise ValueError(f"make_model() gave a {type(model).__name__}, wanted a torch.nn.Module")
         if trained:
-            model.load_state_dict(checkpoint.load(folder / FIRST / WEIGHTS))
+            _take_weights(model, folder / FIRST / WEIGHTS)
         began = time.monotonic()
         model.train()
         own.train(model, own.loader, TrainingWishes(own.steps, name))
@@ -217,6 +238,33 @@ def _branch(own: Own, folder: Path, branch: str, name: str, trained: bool, effor
     _measure(own, model, place, TrainingWishes(own.steps, name).outside.variance, effort)
     write_text(place / ASKED, json.dumps(asked) + "\n")
     return float(asked["seconds"])
+
+
+def _refuse_shared(make_model: Callable[[], nn.Module]) -> None:
+    """Refuse what gives no module, or the same one again: a branch from scratch would begin with another's weights."""
+    with torch.random.fork_rng([]):
+        one = make_model()
+        if not isinstance(one, nn.Module):
+            raise ValueError(f"make_model() gave a {type(one).__name__}, wanted a torch.nn.Module")
+        if one is make_model():
+            raise ValueError(
+                "make_model() gave the same module twice, wanted a new, untrained one at each call; make it inside the "
+                "function"
+            )
+
+
+def _take_weights(model: nn.Module, path: Path) -> None:
+    try:
+        model.load_state_dict(checkpoint.load(path))
+    except RuntimeError as error:
+        raise ValueError(f"{path} holds the weights of another model; choose another folder with out") from error
+
+
+def _size(held_out: Any) -> str:
+    """What tells held-out examples from others, as far as it can be told without reading a loader."""
+    if isinstance(held_out, Tensor):
+        return f"{tuple(held_out.shape)}, mean {held_out.double().mean():.6g}"
+    return f"{len(held_out)} batches or examples" if hasattr(held_out, "__len__") else type(held_out).__name__
 
 
 def _measure(own: Own, model: nn.Module, place: Path, variance: bool, effort: Mapping[str, Any]) -> None:
@@ -232,13 +280,16 @@ def _measure(own: Own, model: nn.Module, place: Path, variance: bool, effort: Ma
 def _mean_square(own: Own, model: nn.Module) -> float:
     """The mean squared error of reconstructions of training data: the variance that a learned one ends at."""
     total = count = 0.0
+    seen = [
+        batch[:2] if isinstance(batch, list | tuple) else batch for _, batch in TrainingWishes(20).batches(own.loader)
+    ]
+    found = adapted(model, seen, "gaussian", 1 / (2 * math.pi), None)  # log p(x|z) = -pi ||x - recon||^2
+    asked = conditional(found.model)
     with evaluating(model, own.seed):
-        for _, batch in TrainingWishes(20).batches(own.loader):
-            x = batch[0] if isinstance(batch, list | tuple) else batch
-            answer = model(x)
-            recon = answer[0] if isinstance(answer, list | tuple) else next(iter(answer.values()))
-            total += float((recon.reshape(x.shape) - x).square().sum())
-            count += x.numel()
+        for batch in (as_batch(found.batches[i]) for i in range(len(found.batches))):
+            z = asked.posterior(batch.x, batch.given).sample((1,))
+            total -= float(asked.log_likelihood(batch.x, z, batch.given).double().sum()) / math.pi
+            count += batch.x.numel()
     return max(total / count, 1e-12)
 
 

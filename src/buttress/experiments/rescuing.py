@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
+
+from torch.nn import Module
 
 from buttress.experiments.rescue import Rescue
 from buttress.experiments.rescue import rescue as of_run
@@ -14,6 +17,15 @@ from buttress.runtime.arguments import check_names, check_type
 from buttress.training.run import Run
 
 __all__ = ["rescue"]
+
+
+def _needed(function: Callable[..., Any]) -> list[str]:
+    """Arguments without which it can't be called; none where they are not known."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return []
+    return [p.name for p in parameters if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
 
 
 def rescue(
@@ -54,10 +66,17 @@ def rescue(
     if "evidence" in settings:
         settings["settings"] = settings.pop("evidence")
     check_type("out", out, str | os.PathLike, "a folder", optional=True)
-    named = tuple(remedies.split(",")) if isinstance(remedies, str) else tuple(remedies)
+    words = remedies.split(",") if isinstance(remedies, str) else remedies
+    named = tuple(name.strip() for name in words if name.strip())
     if train is not None:
-        if not callable(model):
-            raise ValueError(f"model is a {type(model).__name__}, wanted a function that makes your module")
+        if not callable(model) or isinstance(model, Module):
+            raise ValueError(
+                f"model is a {type(model).__name__}, wanted a function that makes your module, such as its class: "
+                "every branch trains a new one"
+            )
+        if needed := _needed(model):
+            raise ValueError(f"model needs {', '.join(needed)}, wanted a function without arguments; try lambda: ...")
+        check_type("train", train, Callable, "a function (model, loader, settings)")
         check_names(settings, rescue_own, "a rescue of your own model")
         return rescue_own(model, data, train, "runs/rescue" if out is None else out, remedies=named, **settings)
     if isinstance(model, str | Path):

@@ -130,13 +130,18 @@ def run_ward(
     if missing := [name for name in only if name not in known]:
         raise ValueError(f"there is no patient {missing[0]!r}; there are {', '.join(known)}")
     chosen = [one for one in known.values() if half in ("all", one.half) and (not only or one.name in only)]
+    if not chosen:
+        raise ValueError(f"none of {', '.join(only)} is of the {half} half; try --half all")
     folder.mkdir(parents=True, exist_ok=True)
     found = []
     for one in chosen:
         path, start = folder / f"{one.name}.json", time.perf_counter()
         if new := not path.exists():
             look(one).save(path)
-        evidence = Evidence.load(path)
+        try:
+            evidence = Evidence.load(path)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}; remove it, and the patient is diagnosed anew") from error
         found.append(Visit(one, evidence, confidences(evidence)))
         seen(found[-1], time.perf_counter() - start if new else 0.0)
     return found

@@ -54,6 +54,7 @@ def write_ward(seen: Sequence[Visit], folder: Path, page: Path | None = None) ->
     write_text(folder / "patients.csv", csv_of(seen))
     draw(seen, folder / "patients.png")
     page = folder / "patients.md" if page is None else page
+    page.parent.mkdir(parents=True, exist_ok=True)
     write_text(page, text(seen, Path(os.path.relpath(folder, page.parent)).as_posix()))
 
 

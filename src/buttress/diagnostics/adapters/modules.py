@@ -14,7 +14,7 @@ from torch.distributions import Distribution, Independent, Normal
 from buttress.core.batch import EMPTY, Batch, Given
 from buttress.diagnostics.adapters.likelihoods import NAMES, scored
 from buttress.diagnostics.adapters.outputs import Output, at_least_single, broken, in_precision_of, read
-from buttress.diagnostics.adapters.signatures import called, takes_condition
+from buttress.diagnostics.adapters.signatures import arguments, called, takes_condition
 from buttress.diagnostics.evaluation import evaluating
 from buttress.diagnostics.passes import as_batch
 from buttress.diagnostics.protocol import Adapter, Batches
@@ -131,16 +131,18 @@ def _tried(model: nn.Module, batch: Batch, batches: Batches) -> tuple[Output, De
 
 def _first_answer(model: nn.Module, batch: Batch) -> Any:
     """What ``forward`` returns for the first examples."""
+    places, named = arguments(model, in_precision_of(model, batch.x), batch.given)
     try:
-        return called(model, in_precision_of(model, batch.x), batch.given)
-    except (RuntimeError, TypeError, IndexError) as error:
+        return model(*places, **named)
+    except (RuntimeError, TypeError, LookupError, AttributeError, ValueError) as error:
         kind = str(batch.x.dtype).removeprefix("torch.")
         advice = (
             "" if batch.x.is_floating_point() else "; a model of real numbers wants x.float(), scaled as in training"
         )
         raise ValueError(
             f"forward(x) fails on x of shape {tuple(batch.x.shape)} and type {kind}, the first examples: "
-            f"{str(error).splitlines()[0]}; wanted examples shaped as in training{advice}"
+            f"{next(iter(str(error).splitlines()), type(error).__name__)}; wanted examples shaped as in training"
+            f"{advice}"
         ) from error
 
 

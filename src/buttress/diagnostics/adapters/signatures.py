@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from buttress.core.batch import Given, known
 
-__all__ = ["called", "takes_condition"]
+__all__ = ["arguments", "called", "takes_condition"]
 
 NAMES = ("y", "c", "label", "labels", "cond", "condition", "conditions", "class_label", "class_labels", "given")
 """What people call the argument."""
@@ -54,6 +54,12 @@ def called(method: Any, value: Tensor, given: Given) -> Any:
         >>> called(lambda z, y: z + y, torch.ones(1), {"label": torch.tensor([2])})
         tensor([3.])
     """
+    places, named = arguments(method, value, given)
+    return method(*places, **named)
+
+
+def arguments(method: Any, value: Tensor, given: Given) -> tuple[list[Any], dict[str, Any]]:
+    """What :func:`called` calls a method with, by position and by name."""
     first, argument = next(iter(_arguments(method)), None), _argument(method)
     values: list[tuple[inspect.Parameter | None, Any]] = [(first, value)]
     if argument is not None and argument.name == "given":
@@ -61,4 +67,4 @@ def called(method: Any, value: Tensor, given: Given) -> Any:
     elif argument is not None and ("label" in given or argument.default is argument.empty):
         values.append((argument, known(given, "label", f"the module's {argument.name!r}")))
     named = {p.name: v for p, v in values if p is not None and p.kind is p.KEYWORD_ONLY}
-    return method(*(v for p, v in values if p is None or p.name not in named), **named)
+    return [v for p, v in values if p is None or p.name not in named], named
