@@ -45,9 +45,7 @@ def list_help(name: Sequence[str], package: Any, known: Mapping[str, Any]) -> st
     """The commands there are."""
     rows = [(command, summary(function)) for command, function in known.items()]
     usage = " ".join([*name, "COMMAND ..."])
-    about = (
-        summary(package) if name else "Trains VAEs whose latent variables stay in use, and measures how much they are used."
-    )
+    about = summary(package) if name else "Trains VAEs whose latent variables stay in use, and measures how much."
     return _page(usage, about, {"Commands": rows}, f"buttress {' '.join([*name, 'COMMAND'])} --help explains one.")
 
 
