@@ -19,7 +19,7 @@ HERE = Path(__file__).parent
 PAGE = HERE / "normal.md"
 RESULTS = HERE / "results"
 FIRST, STAGED = " †", " ‡"
-"""Marks of runs of version 0.1, and of those whose decoder hears z at a gain of 0.005."""
+"""Marks of runs of version 0.1, and of those whose decoder's input from z is multiplied by 0.005."""
 NEAR = 0.5
 """Nats below log N from which on information is called at its ceiling, as in a diagnosis."""
 
@@ -75,8 +75,8 @@ TABLES: dict[str, list[Row]] = {
         _window(5, "local_decoder:field=5"),
         _window(9, "local_decoder:field=9"),
         _window(27, "none"),
-        Row("MNIST (60,000), PixelCNN that hears z at a gain of 0.005, 300 steps" + FIRST + STAGED, MNIST, "none",
-            "results.md", 16),
+        Row("MNIST (60,000), PixelCNN whose input from z is multiplied by 0.005, 300 steps" + FIRST + STAGED, MNIST,
+            "none", "results.md", 16),
         Row("the same, weight of the rate 1 in the last twentieth only" + FIRST + STAGED, MNIST, SCHEDULE,
             "results.md", 16),
         Row("the same, free bits of 0.5 a dimension" + FIRST + STAGED, MNIST, "free_bits:per_group=0.5", "results.md",

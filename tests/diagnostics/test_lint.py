@@ -110,6 +110,11 @@ FAULTS = {
 }
 
 
+def test_each_rule_is_asked_once():
+    names = [one.name for one in catalogue()]
+    assert len(names) == len(set(names)) > 10
+
+
 @pytest.mark.parametrize("fault", FAULTS)
 def test_each_fault_of_a_loss_is_named_and_no_other(fault, x):
     loss = FAULTS[fault]

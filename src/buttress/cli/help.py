@@ -45,9 +45,7 @@ def list_help(name: Sequence[str], package: Any, known: Mapping[str, Any]) -> st
     """The commands there are."""
     rows = [(command, summary(function)) for command, function in known.items()]
     usage = " ".join([*name, "COMMAND ..."])
-    about = (
-        summary(package) if name else "Trains variational auto-encoders whose latents stay in use, and measures how."
-    )
+    about = summary(package) if name else "Trains VAEs whose latent variables stay in use, and measures how much."
     return _page(usage, about, {"Commands": rows}, f"buttress {' '.join([*name, 'COMMAND'])} --help explains one.")
 
 
@@ -67,7 +65,7 @@ def command_help(command: Command, line: Line) -> str:
         <BLANKLINE>
         Repeat a word.
         <BLANKLINE>
-        Words
+        Arguments
           WORD                        Which.
         <BLANKLINE>
         Flags
@@ -89,7 +87,7 @@ def command_help(command: Command, line: Line) -> str:
     ]
     usage = " ".join([command.name, *shown, "[--FLAG VALUE ...]"])
     return _page(
-        usage, summary(command.function), {"Words": words, "Flags": own, **_root(command, line)}, _last(command)
+        usage, summary(command.function), {"Arguments": words, "Flags": own, **_root(command, line)}, _last(command)
     )
 
 

@@ -18,11 +18,11 @@ class Training:
     Args:
         steps: Training steps (decoder updates).
         batch_size: Examples per step over all processes together.
-        learning_rate: Of the optimiser.
-        optimizer: "adam", "adamax", "adamw" or "sgd".
-        clip: Largest global gradient norm; None for no clipping.
-        precision: "32-true" or "bf16-mixed". Posterior, prior and rate stay in float32 either way.
-        seed: Of initial weights, data order and all noise.
+        learning_rate: Learning rate of the optimiser.
+        optimizer: The optimiser: "adam", "adamax", "adamw" or "sgd".
+        clip: Gradients of a larger global norm are scaled down to it; None for no clipping.
+        precision: Of floats, "32-true" or "bf16-mixed". Posterior, prior and rate stay in float32 either way.
+        seed: Seed of initial weights, data order and all noise.
         validate_every: Steps between looks at held-out data (ELBO, rate, mutual information); also an aggressive
             algorithm's "epoch".
         checkpoint_every: Steps between checkpoints.
@@ -30,7 +30,7 @@ class Training:
         compile: Compile the model with torch.compile.
         quantize: Bits, 2 to 8, to which weights and activations of all layers are rounded, in training and after it
             (fake quantisation); 0 for full precision.
-        quantize_after: Steps in full precision before.
+        quantize_after: Steps in full precision before rounding begins.
         quantize_parts: The parts to round: some of "condition", "encoder", "inference" (the posterior), "prior" and
             "decoder"; () for all.
 

@@ -101,12 +101,12 @@ def half_table(seen: Sequence[Visit]) -> str:
     rows.append(("first cause right", *(_right(group) for group in by_half)))
     sharp = [[one for one in group if not one.patient.borderline] for group in by_half]
     rows.append(("... of those not borderline", *(_right(group) for group in sharp)))
-    rows.append(("... of the ill", *(_right(group) for group in ill)))
+    rows.append(("... of those with a cause", *(_right(group) for group in ill)))
     rows.append(("... of the healthy", *(_right(group) for group in well)))
     rows.append(("healthy, called collapsed", *(share(sum(o.false_alarm for o in g), len(g)) for g in well)))
     rows.append(("healthy, given a cause", *(share(sum(bool(_named(o)) for o in g), len(g)) for g in well)))
-    rows.append(("true causes that are named", *(_recall(group) for group in ill)))
-    rows.append(("named causes that are true", *(_precision(group) for group in by_half)))
+    rows.append(("recall: true causes that are named", *(_recall(group) for group in ill)))
+    rows.append(("precision: named causes that are true", *(_precision(group) for group in by_half)))
     return _table(rows)
 
 

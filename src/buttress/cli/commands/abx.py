@@ -27,7 +27,7 @@ def abx(
         speaker: The column that says who speaks; empty for the first one.
         context: Compare sounds between the same neighbours alone, as the challenges do: needs much speech.
         most: Sounds of a phone and speaker (and context), at most, drawn at random.
-        seed: Of that draw.
+        seed: Seed of that draw.
         data: Where the run's data are now, if they were moved.
         other_data: Accept data that have changed since the run was trained on them.
 

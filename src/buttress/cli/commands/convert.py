@@ -24,8 +24,8 @@ def convert(
         to: The speaker, by name or number; of a model that reads more, such as speaker=anna,label=3.
         out: Folder for a WAV file each and a picture of spectrograms, each recording above its conversion; without it
             converted in the run's folder.
-        temperature: Of p(x|z): 1 draws from it, 0 takes the likeliest values.
-        seed: Of all draws.
+        temperature: Temperature of p(x|z): 1 draws from it, 0 takes the likeliest values.
+        seed: Seed of all draws.
 
     Errors:
         ValueError: No file or no speaker is named, or the run cannot convert.

@@ -28,9 +28,9 @@ def daydream(
         steps: Steps from each.
         out: File to write; without it images go to daydream.png in the run's folder, and the rest is printed. Of sound
             a WAV file, or a folder (daydream in the run's folder).
-        seed: Of all draws, and of which examples.
+        seed: Seed of all draws, and of which examples.
         drawn: Draw z from p(z|c) instead of taking its mode.
-        temperature: Of p(x|z): 1 draws from it, 0 takes the likeliest values.
+        temperature: Temperature of p(x|z): 1 draws from it, 0 takes the likeliest values.
         data: Where the run's data are now, if they were moved.
         other_data: Accept data that have changed since the run was trained on them.
 

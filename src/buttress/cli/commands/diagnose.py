@@ -35,7 +35,7 @@ def diagnose(
             cause.
         gap_examples: Held-out examples on which the gap is measured, at most; none for all.
         mi_examples: Held-out examples among which mutual information is measured, at most; none for all.
-        seed: Of all draws.
+        seed: Seed of all draws.
         keep: Keep numbers of an earlier diagnosis of the same model that were measured with more effort than these.
         data: Where the run's data are now, if they were moved.
         other_data: Accept data that have changed since the run was trained on them.

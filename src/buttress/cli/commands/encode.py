@@ -27,7 +27,7 @@ def encode(
             was trained on and then those held out.
         out: File to write, .npy or .parquet; without it latents.npy in the run's folder.
         drawn: Draw z from q(z|x) instead of taking its mean.
-        seed: Of all draws.
+        seed: Seed of all draws.
         data: Where the run's data are now, if they were moved.
         other_data: Accept data that have changed since the run was trained on them.
 

@@ -20,7 +20,7 @@ def export(
     Args:
         run: Folder of the run.
         out: Folder to write into; none for export in the run's folder.
-        seed: Of the examples that are compared.
+        seed: Seed of the examples that are compared.
         data: Where the run's data are now, if they were moved.
         other_data: Accept data that have changed since the run was trained on them.
 

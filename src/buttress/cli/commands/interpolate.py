@@ -35,11 +35,11 @@ def interpolate(
         to: Where to end, in the same way.
         out: File to write; without it images go to interpolations.png in the run's folder, and the rest is printed. Of
             sound a WAV file, or a folder (interpolations in the run's folder).
-        seed: Of all draws, and of which examples.
+        seed: Seed of all draws, and of which examples.
         mean: Draw no z and no x: walk between means of q(z|x), and show means of p(x|z), as is done with images under
             a Gaussian unless this says no. An autoregressive decoder (recurrent, pixelcnn, ...) has no such
             mean: its x is drawn, with the same random numbers all along a walk.
-        temperature: Of p(x|z): 1 draws from it, 0 takes the likeliest values.
+        temperature: Temperature of p(x|z): 1 draws from it, 0 takes the likeliest values.
         given: Of a conditional model, what to give all along every walk, such as label=3; else what its beginning has.
         data: Where the run's data are now, if they were moved.
         other_data: Accept data that have changed since the run was trained on them.

@@ -17,7 +17,7 @@ def lint(script: str, json: bool = False) -> None:
     these names and optionally schedule and steps. The exit code is 1 where an error was found.
 
     Args:
-        script: File and function, such as train.py:make.
+        script: File and function, such as train.py:make, where make() returns (model, loss_fn, batch).
         json: Print the findings as JSON.
 
     Example:

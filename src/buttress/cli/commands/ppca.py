@@ -26,7 +26,7 @@ def ppca(
         recipe: Its data are read, and of a Gaussian likelihood how it treats them.
         latents: Dimensions of z.
         variance: sigma^2 to look at beside the best one: of grey levels in [0, 1], of standardised numbers.
-        seed: Of the uniform noise on grey levels.
+        seed: Seed of the uniform noise on grey levels.
         out: A .json file for all eigenvalues and the numbers printed; none for no file.
 
     Errors:

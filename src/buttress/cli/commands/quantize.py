@@ -27,7 +27,7 @@ def quantize(
         out: Folder of the new run; none for that of the run with the bits behind its name.
         parts: The parts to round: some of condition, encoder, inference (the posterior), prior and decoder; none for
             all.
-        seed: Of all draws when measuring.
+        seed: Seed of all draws when measuring.
         data: Where the run's data are now, if they were moved.
         other_data: Accept data that have changed since the run was trained on them.
 

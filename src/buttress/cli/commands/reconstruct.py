@@ -29,10 +29,10 @@ def reconstruct(
         count: How many.
         out: File to write; without it images go to reconstructions.png in the run's folder, and the rest is printed. Of
             sound a WAV file, or a folder (reconstructions in the run's folder).
-        seed: Of all draws, and of which examples.
+        seed: Seed of all draws, and of which examples.
         mean: Draw no z and no x: take the means of q(z|x) and p(x|z), as is done with images under a Gaussian unless
             this says no. An autoregressive decoder (recurrent, pixelcnn, ...) has no such mean: its x is drawn.
-        temperature: Of p(x|z): 1 draws from it, 0 takes the likeliest values.
+        temperature: Temperature of p(x|z): 1 draws from it, 0 takes the likeliest values.
         draws: Times x is drawn from the one z of each example.
         given: Of a conditional model, what to give in place of what the examples have, such as label=3.
         data: Where the run's data are now, if they were moved.

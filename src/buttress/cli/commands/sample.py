@@ -30,11 +30,11 @@ def sample(
         out: File to write; without it images go to samples.png in the run's folder, and the rest is printed. Of sound a
             WAV file, or a folder of one for each example (samples in the run's folder); log-mel frames become sound by
             the algorithm of Griffin and Lim.
-        seed: Of all draws.
+        seed: Seed of all draws.
         mean: Show means of p(x|z) instead of draws. An autoregressive decoder (recurrent, pixelcnn, ...) has no
             such mean: its x is drawn, and temperature 0 is what comes closest.
-        temperature: Of p(x|z): 1 draws from it, below 1 more likely values, 0 the likeliest (of a sentence, the
-            likeliest word at each step).
+        temperature: Temperature of p(x|z): 1 draws from it, below 1 more likely values, 0 the likeliest (of a sentence,
+            the likeliest word at each step).
         codes: Where a z made of codes comes from: the model's prior, or chance, to see what the prior has learned.
         given: Of a conditional model, what new examples are given, such as label=3 or speaker=anna,label=2; what is not
             named is that of held-out examples at random.

@@ -35,10 +35,10 @@ def transfer(
         text: A sentence of your own in place of held-out ones.
         atoms: Codes to swap in a sentence, at most; 0 for any number.
         sure: Probability of the label, as the codes tell it, at which swapping ends.
-        temperature: Of p(x|z): 1 draws from it, 0 takes the likeliest word each time.
+        temperature: Temperature of p(x|z): 1 draws from it, 0 takes the likeliest word each time.
         random: Swap as many codes at random instead: what the rest is to be compared with.
         out: File to write, tab-separated; without it transferred.tsv in the run's folder.
-        seed: Of all draws, and of which sentences.
+        seed: Seed of all draws, and of which sentences.
         data: Where the run's data are now, if they were moved.
         other_data: Accept data that have changed since the run was trained on them.
 

@@ -33,9 +33,9 @@ def traverse(
         example: Number of the held-out example whose z is moved; none for the mean of the prior.
         out: File to write; without it images go to traversal.png in the run's folder, and the rest is printed. Of sound
             a WAV file, or a folder (traversal in the run's folder).
-        seed: Of all draws.
+        seed: Seed of all draws.
         mean: Show means of p(x|z) where the decoder has such; else x is drawn with the same random numbers throughout.
-        temperature: Of p(x|z): 1 draws from it, 0 takes the likeliest values.
+        temperature: Temperature of p(x|z): 1 draws from it, 0 takes the likeliest values.
         given: Of a conditional model, what is given throughout, such as label=3.
         data: Where the run's data are now, if they were moved.
         other_data: Accept data that have changed since the run was trained on them.

@@ -1,4 +1,4 @@
-"""buttress tune-variance RUN."""
+"""buttress tune_variance RUN."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def tune_variance(
     Args:
         run: Folder of the run.
         out: Folder of the new run; none for that of the run with -tuned behind it.
-        seed: Of all draws.
+        seed: Seed of all draws.
         data: Where the run's data are now, if they were moved.
         other_data: Accept data that have changed since the run was trained on them.
 
@@ -29,7 +29,7 @@ def tune_variance(
     Example:
         On the command line::
 
-            buttress tune-variance runs/latest --out runs/tuned
+            buttress tune_variance runs/latest --out runs/tuned
     """
     from buttress.cli.opening import open_run
     from buttress.experiments.tune_variance import tune_variance as tuned

@@ -53,14 +53,15 @@ def rule(find: Callable[[Linted], Iterable[LintFinding]]) -> Rule:
 
 @cache
 def catalogue() -> tuple[Rule, ...]:
-    """All rules of the folder.
+    """All rules of the folder, each once: a file may import the rule of another.
 
     Example:
-        >>> "kl-sign" in {one.name for one in catalogue()}
-        True
+        >>> [one.name for one in catalogue()].count("kl-sign")
+        1
     """
     found = []
     for info in pkgutil.iter_modules(rules.__path__):
         module = importlib.import_module(f"{rules.__name__}.{info.name}")
-        found += [value for value in vars(module).values() if isinstance(value, Rule)]
+        values = [value for value in vars(module).values() if isinstance(value, Rule)]
+        found += [value for value in values if value.find.__module__ == module.__name__]
     return tuple(found)
