@@ -18,7 +18,9 @@ import jaxtyping
 
 # beartype, except that it lets `Self` pass: it is handed methods one by one, where `Self` means nothing to it.
 check = beartype.beartype(
-    conf=beartype.BeartypeConf(is_pep484_tower=True, hint_overrides=beartype.FrozenDict({Self: Any}))
+    conf=beartype.BeartypeConf(
+        is_pep484_tower=True, violation_type=TypeError, hint_overrides=beartype.FrozenDict({Self: Any})
+    )
 )
 jaxtyped = jaxtyping.jaxtyped
 

@@ -15,7 +15,8 @@ from buttress.data.images import Images
 from buttress.decoders.conv import ConvDecoder
 from buttress.diagnostics.evidence import Evidence
 from buttress.encoders.conv import ConvEncoder
-from buttress.experiments.compare import _run_one, arms
+from buttress.experiments.compare import arms
+from buttress.experiments.one_run import run_one
 from buttress.report.latent import load_latent
 
 QUANTISERS = (
@@ -49,7 +50,7 @@ def test_a_run_of_a_comparison_measures_the_codes_of_each(recipe, name, tmp_path
     """In this process: what a worker of a comparison does."""
     ((arm,), _) = arms(recipe, [name])
     little = {"nll_samples": 2, "nll_examples": 4, "gap_steps": 0, "seed": 0}
-    _run_one(arm.recipe.to_yaml(), str(tmp_path), "run", little, SimpleQueue())
+    run_one(arm.recipe.to_yaml(), str(tmp_path), "run", little, None, SimpleQueue())
     found = Evidence.load(tmp_path / "run" / "evidence.json").estimates
     assert 1 <= found["code_perplexity"].value <= found["code_perplexity"].ceiling
     assert 1 <= found["codes_used"].value <= found["codes_used"].ceiling

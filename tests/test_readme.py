@@ -106,6 +106,8 @@ def here(codes: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
         write_sound(tmp_path / "recordings" / f"{i}.wav", rng.integers(-9000, 9000, 4000).astype("<i2"))
         (speaker := tmp_path / "speech" / ("anna", "bob")[i % 2]).mkdir(parents=True, exist_ok=True)
         write_sound(speaker / f"{i}.wav", rng.integers(-9000, 9000, 18000).astype("<i2"))
+    phones = "\n".join(f"{('anna', 'bob')[i % 2]}/{i}.wav,0.0,0.5,{'ae'[i // 2 % 2]}" for i in range(40))
+    (tmp_path / "phones.csv").write_text(f"file,start,end,label\n{phones}\n")
     table = "\n".join(f"{x:.3f},{y:.3f},{'rose' if x > 0 else 'tulip'}" for x, y in rng.normal(size=(80, 2)))
     (tmp_path / "flowers.csv").write_text(f"width,height,kind\n{table}\n")
     counts = "\n".join(f"{a},{b}" for a, b in rng.poisson(3, (80, 2)))

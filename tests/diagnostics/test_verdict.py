@@ -129,7 +129,7 @@ def test_a_point_far_from_the_prior_is_an_autoencoder():
     assert judge(made_up(**point), "image").state == USED
     assert judge(made_up(**point, aggregate_kl_at_least=(5.0, 1.0)), "image").state == USED
     wide = judge(made_up(**point | {"effective_beta": (0.5, 0.0)}, aggregate_kl_at_least=(90.0, 1.0)), "image")
-    assert (wide.state, wide.cause, wide.advice) == (USED, FAR, ("flow_prior",))
+    assert (wide.state, wide.cause, wide.advice) == (USED, FAR, ("flow_prior", "associative_prior"))
     narrow = {"posterior_scale": (0.24, 0.0), "aggregate_kl_at_least": (90.0, 1.0)}
     assert judge(made_up(**point, **narrow), "image").state == USED  # sigma of q is no point
 
@@ -224,4 +224,4 @@ def test_a_state_needs_precision():
 def test_a_rate_that_is_mostly_distance_is_not_called_ignored():
     far = {"rate": 9e5, "mutual_information": 6.0, "aggregate_kl": 9e5, "worth_shuffled": (7.9, 0.6)}
     verdict = judge(made_up(**far, amortisation_gap=(6.0, 5e6), decoder_gain=(0.0, 0.01)), "table")
-    assert (verdict.state, verdict.cause, verdict.advice) == (PARTLY, FAR, ("flow_prior",))
+    assert (verdict.state, verdict.cause, verdict.advice) == (PARTLY, FAR, ("flow_prior", "associative_prior"))

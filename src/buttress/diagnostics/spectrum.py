@@ -109,7 +109,10 @@ class Spectrum:
                 f"pPCA: latents is {latents}, wanted 1 to {self.dims - 1} for data of {self.dims} dimensions"
             )
         variance = self.values[latents:].mean().item()
-        if not variance > 0:
+        rounding = self.dims * torch.finfo(self.values.dtype).eps * self.values[0].item()
+        if (
+            not variance > rounding
+        ):  # eigenvalues of 0 come out as some 1e-16 of the largest, on some processors above 0
             raise ValueError(
                 f"pPCA: {latents} latents leave no variance out, so that the density is unbounded; try fewer latents, "
                 "or a fixed variance"

@@ -35,6 +35,7 @@ from buttress.schedules.constant import Constant
 __all__ = ["UNTRIED", "Patient", "patients"]
 
 UNTRIED = {
+    "contrastive_codes": "it trains codes without a decoder, so there is none that could ignore z",
     "beta_vae": "a constant weight is a cause: above 1 of collapse, below 1 of a q that is too narrow",
     "factor_vae": "it makes the coordinates of z independent, and claims nothing of how much they are used",
     "hierarchical_quantized": "it needs maps of a conv encoder, and no patient that ignores z has one",
