@@ -64,7 +64,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         return _refuse(why)
     except KeyboardInterrupt:
-        print("buttress: interrupted; what was saved is kept, and --resume goes on from there", file=sys.stderr)
+        print(
+            "buttress: interrupted; what was saved is kept: train goes on with --resume, others with the same command",
+            file=sys.stderr,
+        )
         return 130
     return 0
 
