@@ -21,7 +21,8 @@ class Training:
         learning_rate: Learning rate of the optimiser.
         optimizer: The optimiser: "adam", "adamax", "adamw" or "sgd".
         clip: Gradients of a larger global norm are scaled down to it; None for no clipping.
-        precision: Of floats, "32-true" or "bf16-mixed". Posterior, prior and rate stay in float32 either way.
+        precision: Of floats, "32-true" or "bf16-mixed". Posterior, prior and rate stay in float32 either way. "auto"
+            times a few steps in both when a run begins, and the recipe of the run records the faster one.
         seed: Seed of initial weights, data order and all noise.
         validate_every: Steps between looks at held-out data (ELBO, rate, mutual information); also an aggressive
             algorithm's "epoch".
@@ -47,7 +48,7 @@ class Training:
     learning_rate: float = 1e-3
     optimizer: Literal["adam", "adamax", "adamw", "sgd"] = "adam"
     clip: float | None = 5.0
-    precision: Literal["32-true", "bf16-mixed"] = "32-true"
+    precision: Literal["32-true", "bf16-mixed", "auto"] = "32-true"
     seed: int = 0
     validate_every: int = 200
     checkpoint_every: int = 200

@@ -8,7 +8,7 @@ written down. A process that is killed, or asked to end, ends the comparison.
 A folder holds one comparison: one baseline, and evidence measured with one set of settings. Asked again with other
 arms or seeds it grows: what it lists already stays in the table. Asked again with other settings of the evidence, all
 that is in the table is measured again; so is a run whose evidence is from before the end of its training. Asked again
-with another baseline it refuses.
+with another baseline it refuses. A precision of "auto" is chosen once, on the baseline, for all runs.
 
 Each seed is measured with noise of its own, on data observed (binarised, dequantised) by it, so that the spread over
 seeds contains what measuring adds. The arms of one seed share it, so that their differences don't.
@@ -25,10 +25,13 @@ from typing import Any
 from buttress.core import registry, remedy
 from buttress.core.recipe import Recipe
 from buttress.core.registry import from_plain
+from buttress.data.opened import opened
 from buttress.experiments.one_run import otherwise, run_one
 from buttress.experiments.pool import run_all, run_here
 from buttress.runtime.atomic_write import write_text
 from buttress.runtime.plain_data import load_json
+from buttress.training.folder import RECIPE
+from buttress.training.precision import as_recorded, chosen
 
 __all__ = ["MOST", "Arm", "Comparison", "arms", "compare", "refuse_another"]
 
@@ -152,6 +155,7 @@ def compare(
         if not 1 <= value <= MOST:
             raise ValueError(f"compare: {name} is {value}, wanted {'at least 1' if value < 1 else f'at most {MOST}'}")
     check_effort(settings or {})
+    recipe = _one_precision(recipe, folder)
     fitting, left_out = arms(recipe, names)
     if not fitting:
         raise ValueError("no remedy fits: " + "; ".join(left_out.values()))
@@ -187,6 +191,15 @@ def compare(
     }
     write_text(folder / "comparison.json", json.dumps(plain, indent=1) + "\n")
     return Comparison(folder, left_out, failed, {run: why for run, why in other.items() if run in seconds})
+
+
+def _one_precision(recipe: Recipe, folder: Path) -> Recipe:
+    """The baseline with one precision for all runs: that of the runs in the folder, or the faster one of the baseline."""
+    if recipe.training.precision != "auto":
+        return recipe
+    for begun in sorted(folder.glob(f"*/*/{RECIPE}")):
+        return as_recorded(recipe, begun.parent)
+    return chosen(recipe, opened(recipe.data))[0]
 
 
 def _of_seed(settings: Mapping[str, Any], seed: int) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from buttress.training.check import check
 from buttress.training.fit import fit, fit_together
 from buttress.training.folder import RECIPE, STATE
 from buttress.training.lock import create, release
+from buttress.training.precision import chosen
 from buttress.training.progress import Progress
 from buttress.training.spec_file import check_same_data, save_spec
 from buttress.training.stop import Stop
@@ -49,6 +50,7 @@ def prepare(
         check_same_data(folder, splits, "Train a new run in another folder, or bring the data back")
         _check_version(folder)
         said = check(own, splits, devices, Progress.read(folder).init)
+        own, choice = chosen(own, splits)
     except BaseException:
         if new:
             release(folder)
@@ -57,7 +59,7 @@ def prepare(
     save_spec(folder, splits)
     if progress:
         tell(splits)
-        _tell_course(recipe, own, said)
+        _tell_course(recipe, own, "; ".join(filter(None, [said, choice])))
     return own, splits
 
 

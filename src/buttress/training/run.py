@@ -43,6 +43,7 @@ from buttress.training.folder import EVIDENCE, RECIPE
 from buttress.training.held_out import HeldOut
 from buttress.training.lock import belongs_to, lock
 from buttress.training.place_labels import place_labels
+from buttress.training.precision import as_recorded
 from buttress.training.progress import Progress
 from buttress.training.room import decoding
 from buttress.training.spec_file import check_same_data, load_spec
@@ -100,6 +101,7 @@ def train(
         (2, True)
     """
     folder = Path(folder)
+    recipe = as_recorded(recipe, folder)
     recipe.check()
     held = belongs_to(folder, recipe, resume, longer=True)
     if held is not None and finished(folder, held) and held.data == Recipe.load(folder / RECIPE).data:
