@@ -13,13 +13,14 @@ from typing import ClassVar
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from buttress.core import EOS, PAD, DataSpec, Layout, Likelihood
 from buttress.core.likelihood import COLDEST
 from buttress.distributions.sites import SiteLikelihood, refuse, refuse_not_levels
 from buttress.nn.layers import full
+from buttress.nn.linear_cross_entropy import linear_cross_entropy, worth_it
 
 __all__ = ["FIRST", "Categorical", "choose", "one_hot", "score_tokens"]
 
@@ -228,9 +229,12 @@ def score_tokens(
     shape = torch.broadcast_shapes(hidden.shape[:-1], tokens.shape)
     hidden, tokens = hidden.expand(*shape, hidden.shape[-1]), tokens.expand(shape)
     true = tokens.reshape(-1).ne(PAD).nonzero().squeeze(-1)
-    rows = hidden.reshape(-1, hidden.shape[-1])[true]
-    logits = full(rows if project is None else project(rows))
-    nats = -F.cross_entropy(logits, tokens.reshape(-1)[true] - FIRST, reduction="none", label_smoothing=smoothing)
+    rows, words = hidden.reshape(-1, hidden.shape[-1])[true], tokens.reshape(-1)[true] - FIRST
+    if type(project) is nn.Linear and worth_it(len(rows), project.out_features):  # no subclass, which may round
+        nats = -linear_cross_entropy(rows, project.weight, project.bias, words, smoothing)
+    else:
+        logits = full(rows if project is None else project(rows))
+        nats = -F.cross_entropy(logits, words, reduction="none", label_smoothing=smoothing)
     return nats.new_zeros(tokens.numel()).index_put((true,), nats).view(tokens.shape).sum(-1)
 
 
