@@ -194,7 +194,7 @@ def compare(
 
 
 def _one_precision(recipe: Recipe, folder: Path) -> Recipe:
-    """The baseline with one precision for all runs: that of the runs in the folder, or the faster one of the baseline."""
+    """The baseline with one precision for all runs: that of runs in the folder, or the faster one."""
     if recipe.training.precision != "auto":
         return recipe
     for begun in sorted(folder.glob(f"*/*/{RECIPE}")):

@@ -2,8 +2,8 @@ r"""Cross-entropy of a linear layer with many outputs, without the (rows x outpu
 
 $$ \ell_n = \log \sum_v \exp l_{nv} - (1 - s)\, l_{n t_n} - \frac{s}{V} \sum_v l_{nv}, \qquad l_n = W h_n + b $$
 
-Logits of some rows at a time are made, summed up and forgotten, and the backward pass makes them again: four products in
-place of three, and fewer passes through memory. The gradient of $\ell_n$ by $l_n$ is $\mathrm{softmax}(l_n) -
+Logits of some rows at a time are made, summed up and forgotten, and the backward pass makes them again: four products
+in place of three, and fewer passes through memory. The gradient of $\ell_n$ by $l_n$ is $\mathrm{softmax}(l_n) -
 (1 - s)\, e_{t_n} - s / V$.
 """
 

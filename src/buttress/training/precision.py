@@ -56,7 +56,7 @@ class Timing:
     def __str__(self) -> str:
         if not self.apart <= SAME:
             return f"precision {WHOLE}: in {MIXED} the loss of the first batch is {100 * self.apart:.2g} % off"
-        return f"precision {self.precision}: a step takes {self.whole:.3g} s in {WHOLE} and {self.mixed:.3g} s in {MIXED}"
+        return f"precision {self.precision}: {self.whole:.3g} s a step in {WHOLE}, {self.mixed:.3g} s in {MIXED}"
 
 
 def as_recorded(recipe: Recipe, folder: Path) -> Recipe:
