@@ -37,7 +37,8 @@ class Aggressive(Algorithm):
     Args:
         max_inner: Most encoder steps before one decoder step.
         window: Encoder steps whose mean loss is compared with that of the window before (15 for text, 10 for images).
-        patience: Validations without a new best mutual information that end the phase (1 for text, 5 for images).
+        patience: Validations in a row without a new best mutual information that end the phase (1 for text, 5 for
+            images; one version of the authors' code for images counts five in all).
 
     Example:
         >>> Aggressive(window=10, patience=5)

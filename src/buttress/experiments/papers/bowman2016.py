@@ -15,23 +15,19 @@ LSTMs; a linear ramp in place of a sigmoid. Sentences of your own go into ``data
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from buttress.baseline import baseline
 from buttress.core import Data
-from buttress.core.recipe import Recipe, Training
+from buttress.core.recipe import Recipe
 from buttress.data.lstm_text import LstmText
-from buttress.data.opened import opened
-from buttress.decoders.recurrent import RecurrentDecoder
-from buttress.encoders.recurrent import RecurrentEncoder
 from buttress.experiments.claim import Claim
 from buttress.experiments.compare import compare
 from buttress.experiments.papers._arms import claim, measured, seen
 from buttress.experiments.papers._experiment import Experiment, Watch
+from buttress.experiments.papers._recipes import course, sentence_vae
 from buttress.experiments.papers._result import write_result
-from buttress.posteriors.gaussian import GaussianPosterior
 
 __all__ = ["DROPPED", "INPUTLESS", "LANGUAGE_MODEL", "PLAIN", "Bowman2016", "claims"]
 
@@ -76,17 +72,7 @@ class Bowman2016(Experiment):
 
     def recipe(self) -> Recipe:
         """What is trained without a remedy."""
-        every = max(1, self.steps // 10)
-        return replace(
-            baseline(self.data, opened(self.data).spec),
-            encoder=RecurrentEncoder(self.embedding, self.hidden),
-            posterior=GaussianPosterior(self.latents),
-            decoder=RecurrentDecoder(self.embedding, self.hidden),
-            training=Training(
-                self.steps, self.batch_size, self.learning_rate, seed=self.seed, validate_every=every,
-                checkpoint_every=every,
-            ),
-        )  # fmt: skip
+        return sentence_vae(self.data, (self.embedding, self.hidden, self.latents), course(self, looks=10))
 
     def run(self, folder: Path, jobs: int = 1, watch: Watch = lambda run, step, total: None) -> list[Claim]:
         """Train everything, or take up what is in the folder, and write ``result.json``.

@@ -22,7 +22,7 @@ from typing import Any
 
 from buttress.baseline import baseline
 from buttress.core import Data
-from buttress.core.recipe import Recipe, Training
+from buttress.core.recipe import Recipe
 from buttress.data.mnist5k import Mnist5k
 from buttress.data.opened import opened
 from buttress.decoders.pixelcnn import PixelCNN
@@ -31,6 +31,7 @@ from buttress.experiments.claim import Claim
 from buttress.experiments.compare import compare
 from buttress.experiments.papers._arms import claim, measured, seen
 from buttress.experiments.papers._experiment import Experiment, Watch
+from buttress.experiments.papers._recipes import course
 from buttress.experiments.papers._result import write_result
 from buttress.likelihoods.bernoulli import Bernoulli
 from buttress.posteriors.gaussian import GaussianPosterior
@@ -106,18 +107,14 @@ class Chen2016(Experiment):
 
     def recipe(self, gain: float = 1.0) -> Recipe:
         """What is trained without a remedy, with what z says to the decoder multiplied by ``gain``."""
-        every = max(1, self.steps // 3)
         return replace(
             baseline(self.data, opened(self.data).spec),
             encoder=ConvEncoder(self.widths, blocks=0),
             posterior=GaussianPosterior(self.latents),
             decoder=PixelCNN(None, self.layers, self.channels, maps=4, spatial=True, gain=gain),
             likelihood=Bernoulli(),
-            training=Training(
-                self.steps, self.batch_size, self.learning_rate, "adamax", seed=self.seed, validate_every=every,
-                checkpoint_every=every,
-            ),
-        )  # fmt: skip
+            training=course(self, looks=3, optimizer="adamax"),
+        )
 
     def run(self, folder: Path, jobs: int = 1, watch: Watch = lambda run, step, total: None) -> list[Claim]:
         """Train everything, or take up what is in the folder, and write ``result.json``.

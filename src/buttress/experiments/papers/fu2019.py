@@ -12,21 +12,18 @@ with each cycle in the cyclical arm alone), a weight that starts at 0.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from buttress.baseline import baseline
-from buttress.core.recipe import Recipe, Training
+from buttress.core.recipe import Recipe
 from buttress.data.one_hot_sequences import OneHotSequences
-from buttress.decoders.recurrent import RecurrentDecoder
-from buttress.encoders.recurrent import RecurrentEncoder
 from buttress.experiments.claim import Claim
 from buttress.experiments.compare import compare
 from buttress.experiments.papers._arms import claim, measured, seen
 from buttress.experiments.papers._experiment import Experiment, Watch
+from buttress.experiments.papers._recipes import course, sentence_vae
 from buttress.experiments.papers._result import write_result
-from buttress.posteriors.gaussian import GaussianPosterior
 
 __all__ = ["CONSTANT", "CYCLICAL", "MONOTONIC", "SAME_MEAN", "Fu2019", "claims"]
 
@@ -69,17 +66,8 @@ class Fu2019(Experiment):
 
     def recipe(self) -> Recipe:
         """What is trained without annealing."""
-        every = max(1, self.steps // 60)
-        return replace(
-            baseline(self.data, self.data.open().spec),
-            encoder=RecurrentEncoder(self.hidden, self.hidden),
-            posterior=GaussianPosterior(self.latents),
-            decoder=RecurrentDecoder(self.hidden, self.hidden),
-            training=Training(
-                self.steps, self.batch_size, self.learning_rate, seed=self.seed, validate_every=every,
-                checkpoint_every=max(1, self.steps // 3),
-            ),
-        )  # fmt: skip
+        sizes = (self.hidden, self.hidden, self.latents)
+        return sentence_vae(self.data, sizes, course(self, looks=60, saves=3))
 
     def run(self, folder: Path, jobs: int = 1, watch: Watch = lambda run, step, total: None) -> list[Claim]:
         """Train everything, or take up what is in the folder, and write ``result.json``.

@@ -27,7 +27,7 @@ from torch import Tensor
 
 from buttress.baseline import baseline
 from buttress.core import Data, Prior
-from buttress.core.recipe import Recipe, Training
+from buttress.core.recipe import Recipe
 from buttress.data.mnist5k import Mnist5k
 from buttress.data.opened import opened
 from buttress.decoders.pixelcnn import PixelCNN
@@ -36,6 +36,7 @@ from buttress.experiments.claim import Claim
 from buttress.experiments.compare import compare
 from buttress.experiments.papers._arms import claim, measured, seen
 from buttress.experiments.papers._experiment import Experiment, Watch
+from buttress.experiments.papers._recipes import course
 from buttress.experiments.papers._result import write_result
 from buttress.nn.neighbours import nearest, with_norms
 from buttress.posteriors.gaussian import GaussianPosterior
@@ -99,18 +100,14 @@ class Graves2018(Experiment):
             "acn": Associative(self.neighbours, self.components),
             "random": Associative(self.neighbours, self.components, neighbour="random"),
         }
-        every = max(1, self.steps // 5)
         return replace(
             baseline(self.data, opened(self.data).spec),
             encoder=ConvEncoder((16, 32), blocks=0),
             posterior=GaussianPosterior(self.latents, variance="per_example" if arm == "vae" else "unit"),
             prior=priors[arm],
             decoder=PixelCNN(field=None, layers=self.layers, channels=self.channels),
-            training=Training(
-                self.steps, self.batch_size, self.learning_rate, seed=self.seed, validate_every=every,
-                checkpoint_every=every,
-            ),
-        )  # fmt: skip
+            training=course(self, looks=5),
+        )
 
     def run(self, folder: Path, jobs: int = 1, watch: Watch = lambda run, step, total: None) -> list[Claim]:
         """Train everything, or take up what is in the folder, and write ``result.json``.

@@ -13,21 +13,18 @@ Deviations: synthetic documents of 40 to 50 words for Yahoo and Yelp, small LSTM
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from buttress.baseline import baseline
-from buttress.core.recipe import Recipe, Training
+from buttress.core.recipe import Recipe
 from buttress.data.long_documents import LongDocuments
-from buttress.decoders.recurrent import RecurrentDecoder
-from buttress.encoders.recurrent import RecurrentEncoder
 from buttress.experiments.claim import Claim
 from buttress.experiments.compare import compare
 from buttress.experiments.papers._arms import claim, measured, seen
 from buttress.experiments.papers._experiment import Experiment, Watch
+from buttress.experiments.papers._recipes import course, sentence_vae
 from buttress.experiments.papers._result import write_result
-from buttress.posteriors.gaussian import GaussianPosterior
 
 __all__ = ["LARGEST", "LAST", "MAXIMUM", "PENALTIES", "Long2020", "claims"]
 
@@ -71,17 +68,7 @@ class Long2020(Experiment):
 
     def recipe(self) -> Recipe:
         """What is trained without a remedy."""
-        every = max(1, self.steps // 5)
-        return replace(
-            baseline(self.data, self.data.open().spec),
-            encoder=RecurrentEncoder(self.size, self.size),
-            posterior=GaussianPosterior(self.latents),
-            decoder=RecurrentDecoder(self.size, self.size),
-            training=Training(
-                self.steps, self.batch_size, self.learning_rate, seed=self.seed, validate_every=every,
-                checkpoint_every=every,
-            ),
-        )  # fmt: skip
+        return sentence_vae(self.data, (self.size, self.size, self.latents), course(self, looks=5))
 
     def run(self, folder: Path, jobs: int = 1, watch: Watch = lambda run, step, total: None) -> list[Claim]:
         """Train everything, or take up what is in the folder, and write ``result.json``.

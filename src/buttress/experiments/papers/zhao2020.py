@@ -15,24 +15,20 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from buttress.baseline import baseline
 from buttress.core import Data
-from buttress.core.recipe import Recipe, Training
+from buttress.core.recipe import Recipe
 from buttress.data.made_reviews import MadeReviews
-from buttress.data.opened import opened
-from buttress.decoders.recurrent import RecurrentDecoder
-from buttress.encoders.recurrent import RecurrentEncoder
 from buttress.experiments.claim import Claim
 from buttress.experiments.compare import compare
 from buttress.experiments.papers._arms import claim, measured, seen
 from buttress.experiments.papers._experiment import Experiment, Watch
+from buttress.experiments.papers._recipes import course, sentence_vae
 from buttress.experiments.papers._result import write_result
 from buttress.experiments.papers._zhao2020_judge import judge
-from buttress.posteriors.gaussian import GaussianPosterior
 from buttress.runtime.atomic_write import write_text
 from buttress.training.run import Run
 
@@ -98,17 +94,8 @@ class Zhao2020(Experiment):
 
     def recipe(self) -> Recipe:
         """The plain VAE."""
-        every = max(1, self.steps // 10)
-        return replace(
-            baseline(self.data, opened(self.data).spec),
-            encoder=RecurrentEncoder(self.embedding, self.hidden),
-            posterior=GaussianPosterior(self.latents),
-            decoder=RecurrentDecoder(self.embedding, self.hidden),
-            training=Training(
-                self.steps, self.batch_size, self.learning_rate, seed=self.seed, validate_every=every,
-                checkpoint_every=5 * every,
-            ),
-        )  # fmt: skip
+        sizes = (self.embedding, self.hidden, self.latents)
+        return sentence_vae(self.data, sizes, course(self, looks=10, saves=2))
 
     def run(self, folder: Path, jobs: int = 1, watch: Watch = lambda run, step, total: None) -> list[Claim]:
         """Train everything, or take up what is in the folder, judge it, and write ``result.json``.
