@@ -13,7 +13,7 @@ os.environ.update(
     HF_HUB_OFFLINE="1",
     MPLBACKEND="Agg",
 )
-# Bytecode is kept, whatever the environment says: the processes that tests start would else compile all of buttress anew.
+# Bytecode is kept whatever the environment says: else each process that a test starts compiles all of buttress anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 import gc

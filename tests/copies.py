@@ -49,3 +49,11 @@ def start_processes(*args: Any, start_method: str, **kwargs: Any) -> Any:
     """That of torch."""
     with patch.object(multiprocessing, "get_context", lambda method=None: CONTEXT):
         return torch_start_processes(*args, start_method="forkserver", **kwargs)
+
+
+def run_apart(program: str) -> None:
+    """Run a program in a process that has seen no test, and so without checks of shapes; it fails as the program does."""
+    process = CONTEXT.Process(target=exec, args=(program, {"__name__": "apart"}))
+    process.start()
+    process.join(120)
+    assert process.exitcode == 0, "what the program raised stands in what was captured on stderr"

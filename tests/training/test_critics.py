@@ -343,6 +343,16 @@ def test_what_does_not_fit_is_refused():
         replace(small.joint(), critic=Contrastive()).model(SPECS["table"])
     with pytest.raises(ValueError, match="negatives is 0, wanted at least 1"):
         Contrastive(negatives=0)
+    few = "negatives is {}, and a {} of 5 positions has {} others at most"
+    for pool, most in {"sequence": 4, "batch": 9}.items():
+        what = "sequence" if pool == "sequence" else "batch of 2 sequences"
+        critic = (
+            replace(placed, critic=Contrastive(steps=2, negatives=most + 1, hidden=4, pool=pool)).model(spec).decoder
+        )
+        with pytest.raises(ValueError, match=few.format(most + 1, what, most)):
+            critic.check_batch(2)
+        critic.negatives = most
+        critic.check_batch(2)
     x, z = torch.full((2, 5), 4), torch.zeros(1, 2, 5, 3)
     with pytest.raises(ValueError, match="no p"):
         placed.model(spec).log_likelihood(x, z)

@@ -13,13 +13,13 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-import copies
 import numpy as np
 import pytest
 import small
 import torch
 from lightning.fabric import Fabric
 
+import copies
 from buttress.algorithms.descent import NonFinite
 from buttress.algorithms.two_stage import TwoStage
 from buttress.cli import main as cli
