@@ -52,7 +52,7 @@ def start_processes(*args: Any, start_method: str, **kwargs: Any) -> Any:
 
 
 def run_apart(program: str) -> None:
-    """Run a program in a process that has seen no test, and so without checks of shapes; it fails as the program does."""
+    """Run a program in a process that has seen no test, so without checks of shapes; it fails as the program does."""
     process = CONTEXT.Process(target=exec, args=(program, {"__name__": "apart"}))
     process.start()
     process.join(120)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from rich.console import Console
 from buttress.core import remedy
 from buttress.data.images import Images
 from buttress.experiments.claims import claims_table
+from buttress.experiments.papers import which_quantizer as paper
 from buttress.experiments.papers.which_quantizer import (
     EMA_DATA,
     FINITE,
@@ -72,6 +74,7 @@ def test_a_run_that_broke_off_is_null_with_its_reason_and_its_claims_say_so(tria
     """Of two random codewords one is nearest to all that an encoder says at first: no prior is fitted to that."""
     some = {GUMBEL: trial.arms[GUMBEL], GRADIENT: trial.arms[GRADIENT].replace("codes=16", "codes=2")}
     monkeypatch.setattr(WhichQuantizer, "arms", property(lambda self: some))
+    monkeypatch.setattr(paper, "step_costs", partial(step_costs, rounds=1, steps=1))  # steps of the first stage
     found = trial.run(tmp_path / "out")
 
     def refuse(constant):
