@@ -88,8 +88,8 @@ class CriticModule(nn.Module, ABC):
             given: What is known beside x.
         """
 
-    def check_batch(self, batch_size: int) -> None:  # most critics compare no examples of a batch
-        """Refuse what batches of this many examples can't give.
+    def check_batch(self, batch_size: int) -> None:
+        """Refuse what batches of this many examples can't give; most critics want nothing of the kind.
 
         Args:
             batch_size: Examples in a training step, of all processes.

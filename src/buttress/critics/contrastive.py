@@ -140,7 +140,9 @@ class ContrastiveModule(CriticModule):
         self.product = Product()
 
     def check_batch(self, batch_size: int) -> None:
-        """Refuse more negatives than the pool has positions: some would only be drawn again.
+        """Refuse more negatives than a whole batch has positions: they cost memory and are others drawn again.
+
+        Fewer are taken whatever the pool: they are drawn with replacement, so a short sequence gives some twice.
 
         Errors:
             ValueError: There are too few; says how many there are.
@@ -153,13 +155,11 @@ class ContrastiveModule(CriticModule):
             Traceback (most recent call last):
             ValueError: contrastive critic: negatives is 100, and a batch of 4 sequences of 8 positions has 31 ...
         """
-        sequences = batch_size if self.together else 1
-        pool = f"a batch of {sequences} sequences" if self.together else "a sequence"
-        most = sequences * self.places - 1
+        most = batch_size * self.places - 1
         if self.negatives > most:
             raise ValueError(
-                f"contrastive critic: negatives is {self.negatives}, and {pool} of {self.places} positions has "
-                f"{most} others at most; try {most} or fewer{', or a larger batch_size' if self.together else ''}"
+                f"contrastive critic: negatives is {self.negatives}, and a batch of {batch_size} sequences of "
+                f"{self.places} positions has {most} others at most; try far fewer, such as 10"
             )
 
     def forward(
