@@ -13,7 +13,10 @@ os.environ.update(
     HF_HUB_OFFLINE="1",
     MPLBACKEND="Agg",
 )
+# Bytecode is kept whatever the environment says: else each process that a test starts compiles all of buttress anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
+import gc
 import random
 import sys
 from collections.abc import Iterator
@@ -21,6 +24,8 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+
+sys.dont_write_bytecode = False
 
 import checks
 
@@ -41,6 +46,12 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("buttress")
 
 ROOT = Path(__file__).resolve().parents[1]
+
+
+def pytest_collection_finish() -> None:
+    """What is imported and collected by now stays: the search for garbage need not look at it again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

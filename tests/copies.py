@@ -9,6 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 from multiprocessing.context import ForkServerContext, ForkServerProcess
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
@@ -16,6 +17,8 @@ from unittest.mock import patch
 from torch.multiprocessing.spawn import start_processes as torch_start_processes
 
 PRELOADED = ["everything", "small", "copies"]
+"""Modules beside this file. Where one can't be imported, Python says nothing and each copy imports for itself."""
+HERE = Path(__file__).parent
 
 
 class Copy(ForkServerProcess):
@@ -23,7 +26,9 @@ class Copy(ForkServerProcess):
 
     def start(self) -> None:
         self.environment = dict(os.environ)
-        super().start()
+        found = os.pathsep.join([str(HERE), str(HERE / "training"), *filter(None, [os.environ.get("PYTHONPATH")])])
+        with patch.dict(os.environ, PYTHONPATH=found):  # the first one imports: Python 3.11 tells it of no other path
+            super().start()
 
     def run(self) -> None:
         os.environ.clear()
@@ -49,3 +54,11 @@ def start_processes(*args: Any, start_method: str, **kwargs: Any) -> Any:
     """That of torch."""
     with patch.object(multiprocessing, "get_context", lambda method=None: CONTEXT):
         return torch_start_processes(*args, start_method="forkserver", **kwargs)
+
+
+def run_apart(program: str) -> None:
+    """Run a program in a process that has seen no test, so without checks of shapes; it fails as the program does."""
+    process = CONTEXT.Process(target=exec, args=(program, {"__name__": "apart"}))
+    process.start()
+    process.join(120)
+    assert process.exitcode == 0, "what the program raised stands in what was captured on stderr"

@@ -59,16 +59,26 @@ def at_place(spec, place):
     return (..., *place, slice(None)) if spec.kind == "frames" else (..., *place)
 
 
-@pytest.fixture(params=CELLS, ids=lambda cell: "-".join(map(label, cell)))
-def cell(request):
+@pytest.fixture(scope="module", params=CELLS, ids=lambda cell: "-".join(map(label, cell)))
+def made(request):
+    """What all laws of a cell share, with the state of random numbers behind it."""
     name, part, likelihood = request.param
+    torch.manual_seed(0)
     try:
         module = built(part, SPECS[name], likelihood)
     except ValueError as refusal:
         if not any(p.name() in str(refusal) for p in (part, likelihood)):
             raise
         pytest.skip(f"does not fit, and says so: {refusal}")
-    return part, module, likelihood, SPECS[name]
+    return part, module, likelihood, SPECS[name], torch.get_rng_state()
+
+
+@pytest.fixture
+def cell(made):
+    """As if made for this law alone."""
+    *parts, random = made
+    torch.set_rng_state(random)
+    return parts
 
 
 def test_a_decoder_says_whether_it_is_autoregressive_and_no_other_lets_a_place_see_another(cell):

@@ -55,9 +55,11 @@ def label(cell):
     return "-".join([cell[0], *(p.name() for p in cell[1])])
 
 
-@pytest.fixture(params=list(dict.fromkeys(cells())), ids=label)
-def cell(request):
-    """A model with random weights away from its initial symmetry, its spec, and data it has observed."""
+@pytest.fixture(scope="module", params=list(dict.fromkeys(cells())), ids=label)
+def built(request):
+    """What all laws of a cell share: a model with random weights away from its initial symmetry, data it has observed
+    with what is given, and the state of random numbers and of the model behind that.
+    """
     name, parts = request.param
     spec = SPECS[name]
     torch.manual_seed(0)
@@ -75,7 +77,19 @@ def cell(request):
             parameter.add_(far * torch.randn_like(parameter))
     raw = raw_data(spec, parts[4])
     model.decoder.likelihood.check(raw)
-    return model.eval(), model.observe(raw), given_for(spec, raw)
+    observed = model.eval().observe(raw), given_for(spec, raw)
+    return model, *observed, torch.get_rng_state(), {name: t.clone() for name, t in model.state_dict().items()}
+
+
+@pytest.fixture
+def cell(built):
+    """Model, data and what is given, as if made for this law alone."""
+    model, x, given, random, tensors = built
+    torch.set_rng_state(random)
+    yield model, x, given
+    if model.training:
+        model.eval().zero_grad()
+        model.load_state_dict(tensors)
 
 
 def test_terms_have_their_shapes_and_are_finite(cell):
@@ -122,9 +136,10 @@ def test_every_parameter_learns(cell):
 
 def test_every_penalty_has_a_gradient_and_is_the_same_for_a_batch_given_twice(cell):
     model, x, given = cell
-    one, two = model(x, given=given).latent.penalty, model(torch.cat([x, x]), given=twice(given)).latent.penalty
+    one = model(x, given=given).latent.penalty
     if not one:
         pytest.skip("nothing here has a penalty")
+    two = model(torch.cat([x, x]), given=twice(given)).latent.penalty
     for name, value in one.items():
         torch.testing.assert_close(two[name].mean(), value.mean(), msg=lambda m, name=name: f"{name}: {m}")
         assert value.requires_grad, f"{name} has no gradient"

@@ -102,6 +102,15 @@ def test_slips_are_told(x, tmp_path, wishes, said):
         bt.rescue(Vae, x, train=train, **{"likelihood": "mse", "out": tmp_path / "out", **wishes})
 
 
+@pytest.mark.parametrize("made", [lambda x: x[:1], lambda x: x[:1].numpy(), lambda x: [x[:1]], lambda x: []])
+def test_too_few_held_out_examples_are_told_before_anything_is_trained(x, made, tmp_path):
+    def never(model, loader, settings):
+        raise AssertionError("trained")
+
+    with pytest.raises(ValueError, match=r"held_out has [01] examples?, wanted at least 2 to measure on"):
+        bt.rescue(Vae, x[:10], train=never, held_out=made(x), likelihood="mse", out=tmp_path / "out")
+
+
 def test_data_that_are_missing_are_asked_for(tmp_path):
     with pytest.raises(ValueError, match="got no data to train your model on"):
         bt.rescue(Vae, train=train, likelihood="mse")

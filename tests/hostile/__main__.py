@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import argparse
 import collections
-import importlib
 import json
 import os
-import pkgutil
 import sys
 import time
 from dataclasses import asdict
@@ -40,13 +38,18 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=2, help="cases at a time")
     parser.add_argument("--seconds", type=float, default=20.0, help="longest that one may take of a core")
     parser.add_argument("--json", type=Path, help="where to write all outcomes, a JSON object a line")
+    parser.add_argument("--list", type=Path, help="where to write the names of all cases, a JSON string a line")
     parser.add_argument("--faults", action="store_true", help="print only what went wrong")
     asked = parser.parse_args()
-    _import_everything()
+    from tests import everything  # noqa: F401  # before the first copy is made, so that no copy has to
+
     from .cases import cases
     from .runner import GOOD_RUNS, attempts, good_runs
 
-    chosen = [case for case in cases() if asked.only in case.name][:: asked.every]
+    every = list(cases())
+    if asked.list:
+        asked.list.write_text("".join(json.dumps(case.name) + "\n" for case in every))
+    chosen = [case for case in every if asked.only in case.name][:: asked.every]
     if asked.names:
         named = set(asked.names.read_text().splitlines())
         chosen = [case for case in chosen if case.name in named]
@@ -66,21 +69,6 @@ def main() -> int:
         f"{len(found)} tried in {time.monotonic() - start:.0f} s: {', '.join(f'{n} {kind}' for kind, n in counts.most_common())}"
     )
     return int(any(counts[kind] for kind in FAULTS))
-
-
-def _import_everything() -> None:
-    """Before the first copy is made, so that no copy has to."""
-    import datasets  # noqa: F401
-    import pyarrow.parquet  # noqa: F401
-    import torch
-    from torch.utils.tensorboard import SummaryWriter  # noqa: F401
-
-    import buttress
-
-    torch.set_num_threads(1)
-    for module in pkgutil.walk_packages(buttress.__path__, "buttress."):
-        if not module.name.endswith("__main__"):
-            importlib.import_module(module.name)
 
 
 if __name__ == "__main__":

@@ -124,6 +124,7 @@ def test_the_command_passes_its_flags_on_and_says_what_held(tmp_path, monkeypatc
     assert "no data 'mnsit5k'; did you mean 'mnist5k'?" in capsys.readouterr().err and not asked
 
 
-def test_the_command_line_starts_without_lightning_which_takes_seconds():
-    look = "import sys, buttress.cli.main; from buttress.experiments.papers import experiments; experiments()"
+def test_the_command_line_starts_and_a_run_is_opened_without_lightning_which_takes_seconds():
+    look = "import sys, buttress.training.run, buttress.cli.main"
+    look += "; from buttress.experiments.papers import experiments; experiments()"
     subprocess.run([sys.executable, "-c", f"{look}; sys.exit('lightning' in sys.modules)"], check=True)

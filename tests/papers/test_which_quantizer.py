@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 
 from buttress.core import remedy
 from buttress.data.images import Images
+from buttress.experiments.claims import claims_table
+from buttress.experiments.papers import which_quantizer as paper
 from buttress.experiments.papers.which_quantizer import (
     EMA_DATA,
     FINITE,
+    GRADIENT,
     GUMBEL,
     RESIDUAL,
     WhichQuantizer,
@@ -62,6 +67,28 @@ def test_a_small_trial_leaves_its_result_and_figure(trial, tmp_path, monkeypatch
     assert {run["arm"] for run in runs} == set(some) and all(0 < run["share_used"] <= 1 for run in runs)
     assert all(run["step_ms"] > 0 for run in runs)
     assert not found[0].held  # of arms that were not run
+    assert [path.name for path in trial.figures(tmp_path / "out")] == ["arms.png"]
+
+
+def test_a_run_that_broke_off_is_null_with_its_reason_and_its_claims_say_so(trial, tmp_path, monkeypatch):
+    """Of two random codewords one is nearest to all that an encoder says at first: no prior is fitted to that."""
+    some = {GUMBEL: trial.arms[GUMBEL], GRADIENT: trial.arms[GRADIENT].replace("codes=16", "codes=2")}
+    monkeypatch.setattr(WhichQuantizer, "arms", property(lambda self: some))
+    monkeypatch.setattr(paper, "step_costs", partial(step_costs, rounds=1, steps=1))  # steps of the first stage
+    found = trial.run(tmp_path / "out")
+
+    def refuse(constant):
+        raise AssertionError(f"{constant} is no JSON")
+
+    result = json.loads((tmp_path / "out" / "result.json").read_text(), parse_constant=refuse)
+    (lost,) = [run for run in result["runs"] if run["arm"] == GRADIENT]
+    assert lost["share_used"] is None and lost["total"] is None and lost["broke_off"]
+    about = result["claims"][6]
+    assert about["median"] is None and about["missing"] == "the run broke off" and not about["held"]
+    console = Console(width=200)
+    with console.capture() as caught:
+        console.print(claims_table(found))
+    assert "no number: the run broke off" in caught.get()
     assert [path.name for path in trial.figures(tmp_path / "out")] == ["arms.png"]
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from dataclasses import replace
 
 import torch
@@ -13,6 +11,7 @@ from buttress.baseline import baseline
 from buttress.data.linear_gaussian import LinearGaussianData
 from buttress.training.engine import Engine
 from buttress.training.stop import Stop
+from copies import run_apart
 
 # in a process of its own: what checks shapes in tests can't be compiled
 BOTH_WAYS = """
@@ -36,7 +35,7 @@ for world in (1, 2):
 
 
 def test_the_model_is_one_graph_with_the_noise_it_draws_uncompiled():
-    subprocess.run([sys.executable, "-c", BOTH_WAYS], check=True)
+    run_apart(BOTH_WAYS)
 
 
 def test_a_run_is_compiled_with_the_random_numbers_of_torch(tmp_path, monkeypatch):

@@ -326,6 +326,12 @@ def test_a_critic_is_one_class(tmp_path, monkeypatch):
     assert found["contrastive_information"].value <= math.log(2) and not list(run.model.decoder.parameters())[1:]
 
 
+def test_more_negatives_than_there_are_are_refused_before_the_first_step(recipe, tmp_path):
+    with pytest.raises(ValueError, match=r"negatives is 100000, and a batch of 16 sequences of \d+ positions"):
+        train(replace(recipe, critic=recipe.critic.replace(negatives=100_000)), tmp_path / "run", progress=False)
+    assert not (tmp_path / "run" / "progress.json").exists()
+
+
 def test_what_does_not_fit_is_refused():
     spec = SPECS["text"]
     recipe = replace(
@@ -343,6 +349,11 @@ def test_what_does_not_fit_is_refused():
         replace(small.joint(), critic=Contrastive()).model(SPECS["table"])
     with pytest.raises(ValueError, match="negatives is 0, wanted at least 1"):
         Contrastive(negatives=0)
+    for pool in ("sequence", "batch"):
+        critic = replace(placed, critic=Contrastive(steps=2, negatives=10, hidden=4, pool=pool)).model(spec).decoder
+        with pytest.raises(ValueError, match="negatives is 10, and a batch of 2 sequences of 5 positions has 9 others"):
+            critic.check_batch(2)
+        critic.check_batch(3)
     x, z = torch.full((2, 5), 4), torch.zeros(1, 2, 5, 3)
     with pytest.raises(ValueError, match="no p"):
         placed.model(spec).log_likelihood(x, z)

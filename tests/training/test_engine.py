@@ -1,8 +1,6 @@
 """What the engine does for any algorithm and any data."""
 
 import csv
-import subprocess
-import sys
 from dataclasses import dataclass, replace
 from types import SimpleNamespace
 
@@ -131,11 +129,6 @@ def test_progress_goes_to_a_file_in_lines(capsys, monkeypatch):
     first, last = capsys.readouterr().out.splitlines()
     assert first.startswith("training: 28% 11/40, elbo=-2.00, about 00:0") and first.endswith(" left")
     assert last == "training: 100% 40/40, elbo=-2.00"
-
-
-def test_opening_a_run_needs_no_lightning():
-    code = "import sys, buttress, buttress.training.run; sys.exit('lightning' in sys.modules)"
-    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 @pytest.mark.parametrize("where", ["metrics.Metrics.append", "engine.Engine.save"])

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 from dataclasses import replace
 
 import pytest
@@ -16,6 +14,7 @@ from buttress.training import checkpoint
 from buttress.training.callbacks import Callback
 from buttress.training.post_training import cost_of, quantize_run
 from buttress.training.run import Run, train
+from copies import run_apart
 
 
 def rounded(recipe, **training):
@@ -121,4 +120,4 @@ assert model.ranges.ready[0]
 
 
 def test_a_quantised_model_is_one_graph_with_the_same_numbers():
-    subprocess.run([sys.executable, "-c", BOTH_WAYS], check=True)
+    run_apart(BOTH_WAYS)

@@ -3,7 +3,6 @@
 import csv
 import json
 import math
-import multiprocessing
 import os
 import random
 import re
@@ -20,6 +19,7 @@ import small
 import torch
 from lightning.fabric import Fabric
 
+import copies
 from buttress.algorithms.descent import NonFinite
 from buttress.algorithms.two_stage import TwoStage
 from buttress.cli import main as cli
@@ -472,15 +472,8 @@ def test_kill_9_from_outside_changes_nothing(tmp_path):
     assert_equal_runs(folder, whole.folder)
 
 
-def forks():
-    """Processes that begin with everything imported."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["small", "buttress.training.run"])
-    return context
-
-
 def test_of_two_processes_at_once_one_gets_the_folder_and_the_other_one_line(tmp_path):
-    context, recipe = forks(), small.joint().to_yaml()
+    context, recipe = copies.CONTEXT, small.joint().to_yaml()
     for attempt in range(8):
         barrier, over, said = context.Barrier(2), context.Event(), context.Queue()
         args = (recipe, str(tmp_path / f"{attempt}"), barrier, over, said)
@@ -511,8 +504,7 @@ def test_what_a_killed_process_left_half_written_is_swept_away_by_the_next(tmp_p
 
 
 def start(recipe, folder, wound):
-    context = forks()
-    process = context.Process(target=small.attempt, args=(recipe.to_yaml(), str(folder), wound))
+    process = copies.CONTEXT.Process(target=small.attempt, args=(recipe.to_yaml(), str(folder), wound))
     process.start()
     return process
 

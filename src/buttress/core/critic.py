@@ -88,6 +88,16 @@ class CriticModule(nn.Module, ABC):
             given: What is known beside x.
         """
 
+    def check_batch(self, batch_size: int) -> None:
+        """Refuse what batches of this many examples can't give; most critics want nothing of the kind.
+
+        Args:
+            batch_size: Examples in a training step, of all processes.
+
+        Errors:
+            ValueError: They are too few.
+        """
+
 
 class Critic(DataPart):
     """What stands where the decoder stands in a model without p(x|z); ``none`` for a decoder.

@@ -123,20 +123,44 @@ class Contrastive(Critic):
             )
         if self.within and not spec.column(self.within).classes:
             raise ValueError(f"contrastive critic: {self.within} is a number, wanted a condition with classes")
-        return ContrastiveModule(self, z_shape[1], likelihood)
+        return ContrastiveModule(self, z_shape, likelihood)
 
 
 class ContrastiveModule(CriticModule):
     """The module of :class:`Contrastive`."""
 
-    def __init__(self, part: Contrastive, size: int, likelihood: LikelihoodModule) -> None:
+    def __init__(self, part: Contrastive, z_shape: tuple[int, ...], likelihood: LikelihoodModule) -> None:
         super().__init__()
+        self.places, size = z_shape
         self.likelihood, self.negatives, self.within = likelihood, part.negatives, part.within
         self.together = part.pool == "batch"
         self.ahead = tuple(range(part.first, part.first + part.steps))
         self.context = make_context(part.context, size, part.hidden, part.layers)
         self.predict = nn.ModuleList(nn.Linear(part.hidden, size) for _ in self.ahead)
         self.product = Product()
+
+    def check_batch(self, batch_size: int) -> None:
+        """Refuse more negatives than a whole batch has positions: they cost memory and are others drawn again.
+
+        Fewer are taken whatever the pool: they are drawn with replacement, so a short sequence gives some twice.
+
+        Errors:
+            ValueError: There are too few; says how many there are.
+
+        Example:
+            >>> from buttress.likelihoods.gaussian import GaussianLikelihood
+            >>> spec = DataSpec(Layout.frames(3, longest=8))
+            >>> part = Contrastive(steps=2, negatives=100, hidden=5, pool="batch")
+            >>> part.build(spec, (8, 3), GaussianLikelihood().build(spec)).check_batch(4)
+            Traceback (most recent call last):
+            ValueError: contrastive critic: negatives is 100, and a batch of 4 sequences of 8 positions has 31 ...
+        """
+        most = batch_size * self.places - 1
+        if self.negatives > most:
+            raise ValueError(
+                f"contrastive critic: negatives is {self.negatives}, and a batch of {batch_size} sequences of "
+                f"{self.places} positions has {most} others at most; try far fewer, such as 10"
+            )
 
     def forward(
         self, z: Float[Tensor, "S B T D"], valid: Bool[Tensor, "B T"] | None = None, given: Given = EMPTY

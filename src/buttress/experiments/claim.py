@@ -19,6 +19,7 @@ class Claim:
         wanted: Whether the median over seeds must lie "below" or "above" the mark.
         mark: That mark.
         seen: The number of each seed; NaN where it could not be measured.
+        missing: Why a number is missing, in words; empty where none is.
 
     Example:
         >>> claim = Claim("final KL, nats", "below", 0.05, (0.01, 0.02, 0.9))
@@ -30,6 +31,7 @@ class Claim:
     wanted: Literal["below", "above"]
     mark: float
     seen: tuple[float, ...]
+    missing: str = ""
 
     @property
     def median(self) -> float:
@@ -45,4 +47,5 @@ class Claim:
         """As JSON can hold it."""
         seen = [None if math.isnan(value) else value for value in self.seen]
         median = None if math.isnan(self.median) else self.median
-        return {**asdict(self), "seen": seen, "median": median, "held": self.held}
+        told = {name: value for name, value in asdict(self).items() if name != "missing" or value}
+        return {**told, "seen": seen, "median": median, "held": self.held}

@@ -133,6 +133,7 @@ def rescue_own(
     refuse_run(Path(out))
     _refuse_shared(make_model)
     loader, rest = _parted(data, held_out, seed)
+    _refuse_few(rest)
     own, folder = Own(make_model, train, loader, rest, likelihood, variance, int(steps), int(seed)), Path(out)
     watch = Watch() if watch is None else watch
     spent = _branch(own, folder, FIRST, UNTOUCHED, False, effort)
@@ -204,6 +205,21 @@ def _parted(data: Any, held_out: Any, seed: int) -> tuple[Any, Any]:
         raise ValueError(f"got {count} examples, wanted at least {FEWEST} to train on some and measure on others")
     cut = count - max(2, round(HELD_OUT * count))
     return _loader(data[:cut], seed), data[cut:]
+
+
+def _refuse_few(held_out: Any) -> None:
+    """Refuse what a diagnosis would refuse once the first model is trained; a loader is left to it."""
+    if isinstance(held_out, list | tuple) and all(isinstance(batch, Tensor) and batch.dim() for batch in held_out):
+        count = sum(len(batch) for batch in held_out)
+    elif isinstance(held_out, Tensor | np.ndarray) and held_out.ndim:
+        count = len(held_out)
+    else:
+        return
+    if count < 2:
+        raise ValueError(
+            f"held_out has {count} example{'s' * (count != 1)}, wanted at least 2 to measure on (some hundreds for "
+            "usable standard errors)"
+        )
 
 
 def _loader(x: Tensor, seed: int) -> Iterable[Tensor]:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from buttress.algorithms.descent import NonFinite, first_non_finite, first_non_finite_output
-from buttress.core import Batch, Examples, Splits, Training
+from buttress.core import Batch, CriticModule, Examples, Splits, Training
 from buttress.core.model import LatentVariableModel
 from buttress.core.recipe import Recipe
 from buttress.core.registry import only_here
@@ -41,8 +41,8 @@ def check(recipe: Recipe, splits: Splits, devices: int = 1, init: str = "") -> s
 
     Errors:
         ValueError: A part does not fit the data; data outside the likelihood's support; fewer than two held-out
-            examples, on which nothing can be measured; a batch larger than the data or not divisible among the
-            devices; a run to begin with that does not fit.
+            examples, on which nothing can be measured; a batch larger than the data, too small for the critic or
+            not divisible among the devices; a run to begin with that does not fit.
         NonFinite: The loss is not finite at the start.
     """
     settings = recipe.training
@@ -56,6 +56,8 @@ def check(recipe: Recipe, splits: Splits, devices: int = 1, init: str = "") -> s
         seed_step(settings.seed, 0)
         model = recipe.model(splits.spec)
         check_support(splits, model.likelihood.check)
+        if isinstance(model.decoder, CriticModule):
+            model.decoder.check_batch(settings.batch_size)
         weights = sum(parameter.numel() for parameter in model.parameters())
         check_memory(TRAINED * weights, f"{weights:,} parameters in training", "smaller sizes of the parts")
         recipe.algorithm.build(model, recipe.objective, settings)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from buttress.diagnostics.evidence import Evidence
 from buttress.experiments.claim import Claim
 
-__all__ = ["claim", "measured", "seen"]
+__all__ = ["broken", "claim", "measured", "seen", "with_reason"]
 
 KEPT = (
     "elbo", "nll", "distortion", "rate", "mutual_information", "active_units", "worth_shuffled", "feature_cosine",
@@ -35,6 +36,33 @@ def measured(folder: Path, part: str = ".") -> list[dict[str, Any]]:
             place = {"arm": entry["name"], "seed": int(run.rpartition("-")[2]), "folder": f"{part}/{run}"}
             rows.append({**place, "seconds": round(seconds, 1), "state": found.verdict.state, **values})
     return rows
+
+
+def broken(folder: Path, part: str = ".") -> list[dict[str, Any]]:
+    """A dict for each run that did not finish: arm, seed, folder, and ``broke_off``, which says why.
+
+    Args:
+        folder: Of the experiment.
+        part: The folder of the comparison in it.
+    """
+    entries = json.loads((folder / part / "comparison.json").read_text("utf-8"))["arms"]
+    return [
+        {"arm": entry["name"], "seed": int(run.rpartition("-")[2]), "folder": f"{part}/{run}", "broke_off": why}
+        for entry in entries
+        for run, why in entry["failed"].items()
+    ]
+
+
+def with_reason(claims: Sequence[Claim], runs: Sequence[dict[str, Any]]) -> list[Claim]:
+    """Claims of which those without a number say so, where a run broke off.
+
+    Example:
+        >>> lost = [{"arm": "none", "seed": 0, "broke_off": "step 3: mu became NaN"}]
+        >>> with_reason([claim("rate, nats", "above", 1.0, seen(lost, "none", "rate"))], lost)[0].missing
+        'the run broke off'
+    """
+    why = "the run broke off" if any(run.get("broke_off") for run in runs) else ""
+    return [replace(one, missing=why) if math.isnan(one.median) else one for one in claims]
 
 
 def seen(runs: Sequence[dict[str, Any]], arm: str, name: str) -> tuple[float, ...]:

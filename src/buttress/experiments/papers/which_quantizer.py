@@ -45,7 +45,7 @@ from buttress.encoders.conv import ConvEncoder
 from buttress.experiments.claim import Claim
 from buttress.experiments.compare import compare
 from buttress.experiments.examples import evaluation_model
-from buttress.experiments.papers._arms import claim, measured, seen
+from buttress.experiments.papers._arms import broken, claim, measured, seen, with_reason
 from buttress.experiments.papers._experiment import Experiment, Watch
 from buttress.experiments.papers._result import write_result
 from buttress.runtime.atomic_write import write_text
@@ -61,6 +61,8 @@ ALIVE = (EMA_DATA, RESIDUAL, FINITE)
 """Those that take care of every code."""
 EFFORT = {"nll_samples": 0, "gap_steps": 0}
 """Of the evidence; see :func:`buttress.diagnostics.diagnose.diagnose`."""
+MEASURED = ("elbo", "distortion", "rate", "total", "codes", "share_used", "perplexity", "evenness")
+"""What a run that broke off has no number of: null in ``result.json``, beside ``broke_off``, the reason."""
 
 
 @dataclass(frozen=True)
@@ -144,7 +146,10 @@ class WhichQuantizer(Experiment):
             arm = names[row["arm"]]
             total = {"total": -row["elbo"], "step_ms": costs[arm]}
             runs.append({**row, "arm": arm, **total, **usage(folder / row["folder"])})
-        found = claims(runs, math.prod(opened(self.data).spec.shape))
+        for row in broken(folder, "arms"):
+            arm = names[row["arm"]]
+            runs.append({**row, "arm": arm, **dict.fromkeys(MEASURED), "step_ms": costs[arm]})
+        found = with_reason(claims(runs, math.prod(opened(self.data).spec.shape)), runs)
         write_result(folder / "result.json", self, found, runs=runs)
         return found
 
