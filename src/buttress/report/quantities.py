@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from buttress.report.numbers import count
+from buttress.report.quantities_of_checks import QUANTITIES_OF_CHECKS
 from buttress.report.quantities_of_factors import QUANTITIES_OF_FACTORS
 from buttress.report.quantities_of_neighbours import QUANTITIES_OF_NEIGHBOURS
 from buttress.report.quantities_of_sound import QUANTITIES_OF_SOUND
@@ -159,7 +160,7 @@ QUANTITIES: dict[str, Quantity] = {
     ),
     "nll_looseness": Quantity(
         "Looseness of the NLL",
-        "How many nats too high the NLL may be, extrapolated from how it falls with more samples.",
+        "By how many nats the true NLL is probably lower, judged from how the estimate falls as more samples are drawn.",
         better="lower",
         short="how much too high the NLL may be",
     ),
@@ -379,6 +380,7 @@ QUANTITIES: dict[str, Quantity] = {
         write=count,
         short="importance samples that count",
     ),
+    **QUANTITIES_OF_CHECKS,
     **QUANTITIES_OF_NEIGHBOURS,
     **QUANTITIES_OF_FACTORS,
     **QUANTITIES_OF_SOUND,
