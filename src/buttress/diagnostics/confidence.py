@@ -7,7 +7,7 @@ $$ c = P_{\epsilon \sim N(0, I)} [\text{the cause follows from } v + e \epsilon]
 
 Estimates are drawn independently, though some rest on the same examples, and what an error does not tell, such as an
 estimator that is biased or a model that no rule knows, is not in it: so it is calibrated on patients of known cause
-(``buttress patients``). A cause that is about the errors themselves is asked of the numbers as they were measured.
+(``buttress patients``). A cause that is about the errors themselves is asked of the numbers as they were measured, and is certain where it holds.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from dataclasses import replace
 
 import torch
 
-from buttress.diagnostics.cause import found
+from buttress.diagnostics.cause import catalogue, found
 from buttress.diagnostics.estimate import Estimate
 from buttress.diagnostics.evidence import Evidence
 from buttress.diagnostics.numbers import Numbers
@@ -74,7 +74,10 @@ def confidences_of(numbers: Numbers, draws: int = DRAWS, seed: int = 0) -> dict[
         }
         named = found(Numbers(estimates, numbers.kind, numbers.notes), numbers)
         counted.update({plain(one.cause) for one in named if one.holds})
-    return {cause: times / draws for cause, times in counted.most_common()}
+    of_errors = {said.cause for one in catalogue() if one.of_errors and (said := one.find(numbers)) is not None}
+    certain = {one.cause for one in found(numbers) if one.holds} & of_errors
+    counted.update(dict.fromkeys(certain, draws))
+    return {cause: min(times, draws) / draws for cause, times in counted.most_common()}
 
 
 def _drawn(estimate: Estimate, e: float) -> Estimate:

@@ -45,7 +45,12 @@ log-likelihoods averaged over tokens of a large vocabulary that were not noticed
 unseen half was then diagnosed once, on 2026-11-29: 55 of 56 were right, and the rules were not changed afterwards.
 One label was changed: `the_sum_of_five_in_pixels` has a second cause that was overlooked when it was made. The
 patients near thresholds (`kinds/borderline.py`) were added afterwards, and first diagnosed with the rules unchanged.
-If the rules are ever changed for a patient of the unseen half, this page must say that it is no longer unseen."""
+If the rules are ever changed for a patient of the unseen half, this page must say that it is no longer unseen.
+
+On 2026-11-30 two causes were added, "the condition explains everything" and "the estimates are not to be trusted", with 22
+patients (`kinds/condition_explains.py`, `kinds/untrusted.py`). Their authors wrote the rules as well. UNSEEN_SENTENCE
+`one_row_far_off` now counts as right where its estimates are called untrustworthy, since one row makes them so; before it
+counted as wrong."""
 """How the halves were used."""
 
 

@@ -2,9 +2,9 @@ r"""The estimates are not to be trusted: their errors are too large, or what the
 
 Sentence: "the estimates are not to be trusted". One of these is true:
 
-- *errors*: two standard errors of what z carries reach past both thresholds, 0.1 and 0.5 nats, so that three states are
-  possible (:mod:`buttress.diagnostics.state`). It is named where no other cause holds. As errors fall with the root of
-  the number of examples, it is said how many would decide;
+- *errors*: three states are possible (:mod:`buttress.diagnostics.state`), or two are and the standard error of what
+  leaves them open is itself larger than the lower threshold, 0.1 nats. It is named where no other cause holds. As errors
+  fall with the root of the number of examples, it is said how many would decide;
 - *rounding*: of a twentieth or more of the coordinates of q the noise is lost in the numeric type, or its variance
   overflows (``rounded_noise``): the decoder never sees the noise, and the rate counts it all the same;
 - *other data*: a quarter or more of the decoder's squared error is the same in all examples, ``constant_error`` above
@@ -74,10 +74,14 @@ def _constant(n: Numbers) -> str:
 @cause(priority=200, of_errors=True)
 def imprecise(n: Numbers) -> Finding | None:
     """Whether the errors are larger than what they are to decide."""
-    if any(n.get(name) is None for name in RESTS_ON) or not state_of(n).vague:
+    if any(n.get(name) is None for name in RESTS_ON):
         return None
-    pairs = [(n.get(name), threshold) for name in RESTS_ON for threshold in (COLLAPSED_NATS, n.enough)]
-    wanted = max((number for found, threshold in pairs if (number := needed(found, threshold))), default=0)
+    state, marks = state_of(n), (COLLAPSED_NATS, n.enough)
+    open_ = [found for name in RESTS_ON if (found := n.get(name)) and None in (above(found, mark) for mark in marks)]
+    wide = state.borderline and any((found.error or 0.0) > COLLAPSED_NATS for found in open_)
+    if not (state.vague or wide):
+        return None
+    wanted = max((number for found in open_ for mark in marks if (number := needed(found, mark))), default=0)
     decide = f": about {wanted} examples would decide" if wanted else ""
     few = n.get("worth_concentration")
     half = "" if few is None else f"; a share of {few} of the examples carries half of what z is worth: look at these"

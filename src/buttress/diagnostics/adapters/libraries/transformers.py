@@ -27,7 +27,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.distributions import Distribution, Independent, Normal
 
-from buttress.core.batch import Batch, Given
+from buttress.core.batch import EMPTY, Batch, Given
 from buttress.diagnostics.adapters.library_model import ROWS, LibraryModel
 from buttress.diagnostics.adapters.outputs import LOG_VARIANCE, MEAN, at_least_single
 from buttress.diagnostics.evaluation import evaluating
@@ -157,7 +157,7 @@ class Sentences:
             self.shift = 1
             self.notes = ("logits at each token predict the next one, so the first token has no cost",)
 
-    def posterior(self, x: Int[Tensor, "B T"], given: Given) -> Distribution:
+    def posterior(self, x: Int[Tensor, "B T"], given: Given = EMPTY) -> Distribution:
         """q(z|x)."""
         mean, log_variance = self._moments(self._called(x, given))
         mean, log_variance = at_least_single(mean), at_least_single(log_variance)
@@ -168,9 +168,9 @@ class Sentences:
         zero = torch.zeros(self.shape, device=next(self.model.parameters()).device)
         return Independent(Normal(zero, torch.ones_like(zero)), len(self.shape))
 
-    def log_likelihood(self, x: Int[Tensor, "B T"], z: Float[Tensor, "S B *event"], given: Given) -> Float[Tensor, "S B"]:
-        """log p(x|z), summed over the tokens within the true length."""
-        s, lengths = len(z), given["lengths"].repeat(len(z))
+    def log_likelihood(self, x: Int[Tensor, "B T"], z: Float[Tensor, "S B *event"], given: Given = EMPTY) -> Tensor:
+        """log p(x|z), (S, B), summed over the tokens within the true length."""
+        s, lengths = len(z), _lengths(x, given).repeat(len(z))
         rows = x.repeat(s, 1)
         logits = at_least_single(self._logits(rows, z.flatten(0, 1), {"lengths": lengths}))
         if self.shift:
@@ -184,7 +184,7 @@ class Sentences:
 
     def _called(self, x: Tensor, given: Given, **named: Any) -> Mapping[str, Any]:
         """What ``forward`` returns for sentences padded with 0."""
-        there = self._within(x, given["lengths"])
+        there = self._within(x, _lengths(x, given))
         ids = x if self.padding is None else torch.where(there, x, self.padding)
         named |= {"attention_mask": there.long()} if self.masked else {}
         if "labels" in inspect.signature(self.model.forward).parameters:
@@ -193,7 +193,9 @@ class Sentences:
         return out if isinstance(out, Mapping) else vars(out)
 
     def _moments(self, out: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
-        found = [next((out[n] for n in names if isinstance(out.get(n), Tensor)), None) for names in (MEAN, LOG_VARIANCE)]
+        found = [
+            next((out[n] for n in names if isinstance(out.get(n), Tensor)), None) for names in (MEAN, LOG_VARIANCE)
+        ]
         mean, log_variance = found
         if mean is None or log_variance is None or not isinstance(out.get("logits"), Tensor):
             raise ValueError(
@@ -211,6 +213,12 @@ class Sentences:
         with _exchanged(self.model, str(self.method), z):
             found = self._called(x, given)["logits"]
         return found
+
+
+def _lengths(x: Int[Tensor, "B T"], given: Given) -> Int[Tensor, " B"]:
+    """True lengths; up to the last token that is not 0 where they are not known."""
+    place = torch.arange(1, x.shape[1] + 1, device=x.device)
+    return given["lengths"] if "lengths" in given else ((x != 0) * place).amax(1)
 
 
 @contextmanager
