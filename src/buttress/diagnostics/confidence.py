@@ -7,7 +7,8 @@ $$ c = P_{\epsilon \sim N(0, I)} [\text{the cause follows from } v + e \epsilon]
 
 Estimates are drawn independently, though some rest on the same examples, and what an error does not tell, such as an
 estimator that is biased or a model that no rule knows, is not in it: so it is calibrated on patients of known cause
-(``buttress patients``). A cause that is about the errors themselves is asked of the numbers as they were measured, and is certain where it holds.
+(``buttress patients``). A cause that is about the errors themselves is asked of the numbers as they were measured, and
+is certain where it holds.
 """
 
 from __future__ import annotations

@@ -47,10 +47,11 @@ One label was changed: `the_sum_of_five_in_pixels` has a second cause that was o
 patients near thresholds (`kinds/borderline.py`) were added afterwards, and first diagnosed with the rules unchanged.
 If the rules are ever changed for a patient of the unseen half, this page must say that it is no longer unseen.
 
-On 2026-11-30 two causes were added, "the condition explains everything" and "the estimates are not to be trusted", with 22
-patients (`kinds/condition_explains.py`, `kinds/untrusted.py`). Their authors wrote the rules as well. UNSEEN_SENTENCE
-`one_row_far_off` now counts as right where its estimates are called untrustworthy, since one row makes them so; before it
-counted as wrong."""
+On 2026-11-30 two causes were added, "the condition explains everything" and "the estimates are not to be trusted",
+with 22 patients (`kinds/condition_explains.py`, `kinds/untrusted.py`), by whoever wrote the rules. UNSEEN_SENTENCE
+`one_row_far_off` now counts as right where its estimates are called untrustworthy, since one row makes them so; before
+it counted as wrong. "Inference lags" now asks for a gain at the weight that the rate had in training, too: this was
+changed for a model of pythae with a beta of 10, and not for a patient."""
 """How the halves were used."""
 
 

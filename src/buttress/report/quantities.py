@@ -160,7 +160,7 @@ QUANTITIES: dict[str, Quantity] = {
     ),
     "nll_looseness": Quantity(
         "Looseness of the NLL",
-        "By how many nats the true NLL is probably lower, judged from how the estimate falls as more samples are drawn.",
+        "By how many nats the true NLL is probably lower, judged from how the estimate falls with more samples.",
         better="lower",
         short="how much too high the NLL may be",
     ),

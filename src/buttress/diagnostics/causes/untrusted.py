@@ -3,8 +3,8 @@ r"""The estimates are not to be trusted: their errors are too large, or what the
 Sentence: "the estimates are not to be trusted". One of these is true:
 
 - *errors*: three states are possible (:mod:`buttress.diagnostics.state`), or two are and the standard error of what
-  leaves them open is itself larger than the lower threshold, 0.1 nats. It is named where no other cause holds. As errors
-  fall with the root of the number of examples, it is said how many would decide;
+  leaves them open is itself larger than the lower threshold, 0.1 nats. It is named where no other cause holds. As
+  errors fall with the root of the number of examples, it is said how many would decide;
 - *rounding*: of a twentieth or more of the coordinates of q the noise is lost in the numeric type, or its variance
   overflows (``rounded_noise``): the decoder never sees the noise, and the rate counts it all the same;
 - *other data*: a quarter or more of the decoder's squared error is the same in all examples, ``constant_error`` above

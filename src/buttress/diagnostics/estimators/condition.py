@@ -51,11 +51,16 @@ def worth_of_condition(subject: Subject, most: int = MOST) -> Estimate:
     Example:
         >>> from buttress.diagnostics.passes import Encoded
         >>> from buttress.diagnostics.protocol import conditional
-        >>> from buttress.patients import patients
-        >>> case = patients()["labelled"].make()
-        >>> asked = conditional(case.model)
-        >>> worth_of_condition(Subject(asked, Encoded(asked, case.batches), {"seed": 0}, conditions=("label",))).value > 9
-        True
+        >>> from torch.distributions import Independent, Normal
+        >>> from buttress.core.batch import Batch
+        >>> from buttress.diagnostics.protocol import Adapter
+        >>> normal = lambda loc: Independent(Normal(loc, 1.0), 1)
+        >>> reads = lambda x, z, given: normal(given["c"] + 0 * z).log_prob(x)  # x is c and noise, and z nothing
+        >>> asked = conditional(Adapter(lambda x: normal(0 * x), lambda: normal(torch.zeros(1)), reads))
+        >>> c = 3.0 * (torch.arange(500) % 2)[:, None]
+        >>> data = Encoded(asked, [Batch(c, {"c": c})])
+        >>> print(worth_of_condition(Subject(asked, data, {"seed": 0}, conditions=("c",))))  # half the time 9 / 2
+        2.2... ± 0.1...
     """
     names = ", ".join(subject.conditions)
     with evaluating(subject.model, subject.seed) as asked:

@@ -98,8 +98,8 @@ class Likelihoods:
         if loose is None or loose.value is None:
             return f"; {only}, so the true one may be some nats lower: raise nll_samples"
         return (
-            f"; {only}. How it falls with their number suggests that the true one is about {short(loose.value, 2)} nats "
-            "lower: raise nll_samples until it stops falling"
+            f"; {only}. How it falls with their number suggests that the true one is about {short(loose.value, 2)} "
+            "nats lower: raise nll_samples until it stops falling"
         )
 
     @property

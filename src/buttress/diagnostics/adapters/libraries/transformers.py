@@ -1,8 +1,9 @@
 r"""Encoder–decoders of Hugging Face transformers with a latent variable between encoder and decoder.
 
-A model is one whose ``forward(input_ids, attention_mask, labels)`` returns a ``ModelOutput`` (or a dict) with ``logits``
-(B, T, V), and mean and log-variance of a normal q(z|x) by the usual names (``mu``, ``logvar``, ...). The prior is N(0, I)
-and p(x|z) that of the logits. Another z is put in place of the one that ``forward`` draws in one of these ways:
+A model is one whose ``forward(input_ids, attention_mask, labels)`` returns a ``ModelOutput`` (or a dict) with
+``logits`` (B, T, V), and mean and log-variance of a normal q(z|x) by the usual names (``mu``, ``logvar``, ...). The
+prior is N(0, I) and p(x|z) that of the logits. Another z takes the place of the one that ``forward`` draws in one of
+these ways:
 
 - ``forward`` has an argument ``z``, ``latent``, ``latents`` or ``latent_z``;
 - the model has a method ``reparameterize``, ``reparametrize``, ``sample_latent``, ``sample_z`` or ``sample`` of (mu,
@@ -41,8 +42,8 @@ METHODS = ("reparameterize", "reparametrize", "sample_latent", "sample_z", "samp
 IGNORED = -100
 """What transformers calls a label that does not count."""
 WANTED = (
-    "wanted an argument z (or latent, latents, latent_z) of forward, or a method reparameterize(mu, logvar); or hand the "
-    "model over as an Adapter of three callables"
+    "wanted an argument z (or latent, latents, latent_z) of forward, or a method reparameterize(mu, logvar); or hand "
+    "the model over as an Adapter of three callables"
 )
 
 
@@ -56,8 +57,8 @@ def adapt(model: Any, batches: Batches, likelihood: str | None, variance: float 
         variance: Must be None.
 
     Errors:
-        ValueError: ``forward`` returns no logits, mean and log-variance; there is no way to decode another z; labels and
-            ``input_ids`` are different sentences; padding stands in front; or the decoder sees the token it predicts.
+        ValueError: ``forward`` returns no logits, mean and log-variance; there is no way to decode another z; labels
+            and ``input_ids`` are different sentences; padding stands in front; or the decoder sees what it predicts.
 
     Example:
         >>> adapt(torch.nn.Linear(2, 2), [torch.zeros(2, 2)], None, None) is None
@@ -67,8 +68,8 @@ def adapt(model: Any, batches: Batches, likelihood: str | None, variance: float 
         return None
     if likelihood is not None or variance is not None:
         raise ValueError(
-            f"likelihood {likelihood!r} came with transformers' {type(model).__name__}, whose likelihood is that of its "
-            "logits; leave likelihood and variance out"
+            f"likelihood {likelihood!r} came with transformers' {type(model).__name__}, whose likelihood is that of "
+            "its logits; leave likelihood and variance out"
         )
     read = Sentences(model, _padding_id(model))
     some = read.batch(as_batch(batches[0]).take(slice(0, ROWS)), 0)
@@ -123,8 +124,8 @@ class Sentences:
         labels = batch.given.get("label")
         if labels is not None and (labels.shape != ids.shape or bool(((labels != ids) & there & (labels >= 0)).any())):
             raise ValueError(
-                f"batch {number}: labels {tuple(labels.shape)} are other sentences than input_ids {tuple(ids.shape)}, and "
-                "a q(z|x) is wanted of the x that is decoded; hand such a model over as an Adapter of three callables, "
+                f"batch {number}: labels {tuple(labels.shape)} are other sentences than input_ids {tuple(ids.shape)}, "
+                "and a q(z|x) is wanted of the x that is decoded; hand such a model over as an Adapter of three callables, "
                 "each with a last argument `given`"
             )
         return Batch(torch.where(there, ids, 0), {"lengths": lengths})
@@ -149,8 +150,8 @@ class Sentences:
         before = (torch.arange(one.shape[1], device=one.device) < last[:, None]) & changed[:, None]
         if bool((moved[before] > bound).any()):
             raise ValueError(
-                f"the decoder of {type(self.model).__name__} sees the token that it predicts: at a fixed z another last "
-                "token changes the logits before it; wanted a decoder that reads z and the tokens before; look for "
+                f"the decoder of {type(self.model).__name__} sees the token that it predicts: at a fixed z another "
+                "last token changes the logits before it; wanted a decoder that reads z and the tokens before; look for "
                 "cross-attention to the encoder's states, and for a missing causal mask"
             )
         if bool((moved[rows, last][changed] > bound).any()):
@@ -199,8 +200,8 @@ class Sentences:
         mean, log_variance = found
         if mean is None or log_variance is None or not isinstance(out.get("logits"), Tensor):
             raise ValueError(
-                f"forward(input_ids, ...) of {type(self.model).__name__} gave {', '.join(map(str, out))}, wanted logits, "
-                f"a mean called {', '.join(MEAN[:3])} and a log-variance called {', '.join(LOG_VARIANCE[:3])}"
+                f"forward(input_ids, ...) of {type(self.model).__name__} gave {', '.join(map(str, out))}, wanted "
+                f"logits, a mean called {', '.join(MEAN[:3])} and a log-variance called {', '.join(LOG_VARIANCE[:3])}"
             )
         return mean, log_variance
 
