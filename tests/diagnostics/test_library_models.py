@@ -267,6 +267,46 @@ def test_z_is_handed_to_a_forward_that_takes_it():
     assert torch.allclose(one, other)
 
 
+def test_a_bart_with_a_latent_in_place_of_its_memory_is_read():
+    """A real encoder and a real decoder, which looks at z alone; cross-attention to the encoder is refused."""
+    pytest.importorskip("transformers")
+    from transformers import BartConfig, PreTrainedModel
+    from transformers.models.bart.modeling_bart import BartDecoder, BartEncoder, shift_tokens_right
+
+    sizes = {"encoder_layers": 1, "decoder_layers": 1, "encoder_attention_heads": 2, "decoder_attention_heads": 2}
+    config = BartConfig(
+        vocab_size=12, d_model=8, encoder_ffn_dim=8, decoder_ffn_dim=8, max_position_embeddings=16, **sizes
+    )
+
+    class BartVAE(PreTrainedModel):
+        config_class, leak = BartConfig, False
+
+        def __init__(self, config):
+            super().__init__(config)
+            self.encoder, self.decoder = BartEncoder(config), BartDecoder(config)
+            self.q, self.memory, self.head = nn.Linear(8, 6), nn.Linear(3, 8), nn.Linear(8, 12)
+            self.post_init()
+
+        def reparameterize(self, mu, logvar):
+            return mu + torch.randn_like(mu) * (logvar / 2).exp()
+
+        def forward(self, input_ids, attention_mask=None, labels=None):
+            h = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+            mu, logvar = self.q(h[:, 0]).chunk(2, -1)
+            memory = self.memory(self.reparameterize(mu, logvar))[:, None]
+            memory = torch.cat([memory, h], 1) if self.leak else memory
+            start = shift_tokens_right(labels, 1, 2)
+            out = self.decoder(input_ids=start, encoder_hidden_states=memory).last_hidden_state
+            return {"logits": self.head(out), "mu": mu, "logvar": logvar}
+
+    model = BartVAE(config).eval()
+    found = adapted(model, [tokenised()], None, None, None)
+    check(found.model, found.batches)
+    model.leak = True
+    with pytest.raises(ValueError, match="cross-attention to the encoder's states"):
+        adapted(model, [tokenised()], None, None, None)
+
+
 # --- without any of them ---
 
 

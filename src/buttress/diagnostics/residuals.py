@@ -9,7 +9,8 @@ from torch import Tensor
 from buttress.diagnostics.estimator import Subject
 from buttress.diagnostics.evaluation import choose, draw, evaluating
 from buttress.diagnostics.passes import Block, count, passes
-from buttress.diagnostics.site_family import recognise, slope
+from buttress.diagnostics.protocol import Conditional
+from buttress.diagnostics.site_family import SiteFamily, recognise, slope
 from buttress.runtime.memory import pairs_at_once
 
 __all__ = ["residuals", "some_at_once"]
@@ -66,10 +67,16 @@ def residuals(subject: Subject, most: int, *, of_prior: bool = False) -> Float[T
         family = recognise(asked, few, *(z.to(few.x.device) for z in latents))
         if isinstance(family, str):
             return family
-        rows = []
-        for block in passes(asked, subject.data, keep=choose(n, most, subject.seed)):
-            for part in block.split(max(1, pairs_at_once(block.x) // 2)):
-                z = draw(part.prior if of_prior else part.q, part.index, 1, subject.seed, "residuals")
-                g = slope(asked, part, part.x, z.to(latents[0]))[1]
-                rows.append(family.standardised(part.x, g).cpu())
+        return _of_blocks(asked, subject, family, choose(n, most, subject.seed), latents[0], of_prior)
+
+
+def _of_blocks(
+    asked: Conditional, subject: Subject, family: SiteFamily, keep: Tensor | None, like: Tensor, of_prior: bool
+) -> Float[Tensor, "N sites"]:
+    rows = []
+    for block in passes(asked, subject.data, keep=keep):
+        for part in block.split(max(1, pairs_at_once(block.x) // 2)):
+            z = draw(part.prior if of_prior else part.q, part.index, 1, subject.seed, "residuals")
+            g = slope(asked, part, part.x, z.to(like))[1]
+            rows.append(family.standardised(part.x, g).cpu())
     return torch.cat(rows)

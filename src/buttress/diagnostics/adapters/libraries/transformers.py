@@ -125,8 +125,8 @@ class Sentences:
         if labels is not None and (labels.shape != ids.shape or bool(((labels != ids) & there & (labels >= 0)).any())):
             raise ValueError(
                 f"batch {number}: labels {tuple(labels.shape)} are other sentences than input_ids {tuple(ids.shape)}, "
-                "and a q(z|x) is wanted of the x that is decoded; hand such a model over as an Adapter of three callables, "
-                "each with a last argument `given`"
+                "and a q(z|x) is wanted of the x that is decoded; hand such a model over as an Adapter of three "
+                "callables, each with a last argument `given`"
             )
         return Batch(torch.where(there, ids, 0), {"lengths": lengths})
 
@@ -151,8 +151,8 @@ class Sentences:
         if bool((moved[before] > bound).any()):
             raise ValueError(
                 f"the decoder of {type(self.model).__name__} sees the token that it predicts: at a fixed z another "
-                "last token changes the logits before it; wanted a decoder that reads z and the tokens before; look for "
-                "cross-attention to the encoder's states, and for a missing causal mask"
+                "last token changes the logits before it; wanted a decoder that reads z and the tokens before; look "
+                "for cross-attention to the encoder's states, and for a missing causal mask"
             )
         if bool((moved[rows, last][changed] > bound).any()):
             self.shift = 1
