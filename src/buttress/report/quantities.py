@@ -293,8 +293,7 @@ QUANTITIES: dict[str, Quantity] = {
     ),
     "largest_eigenvalue": Quantity(
         "Largest eigenvalue",
-        "The largest variance of x along any direction, to be compared with the variance of the likelihood times the "
-        "weight of the rate.",
+        "The largest variance of x along any direction, to be compared with β times the variance of the likelihood.",
         unit="",
         short="largest variance in any direction",
     ),
@@ -319,8 +318,7 @@ QUANTITIES: dict[str, Quantity] = {
     ),
     "savable_distortion": Quantity(
         "Distortion that z may save",
-        "How much any z can lower the distortion of a Gaussian likelihood at most. At the optimum the rate times its "
-        "weight is no larger.",
+        "The most that a z can lower a Gaussian distortion by. At the optimum β times the rate is no larger.",
         short="the most that any z can save",
     ),
     "collapsed_fraction": Quantity(

@@ -11,7 +11,7 @@ QUANTITIES_OF_CHECKS: dict[str, Quantity] = {
         "Decoder dependence (the condition of another)",
         "How much the distortion rises when each x is decoded with the condition of another x, z as it was. 0: the "
         "decoder does not read the condition.",
-        short="loss with the condition of another x",
+        short="loss with another x's condition",
     ),
     "gain_beyond_condition": Quantity(
         "What the condition leaves to z",
@@ -25,7 +25,7 @@ QUANTITIES_OF_CHECKS: dict[str, Quantity] = {
         "training; near 1 where x is scaled or centred otherwise than in training.",
         unit="",
         better="lower",
-        short="share of the error that is constant",
+        short="error that is the same for all x",
     ),
     "rounded_noise": Quantity(
         "Noise of q lost in rounding",

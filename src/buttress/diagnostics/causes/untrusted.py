@@ -8,7 +8,8 @@ Sentence: "the estimates are not to be trusted". One of these is true:
 - *rounding*: of a twentieth or more of the coordinates of q the noise is lost in the numeric type, or its variance
   overflows (``rounded_noise``): the decoder never sees the noise, and the rate counts it all the same;
 - *other data*: a quarter or more of the decoder's squared error is the same in all examples, ``constant_error`` above
-  1/2. At an optimum it is 0, since a bias would remove it: so the model was trained on other data or not at all.
+  1/2. At an optimum it is 0, since a bias would remove it: so the model was trained on other data or not at all. Of
+  codes that are the same for all x it says nothing, as the decoder then shows one of its pictures.
 
 A model that answers otherwise when it is asked again (dropout), or by the other examples of a batch (batch
 normalisation in training mode), is refused before anything is measured, in a sentence that says so: see
@@ -45,7 +46,8 @@ FOLLOW = (
 @cause(priority=15, explains=FOLLOW)
 def mistaken(n: Numbers) -> Finding | None:
     """Whether q is beyond its numeric type, or the data are not those of the decoder."""
-    signs = ((n.get("rounded_noise"), ROUNDED, _rounded), (n.get("constant_error"), CONSTANT_ERROR, _constant))
+    constant = None if n.discrete and n.collapsed else n.get("constant_error")
+    signs = ((n.get("rounded_noise"), ROUNDED, _rounded), (constant, CONSTANT_ERROR, _constant))
     known = [(found, most, say) for found, most, say in signs if found is not None]
     told = [say(n) for found, most, say in known if above(found, most) is not False]
     if not told:

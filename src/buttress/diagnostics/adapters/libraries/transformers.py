@@ -71,7 +71,7 @@ def adapt(model: Any, batches: Batches, likelihood: str | None, variance: float 
             f"likelihood {likelihood!r} came with transformers' {type(model).__name__}, whose likelihood is that of "
             "its logits; leave likelihood and variance out"
         )
-    read = Sentences(model, _padding_id(model))
+    read = LatentSentences(model, _padding_id(model))
     some = read.batch(as_batch(batches[0]).take(slice(0, ROWS)), 0)
     with evaluating(model):
         read.begin(some)
@@ -86,7 +86,7 @@ def _padding_id(model: Any) -> int | None:
     return getattr(getattr(model, "config", None), "pad_token_id", None)
 
 
-class Sentences:
+class LatentSentences:
     """A model that reads and writes sentences.
 
     Args:
