@@ -352,7 +352,7 @@ def test_errors_beyond_both_thresholds_are_named_where_nothing_else_is_and_say_h
     vague = {"rate": (0.63, 0.02), "mutual_information": (0.61, 0.04), "worth_shuffled": (0.6, 1.0)}
     verdict = judged(**vague, **NO_GAP)
     assert (verdict.state, verdict.causes) == (UNKNOWN, (UNTRUSTED,))
-    assert "about 400000 examples would decide" in verdict.findings[0].reasons[0]
+    assert "about 40000" in verdict.findings[0].reasons[0]
     assert verdict.findings[0].confidence == 1.0
     assert judged(**{**vague, "worth_shuffled": (0.6, 0.01)}, **NO_GAP).causes == ()
 

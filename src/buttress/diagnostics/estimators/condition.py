@@ -60,7 +60,7 @@ def worth_of_condition(subject: Subject, most: int = MOST) -> Estimate:
         >>> c = 3.0 * (torch.arange(500) % 2)[:, None]
         >>> data = Encoded(asked, [Batch(c, {"c": c})])
         >>> print(worth_of_condition(Subject(asked, data, {"seed": 0}, conditions=("c",))))  # half the time 9 / 2
-        2.2... ± 0.1...
+        2.25 ± 0.09
     """
     names = ", ".join(subject.conditions)
     with evaluating(subject.model, subject.seed) as asked:
