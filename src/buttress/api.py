@@ -154,7 +154,9 @@ def diagnose(model: Any, data: Any = None, **settings: Any) -> Evidence:
         settings: See :func:`buttress.diagnostics.diagnose.diagnose`.
 
     Returns:
-        The evidence; print it for a table, ``.verdict`` is the conclusion.
+        The evidence. Printed, it is the verdict (state, causes with their confidence, what they rest on, what to try)
+        and a table of every number; ``.verdict`` is the conclusion alone, ``.verdict.findings`` has the causes, each
+        with its ``confidence``.
 
     Example:
         >>> from buttress.diagnostics.reference import LinearGaussian

@@ -21,6 +21,7 @@ from buttress.distributions.point import Point
 WEIGHT, NO_MORE = "the rate has a weight", "the data offer no more"
 OPTIMUM, NARROW, IDLE = "the optimum is collapsed", "q's family is too narrow", "a level is idle"
 BY_FEW, NUISANCE = "used by few examples", "only a nuisance is encoded"
+EXPLAINED, UNTRUSTED = "the condition explains everything", "the estimates are not to be trusted"
 
 
 def look(model, x, **settings):
@@ -182,6 +183,20 @@ def test_an_optimum_near_its_threshold_is_borderline_and_one_that_is_read_says_n
     assert "at a variance below 4.39" in " ".join(told.reasons) and not {"kl_annealing", "free_bits"} & {*told.advice}
 
 
+def test_a_q_that_would_gain_at_a_weight_of_one_alone_does_not_lag_behind_a_weight_of_ten():
+    """The numbers of a VAE of pythae with a beta of 10, after 15 passes over digits."""
+    gains = {"amortisation_gap": (0.229, 0.02), "decoder_gain": (0.502, 0.03), "optimum_ratio": (5.17, 0.2)}
+    verdict = judged("image", **SILENT, **gains, rate_weight=10.0)
+    assert verdict.causes == (OPTIMUM,) and verdict.advice == ("calibrated_variance",)
+    assert judged("image", **SILENT, **gains, rate_weight=1.0).causes == (LAGS,)
+    free = {
+        **gains,
+        "amortisation_gap": (0.5, 0.001),
+        "decoder_gain": (0.502, 0.001),
+    }  # it pays next to nothing for what the decoder saves
+    assert judged("image", **SILENT, **free, rate_weight=10.0).causes == (LAGS,)
+
+
 # --- where q is as a whole ---
 
 
@@ -301,3 +316,48 @@ def test_a_weight_that_may_be_on_either_side_of_one_is_told_once():
     unsure = {**IN_USE, "effective_beta": (1.3, 2.0), "amortisation_gap": (200.0, 90.0), "decoder_gain": (200.0, 90.0)}
     causes = [one.cause for one in judged(**unsure, effective_beta_doubled=(1.3, 2.0)).findings]
     assert causes.count(f"{WEIGHT} of about 1.3") == 1
+
+
+# --- what the condition leaves, and whether the numbers can be trusted ---
+
+
+def test_a_condition_that_leaves_nothing_is_told_from_a_decoder_that_ignores_z():
+    told = {**SILENT, **NO_GAP, "worth_condition": (40.0, 1.0)}
+    nothing = judged(**told, gain_beyond_condition=(-0.001, 0.004))
+    assert nothing.causes == (EXPLAINED,) and nothing.advice == () and "as good as p(x|z, given)" in nothing.reasons[-1]
+    assert judged(**told, gain_beyond_condition=(0.8, 0.05)).causes == (IGNORED,)
+    near = judged(**told, gain_beyond_condition=(0.08, 0.02))
+    (found,) = [one for one in near.findings if one.cause == EXPLAINED]
+    assert (found.strength, found.examples) == (BORDERLINE, 4000)
+    assert judged(**{**told, "worth_condition": (0.0, 0.01)}, gain_beyond_condition=(0.0, 0.01)).causes == (IGNORED,)
+    assert judged(**IN_USE, worth_condition=40.0, gain_beyond_condition=0.0).causes == ()
+    unknown = Estimate(None, None, 0, "not measured", note="x is made of whole numbers")
+    numbers = {name: Estimate(v, 0.0, 1000, "") for name, v in {**SILENT, **NO_GAP, "worth_condition": 40.0}.items()}
+    verdict = judge(numbers | {"gain_beyond_condition": unknown}, "text")
+    assert verdict.causes == (IGNORED,) and strength(verdict, EXPLAINED) == NOT_KNOWN
+    assert "trained without the condition" in " ".join(verdict.reasons)
+
+
+def test_numbers_that_rest_on_nothing_are_told_before_what_they_show():
+    lag = {**SILENT, "amortisation_gap": (6.0, 0.1), "decoder_gain": (6.0, 0.1)}
+    assert judged(**lag, constant_error=(0.02, 0.06)).causes == (LAGS,)
+    other = judged(**lag, constant_error=(0.9, 0.01))
+    assert other.causes == (UNTRUSTED,) and "81% of its squared error" in other.reasons[-1]
+    assert judged(**IN_USE, rounded_noise=(0.5, 0.02)).causes == (UNTRUSTED,)
+    assert judged(**IN_USE, rounded_noise=(0.001, 0.0001)).causes == ()
+    assert strength(judged(**IN_USE, constant_error=(0.5, 0.1)), UNTRUSTED) == BORDERLINE
+
+
+def test_errors_beyond_both_thresholds_are_named_where_nothing_else_is_and_say_how_many_examples():
+    vague = {"rate": (0.63, 0.02), "mutual_information": (0.61, 0.04), "worth_shuffled": (0.6, 1.0)}
+    verdict = judged(**vague, **NO_GAP)
+    assert (verdict.state, verdict.causes) == (UNKNOWN, (UNTRUSTED,))
+    assert "about 40000" in verdict.findings[0].reasons[0]
+    assert verdict.findings[0].confidence == 1.0
+    assert judged(**{**vague, "worth_shuffled": (0.6, 0.01)}, **NO_GAP).causes == ()
+
+
+def test_each_cause_comes_with_its_confidence():
+    verdict = judged(**SILENT, amortisation_gap=(0.2, 0.045), decoder_gain=(0.2, 0.045))
+    assert 0.9 < verdict.findings[0].confidence < 1
+    assert str(verdict).startswith(f"collapsed ({LAGS}, confidence {verdict.findings[0].confidence:.2f})")

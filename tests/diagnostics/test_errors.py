@@ -43,6 +43,7 @@ NAMES = {
     "optimum_ratio",
     "largest_eigenvalue",
     "residual_variance",
+    "constant_error",
     "savable_distortion",
     "share_used",
     "worth_top_percent",

@@ -24,7 +24,7 @@ def test_json_and_back(tmp_path):
 
 
 def test_findings_survive_json_and_evidence_without_them_still_opens():
-    lag = Finding("inference lags", "borderline", ("gains 0.2 ± 0.1",), 800)
+    lag = Finding("inference lags", "borderline", ("gains 0.2 ± 0.1",), 800, confidence=0.4)
     verdict = Verdict("used", None, ("so",), (), "partly used", (lag,))
     evidence = replace(made_up(), verdict=verdict)
     assert Evidence.from_json(evidence.to_json()).verdict == verdict and verdict.causes == ()
@@ -42,7 +42,9 @@ def test_people_read_it_in_lines():
         "  try kl_annealing",
     ]
     assert repr(evidence.verdict).startswith("Verdict(state='collapsed'")
-    _, *table = str(evidence).splitlines()
+    shown = str(evidence)
+    assert shown.startswith(f"{evidence.verdict}\n\n")
+    _, *table = shown.removeprefix(f"{evidence.verdict}\n\n").splitlines()
     assert [line.split()[0] for line in table] == ["estimate", "elbo", "nll"]
     assert "-1.5 ± 0.1" in table[1] and "not measured" in table[2] and "not finite: nan" in table[2]
 

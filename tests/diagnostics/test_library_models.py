@@ -1,9 +1,12 @@
 """Models of other libraries, by their real packages where they are installed."""
 
 import math
+import types
+from collections import OrderedDict
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from buttress.diagnostics.adapters.adapted import adapted
@@ -159,6 +162,149 @@ def test_several_layers_are_refused_and_one_is_diagnosed():
     with pytest.raises(ValueError, match="has 2 layers of vector_quantize_pytorch, wanted one"):
         adapted(nn.Sequential(make(), make()), IMAGES, "mse", None, None)
     assert diagnose(make(), IMAGES, likelihood="mse", **QUICK).estimates["code_perplexity"].value >= 1
+
+
+# --- transformers ---
+
+
+class ModelOutput(OrderedDict):
+    """As transformers has it: a dict whose entries are attributes."""
+
+    def __getattr__(self, name):
+        try:
+            return self[name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+
+class SentenceVAE(nn.Module):
+    """Mean of embeddings, a normal q, and a GRU that reads z at each place and the tokens before, shifted inside."""
+
+    leak = shifted = False
+
+    def __init__(self, words=12, width=8, latents=3):
+        super().__init__()
+        torch.manual_seed(0)
+        self.config = types.SimpleNamespace(pad_token_id=1)
+        self.embedding, self.q = nn.Embedding(words, width), nn.Linear(width, 2 * latents)
+        self.rnn, self.head = nn.GRU(width + latents, width, batch_first=True), nn.Linear(width, words)
+
+    def reparameterize(self, mu, logvar):
+        return mu + torch.randn_like(mu) * (logvar / 2).exp()
+
+    def forward(self, input_ids, attention_mask=None, labels=None):
+        h = self.embedding(input_ids)
+        there = attention_mask[..., None].to(h)
+        mu, logvar = self.q((h * there).sum(1) / there.sum(1)).chunk(2, -1)
+        z = self.reparameterize(mu, logvar)
+        before = h if self.shifted else torch.cat([torch.zeros_like(h[:, :1]), h[:, :-1]], 1)
+        before = before + h.mean(1, keepdim=True) if self.leak else before
+        out = self.head(self.rnn(torch.cat([before, z[:, None].expand(-1, h.shape[1], -1)], -1))[0])
+        target = labels[:, 1:] if self.shifted else labels
+        loss = F.cross_entropy((out[:, :-1] if self.shifted else out).transpose(1, 2), target, ignore_index=-100)
+        return ModelOutput(loss=loss, logits=out, mu=mu, logvar=logvar)
+
+
+SentenceVAE.__module__ = "transformers.models.made_up"
+
+
+def tokenised(n=40, longest=7):
+    """Sentences as a tokenizer pads them, with 1, and labels with -100 there."""
+    own = torch.Generator().manual_seed(0)
+    mask = (torch.arange(longest) < torch.randint(3, longest + 1, (n, 1), generator=own)).long()
+    ids = torch.where(mask > 0, torch.randint(2, 12, (n, longest), generator=own), 1)
+    return {"input_ids": ids, "attention_mask": mask, "labels": torch.where(mask > 0, ids, -100)}
+
+
+@pytest.mark.parametrize("shifted", [False, True])
+def test_a_sentence_vae_of_transformers_has_the_likelihood_of_its_loss(shifted):
+    model, batch = SentenceVAE(), tokenised()
+    model.shifted = shifted
+    found = adapted(model, [batch], None, None, None)
+    check(found.model, found.batches)
+    data, z = found.batches[0], torch.randn(1, 40, 3)
+    model.reparameterize = lambda mu, logvar: z[0]
+    with torch.no_grad():
+        loss = model(**batch).loss
+        counted = batch["attention_mask"].sum() - 40 * shifted
+        told = -found.model.log_likelihood(data.x, z, data.given).sum() / counted
+    assert float(told) == pytest.approx(float(loss), rel=1e-4)
+    assert torch.equal(data.given["lengths"], batch["attention_mask"].sum(1)) and int(data.x.min()) == 0
+    assert any("predict the next one" in note for note in found.notes) == shifted
+
+
+def test_a_sentence_vae_is_diagnosed_and_what_cannot_be_read_is_refused():
+    batch, model = tokenised(), SentenceVAE()
+    evidence = diagnose(model, [batch], **QUICK)
+    assert evidence.kind == "text" and "p(x|z) is that of its logits" in evidence.notes[0]
+    assert evidence.estimates["worth_shuffled"].value is not None and "label_accuracy" not in evidence.estimates
+    model.leak = True
+    for wrong, data, said in (
+        (model, [batch], "sees the token that it predicts"),
+        (SentenceVAE(), [{**batch, "attention_mask": batch["attention_mask"].flip(1)}], "padding behind them"),
+        (SentenceVAE(), [{**batch, "labels": batch["labels"].flip(0)}], "other sentences than input_ids"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            diagnose(wrong, data, **QUICK)
+    with pytest.raises(ValueError, match="whose likelihood is that of its logits"):
+        diagnose(SentenceVAE(), [batch], likelihood="mse", **QUICK)
+
+
+def test_z_is_handed_to_a_forward_that_takes_it():
+    class Taking(SentenceVAE):
+        def forward(self, input_ids, attention_mask=None, labels=None, latents=None):
+            if latents is not None:
+                self.reparameterize = lambda mu, logvar: latents
+            return super().forward(input_ids, attention_mask, labels)
+
+    Taking.__module__ = "transformers.models.made_up"
+    data = adapted(SentenceVAE(), [tokenised()], None, None, None).batches[0]
+    z = torch.randn(2, 40, 3)
+    one, other = (
+        adapted(kind(), [tokenised()], None, None, None).model.log_likelihood(data.x, z, data.given)
+        for kind in (SentenceVAE, Taking)
+    )
+    assert torch.allclose(one, other)
+
+
+def test_a_bart_with_a_latent_in_place_of_its_memory_is_read():
+    """A real encoder and a real decoder, which looks at z alone; cross-attention to the encoder is refused."""
+    pytest.importorskip("transformers")
+    from transformers import BartConfig, PreTrainedModel
+    from transformers.models.bart.modeling_bart import BartDecoder, BartEncoder, shift_tokens_right
+
+    sizes = {"encoder_layers": 1, "decoder_layers": 1, "encoder_attention_heads": 2, "decoder_attention_heads": 2}
+    config = BartConfig(
+        vocab_size=12, d_model=8, encoder_ffn_dim=8, decoder_ffn_dim=8, max_position_embeddings=16, **sizes
+    )
+
+    class BartVAE(PreTrainedModel):
+        config_class, leak = BartConfig, False
+
+        def __init__(self, config):
+            super().__init__(config)
+            self.encoder, self.decoder = BartEncoder(config), BartDecoder(config)
+            self.q, self.memory, self.head = nn.Linear(8, 6), nn.Linear(3, 8), nn.Linear(8, 12)
+            self.post_init()
+
+        def reparameterize(self, mu, logvar):
+            return mu + torch.randn_like(mu) * (logvar / 2).exp()
+
+        def forward(self, input_ids, attention_mask=None, labels=None):
+            h = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+            mu, logvar = self.q(h[:, 0]).chunk(2, -1)
+            memory = self.memory(self.reparameterize(mu, logvar))[:, None]
+            memory = torch.cat([memory, h], 1) if self.leak else memory
+            start = shift_tokens_right(labels, 1, 2)
+            out = self.decoder(input_ids=start, encoder_hidden_states=memory).last_hidden_state
+            return {"logits": self.head(out), "mu": mu, "logvar": logvar}
+
+    model = BartVAE(config).eval()
+    found = adapted(model, [tokenised()], None, None, None)
+    check(found.model, found.batches)
+    model.leak = True
+    with pytest.raises(ValueError, match="cross-attention to the encoder's states"):
+        adapted(model, [tokenised()], None, None, None)
 
 
 # --- without any of them ---

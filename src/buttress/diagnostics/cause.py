@@ -33,14 +33,19 @@ class Cause:
         find: The function; it gives None where the evidence is against it or says nothing of it.
         priority: The lowest comes first: a wrong loss before what a wrong loss brings about.
         explains: Causes that are not named where this one holds.
+        of_errors: Whether it is about the errors themselves: it is named where no other cause holds, and asked of the
+            numbers as they were measured where others are asked of what they may be.
     """
 
     find: Callable[[Numbers], Finding | None]
     priority: int
     explains: tuple[str, ...] = ()
+    of_errors: bool = False
 
 
-def cause(priority: int, explains: tuple[str, ...] = ()) -> Callable[[Callable[[Numbers], Finding | None]], Cause]:
+def cause(
+    priority: int, explains: tuple[str, ...] = (), of_errors: bool = False
+) -> Callable[[Callable[[Numbers], Finding | None]], Cause]:
     """Declare the function below to be a cause; for the arguments see :class:`Cause`.
 
     Example:
@@ -50,7 +55,7 @@ def cause(priority: int, explains: tuple[str, ...] = ()) -> Callable[[Callable[[
         >>> never.priority
         99
     """
-    return lambda find: Cause(find, priority, explains)
+    return lambda find: Cause(find, priority, explains, of_errors)
 
 
 def finding(
@@ -100,14 +105,21 @@ def catalogue() -> tuple[Cause, ...]:
     return tuple(sorted(known, key=lambda one: one.priority))
 
 
-def found(numbers: Numbers) -> tuple[Finding, ...]:
+def found(numbers: Numbers, measured: Numbers | None = None) -> tuple[Finding, ...]:
     """What all causes find, those that hold before the others, without what one that holds explains.
+
+    Args:
+        numbers: Of a diagnosis.
+        measured: As they were measured, where ``numbers`` are what they may be; None where they are the same.
 
     Example:
         >>> found(Numbers({}))
         ()
     """
-    pairs = [(one, said) for one in catalogue() if (said := one.find(numbers)) is not None]
+    asked = ((one, one.find(numbers if measured is None or not one.of_errors else measured)) for one in catalogue())
+    pairs = [(one, said) for one, said in asked if said is not None]
+    if any(said.holds for one, said in pairs if not one.of_errors):
+        pairs = [(one, said) for one, said in pairs if not one.of_errors]
     explained = {name for one, said in pairs if said.holds for name in one.explains}
     kept = [said for _, said in pairs if not {said.cause, said.remedies_for} & explained]
     once: dict[str, Finding] = {}

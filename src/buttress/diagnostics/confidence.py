@@ -7,7 +7,8 @@ $$ c = P_{\epsilon \sim N(0, I)} [\text{the cause follows from } v + e \epsilon]
 
 Estimates are drawn independently, though some rest on the same examples, and what an error does not tell, such as an
 estimator that is biased or a model that no rule knows, is not in it: so it is calibrated on patients of known cause
-(``buttress patients``).
+(``buttress patients``). A cause that is about the errors themselves is asked of the numbers as they were measured, and
+is certain where it holds.
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ from dataclasses import replace
 
 import torch
 
-from buttress.diagnostics.cause import found
+from buttress.diagnostics.cause import catalogue, found
 from buttress.diagnostics.estimate import Estimate
 from buttress.diagnostics.evidence import Evidence
 from buttress.diagnostics.numbers import Numbers
 
-__all__ = ["confidences", "plain"]
+__all__ = ["confidences", "confidences_of", "plain"]
 
 DRAWS = 200
 
@@ -54,16 +55,30 @@ def confidences(evidence: Evidence, draws: int = DRAWS, seed: int = 0) -> dict[s
         >>> 0.9 < found["inference lags"] < 1.0  # both gains are two errors above 0.1
         True
     """
+    return confidences_of(Numbers(evidence.estimates, evidence.kind, evidence.notes), draws, seed)
+
+
+def confidences_of(numbers: Numbers, draws: int = DRAWS, seed: int = 0) -> dict[str, float]:
+    """The same of numbers without a verdict.
+
+    Args:
+        numbers: Of a diagnosis.
+        draws: How often they are drawn.
+        seed: Of the draws.
+    """
     own = torch.Generator().manual_seed(seed)
-    noise = torch.randn(draws, len(evidence.estimates), generator=own, dtype=torch.float64).tolist()
+    noise = torch.randn(draws, len(numbers.estimates), generator=own, dtype=torch.float64).tolist()
     counted: Counter[str] = Counter()
     for row in noise:
         estimates = {
-            name: _drawn(estimate, e) for e, (name, estimate) in zip(row, evidence.estimates.items(), strict=True)
+            name: _drawn(estimate, e) for e, (name, estimate) in zip(row, numbers.estimates.items(), strict=True)
         }
-        named = found(Numbers(estimates, evidence.kind, evidence.notes))
+        named = found(Numbers(estimates, numbers.kind, numbers.notes), numbers)
         counted.update({plain(one.cause) for one in named if one.holds})
-    return {cause: times / draws for cause, times in counted.most_common()}
+    of_errors = {said.cause for one in catalogue() if one.of_errors and (said := one.find(numbers)) is not None}
+    certain = {one.cause for one in found(numbers) if one.holds} & of_errors
+    counted.update(dict.fromkeys(certain, draws))
+    return {cause: min(times, draws) / draws for cause, times in counted.most_common()}
 
 
 def _drawn(estimate: Estimate, e: float) -> Estimate:

@@ -107,8 +107,11 @@ class Verdict:
               because z carries nothing
               because q does
               try aggressive
+            >>> lag = Finding("inference lags", "holds", (), confidence=0.97)
+            >>> print(Verdict("collapsed", "inference lags", (), (), findings=(lag,)))
+            collapsed (inference lags, confidence 0.97)
         """
-        causes = "; ".join(self.causes or filter(None, [self.cause]))
+        causes = "; ".join([one.named for one in self.findings if one.holds] or filter(None, [self.cause]))
         other = f", borderline: perhaps {self.borderline}" if self.borderline else ""
         head = (self.state or "no verdict") + other + (f" ({causes})" if causes else "")
         more = f" (and {len(self.advice) - SHOWN} more)" if len(self.advice) > SHOWN else ""
@@ -156,7 +159,7 @@ class Evidence:
     notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        """The estimates as a table.
+        """The verdict, with causes, confidence, evidence and first remedies, and below it the estimates as a table.
 
         Example:
             >>> print(Evidence(9, "table", {"rate": Estimate(1.25, 0.1, 9, "closed form")}, Groups((), (), (), ())))
@@ -168,7 +171,9 @@ class Evidence:
         rows = [heads, *(_cells(name, estimate) for name, estimate in self.estimates.items())]
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
-        return "\n".join([f"{UNITS}, {self.n} held-out examples", *lines, *(f"note: {note}" for note in self.notes)])
+        verdict = [str(self.verdict), ""] if self.verdict.state else []
+        notes = (f"note: {note}" for note in self.notes)
+        return "\n".join([*verdict, f"{UNITS}, {self.n} held-out examples", *lines, *notes])
 
     def to_json(self) -> str:
         """The record as strict JSON: no NaN, no infinity."""

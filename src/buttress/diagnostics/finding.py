@@ -7,6 +7,8 @@ from dataclasses import dataclass
 __all__ = ["BORDERLINE", "HOLDS", "NOT_KNOWN", "Finding"]
 
 HOLDS, BORDERLINE, NOT_KNOWN = "holds", "borderline", "not known"
+SURE = 0.99
+"""Confidence above which no digits are printed: it is counted in two hundred draws."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,8 @@ class Finding:
         examples: How many held-out examples would decide a borderline cause, if the numbers stay what they are; None
             where it is decided, or where more examples would not help.
         remedies_for: What a remedy declares in ``cures`` to be advised here; the cause where it is empty.
+        confidence: How often the cause would be named if every number were what its error allows, between 0 and 1; see
+            :mod:`buttress.diagnostics.confidence`. None where that was not asked.
 
     Example:
         >>> Finding("inference lags", "holds", ("refining q gains 14 ± 1 nats",)).holds
@@ -32,11 +36,25 @@ class Finding:
     reasons: tuple[str, ...]
     examples: int | None = None
     remedies_for: str = ""
+    confidence: float | None = None
 
     @property
     def holds(self) -> bool:
         """Whether it is decided."""
         return self.strength == HOLDS
+
+    @property
+    def named(self) -> str:
+        """The cause with its confidence, in words.
+
+        Example:
+            >>> Finding("inference lags", "holds", (), confidence=0.93).named, Finding("x", "holds", ()).named
+            ('inference lags, confidence 0.93', 'x')
+        """
+        if self.confidence is None:
+            return self.cause
+        sure = "above 0.99" if self.confidence > SURE else f"{self.confidence:.2f}"
+        return f"{self.cause}, confidence {sure}"
 
     @property
     def question(self) -> str:

@@ -23,6 +23,7 @@ from buttress.diagnostics.thresholds import (
     READ_SHARE,
     UNFINISHED,
     USED_NATS,
+    WEIGHTED,
 )
 
 __all__ = ["Numbers"]
@@ -160,6 +161,18 @@ class Numbers:
             above(self.get(name), self.matters),
             *(above(found, self.matters) for found in [self.get(f"{name}_median")] if found is not None),
         )
+
+    @property
+    def gains_at_weight(self) -> Truth:
+        r"""Whether a better q gains at the weight of the rate that was trained with, where that is news; else true.
+
+        A q that saves the decoder D nats and gains $\Delta$ of ELBO pays $D - \Delta$ nats of rate for it, so that at a
+        weight $\beta$ it gains $D - \beta (D - \Delta)$. It was searched for at weight 1: so that is a lower bound.
+        """
+        beta, gap, gain = self["rate_weight"], self.get("amortisation_gap"), self.get("decoder_gain")
+        if not beta > WEIGHTED or gap is None or gain is None:
+            return True
+        return above(minus(gap, minus(gain, gap), beta - 1), self.matters)
 
     @property
     def refined(self) -> bool:

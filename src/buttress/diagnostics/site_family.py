@@ -36,6 +36,8 @@ UNKNOWN = (
 )
 SAME = 1e-4
 """Relative difference of slopes that is rounding in float32."""
+RARE = 1e-3
+"""A probability below it counts as this: a few hundred examples do not tell smaller ones apart."""
 CLOSE = 3e-3
 """Relative difference from a straight line that is: differences of slopes have fewer digits."""
 
@@ -50,6 +52,7 @@ class SiteFamily:
         precision: a of a Gaussian, shape of one x; 0 for sites that never vary. None for other families.
         shared: Whether all of ``precision`` is one number.
         normalised: Whether the constants of the density are there.
+        weight: c of a Bernoulli.
     """
 
     name: str
@@ -57,6 +60,25 @@ class SiteFamily:
     precision: Float[Tensor, "*event"] | None = None
     shared: bool = False
     normalised: bool = True
+    weight: float = 1.0
+
+    def standardised(self, x: Float[Tensor, "B *event"], g: Float[Tensor, "B *event"]) -> Float[Tensor, "B sites"]:
+        """What x differs from the decoder's mean by, in the decoder's own standard deviations; 0 where x never varies.
+
+        Args:
+            x: Examples.
+            g: The slope of log p(x|z) there.
+
+        Example:
+            >>> one = SiteFamily("Gaussian", lambda x: x, torch.full((2,), 4.0))
+            >>> one.standardised(torch.zeros(1, 2), torch.tensor([[8.0, 0.0]])).abs().tolist()  # 2 off, sigma = 1/2
+            [[4.0, 0.0]]
+        """
+        if self.precision is not None:
+            a = self.precision.to(g)
+            return torch.where(a > 0, -g / a.sqrt().clamp(min=1e-300), 0.0).flatten(1)
+        p = (g / self.weight).sigmoid().clamp(RARE, 1 - RARE)
+        return ((x.to(p) - p) / (p * (1 - p)).sqrt()).flatten(1)
 
 
 def slope(
@@ -136,7 +158,7 @@ def _bernoulli(x: Tensor, g: Float[Tensor, "Z B *event"], value: Float[Tensor, "
     for c in (1.0, 1 / x[0].numel()):
         expected = (g * x.double() - c * softplus(g / c, threshold=700)).flatten(2).sum(-1)
         if _all_small(expected - value, CLOSE * value.abs().max()):
-            return SiteFamily("Bernoulli", partial(_correlated, weight=c), normalised=c == 1)
+            return SiteFamily("Bernoulli", partial(_correlated, weight=c), normalised=c == 1, weight=c)
     return UNKNOWN
 
 

@@ -8,6 +8,7 @@ __all__ = [
     "COLLAPSED_EPSILON",
     "COLLAPSED_NATS",
     "CONCENTRATED",
+    "CONSTANT_ERROR",
     "DEAD_PERPLEXITY",
     "DECIDED",
     "DETERMINISTIC_BETA",
@@ -22,6 +23,7 @@ __all__ = [
     "POINT_SCALE",
     "READ_SHARE",
     "RISING_NATS",
+    "ROUNDED",
     "SAME_WEIGHT",
     "UNFINISHED",
     "USED_NATS",
@@ -44,6 +46,10 @@ collapsed runs and 1 to 3 for those that were rescued, so little depends on wher
 CONCENTRATED = 0.1
 """Share of the examples below which, if they carry half of what z is worth, it is used by few: linear-Gaussian models
 have 0.25 to 0.4. A mean over all hides such a use: of 1 % that z tells apart fully, it is below COLLAPSED_NATS."""
+
+CONSTANT_ERROR = 0.5
+"""Root of the share of the decoder's squared error that is the same in all examples: a quarter of it. It is 0 at any
+optimum; digits in the range of 0 to 255 in place of 0 to 1 give 0.7, inverted ones 0.9."""
 
 DEAD_PERPLEXITY = 1.1
 """exp(COLLAPSED_NATS): a codebook of which one code takes all but about two places in a hundred."""
@@ -97,6 +103,10 @@ plain ELBO gives 1, exactly so for a linear decoder; models trained with a small
 
 RISING_NATS = 0.5
 """A rate above this in a model whose z is worth nothing is a rate held up by force, so free bits are no advice."""
+
+ROUNDED = 0.05
+"""Share of the coordinates of q whose noise is lost in its numeric type, from which on the rate counts what is not
+there. It is 0 of models in float32 with means of some units."""
 
 SAME_WEIGHT = 1.5
 """Factor within which the weights that the widths and the means of q are in balance with are one weight."""

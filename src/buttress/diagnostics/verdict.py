@@ -10,6 +10,7 @@ catalogue of remedies, for causes that hold and for nothing else. All thresholds
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from buttress.diagnostics.advice import advice
 from buttress.diagnostics.cause import found
@@ -17,6 +18,7 @@ from buttress.diagnostics.causes.codebook import DEAD, SAME
 from buttress.diagnostics.causes.ignored import IGNORED
 from buttress.diagnostics.causes.lagging import LAGS
 from buttress.diagnostics.causes.prior_mismatch import FAR
+from buttress.diagnostics.confidence import confidences_of, plain
 from buttress.diagnostics.estimate import Estimate
 from buttress.diagnostics.evidence import Verdict
 from buttress.diagnostics.finding import Finding
@@ -49,7 +51,7 @@ def judge(estimates: Mapping[str, Estimate], kind: str, notes: tuple[str, ...] =
     state = state_of(numbers)
     if state.name == UNKNOWN and not state.vague:
         return Verdict(UNKNOWN, None, state.reasons, ())
-    findings = found(numbers)
+    findings = _with_confidence(found(numbers), numbers)
     holding = [one for one in findings if one.holds]
     why = [reason for one in findings for reason in (one.reasons if one.holds else (one.question,))]
     if not holding and state.name in (COLLAPSED, PARTLY):
@@ -62,6 +64,12 @@ def judge(estimates: Mapping[str, Estimate], kind: str, notes: tuple[str, ...] =
         state.borderline,
         findings,
     )
+
+
+def _with_confidence(findings: tuple[Finding, ...], numbers: Numbers) -> tuple[Finding, ...]:
+    """Findings with their confidence; nothing is drawn where there are none."""
+    sure = confidences_of(numbers) if findings else {}
+    return tuple(replace(one, confidence=sure.get(plain(one.cause), 0.0)) for one in findings)
 
 
 def _not_known(n: Numbers, findings: tuple[Finding, ...]) -> str:

@@ -20,6 +20,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from buttress.diagnostics.adapters import adapted
+from buttress.diagnostics.check import check
+from buttress.diagnostics.check_data import check_batches
 from buttress.diagnostics.diagnose import check_effort, diagnose
 from buttress.diagnostics.evaluation import evaluating
 from buttress.diagnostics.evidence import Evidence
@@ -35,6 +37,7 @@ from buttress.report.comparison import write_comparison
 from buttress.report.ranking import Ranking, rank_folder, save_ranking
 from buttress.runtime.arguments import check_number, check_type, check_whole
 from buttress.runtime.atomic_write import write_text
+from buttress.runtime.one_line import one_line
 from buttress.runtime.plain_data import load_json
 from buttress.runtime.randomness import check_seed, seed_step
 from buttress.training import checkpoint
@@ -136,7 +139,14 @@ def rescue_own(
     _refuse_few(rest)
     own, folder = Own(make_model, train, loader, rest, likelihood, variance, int(steps), int(seed)), Path(out)
     watch = Watch() if watch is None else watch
-    spent = _branch(own, folder, FIRST, UNTOUCHED, False, effort)
+    _refuse_unreadable(own)
+    try:
+        spent = _branch(own, folder, FIRST, UNTOUCHED, False, effort)
+    except (RuntimeError, TypeError, LookupError, AttributeError) as error:
+        raise ValueError(
+            f"training your model as it is failed with {type(error).__name__}: {one_line(str(error))[:300]}; try "
+            "train(make_model(), loader, settings) alone"
+        ) from error
     found = Evidence.load(folder / FIRST / "evidence.json")
     if found.verdict.state == UNKNOWN:
         raise ValueError(f"no verdict, so nothing says what to try: {'; '.join(found.verdict.reasons)}")
@@ -196,6 +206,8 @@ def _parted(data: Any, held_out: Any, seed: int) -> tuple[Any, Any]:
         raise ValueError("got no data to train your model on; give a loader or a tensor of examples")
     if isinstance(data, np.ndarray):
         data = torch.from_numpy(data.astype(np.float32) if data.dtype == np.float64 else data)
+    if isinstance(data, Tensor) and data.dim() and len(data) > 1:
+        check_batches([data])
     if held_out is not None or not isinstance(data, Tensor):
         if held_out is None:
             raise ValueError("got a loader and nothing to measure on; give held-out examples as held_out")
@@ -267,6 +279,14 @@ def _refuse_shared(make_model: Callable[[], nn.Module]) -> None:
                 "make_model() gave the same module twice, wanted a new, untrained one at each call; make it inside the "
                 "function"
             )
+
+
+def _refuse_unreadable(own: Own) -> None:
+    """Refuse a model that can't be measured on the held-out examples before any time is spent on training it."""
+    with torch.random.fork_rng([]):
+        seed_step(own.seed, 0)
+        found = adapted(own.make_model(), own.held_out, own.likelihood, own.variance, None)
+        check(found.model, found.batches, own.seed)
 
 
 def _take_weights(model: nn.Module, path: Path) -> None:

@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Any
 
 from buttress.diagnostics.causes.log_likelihood import AVERAGED
+from buttress.diagnostics.causes.untrusted import REFUSALS, UNTRUSTED
 from buttress.diagnostics.confidence import confidences, plain
 from buttress.diagnostics.diagnose import diagnose
 from buttress.diagnostics.evidence import Evidence, Groups, Verdict
@@ -25,7 +26,7 @@ __all__ = ["EFFORT", "REFUSED", "Visit", "look", "run_ward"]
 EFFORT = {"nll_samples": 60, "nll_examples": 200, "gap_steps": 100, "gap_examples": 60, "mi_examples": 1000}
 """Of every diagnosis; see :func:`buttress.diagnostics.diagnose.diagnose`."""
 REFUSED = "refused"
-"""The state of a model that a diagnosis refuses; a refusal that says that something is averaged has named the cause."""
+"""The state of a model that a diagnosis refuses; where the refusal says why, it has named the cause."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,9 @@ def look(patient: KnownPatient, effort: Mapping[str, int] = MappingProxyType(EFF
 
 def _refusal(told: str) -> Evidence:
     """What stands for the evidence of a model that was refused."""
-    findings = (Finding(AVERAGED, HOLDS, (told,)),) if "averaged over" in told else ()
+    unsteady = any(part in told for part in REFUSALS)
+    cause = AVERAGED if "averaged over" in told else UNTRUSTED if unsteady else None
+    findings = () if cause is None else (Finding(cause, HOLDS, (told,), confidence=1.0),)
     verdict = Verdict(REFUSED, findings[0].cause if findings else None, (told,), (), findings=findings)
     return Evidence(0, "", {}, Groups((), (), (), ()), verdict=verdict)
 

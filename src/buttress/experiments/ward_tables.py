@@ -65,20 +65,33 @@ def confusion(seen: Sequence[Visit]) -> tuple[list[str], list[str], list[list[in
     return rows, columns, [[pairs.count((true, said)) for said in columns] for true in rows]
 
 
-def calibration(seen: Sequence[Visit]) -> list[tuple[str, int, float, float]]:
+def calibration(seen: Sequence[Visit], least: int = 1) -> list[tuple[str, int, float, float]]:
     """For each bin of the confidence: its name, findings in it, their mean confidence and the share that is true.
 
     Every cause that some draw names of any patient is a finding; of a borderline one that is true which the exact
     numbers give.
+
+    Args:
+        seen: The patients.
+        least: Findings in a bin; smaller ones are joined with the next, and the last with the one before.
 
     Example:
         >>> calibration([])
         []
     """
     found = [(sure, cause in one.patient.true) for one in seen for cause, sure in one.confidence.items()]
-    rows = []
+    bins: list[tuple[float, float, list[tuple[float, bool]]]] = []
     for low, high in BINS:
         inside = [pair for pair in found if (low <= pair[0] < high if low < high else pair[0] >= low)]
+        if bins and len(bins[-1][2]) < least:
+            low, _, before = bins.pop()
+            inside = before + inside
+        bins.append((low, high, inside))
+    if len(bins) > 1 and len(bins[-1][2]) < least:
+        (_, high, inside), (low, _, before) = bins.pop(), bins.pop()
+        bins.append((low, high, before + inside))
+    rows = []
+    for low, high, inside in bins:
         if inside:
             name = f"{low:.1f} to {high:.1f}" if low < high else "1"
             mean, true = (sum(column) / len(inside) for column in zip(*inside, strict=True))

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from buttress.report.numbers import count
+from buttress.report.quantities_of_checks import QUANTITIES_OF_CHECKS
 from buttress.report.quantities_of_factors import QUANTITIES_OF_FACTORS
 from buttress.report.quantities_of_neighbours import QUANTITIES_OF_NEIGHBOURS
 from buttress.report.quantities_of_sound import QUANTITIES_OF_SOUND
@@ -159,7 +160,7 @@ QUANTITIES: dict[str, Quantity] = {
     ),
     "nll_looseness": Quantity(
         "Looseness of the NLL",
-        "How many nats too high the NLL may be, extrapolated from how it falls with more samples.",
+        "By how many nats the true NLL is probably lower, judged from how the estimate falls with more samples.",
         better="lower",
         short="how much too high the NLL may be",
     ),
@@ -292,8 +293,7 @@ QUANTITIES: dict[str, Quantity] = {
     ),
     "largest_eigenvalue": Quantity(
         "Largest eigenvalue",
-        "The largest variance of x along any direction, to be compared with the variance of the likelihood times the "
-        "weight of the rate.",
+        "The largest variance of x along any direction, to be compared with β times the variance of the likelihood.",
         unit="",
         short="largest variance in any direction",
     ),
@@ -318,8 +318,7 @@ QUANTITIES: dict[str, Quantity] = {
     ),
     "savable_distortion": Quantity(
         "Distortion that z may save",
-        "How much any z can lower the distortion of a Gaussian likelihood at most. At the optimum the rate times its "
-        "weight is no larger.",
+        "The most that a z can lower a Gaussian distortion by. At the optimum β times the rate is no larger.",
         short="the most that any z can save",
     ),
     "collapsed_fraction": Quantity(
@@ -379,6 +378,7 @@ QUANTITIES: dict[str, Quantity] = {
         write=count,
         short="importance samples that count",
     ),
+    **QUANTITIES_OF_CHECKS,
     **QUANTITIES_OF_NEIGHBOURS,
     **QUANTITIES_OF_FACTORS,
     **QUANTITIES_OF_SOUND,

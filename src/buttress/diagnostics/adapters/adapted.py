@@ -86,7 +86,8 @@ def adapted(model: Any, data: Any, likelihood: str | None, variance: float | Non
     if not isinstance(model, nn.Module):
         return Adapted(model, came.batches, labels, labels is not None)
     check_batches(came.batches)
-    if (known := foreign(model, came.batches, likelihood, variance)) is not None:
+    if (known := foreign(model, with_conditions(came), likelihood, variance)) is not None:
+        came = came if known.batches is None else Loaded(known.batches, ready=True)
         found = _with_labels(known.adapter, came, False, labels)
         return replace(found, beta=known.beta)
     found = _with_labels(model, came, takes_condition(model), labels)

@@ -20,7 +20,7 @@ def foreign(model: nn.Module, batches: Batches, likelihood: str | None, variance
 
     Args:
         model: A module of a library, a class derived from one, or a module with a layer of one.
-        batches: Held-out data, of which some are tried.
+        batches: Held-out data, with what came beside x, of which some are tried.
         likelihood: Of the reconstruction; None for that of the library, if it has one.
         variance: Of the "gaussian" likelihood.
 

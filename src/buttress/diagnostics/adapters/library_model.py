@@ -33,10 +33,12 @@ class LibraryModel:
     Args:
         adapter: The three callables.
         beta: Weight of the rate in the loss of the library; None where it has none of its own.
+        batches: The data as the adapter reads them; None for x as they came.
     """
 
     adapter: Adapter
     beta: float | None = None
+    batches: Batches | None = None
 
 
 def first(model: nn.Module, batches: Batches) -> Tensor:

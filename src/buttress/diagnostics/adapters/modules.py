@@ -13,7 +13,7 @@ from torch.distributions import Distribution, Independent, Normal
 
 from buttress.core.batch import EMPTY, Batch, Given
 from buttress.diagnostics.adapters.likelihoods import NAMES, scored
-from buttress.diagnostics.adapters.outputs import Output, at_least_single, broken, in_precision_of, read
+from buttress.diagnostics.adapters.outputs import Output, at_least_single, broken, elsewhere, in_precision_of, read
 from buttress.diagnostics.adapters.signatures import arguments, called, takes_condition
 from buttress.diagnostics.evaluation import evaluating
 from buttress.diagnostics.passes import as_batch
@@ -142,7 +142,7 @@ def _first_answer(model: nn.Module, batch: Batch) -> Any:
         raise ValueError(
             f"forward(x) fails on x of shape {tuple(batch.x.shape)} and type {kind}, the first examples: "
             f"{next(iter(str(error).splitlines()), type(error).__name__)}; wanted examples shaped as in training"
-            f"{advice}"
+            f"{advice}{elsewhere(model, batch.x)}"
         ) from error
 
 

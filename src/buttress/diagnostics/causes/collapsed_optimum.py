@@ -10,7 +10,7 @@ which is above 0 for some w only where $\lambda = \lambda_{\max}(F^{-1/2} \opera
 linear decoders Lucas et al. 2019; with beta Wang and Ziyin 2022). For a Gaussian likelihood
 $\lambda = \lambda_{\max}(\operatorname{Cov} x) / \sigma^2$. So the sentence is true where ``optimum_ratio`` is below
 the weight of the rate by two standard errors, and z carries nothing. It is about the collapsed point alone: a decoder
-that reads z already (it gains from a better q) is not there, and nothing follows.
+that reads z already (it gains from a better q, at the weight of the rate) is not there, and nothing follows.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def collapsed_optimum(n: Numbers) -> Finding | None:
     if ratio is None:
         return None
     weight = 1.0 if beta is None else size(beta)
-    reads = n.gains("decoder_gain") is True
+    reads = every(n.gains("decoder_gain"), n.gains_at_weight) is True
     truth = every(n.collapsed, below(ratio, weight), opposite(reads))
     return finding(OPTIMUM, truth, [_sentence(n, weight)], [(ratio, weight)])
 

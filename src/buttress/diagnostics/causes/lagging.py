@@ -5,6 +5,8 @@ $\Delta$) and the decoder profits from it (distortion saved): both must exceed, 
 what z carries already, since every amortised q has some gap. Means and medians are asked: one example far off makes the
 error of a mean as large as the mean, and says nothing of the others. A search that did not end gives a lower bound of
 $\Delta$, which is on the safe side. If only the rate falls, the decoder does not need z, and nothing lags.
+Where the loss gave the rate a weight above 2, the better q must gain at that weight too: the encoder was trained for
+it.
 
 Where no q can be searched for, $-\mathrm{ELBO} - \mathrm{NLL} = E\,\mathrm{KL}(q(z|x) \| p(z|x))$ stands in for the
 gap, and distortion - NLL for what the decoder saves, of which it is a lower bound: with z of the true posterior its
@@ -39,7 +41,7 @@ def lagging(n: Numbers) -> Finding | None:
     """Whether a better q is there, and read."""
     weights = check_weights(n)
     if n.refined:
-        truth = every(n.gains("amortisation_gap"), n.gains("decoder_gain"))
+        truth = every(n.gains("amortisation_gap"), n.gains("decoder_gain"), n.gains_at_weight)
         decided = [(n.get(name), n.matters) for name in ("amortisation_gap", "decoder_gain")]
         lags = f"{n.told}: the decoder would use a better z, so the encoder is what falls short"
         return finding(LAGS, truth, [lags, *weights], decided)

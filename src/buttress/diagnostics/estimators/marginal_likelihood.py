@@ -94,9 +94,13 @@ class Likelihoods:
         few, loose = self.effective_sample_size.mean().item(), self.looseness
         if few >= FEW * self.samples or (loose is not None and (loose.value or 0) < LOOSE):
             return ""
-        much = "" if loose is None or loose.value is None else f", about {short(loose.value, 2)} by extrapolation"
-        only = f"only {short(few, 2)} of {self.samples} samples count"
-        return f"; {only}, so it may be nats too high{much}: raise nll_samples"
+        only = f"the NLL rests on about {short(few, 2)} of its {self.samples} samples of z"
+        if loose is None or loose.value is None:
+            return f"; {only}, so the true one may be some nats lower: raise nll_samples"
+        return (
+            f"; {only}. How it falls with their number suggests that the true one is about {short(loose.value, 2)} "
+            "nats lower: raise nll_samples until it stops falling"
+        )
 
     @property
     def looseness(self) -> Estimate | None:

@@ -49,6 +49,7 @@ from buttress.diagnostics.evaluation import choose, draw, evaluating
 from buttress.diagnostics.largest_eigenvalue import Eigenvalue, eigenvalues_above, largest_eigenvalue
 from buttress.diagnostics.passes import Block, count, one_hot, passes
 from buttress.diagnostics.protocol import Conditional
+from buttress.diagnostics.residuals import LEAST, PROBED, some_at_once
 from buttress.diagnostics.site_family import ENTANGLED, SiteFamily, recognise, slope
 from buttress.distributions.inspect import is_discrete
 from buttress.runtime.memory import pairs_at_once
@@ -59,10 +60,6 @@ MOST = 2000
 """Examples for the eigenvalue: its relative standard error is then 3 % for a Gaussian."""
 NUMBERS = 2**24
 """Most numbers of x held at once, 64 MB: with 3 x 64 x 64 pixels they are 1,365 examples."""
-LEAST = 20
-"""Examples below which nothing is said."""
-PROBED = 32
-"""Examples from which the family is found."""
 RESIDUALS = 256
 """Examples that ``residual_variance`` is measured on."""
 
@@ -101,14 +98,14 @@ def optimum(subject: Subject) -> Mapping[str, Estimate]:
         n = count(subject.data)
         if reason := _unfit(subject, n):
             return _unknown(n, reason)
-        few = _block(subject, PROBED)
+        few = some_at_once(subject, PROBED)
         if is_discrete(few.prior) or is_discrete(few.q) or one_hot(few.q):
             return {}
         family = _family(asked, few, subject.seed)
         if isinstance(family, str):
             return _unknown(n, family) if family else {}
         width = family.whiten(few.x[:2]).shape[1]
-        rows = _block(subject, max(LEAST, min(MOST, NUMBERS // max(1, width)))).x
+        rows = some_at_once(subject, max(LEAST, min(MOST, NUMBERS // max(1, width)))).x
         white = family.whiten(rows).float()
         found = largest_eigenvalue(white, subject.seed)
         estimates = {"optimum_ratio": _ratio(found, family, len(rows))}
@@ -129,13 +126,6 @@ def _unfit(subject: Subject, n: int) -> str:
 
 def _unknown(n: int, reason: str) -> dict[str, Estimate]:
     return {"optimum_ratio": Estimate(None, None, n, "not measured", note=reason)}
-
-
-def _block(subject: Subject, most: int) -> Block:
-    """Some of the examples, drawn at random, all at once."""
-    n = count(subject.data)
-    keep = choose(n, most, subject.seed)
-    return next(passes(subject.model, subject.data, most, torch.arange(n) if keep is None else keep, joined=True))
 
 
 def _own(model: Any) -> LatentVariableModel | None:

@@ -63,6 +63,9 @@ def lint(
     if not callable(loss_fn):
         raise ValueError(f"loss_fn is a {type(loss_fn).__name__}, wanted a function of (model, batch)")
     subject = Linted(model, loss_fn, batch, schedule, steps)
+    if subject.x.is_floating_point() and not subject.x.isfinite().all():
+        rows = (~subject.x.isfinite().flatten(1).all(1)).nonzero()[:, 0]
+        raise ValueError(f"x holds NaN or infinity in {len(rows)} examples, first in row {int(rows[0])}; fill them in")
     subject.output  # noqa: B018 - refuses a model that cannot be read before any rule is asked
     found: list[LintFinding] = []
     silent: dict[str, str] = {}

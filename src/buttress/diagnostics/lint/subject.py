@@ -74,7 +74,15 @@ class Linted:
 
     def _forward(self, batch: Any) -> Any:
         given = {"label": batch[1]} if isinstance(batch, tuple | list) and len(batch) > 1 else {}
-        return called(self.model, _first(batch), given)
+        x = _first(batch)
+        try:
+            return called(self.model, x, given)
+        except (RuntimeError, TypeError, LookupError, AttributeError, NotImplementedError) as error:
+            kind = str(x.dtype).removeprefix("torch.")
+            raise ValueError(
+                f"model(x) fails on x of shape {tuple(x.shape)}, type {kind} and device {x.device}: {_line(error)}; "
+                "wanted a batch as the training loop has it, on the model's device and in its type"
+            ) from error
 
     @cached_property
     def pieces(self) -> Pieces:
@@ -118,8 +126,15 @@ class Linted:
         """
         wanted = _arguments(self.loss)
         if _by_outputs(wanted):
-            output = tensors(self._forward(batch), _first(batch))
-            found = self.loss(**{name: _meant(name, output, _first(batch)) for name in wanted})
+            output, x = tensors(self._forward(batch), _first(batch)), _first(batch)
+            try:
+                found = self.loss(**{name: _meant(name, output, x) for name in wanted})
+            except RuntimeError as error:
+                shapes = ", ".join(str(tuple(value.shape)) for value in (*output.values, x))
+                raise ValueError(
+                    f"loss_fn fails on recon, mu, logvar and x of shapes {shapes}: {_line(error)}; wanted a recon of "
+                    "the shape that the loss takes"
+                ) from error
         else:
             found = self.loss(self.model, batch)
         return _scalar(found)
@@ -156,6 +171,11 @@ def _first(batch: Any) -> Tensor:
             "wanted a tensor of two examples or more, (x, ...), or a dict with x first"
         )
     return found
+
+
+def _line(error: BaseException) -> str:
+    """The first line of an error."""
+    return next(iter(str(error).splitlines()), "") or type(error).__name__
 
 
 def _rows(value: Any, rows: slice, n: int) -> Any:

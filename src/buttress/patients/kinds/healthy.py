@@ -8,6 +8,7 @@ from torch.distributions import Distribution, Normal
 
 from buttress.core.batch import Given
 from buttress.diagnostics.causes.no_more import NO_MORE
+from buttress.diagnostics.causes.untrusted import UNTRUSTED
 from buttress.diagnostics.protocol import Adapter
 from buttress.patients.patient import HEALTHY, Case, patient
 from buttress.patients.worlds.codes import CodedData, colours, pictures, topics
@@ -46,7 +47,7 @@ def idle_dimensions() -> Case:
     return as_table(model.vae(), model.sample(600)[0])
 
 
-@patient(HEALTHY, over="tables")
+@patient(HEALTHY, over="tables", also=[UNTRUSTED], allowed=[UNTRUSTED])
 def one_row_far_off() -> Case:
     """Three factors, and one row that is forty times as large as it should be."""
     model = factors(16, [2.0, 1.5, 1.0], 0.5, seed=3)
