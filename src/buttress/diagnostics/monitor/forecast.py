@@ -1,0 +1,132 @@
+r"""From the first tenth of a run, the probability that it ends collapsed.
+
+A logistic regression on a few numbers of two looks, at 5 % and at 10 % of the run,
+
+$$ p = \frac{1}{1 + \exp(-b - \sum_j w_j (f_j - m_j) / s_j)} $$
+
+fitted to short runs over many data and decoders by ``buttress early-warning``, which writes b, w, m and s into
+``early_warning.json`` beside this file. How good it is on data that it was not fitted to: ``docs/early_warning.md``.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from buttress.runtime.plain_data import parse_json
+
+__all__ = ["COEFFICIENTS", "EARLIER", "EARLY", "Forecast", "features", "forecast"]
+
+EARLIER, EARLY = 0.05, 0.1
+"""Shares of a run at which it is looked at."""
+COEFFICIENTS = Path(__file__).with_name("early_warning.json")
+"""Written by ``buttress early-warning``."""
+SMALLEST = 0.003
+"""Nats; less of them is taken for this, since estimates on a probe set can't tell it from nothing."""
+CARRIED = ("mutual_information", "rate", "worth_shuffled")
+"""The least of them is what z carries; see :mod:`buttress.diagnostics.state`."""
+
+
+def features(
+    earlier: Mapping[str, float], early: Mapping[str, float], weight: float = 1.0, weight_at_end: float = 1.0
+) -> dict[str, float]:
+    """What the forecast rests on, by name.
+
+    Args:
+        earlier: Rate, mutual information and the worth of z, by the names of their estimates, at 5 % of the run.
+        early: The same at 10 %, with ``optimum_ratio`` where it could be measured.
+        weight: Of the rate in the loss at 10 %.
+        weight_at_end: The same at the end.
+
+    Example:
+        >>> numbers = {"rate": 0.1, "mutual_information": 0.1, "worth_shuffled": 0.01}
+        >>> found = features(numbers, {**numbers, "rate": 1.0})
+        >>> found["rate"], round(found["rate_grows"], 6), found["carried"]
+        (0.0, 1.0, -2.0)
+    """
+    carried, before = (min(one[name] for name in CARRIED) for one in (early, earlier))
+    ratio = early.get("optimum_ratio", math.nan)
+    at_end = max(weight_at_end, SMALLEST)
+    return {
+        "rate": _log(early["rate"]),
+        "rate_grows": _log(early["rate"]) - _log(earlier["rate"]),
+        "carried": _log(carried),
+        "carried_grows": _log(carried) - _log(before),
+        "read": _log(early["worth_shuffled"]) - _log(early["rate"]),
+        "weight_at_end": math.log10(at_end),
+        "weight_grows": math.log10(at_end / max(weight, at_end / 100)),
+        "optimum": 0.0 if math.isnan(ratio) else math.log10(max(ratio, SMALLEST) / at_end),
+    }
+
+
+def _log(nats: float) -> float:
+    return math.log10(max(nats, SMALLEST))
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """A logistic regression as numbers.
+
+    Args:
+        intercept: b.
+        mean: m of each feature.
+        scale: s of each feature.
+        weight: w of each feature.
+        runs: How many runs it was fitted to.
+
+    Example:
+        >>> one = Forecast(0.0, {"rate": -1.0}, {"rate": 0.5}, {"rate": -2.0}, runs=100)
+        >>> one.probability({"rate": -1.0}), one.probability({"rate": 1.0}) < 0.01
+        (0.5, True)
+    """
+
+    intercept: float
+    mean: Mapping[str, float]
+    scale: Mapping[str, float]
+    weight: Mapping[str, float]
+    runs: int
+
+    def probability(self, values: Mapping[str, float]) -> float:
+        """That a run with these features ends collapsed."""
+        total = self.intercept + sum(
+            w * (values[name] - self.mean[name]) / self.scale[name] for name, w in self.weight.items()
+        )
+        return 1 / (1 + math.exp(-max(-30.0, min(30.0, total))))
+
+    def to_json(self) -> str:
+        """As it is stored."""
+        plain = {
+            "about": "the probability that a run ends collapsed; written by buttress early-warning",
+            "runs": self.runs,
+            "intercept": round(self.intercept, 5),
+            "features": {
+                name: {"mean": round(self.mean[name], 5), "scale": round(self.scale[name], 5), "weight": round(w, 5)}
+                for name, w in self.weight.items()
+            },
+        }
+        return json.dumps(plain, indent=1) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Forecast:
+        """The inverse of :meth:`to_json`, up to rounding."""
+        plain = parse_json(text, COEFFICIENTS.name)
+        columns = {
+            part: {name: float(one[part]) for name, one in plain["features"].items()}
+            for part in ("mean", "scale", "weight")
+        }
+        return cls(float(plain["intercept"]), runs=int(plain["runs"]), **columns)
+
+
+@cache
+def forecast() -> Forecast:
+    """The one that comes with the package.
+
+    Example:
+        >>> forecast().runs >= 100
+        True
+    """
+    return Forecast.from_json(COEFFICIENTS.read_text("utf-8"))
