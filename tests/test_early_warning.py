@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from pathlib import Path
+from queue import Queue
 
 import numpy as np
 import pytest
@@ -12,11 +13,11 @@ import pytest
 from buttress.baseline import baseline
 from buttress.cli.commands.early_warning import early_warning
 from buttress.data.linear_gaussian import LinearGaussianData
-from buttress.diagnostics.monitor.forecast import CARRIED, COEFFICIENTS, Forecast, features, forecast
+from buttress.diagnostics.monitor.forecast import COEFFICIENTS, Forecast, features, forecast
 from buttress.experiments.early_fit import fit, leave_one_out, reliability, scores
 from buttress.experiments.early_page import text
 from buttress.experiments.early_runs import ShortRun
-from buttress.experiments.early_table import EarlyRun, csv_of, read_csv, row_of
+from buttress.experiments.early_table import CARRIED, EarlyRun, csv_of, read_csv, row_of
 from buttress.experiments.early_warning import run_short
 from buttress.training.progress import Progress
 
@@ -28,9 +29,10 @@ def run_of(data, seed, state, nats, borderline=""):
     row = {"name": f"{data}-{seed}", "data": data, "annealing": "none", "steps": "400", "state": state}
     row |= {"borderline": borderline, "state_10": "collapsed" if nats < 0.1 else "used"}
     row |= {"collapsed_from": "0.25" if state == "collapsed" else "", "weight_10": "1", "weight_end": "1"}
-    for name in (*CARRIED, "active_units", "elbo", "optimum_ratio"):
-        known = name in CARRIED
-        row |= {f"{name}_05": str(nats / 2) if known else "", f"{name}_10": str(nats) if known else ""}
+    row |= {"floor": "0", "seed": str(seed), "elbo_05": "-100", "elbo_10": "-90", "optimum_ratio_05": ""}
+    row |= {"optimum_ratio_10": "", "active_units_05": "", "active_units_10": ""}
+    for name in CARRIED:
+        row |= {f"{name}_05": str(nats / 2), f"{name}_10": str(nats)}
     return EarlyRun(row)
 
 
@@ -81,11 +83,12 @@ def test_coefficients_are_read_as_they_were_written():
 
 
 def test_a_weight_that_will_rise_and_an_optimum_that_pays_are_seen():
-    numbers = dict.fromkeys(CARRIED, 1.0)
+    numbers = {"elbo": -90.0, "rate": 1.0, "worth_shuffled": 1.0}
     assert features(numbers, numbers, 0.1, 1.0)["weight_grows"] == pytest.approx(1.0)
     assert features(numbers, numbers, 0.0, 4.0)["weight_grows"] == pytest.approx(2.0)
     assert features(numbers, {**numbers, "optimum_ratio": 20.0}, 2.0, 2.0)["optimum"] == pytest.approx(1.0)
-    assert features(numbers, numbers)["optimum"] == 0.0
+    assert features(numbers, numbers)["optimum"] == features(numbers, numbers)["floor"] == 0.0
+    assert features(numbers, numbers, floor=0.9)["floor"] == pytest.approx(1.0)
 
 
 def test_the_command_fits_a_table_and_writes_everything(tmp_path, capsys):
@@ -118,24 +121,16 @@ def test_the_package_brings_what_the_table_gives():
     assert text(runs, leave_one_out(runs), fitted, "results/early_warning") == page
 
 
-class Told:
-    def __init__(self):
-        self.news = []
-
-    def put(self, item):
-        self.news.append(item)
-
-
 def test_a_short_run_is_looked_at_and_taken_up(tmp_path):
     data = LinearGaussianData(dim=4, latent_dim=1, noise=0.1, n=200, held_out=0.5)
     recipe = baseline(data, data.open().spec)
     recipe = replace(recipe, training=replace(recipe.training, steps=20, batch_size=20, validate_every=20))
     dealt = dict.fromkeys(("decoder", "annealing", "beta", "floor", "latents", "learning_rate", "seed"), 0)
-    news = Told()
+    news = Queue()
     for _ in range(2):
         run_short(recipe.to_yaml(), str(tmp_path), "one", news)
     looks = sorted(int(path.stem[5:]) for path in (tmp_path / "one").glob("look-*.json"))
-    assert looks == [1, 2, 5, 10, 15] and [step for _, step, _ in news.news] == [10, 20]
+    assert looks == [1, 2, 5, 10, 15] and [news.get()[1] for _ in range(news.qsize())] == [10, 20]
     assert Progress.read(tmp_path / "one").finished
     row = row_of("one", ShortRun("table", recipe, {**dealt, "steps": 20}), tmp_path / "one")
     assert row.features["weight_grows"] == 0 and row.row["state"] and float(row.row["rate_10"]) > 0

@@ -249,7 +249,11 @@ def test_lightning_logs_and_stops(linear, tmp_path):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         trainer.fit(Module())
-    assert monitor.steps == 15 and trainer.global_step < 15 and any(issubclass(one.category, CollapseWarning) for one in caught)
+    assert (
+        monitor.steps == 15
+        and trainer.global_step < 15
+        and any(issubclass(one.category, CollapseWarning) for one in caught)
+    )
     assert "z/rate" in (next(tmp_path.rglob("metrics.csv"))).read_text()
 
 
@@ -261,7 +265,10 @@ def test_the_hugging_face_trainer_is_told_to_stop(linear, monkeypatch):
     callback = transformers_callback(Monitor(model.collapsed(), probe, every=1, stop=True))
     control = types.SimpleNamespace(should_training_stop=False)
     with pytest.warns(CollapseWarning):
-        [callback.on_step_end(None, types.SimpleNamespace(global_step=step, max_steps=900), control) for step in range(4)]
+        [
+            callback.on_step_end(None, types.SimpleNamespace(global_step=step, max_steps=900), control)
+            for step in range(4)
+        ]
     assert control.should_training_stop
 
 

@@ -10,13 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from buttress.diagnostics.evidence import Evidence
-from buttress.diagnostics.monitor.forecast import CARRIED, EARLIER, EARLY, features
+from buttress.diagnostics.monitor.forecast import EARLIER, EARLY, features
 from buttress.diagnostics.state import COLLAPSED, UNKNOWN
 from buttress.experiments.early_runs import ShortRun
 from buttress.experiments.early_warning import LOOKS, look_path
 
-__all__ = ["EarlyRun", "csv_of", "read_csv", "row_of"]
+__all__ = ["CARRIED", "EarlyRun", "csv_of", "read_csv", "row_of"]
 
+CARRIED = ("mutual_information", "rate", "worth_shuffled")
+"""The least of them is what z carries; see :mod:`buttress.diagnostics.state`."""
 SEEN = (*CARRIED, "active_units", "elbo", "optimum_ratio")
 """What the table has of each of the two early looks."""
 DEALT = ("decoder", "annealing", "beta", "floor", "latents", "learning_rate", "steps", "seed")
@@ -78,10 +80,20 @@ class EarlyRun:
         return float(self.row[column]) if self.row[column] else math.nan
 
     @property
+    def carried_early(self) -> float:
+        """What z carries at 10 % of the run, in nats."""
+        return min(self.number(f"{name}_10") for name in CARRIED)
+
+    @property
+    def seed(self) -> int:
+        """The number of the run among those on its data."""
+        return int(self.row["seed"])
+
+    @property
     def features(self) -> dict[str, float]:
         """See :func:`buttress.diagnostics.monitor.forecast.features`."""
         looks = ({name: self.number(f"{name}_{at}") for name in SEEN} for at in ("05", "10"))
-        return features(*looks, self.number("weight_10"), self.number("weight_end"))
+        return features(*looks, self.number("weight_10"), self.number("weight_end"), self.number("floor"))
 
 
 def row_of(name: str, run: ShortRun, folder: Path) -> EarlyRun:

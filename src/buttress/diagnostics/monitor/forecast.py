@@ -19,7 +19,7 @@ from pathlib import Path
 
 from buttress.runtime.plain_data import parse_json
 
-__all__ = ["COEFFICIENTS", "EARLIER", "EARLY", "Forecast", "features", "forecast"]
+__all__ = ["COEFFICIENTS", "EARLIER", "EARLY", "NEEDED", "Forecast", "features", "forecast"]
 
 EARLIER, EARLY = 0.05, 0.1
 """Shares of a run at which it is looked at."""
@@ -27,39 +27,49 @@ COEFFICIENTS = Path(__file__).with_name("early_warning.json")
 """Written by ``buttress early-warning``."""
 SMALLEST = 0.003
 """Nats; less of them is taken for this, since estimates on a probe set can't tell it from nothing."""
-CARRIED = ("mutual_information", "rate", "worth_shuffled")
-"""The least of them is what z carries; see :mod:`buttress.diagnostics.state`."""
+LEAST_FALL = LEAST_FLOOR = 0.1
+"""Nats; a smaller fall of the distortion between the looks is taken for this, and a floor is counted in it."""
+NEEDED = ("elbo", "rate", "worth_shuffled")
+"""Numbers without which there is no forecast."""
 
 
 def features(
-    earlier: Mapping[str, float], early: Mapping[str, float], weight: float = 1.0, weight_at_end: float = 1.0
+    earlier: Mapping[str, float],
+    early: Mapping[str, float],
+    weight: float = 1.0,
+    weight_at_end: float = 1.0,
+    floor: float = 0.0,
 ) -> dict[str, float]:
-    """What the forecast rests on, by name.
+    """What the forecast rests on, by name: logs to base 10.
 
     Args:
-        earlier: Rate, mutual information and the worth of z, by the names of their estimates, at 5 % of the run.
+        earlier: ELBO, rate and the worth of z, by the names of their estimates, at 5 % of the run.
         early: The same at 10 %, with ``optimum_ratio`` where it could be measured.
         weight: Of the rate in the loss at 10 %.
         weight_at_end: The same at the end.
+        floor: Nats of free bits, of all groups together.
 
     Example:
-        >>> numbers = {"rate": 0.1, "mutual_information": 0.1, "worth_shuffled": 0.01}
-        >>> found = features(numbers, {**numbers, "rate": 1.0})
-        >>> found["rate"], round(found["rate_grows"], 6), found["carried"]
-        (0.0, 1.0, -2.0)
+        >>> numbers = {"elbo": -90.0, "rate": 0.1, "worth_shuffled": 0.01}
+        >>> found = features(numbers, {**numbers, "elbo": -81.0, "rate": 1.1})
+        >>> round(found["distortion_falls"], 6), round(found["rate_grows"], 3), found["worth"]
+        (1.0, 1.041, -2.0)
     """
-    carried, before = (min(one[name] for name in CARRIED) for one in (early, earlier))
+    worth, at_end = _log(early["worth_shuffled"]), max(weight_at_end, SMALLEST)
+    grows = math.log10(at_end / max(weight, at_end / 100))
+    falls = early["elbo"] + early["rate"] - earlier["elbo"] - earlier["rate"]
     ratio = early.get("optimum_ratio", math.nan)
-    at_end = max(weight_at_end, SMALLEST)
     return {
         "rate": _log(early["rate"]),
         "rate_grows": _log(early["rate"]) - _log(earlier["rate"]),
-        "carried": _log(carried),
-        "carried_grows": _log(carried) - _log(before),
-        "read": _log(early["worth_shuffled"]) - _log(early["rate"]),
+        "worth": worth,
+        "worth_grows": worth - _log(earlier["worth_shuffled"]),
+        "distortion_falls": math.log10(max(falls, LEAST_FALL)),
         "weight_at_end": math.log10(at_end),
-        "weight_grows": math.log10(at_end / max(weight, at_end / 100)),
+        "weight_grows": grows,
+        "worth_and_weight_grows": worth * grows,
         "optimum": 0.0 if math.isnan(ratio) else math.log10(max(ratio, SMALLEST) / at_end),
+        "floor": math.log10(1 + floor / LEAST_FLOOR),
     }
 
 

@@ -11,9 +11,10 @@ from typing import Any
 from buttress.diagnostics.diagnose import ENOUGH, check_effort, diagnose
 from buttress.diagnostics.evidence import Evidence
 from buttress.diagnostics.monitor.alarm import EXPECTED, UNUSED, alarm
-from buttress.diagnostics.monitor.forecast import CARRIED, EARLIER, EARLY, features, forecast
+from buttress.diagnostics.monitor.forecast import EARLIER, EARLY, NEEDED, features, forecast
 from buttress.diagnostics.monitor.seen import Seen, seen_of
 from buttress.diagnostics.monitor.sinks import sink
+from buttress.runtime.arguments import check_number
 
 __all__ = ["CollapseWarning", "Monitor"]
 
@@ -49,6 +50,7 @@ class Monitor:
         stop: Whether :attr:`stopped` becomes true with the first warning, for a loop to end by.
         steps: Of the whole run; None where that is not known, and then there is no forecast.
         beta: Weight of the rate (KL) in the loss, or where it is annealed a function of the step; None for 1.
+        floor: Nats of free bits in the loss, of all groups together.
         settings: Of the diagnosis, such as ``likelihood="bernoulli"``.
 
     Errors:
@@ -77,6 +79,7 @@ class Monitor:
         stop: bool = False,
         steps: int | None = None,
         beta: float | Callable[[int], float] | None = None,
+        floor: float = 0.0,
         **settings: Any,
     ) -> None:
         if not 0 < share < 1:
@@ -85,9 +88,10 @@ class Monitor:
             raise ValueError(f"the monitor's every is {every}, wanted 1 step or more, or None")
         if steps is not None and steps < 1:
             raise ValueError(f"the monitor's steps is {steps}, wanted those of the whole run, or None")
+        check_number("floor", floor)
         check_effort(settings if callable(beta) else {**settings, "beta": beta})
         self.model, self.probe, self.share, self.every, self.stop = model, probe, share, every, stop
-        self.steps, self.beta = steps, beta
+        self.steps, self.beta, self.floor = steps, beta, floor
         self.settings = {"nll_samples": 0, "gap_steps": 0, "only": ENOUGH, **settings}
         self.write = sink(logger)
         self.clock: Callable[[], float] = time.perf_counter
@@ -167,12 +171,12 @@ class Monitor:
     def _forecast(self, step: int) -> float | None:
         """The probability that the run ends collapsed; None where a look or a number that it rests on is missing."""
         looks = [self.early.get(stage, {}) for stage in (EARLIER, EARLY)]
-        if any(name not in look for look in looks for name in CARRIED):
+        if any(name not in look for look in looks for name in NEEDED):
             return None
         end = self._settings(step)["beta"]
         now = self.beta(step) if callable(self.beta) else end
         weights = [1.0 if weight is None else weight for weight in (now, end)]
-        return forecast().probability(features(*looks, *weights))
+        return forecast().probability(features(*looks, *weights, floor=self.floor))
 
     def _warned(self, seen: Seen, what: str) -> Seen:
         """The same look with a warning that names the cause, which takes a full diagnosis to know."""
