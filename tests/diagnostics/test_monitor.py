@@ -96,7 +96,8 @@ def test_a_model_in_use_gives_no_warning(linear):
 
 def test_the_end_is_forecast_at_a_tenth_of_the_run(linear):
     model, probe = linear
-    used, lost = (Monitor(one, probe, every=7, steps=40) for one in (model.vae(), model.collapsed()))
+    used = Monitor(model.vae(), probe, every=7, steps=40)
+    lost = Monitor(model.collapsed(), probe, every=7, steps=40, beta=20.0)
     for step in range(4):
         used(step), lost(step)
     assert used.probability is lost.probability is None
@@ -118,9 +119,9 @@ def test_the_end_is_forecast_at_a_tenth_of_the_run(linear):
 
 def test_there_is_no_forecast_without_a_length_or_where_it_costs_too_much(linear):
     model, probe = linear
-    unknown = Monitor(model.vae(), probe, every=1)
-    late = Monitor(model.vae(), probe, every=1, steps=100)  # one that began after 5 % of the run
-    for step in range(30, 60):
+    unknown = Monitor(model.vae(), probe, every=2)
+    late = Monitor(model.vae(), probe, every=2, steps=100)  # one that began after 5 % of the run
+    for step in range(8, 14):
         unknown(step), late(step)
     assert unknown.probability is late.probability is None
     for cost, known in ((1.0, False), (0.1, True)):
@@ -145,7 +146,7 @@ def test_there_is_no_forecast_without_a_length_or_where_it_costs_too_much(linear
 
 def test_an_annealed_weight_is_foreseen(linear):
     model, probe = linear
-    flat, rising = (Monitor(model.vae(), probe, every=1, steps=40, beta=beta) for beta in (8.0, lambda step: step / 5))
+    flat, rising = (Monitor(model.vae(), probe, every=9, steps=40, beta=beta) for beta in (8.0, lambda step: step / 5))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for step in range(5):

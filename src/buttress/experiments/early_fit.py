@@ -48,9 +48,10 @@ def fit(runs: Sequence[EarlyRun]) -> Forecast:
     rows = [run.features for run in kept]
     names = list(rows[0])
     x = np.array([[row[name] for name in names] for row in rows])
-    mean, scale = x.mean(0), np.where(x.std(0) > 0, x.std(0), 1.0)
+    mean, scale = x.mean(0), np.where(x.std(0) > 1e-6, x.std(0), 1.0)
     model: Any = LogisticRegression(C=STRENGTH, max_iter=1000).fit((x - mean) / scale, ends)
-    columns = [dict(zip(names, map(float, column), strict=True)) for column in (mean, scale, model.coef_[0])]
+    found = (mean, scale, model.coef_[0], x.min(0), x.max(0))
+    columns = [dict(zip(names, map(float, column), strict=True)) for column in found]
     return Forecast(float(model.intercept_[0]), *columns, runs=len(kept))
 
 

@@ -105,8 +105,8 @@ def _summary(runs: Sequence[EarlyRun], p: Sequence[float]) -> str:
         f"AUROC of **{_auroc(found)}** (wanted: at least 0.95) and a Brier score of {found.brier:.3f} (the share of "
         f"collapsed runs, given to each: {found.brier_of_share:.3f}). A warning from p = 1/2 on catches "
         f"{found.caught} of {found.collapsed} collapses, with {found.false_alarms} false alarms among the other "
-        f"{found.runs - found.collapsed}. Of the runs that end collapsed, {moved} were not so at 75 % of the run: "
-        "these ends were still moving."
+        f"{found.runs - found.collapsed}. How settled the ends are: {moved} of the {found.collapsed} runs that end "
+        "collapsed were not collapsed at 75 % of the run."
     )
 
 
@@ -221,7 +221,7 @@ def draw(runs: Sequence[EarlyRun], p: Sequence[float], path: Path) -> None:
     )
     for mean, share, _, n in bins:
         left.annotate(str(n), (mean, share), xytext=(5, -11), textcoords="offset points", fontsize=8, color="0.4")
-    left.set(xlabel="p at 10 % of the run", ylabel="share that ends collapsed", xlim=(-0.03, 1.05), ylim=(-0.05, 1.08))
+    left.set(xlabel="p at 10 % of the run", ylabel="share that ends collapsed", xlim=(-0.03, 1.05), ylim=(-0.08, 1.17))
     names, kinds = (
         list(dict.fromkeys(run.data for run in runs)),
         (("used or partly used", "arm-1"), ("collapsed", "arm-2")),

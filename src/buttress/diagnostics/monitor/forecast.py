@@ -5,7 +5,7 @@ A logistic regression on a few numbers of two looks, at 5 % and at 10 % of the r
 $$ p = \frac{1}{1 + \exp(-b - \sum_j w_j (f_j - m_j) / s_j)} $$
 
 fitted to short runs over many data and decoders by ``buttress early-warning``, which writes b, w, m and s into
-``early_warning.json`` beside this file. How good it is on data that it was not fitted to: ``docs/early_warning.md``.
+``early_warning.json`` beside this file, with the range of each f, to which values beyond it are moved. How good it is on data that it was not fitted to: ``docs/early_warning.md``.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ EARLIER, EARLY = 0.05, 0.1
 """Shares of a run at which it is looked at."""
 COEFFICIENTS = Path(__file__).with_name("early_warning.json")
 """Written by ``buttress early-warning``."""
+PARTS = ("mean", "scale", "weight", "low", "high")
+"""What is stored of each feature."""
 SMALLEST = 0.003
 """Nats; less of them is taken for this, since estimates on a probe set can't tell it from nothing."""
 LEAST_FALL = LEAST_FLOOR = 0.1
@@ -86,11 +88,14 @@ class Forecast:
         mean: m of each feature.
         scale: s of each feature.
         weight: w of each feature.
+        low: The least value of each among the runs; a smaller one is taken for it.
+        high: The largest; a larger one is taken for it.
         runs: How many runs it was fitted to.
 
     Example:
-        >>> one = Forecast(0.0, {"rate": -1.0}, {"rate": 0.5}, {"rate": -2.0}, runs=100)
-        >>> one.probability({"rate": -1.0}), one.probability({"rate": 1.0}) < 0.01
+        >>> rate = {"mean": -1.0, "scale": 0.5, "weight": -2.0, "low": -2.0, "high": 1.0}
+        >>> one = Forecast(0.0, **{part: {"rate": value} for part, value in rate.items()}, runs=100)
+        >>> one.probability({"rate": -1.0}), one.probability({"rate": 1.0}) == one.probability({"rate": 9.0}) < 0.01
         (0.5, True)
     """
 
@@ -98,12 +103,15 @@ class Forecast:
     mean: Mapping[str, float]
     scale: Mapping[str, float]
     weight: Mapping[str, float]
+    low: Mapping[str, float]
+    high: Mapping[str, float]
     runs: int
 
     def probability(self, values: Mapping[str, float]) -> float:
         """That a run with these features ends collapsed."""
+        known = {name: min(max(values[name], self.low[name]), self.high[name]) for name in self.weight}
         total = self.intercept + sum(
-            w * (values[name] - self.mean[name]) / self.scale[name] for name, w in self.weight.items()
+            w * (known[name] - self.mean[name]) / self.scale[name] for name, w in self.weight.items()
         )
         return 1 / (1 + math.exp(-max(-30.0, min(30.0, total))))
 
@@ -113,10 +121,7 @@ class Forecast:
             "about": "the probability that a run ends collapsed; written by buttress early-warning",
             "runs": self.runs,
             "intercept": round(self.intercept, 5),
-            "features": {
-                name: {"mean": round(self.mean[name], 5), "scale": round(self.scale[name], 5), "weight": round(w, 5)}
-                for name, w in self.weight.items()
-            },
+            "features": {name: {part: round(getattr(self, part)[name], 5) for part in PARTS} for name in self.weight},
         }
         return json.dumps(plain, indent=1) + "\n"
 
@@ -124,10 +129,7 @@ class Forecast:
     def from_json(cls, text: str) -> Forecast:
         """The inverse of :meth:`to_json`, up to rounding."""
         plain = parse_json(text, COEFFICIENTS.name)
-        columns = {
-            part: {name: float(one[part]) for name, one in plain["features"].items()}
-            for part in ("mean", "scale", "weight")
-        }
+        columns = {part: {name: float(one[part]) for name, one in plain["features"].items()} for part in PARTS}
         return cls(float(plain["intercept"]), runs=int(plain["runs"]), **columns)
 
 

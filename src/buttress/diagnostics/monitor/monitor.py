@@ -129,9 +129,10 @@ class Monitor:
 
     def _stage(self, step: int) -> float | None:
         """The share of the run that this step is the time to look at for the forecast; None for none."""
-        stages = () if self.steps is None else (EARLIER, EARLY)
-        now = (one for one in stages if one * self.steps <= step <= LATE * one * self.steps + 1)  # type: ignore[operator]
-        return next((one for one in now if one not in self.early), None)
+        if self.steps is None:
+            return None
+        open_ones = (one for one in (EARLIER, EARLY) if one not in self.early)
+        return next((one for one in open_ones if one * self.steps <= step <= LATE * one * self.steps + 1), None)
 
     def _affordable(self, step: int, passed: float) -> bool:
         """Whether one more look is within the share of the whole run, as long as it will take at this pace."""
