@@ -12,7 +12,7 @@ from torch import nn
 
 import buttress as bt
 from buttress.diagnostics.estimate import Estimate
-from buttress.diagnostics.monitor.alarm import LOST, UNUSED, alarm
+from buttress.diagnostics.monitor.alarm import EXPECTED, LOST, UNUSED, alarm
 from buttress.diagnostics.monitor.hooks import lightning_callback, transformers_callback
 from buttress.diagnostics.monitor.monitor import CollapseWarning, Monitor
 from buttress.diagnostics.monitor.seen import Seen
@@ -94,6 +94,75 @@ def test_a_model_in_use_gives_no_warning(linear):
     assert [one is not None for one in seen] == [True, False] * 4 and not monitor.stopped
 
 
+def test_the_end_is_forecast_at_a_tenth_of_the_run(linear):
+    model, probe = linear
+    used = Monitor(model.vae(), probe, every=7, steps=40)
+    lost = Monitor(model.collapsed(), probe, every=7, steps=40, beta=20.0)
+    for step in range(4):
+        used(step), lost(step)
+    assert used.probability is lost.probability is None
+    assert [look.step for look in used.looks] == [0, 2]
+    with pytest.warns(CollapseWarning, match=r"this run is expected to end collapsed \(step 4\): the probability"):
+        lost(4)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        seen = used(4)
+    assert used.probability == seen.probability < 0.2 and lost.probability > 0.8
+    assert seen.values()["probability_collapsed"] == seen.probability
+    assert f"ends collapsed: {seen.probability:.2f}" in str(seen)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        [(used(step), lost(step)) for step in range(5, 40)]
+    assert [look.probability is not None for look in used.looks] == [False] * 2 + [True] + [False] * 5
+    assert sum("expected" in look.warning for look in lost.looks) == 1
+
+
+def test_there_is_no_forecast_without_a_length_or_where_it_costs_too_much(linear):
+    model, probe = linear
+    unknown = Monitor(model.vae(), probe, every=2)
+    late = Monitor(model.vae(), probe, every=2, steps=100)  # one that began after 5 % of the run
+    for step in range(8, 14):
+        unknown(step), late(step)
+    assert unknown.probability is late.probability is None
+    for cost, known in ((1.0, False), (0.1, True)):
+        monitor, now = Monitor(model.vae(), probe, share=0.03, steps=100), [0.0]
+        monitor.clock = lambda now=now: now[0]
+        look = monitor.look
+
+        def slow(step, look=look, monitor=monitor, now=now, cost=cost):
+            seen = look(step)
+            now[0] += cost
+            monitor.last = cost
+            monitor.spent += cost
+            return seen
+
+        monitor.look = slow
+        for step in range(100):
+            now[0] += 0.3
+            monitor(step)
+        assert (monitor.probability is not None) == known
+        assert monitor.spent <= max(cost, 0.03 * now[0])
+
+
+def test_an_annealed_weight_is_foreseen(linear):
+    model, probe = linear
+    flat, rising = (Monitor(model.vae(), probe, every=9, steps=40, beta=beta) for beta in (8.0, lambda step: step / 5))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for step in range(5):
+            flat(step), rising(step)
+    assert rising._settings(4)["beta"] == 39 / 5 and rising.probability != flat.probability
+
+
+def test_an_expected_collapse_is_told_once():
+    def looks(*probabilities):
+        told = [Seen(0, {}, "used", None, probability=p) for p in probabilities]
+        return [alarm(told[: k + 1]) for k in range(len(told))]
+
+    assert looks(None, 0.9, None, None) == ["", EXPECTED, "", ""]
+    assert looks(None, 0.4, None) == [""] * 3
+
+
 class Vae(nn.Module):
     def __init__(self):
         super().__init__()
@@ -148,7 +217,8 @@ def test_loggers(linear, tmp_path):
     for step in (1, 2):  # a second monitor goes on with the file
         Monitor(model.vae(), probe, logger=table)(step)
     lines = table.read_text().splitlines()
-    assert lines[0].startswith("step,z/elbo,z/rate") and [line.split(",")[0] for line in lines[1:]] == ["1", "2"]
+    assert lines[0].startswith("step,z/elbo,z/rate") and lines[0].endswith("z/probability_collapsed")
+    assert [line.split(",")[0] for line in lines[1:]] == ["1", "2"]
 
 
 def test_lightning_logs_and_stops(linear, tmp_path):
@@ -180,7 +250,11 @@ def test_lightning_logs_and_stops(linear, tmp_path):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         trainer.fit(Module())
-    assert trainer.global_step < 15 and any(issubclass(one.category, CollapseWarning) for one in caught)
+    assert (
+        monitor.steps == 15
+        and trainer.global_step < 15
+        and any(issubclass(one.category, CollapseWarning) for one in caught)
+    )
     assert "z/rate" in (next(tmp_path.rglob("metrics.csv"))).read_text()
 
 
@@ -192,7 +266,10 @@ def test_the_hugging_face_trainer_is_told_to_stop(linear, monkeypatch):
     callback = transformers_callback(Monitor(model.collapsed(), probe, every=1, stop=True))
     control = types.SimpleNamespace(should_training_stop=False)
     with pytest.warns(CollapseWarning):
-        [callback.on_step_end(None, types.SimpleNamespace(global_step=step), control) for step in range(4)]
+        [
+            callback.on_step_end(None, types.SimpleNamespace(global_step=step, max_steps=900), control)
+            for step in range(4)
+        ]
     assert control.should_training_stop
 
 
@@ -201,6 +278,10 @@ def test_the_hugging_face_trainer_is_told_to_stop(linear, monkeypatch):
     [
         ({"share": 0}, "share is 0"),
         ({"every": 0}, "every is 0"),
+        ({"steps": 0}, "steps is 0"),
+        ({"beta": "high"}, "beta"),
+        ({"only": ["rate"]}, "lacks active_units"),
+        ({"only": ["rates"]}, "got rates"),
         ({"likelihod": "mse"}, "likelihod"),
         ({"logger": 3}, "logger"),
     ],

@@ -25,7 +25,7 @@ from buttress.runtime.arguments import check_names, check_number, check_whole
 from buttress.runtime.memory import check_memory
 from buttress.runtime.randomness import check_seed
 
-__all__ = ["LEAST", "STAGES", "check_effort", "diagnose"]
+__all__ = ["ENOUGH", "LEAST", "STAGES", "check_effort", "diagnose"]
 
 LEAST = {
     "samples": 1,
@@ -37,6 +37,17 @@ LEAST = {
 }
 OPTIONAL = ("nll_samples", "gap_steps")
 """What 0 leaves out."""
+ENOUGH = (
+    "rate",
+    "active_units",
+    "codebook",
+    "posterior_scale",
+    "mutual_information",
+    "prior_moments",
+    "contrastive",
+    "worth",
+)
+"""Estimators that the state of a model rests on; causes and advice rest on others too."""
 
 
 LATENT = 4 * 64
@@ -59,6 +70,8 @@ def check_effort(settings: Mapping[str, Any]) -> None:
         check_whole(name, settings[name], optional=name.endswith("examples"))
     for name in {"variance", "beta"} & settings.keys():
         check_number(name, settings[name], optional=True)
+    if (only := settings.get("only")) is not None:
+        _check_only(only)
     if "seed" in settings:
         check_seed(settings["seed"])
     for name in {"samples", "nll_samples"} & settings.keys():
@@ -97,6 +110,7 @@ def diagnose(
     gap_steps: int = 100,
     gap_examples: int | None = 200,
     mi_examples: int | None = 5000,
+    only: Sequence[str] | None = None,
     seed: int = 0,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Evidence:
@@ -139,6 +153,7 @@ def diagnose(
             cause.
         gap_examples: Examples for it, at most; None for all.
         mi_examples: Examples for mutual information, at most: its ceiling is their logarithm. None for all.
+        only: Names of the files of ``estimators/`` to run, such as :data:`ENOUGH`, for a quick look; None for all.
         seed: Of all noise and choices.
         progress: Called with (stage, stages done, stages in all) before each stage.
 
@@ -162,7 +177,7 @@ def diagnose(
     if callable(getattr(model, "diagnose", None)) and not callable(getattr(model, "log_likelihood", None)):
         return _of_run(model, batches, wishes)
     settings = {name: wishes[name] for name in (*LEAST, "seed")}
-    check_effort({**settings, "variance": variance, "beta": beta})
+    check_effort({**settings, "variance": variance, "beta": beta, "only": only})
     if not 0 <= seconds < math.inf:
         raise ValueError(f"seconds is {seconds}, wanted those from one place of sound to the next; 0 for other data")
     if beta is not None and not 0 <= beta < math.inf:
@@ -182,7 +197,7 @@ def _diagnosis(found: Adapted, settings: Mapping[str, Any], wishes: Mapping[str,
         shape = tuple(prior_of(subject.model, subject.data).event_shape)
     if groups is not None:
         _check_groups(groups, shape)
-    _measure(subject, progress)
+    _measure(subject, wishes["only"], progress)
     notes = (*found.notes, *_mode_note(subject.model), *_change_note(kept.restore()), *noted)
     verdict = judge(subject.estimates, subject.kind, notes)
     named = _groups(subject, shape)
@@ -223,6 +238,16 @@ def _checked(labels: Tensor | None, n: int) -> Tensor | None:
     return labels
 
 
+def _check_only(only: Sequence[str]) -> None:
+    """Refuse names of no estimators, and a choice without those that every diagnosis needs."""
+    known = {one.name for one in catalogue()}
+    if isinstance(only, str) or set(only) - known:
+        came = repr(only) if isinstance(only, str) else ", ".join(sorted(set(only) - known))
+        raise ValueError(f"only: got {came}, wanted a list of names such as {', '.join(ENOUGH)}")
+    if missing := sorted({"rate", "active_units"} - set(only)):
+        raise ValueError(f"only: it lacks {' and '.join(missing)}, which every diagnosis needs")
+
+
 def _of_run(run: Any, batches: object, wishes: Mapping[str, Any]) -> Evidence:
     """A run diagnoses itself, on its own held-out data."""
     if batches is not None:
@@ -232,13 +257,13 @@ def _of_run(run: Any, batches: object, wishes: Mapping[str, Any]) -> Evidence:
     return evidence
 
 
-def _measure(subject: Subject, progress: Callable[[str, int, int], None] | None) -> None:
-    """Run every estimator, stage by stage."""
+def _measure(subject: Subject, only: Sequence[str] | None, progress: Callable[[str, int, int], None] | None) -> None:
+    """Run every estimator that is wanted, stage by stage."""
     for done, stage in enumerate(STAGES):
         if progress is not None:
             progress(stage, done, len(STAGES))
         for one in catalogue():
-            if one.stage == stage:
+            if one.stage == stage and (only is None or one.name in only):
                 subject.estimates |= one.measure(subject)
 
 

@@ -113,6 +113,11 @@ class Estimator:
         if self.stage not in STAGES[:-1]:
             raise ValueError(f"estimator: got the stage {self.stage!r}, wanted one of {', '.join(STAGES[:-1])}")
 
+    @property
+    def name(self) -> str:
+        """The name of its file."""
+        return self.measure.__module__.rpartition(".")[2]
+
 
 def estimator(stage: str) -> Callable[[Callable[[Subject], Mapping[str, Estimate]]], Estimator]:
     """Declare the function below to be an estimator.

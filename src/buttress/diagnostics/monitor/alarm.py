@@ -6,6 +6,9 @@ $$ I_t + 2 e_t < \tfrac12 (I_{best} - 2 e_{best}), \qquad I_{best} - 2 e_{best} 
 
 z is *not used* where the verdict is "collapsed", and not borderline, at three looks in a row; the first look of all
 does not count, as an untrained model has learned nothing yet. Each is told once where it begins.
+
+Where the length of the run is known, there is a third: at 10 % of it, z is *expected to end collapsed* with a
+probability of one half or more; see :mod:`buttress.diagnostics.monitor.forecast`.
 """
 
 from __future__ import annotations
@@ -17,15 +20,17 @@ from buttress.diagnostics.monitor.seen import Seen
 from buttress.diagnostics.state import COLLAPSED
 from buttress.diagnostics.thresholds import USED_NATS
 
-__all__ = ["LOST", "UNUSED", "alarm"]
+__all__ = ["EXPECTED", "LOST", "UNUSED", "alarm"]
 
-LOST, UNUSED = "z is being lost", "z is not used"
+LOST, UNUSED, EXPECTED = "z is being lost", "z is not used", "this run is expected to end collapsed"
+LIKELY = 0.5
+"""The probability from which on that is told."""
 IN_A_ROW = 3
 INFORMATION = "mutual_information"
 
 
 def alarm(looks: Sequence[Seen]) -> str:
-    """What the latest look is to be warned of: :data:`LOST`, :data:`UNUSED` or nothing.
+    """What the latest look is to be warned of: :data:`LOST`, :data:`EXPECTED`, :data:`UNUSED` or nothing.
 
     Args:
         looks: All so far, the latest last.
@@ -42,7 +47,13 @@ def alarm(looks: Sequence[Seen]) -> str:
     before = looks[:-1]
     if _lost(looks):
         return "" if _lost(before) else LOST
+    if _expected(looks) and not _expected(before):
+        return EXPECTED
     return UNUSED if _unused(looks) and not _unused(before) else ""
+
+
+def _expected(looks: Sequence[Seen]) -> bool:
+    return any(one.probability is not None and one.probability >= LIKELY for one in looks)
 
 
 def _unused(looks: Sequence[Seen]) -> bool:

@@ -8,15 +8,20 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from buttress.diagnostics.diagnose import check_effort, diagnose
-from buttress.diagnostics.monitor.alarm import UNUSED, alarm
+from buttress.diagnostics.diagnose import ENOUGH, check_effort, diagnose
+from buttress.diagnostics.evidence import Evidence
+from buttress.diagnostics.monitor.alarm import EXPECTED, UNUSED, alarm
+from buttress.diagnostics.monitor.forecast import EARLIER, EARLY, NEEDED, features, forecast
 from buttress.diagnostics.monitor.seen import Seen, seen_of
 from buttress.diagnostics.monitor.sinks import sink
+from buttress.runtime.arguments import check_number
 
 __all__ = ["CollapseWarning", "Monitor"]
 
-CAUSE = {"gap_steps": 100, "gap_examples": 64}
+CAUSE: dict[str, Any] = {"gap_steps": 100, "gap_examples": 64, "only": None}
 """The effort for the cause, which is asked for only where there is something to warn of."""
+LATE = 1.3
+"""A look for the forecast may come so much later than its share of the run, as loops call a monitor now and then."""
 
 
 class CollapseWarning(UserWarning):
@@ -27,9 +32,13 @@ class Monitor:
     """Look at z on a fixed probe set while a model trains, in at most a share of the time, and warn of a collapse.
 
     A look is a diagnosis without the costly parts: rate, mutual information, what shuffling z costs, active units.
-    Where there is something to warn of, the amortisation gap is measured too, and the warning names the cause. Looks
-    are as far apart as the share demands, so a slow model is looked at less often; the first comes at the first call,
-    so that a training of seconds spends more than its share on it.
+    Where there is something to warn of, a full diagnosis names the cause. Looks are as far apart as the share demands,
+    so a slow model is looked at less often; the first comes at the first call, so that a training of seconds spends
+    more than its share on it.
+
+    Where ``steps`` is known, looks at 5 % and 10 % of the run give the probability that it ends collapsed
+    (:attr:`probability`; :mod:`buttress.diagnostics.monitor.forecast`). They are left out where their cost would be
+    more than the share of the whole run.
 
     Args:
         model: As for :func:`buttress.diagnose`.
@@ -39,10 +48,14 @@ class Monitor:
         share: The most of all time that looks may take.
         every: Look at multiples of this step, whatever it costs; None to go by ``share`` alone.
         stop: Whether :attr:`stopped` becomes true with the first warning, for a loop to end by.
+        steps: Of the whole run; None where that is not known, and then there is no forecast.
+        beta: Weight of the rate (KL) in the loss, or where it is annealed a function of the step; None for 1.
+        floor: Nats of free bits in the loss, of all groups together.
         settings: Of the diagnosis, such as ``likelihood="bernoulli"``.
 
     Errors:
-        ValueError: The share is not between 0 and 1, or the diagnosis has no such setting.
+        ValueError: The share is not between 0 and 1, ``every`` or ``steps`` is below 1, or the diagnosis has no such
+            setting.
 
     Example:
         >>> import torch
@@ -64,25 +77,39 @@ class Monitor:
         share: float = 0.03,
         every: int | None = None,
         stop: bool = False,
+        steps: int | None = None,
+        beta: float | Callable[[int], float] | None = None,
+        floor: float = 0.0,
         **settings: Any,
     ) -> None:
         if not 0 < share < 1:
             raise ValueError(f"the monitor's share is {share}, wanted a part of the time between 0 and 1, such as 0.03")
         if every is not None and every < 1:
             raise ValueError(f"the monitor's every is {every}, wanted 1 step or more, or None")
-        check_effort(settings)
+        if steps is not None and steps < 1:
+            raise ValueError(f"the monitor's steps is {steps}, wanted those of the whole run, or None")
+        check_number("floor", floor)
+        check_effort(settings if callable(beta) else {**settings, "beta": beta})
         self.model, self.probe, self.share, self.every, self.stop = model, probe, share, every, stop
-        self.settings = {"nll_samples": 0, "gap_steps": 0, **settings}
+        self.steps, self.beta, self.floor = steps, beta, floor
+        self.settings = {"nll_samples": 0, "gap_steps": 0, "only": ENOUGH, **settings}
         self.write = sink(logger)
         self.clock: Callable[[], float] = time.perf_counter
         self.began: float | None = None
         self.spent = self.last = 0.0
+        self.first = 0
         self.looks: list[Seen] = []
+        self.early: dict[float, dict[str, float]] = {}
 
     @property
     def stopped(self) -> bool:
         """Whether there was a warning, and the loop is to end with it."""
         return self.stop and any(one.warning for one in self.looks)
+
+    @property
+    def probability(self) -> float | None:
+        """That the run ends collapsed, as forecast at 10 % of it; None before, and where ``steps`` is not known."""
+        return next((one.probability for one in self.looks if one.probability is not None), None)
 
     def __call__(self, step: int) -> Seen | None:
         """Look if it is time, and return what was seen.
@@ -94,9 +121,25 @@ class Monitor:
             ValueError: The model cannot be diagnosed; at the first call.
         """
         now = self.clock()
-        self.began = now if self.began is None else self.began
-        due = step % self.every == 0 if self.every else self.spent + self.last <= self.share * (now - self.began)
-        return self.look(step) if due else None
+        if self.began is None:
+            self.began, self.first = now, step
+        passed = now - self.began
+        due = step % self.every == 0 if self.every else self.spent + self.last <= self.share * passed
+        return self.look(step) if due or (self._stage(step) and self._affordable(step, passed)) else None
+
+    def _stage(self, step: int) -> float | None:
+        """The share of the run that this step is the time to look at for the forecast; None for none."""
+        if self.steps is None:
+            return None
+        open_ones = (one for one in (EARLIER, EARLY) if one not in self.early)
+        return next((one for one in open_ones if one * self.steps <= step <= LATE * one * self.steps + 1), None)
+
+    def _affordable(self, step: int, passed: float) -> bool:
+        """Whether one more look is within the share of the whole run, as long as it will take at this pace."""
+        if self.every:
+            return True
+        whole = passed * ((self.steps or step) - self.first) / max(1, step - self.first)
+        return self.spent + self.last <= self.share * whole
 
     def look(self, step: int) -> Seen:
         """Look now.
@@ -104,8 +147,15 @@ class Monitor:
         Args:
             step: Of training.
         """
-        began = self.clock()
-        seen = seen_of(step, diagnose(self.model, self.probe, **self.settings))
+        began, stage = self.clock(), self._stage(step)
+        settings = self._settings(step)
+        if stage == EARLY and settings["only"] is not None:
+            settings["only"] = (*settings["only"], "optimum")
+        evidence = diagnose(self.model, self.probe, **settings)
+        seen = seen_of(step, evidence)
+        if stage is not None:
+            self.early[stage] = _plain(evidence)
+            seen = replace(seen, probability=self._forecast(step) if stage == EARLY else None)
         if what := alarm([*self.looks, seen]):
             seen = self._warned(seen, what)
         self.looks.append(seen)
@@ -114,9 +164,24 @@ class Monitor:
         self.spent += self.last
         return seen
 
+    def _settings(self, step: int) -> dict[str, Any]:
+        """Of the diagnosis; a weight of the rate that follows the step is told as it is at the end of the run."""
+        end = step if self.steps is None else self.steps - 1
+        return {**self.settings, "beta": self.beta(end) if callable(self.beta) else self.beta}
+
+    def _forecast(self, step: int) -> float | None:
+        """The probability that the run ends collapsed; None where a look or a number that it rests on is missing."""
+        looks = [self.early.get(stage, {}) for stage in (EARLIER, EARLY)]
+        if any(name not in look for look in looks for name in NEEDED):
+            return None
+        end = self._settings(step)["beta"]
+        now = self.beta(step) if callable(self.beta) else end
+        weights = [1.0 if weight is None else weight for weight in (now, end)]
+        return forecast().probability(features(*looks, *weights, floor=self.floor))
+
     def _warned(self, seen: Seen, what: str) -> Seen:
-        """The same look with a warning that names the cause, which takes the gap to know."""
-        verdict = diagnose(self.model, self.probe, **{**self.settings, **CAUSE}).verdict
+        """The same look with a warning that names the cause, which takes a full diagnosis to know."""
+        verdict = diagnose(self.model, self.probe, **{**self._settings(seen.step), **CAUSE}).verdict
         text = f"{what} (step {seen.step}): {_numbers(self.looks, seen, what)}; {_cause(verdict.cause)}"
         if verdict.advice:
             text += f"; try {', '.join(verdict.advice[:3])}"
@@ -124,7 +189,14 @@ class Monitor:
         return replace(seen, cause=verdict.cause, reasons=verdict.reasons, warning=text)
 
 
+def _plain(evidence: Evidence) -> dict[str, float]:
+    """The numbers that could be measured."""
+    return {name: one.value for name, one in evidence.estimates.items() if one.value is not None}
+
+
 def _numbers(before: list[Seen], seen: Seen, what: str) -> str:
+    if what == EXPECTED:
+        return f"the probability that it ends collapsed is {seen.probability:.2f}; {_numbers(before, seen, UNUSED)}"
     told = [f"{name.replace('_', ' ')} {one}" for name, one in seen.numbers.items() if name != "elbo"]
     if what == UNUSED:
         return ", ".join(told)

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from buttress.diagnostics.estimate import Estimate
 from buttress.diagnostics.evidence import Evidence
 
-__all__ = ["NAMES", "Seen", "seen_of"]
+__all__ = ["NAMES", "PROBABILITY", "Seen", "seen_of"]
 
 NAMES = ("elbo", "rate", "mutual_information", "worth_shuffled", "active_units")
 """What is kept of a diagnosis."""
+PROBABILITY = "probability_collapsed"
+"""What a logger calls the probability that the run ends collapsed."""
 
 
 @dataclass(frozen=True)
@@ -21,9 +23,11 @@ class Seen:
         step: Of training.
         numbers: Estimates by name, of those in :data:`NAMES` that could be measured.
         state: Of the verdict, such as "collapsed".
-        cause: The first cause that holds; None where none does.
+        cause: The first cause that holds, asked for where there is a warning; None where none does.
         reasons: Of the verdict.
         warning: What the user is told; empty where there is nothing to tell.
+        probability: That the run ends collapsed, as forecast at 10 % of it; None before, and where its length is not
+            known.
 
     Example:
         >>> Seen(10, {"rate": Estimate(0.5, 0.1, 100, "closed form")}, "used", None).values()
@@ -36,11 +40,24 @@ class Seen:
     cause: str | None
     reasons: tuple[str, ...] = ()
     warning: str = ""
+    probability: float | None = None
+
+    def __str__(self) -> str:
+        """As people read it.
+
+        Example:
+            >>> print(Seen(10, {"rate": Estimate(0.5, 0.1, 100, "closed form")}, "used", None, probability=0.03))
+            step 10: used; rate 0.5 ± 0.1; probability that this run ends collapsed: 0.03
+        """
+        told = ", ".join(f"{name.replace('_', ' ')} {one}" for name, one in self.numbers.items())
+        end = "" if self.probability is None else f"; probability that this run ends collapsed: {self.probability:.2f}"
+        return f"step {self.step}: {self.state}; {told}{end}"
 
     def values(self) -> dict[str, float]:
         """Plain numbers, for a logger."""
         known = {name: one.value for name, one in self.numbers.items() if one.value is not None}
-        return {**known, "collapsed": float(self.state == "collapsed")}
+        forecast = {} if self.probability is None else {PROBABILITY: self.probability}
+        return {**known, "collapsed": float(self.state == "collapsed"), **forecast}
 
 
 def seen_of(step: int, evidence: Evidence) -> Seen:

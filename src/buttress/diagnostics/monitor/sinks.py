@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from buttress.diagnostics.monitor.seen import PROBABILITY
+
 __all__ = ["Sink", "sink"]
 
 Sink = Callable[[Mapping[str, float], int], None]
@@ -56,7 +58,7 @@ def _each(add: Callable[[str, float, int], None], numbers: Mapping[str, float], 
 
 
 class _Table:
-    """Appends a row a look; the first decides the columns."""
+    """Appends a row a look; the first decides the columns, and one is kept for what is only known later."""
 
     def __init__(self, path: Path) -> None:
         self.path, self.columns = path, []  # type: tuple[Path, list[str]]
@@ -67,7 +69,7 @@ class _Table:
         row = {"step": step, **numbers}
         new = not self.columns
         if new:
-            self.columns = list(row)
+            self.columns = list(dict.fromkeys([*row, f"z/{PROBABILITY}"]))
             self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("a", encoding="utf-8", newline="") as file:
             table = csv.DictWriter(file, self.columns, restval="", extrasaction="ignore", lineterminator="\n")
