@@ -262,6 +262,11 @@ def test_where_no_branch_uses_z_none_wins():
     assert found.winner is None and sentences(found) == [
         "No branch brought z into use; the best is b (partly used), −ELBO 91.00 ± 0.20 nats."
     ]
+    found = ranked(made_up("a", "collapsed", -90.0, 0.2), made_up("none", "partly used", -91.0, 0.2))
+    assert sentences(found) == [
+        "No branch brought z into use, and no remedy did better than leaving the model as it is (none: partly used, "
+        "−ELBO 91.00 ± 0.20 nats)."
+    ]
 
 
 def test_a_branch_is_behind_all_whose_z_is_in_use():

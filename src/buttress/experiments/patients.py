@@ -231,7 +231,7 @@ def dead_codebook() -> Patient:
     ill = replace(healthy, posterior=healthy.posterior.replace(**slow))
     about = "the corners of a cube; 16 codewords with a decay of 0.99999, no commitment, no revival, learning rate 0.06"
     fsq = "finite_scalar_quantized:levels=[4,4]:slots=1"
-    arms = {"none": ill, "decay 0.9, commitment, revival": healthy, fsq: _one_stage(remedy.apply(fsq, plain))}
+    arms = {**_arms(ill, "codebook_restarts"), fsq: _one_stage(remedy.apply(fsq, plain))}
     return Patient("the codebook is dead", about, arms)
 
 

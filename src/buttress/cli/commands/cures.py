@@ -25,11 +25,10 @@ def cures(out: Path = Path("runs/cures"), patients: str = "all", remedies: str =
     from rich.console import Console
 
     from buttress.experiments.cures import judged, run_cures
+    from buttress.runtime.arguments import listed
 
     console = Console()
-    only, arms = (
-        () if names == "all" else tuple(name.strip() for name in names.split(",")) for names in (patients, remedies)
-    )
+    only, arms = (() if names == "all" else listed(names) for names in (patients, remedies))
 
     def say(line: str) -> None:
         console.print(line, soft_wrap=True, markup=False, highlight=False)
