@@ -61,10 +61,10 @@ class PythonDocs(Data):
 
 
 def sentences(text: str) -> Iterator[str]:
-    """The sentences of a docstring or a page of help that are made of words alone.
+    r"""The sentences of a docstring or a page of help that are made of words alone.
 
     Example:
-        >>> list(sentences("Close the file, if any.  See f(x). It\\n  is empty.\\n\\n    >>> 1"))
+        >>> list(sentences("Close the file, if any.  See f(x). It\n  is empty.\n\n    >>> 1"))
         ['Close the file, if any.', 'It is empty.']
     """
     for paragraph in re.split(r"\n\s*\n", text):

@@ -19,12 +19,13 @@ __all__ = ["advised", "kept_section", "section", "with_section"]
 HEADING = "## Each advice, tried on its patient"
 NOBODY = "none in the catalogue"
 INTRODUCTION = """Which advice cures is tried where a model can be trained: on the recipes of
-[`experiments/patients.py`](../src/buttress/experiments/patients.py), and on those patients of this page whose trouble lies
-in their loss ([`patients_of_loss.py`](../src/buttress/experiments/patients_of_loss.py)). Each is trained and diagnosed, then
-trained anew with the same data, steps and seed under what is advised for its cause. It is *cured* where the cause neither
-holds nor is borderline any more, z is used, and −ELBO is no worse by more than two standard errors; *at a price* where all
-but the last is so, with the price in nats. "By hand" is a change that is advised in words and is no remedy of the catalogue.
-One seed each. `buttress cures --page docs/patients.md` writes this section and [the numbers](results/cures.csv)."""
+[`experiments/patients.py`](../src/buttress/experiments/patients.py), and on those patients of this page whose
+trouble lies in their loss ([`patients_of_loss.py`](../src/buttress/experiments/patients_of_loss.py)). Each is
+trained and diagnosed, then trained anew with the same data, steps and seed under what is advised for its cause.
+It is *cured* where the cause neither holds nor is borderline any more, z is used, and −ELBO is no worse by more
+than two standard errors; *at a price* where all but the last is so, with the price in nats. "By hand" is a
+change that is advised in words and is no remedy of the catalogue. One seed each. `buttress cures --page
+docs/patients.md` writes this section and [the numbers](results/cures.csv)."""
 
 
 def advised(causes: str, recipe: Recipe) -> tuple[str, ...]:
@@ -113,10 +114,10 @@ def _untried() -> str:
 
 
 def kept_section(page: str) -> str:
-    """The section of a page that was written before; empty where it has none.
+    r"""The section of a page that was written before; empty where it has none.
 
     Example:
-        >>> kept_section("# Page\\n\\n## Other\\n\\nx\\n")
+        >>> kept_section("# Page\n\n## Other\n\nx\n")
         ''
     """
     _, found, after = page.partition(HEADING)
@@ -125,11 +126,11 @@ def kept_section(page: str) -> str:
 
 
 def with_section(page: str, made: str) -> str:
-    """A page with its section replaced, or with it at the end.
+    r"""A page with its section replaced, or with it at the end.
 
     Example:
-        >>> with_section("# Page\\n", f"{HEADING}\\n\\nnew")
-        '# Page\\n\\n## Each advice, tried on its patient\\n\\nnew\\n'
+        >>> with_section("# Page\n", f"{HEADING}\n\nnew")
+        '# Page\n\n## Each advice, tried on its patient\n\nnew\n'
     """
     had = kept_section(page)
     return page.replace(had, made) if had else f"{page.rstrip()}\n\n{made}\n"

@@ -84,6 +84,6 @@ def recipe_of(name: str) -> Recipe:
 
 
 def _data(name: str) -> Tensor:
-    """The patient's data, as pictures of one row of pixels: these have one unit for all, columns of a table have not."""
+    """The patient's data, as pictures of one row of pixels: they have one unit, and columns of a table one each."""
     batches = patients()[name].make().batches
     return torch.cat([getattr(x, "x", x).flatten(1) for x in batches]).float()[:, None, None]

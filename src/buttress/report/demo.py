@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from PIL import Image
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
@@ -16,8 +18,9 @@ from rich.text import Text
 from buttress.report import curves
 from buttress.report.drawing import styles
 from buttress.report.gallery import before_and_after
-from buttress.report.numbers import nats, plus_minus
+from buttress.report.numbers import plus_minus
 from buttress.report.page import render
+from buttress.report.pictures import tiles
 from buttress.report.results import ArmResult, RunResult, load_run
 from buttress.report.run import sentence
 from buttress.runtime.plain_data import load_json
@@ -26,6 +29,8 @@ __all__ = ["demo_lines", "demo_table", "markdown_demo", "write_demo"]
 
 SHOWN = {"elbo": "−ELBO", "rate": "rate", "mutual_information": "information", "worth_shuffled": "worth of z"}
 """Estimates in the table, in nats per example."""
+ACROSS = 12
+"""Images side by side in a picture."""
 CURED = {"yes": "cured", "at a price": "cured, at a price in −ELBO", "no": "not cured"}
 
 
@@ -54,17 +59,35 @@ class Treated:
 
 
 def write_demo(folder: str | Path) -> Path:
-    """Write ``report.html`` and ``demo.md`` into the folder; gives the page.
+    """Write ``report.html``, ``demo.md`` and a picture of each model of images into the folder; gives the page.
 
     Errors:
         ValueError: ``demo.json`` is missing or damaged.
     """
     folder = Path(folder)
-    models = [_model(one) for one in _treated(folder)]
+    treated = _treated(folder)
+    models = [_model(one) for one in treated]
+    for one in treated:
+        _draw(one, folder / f"{one.name}.png")
     page = folder / "report.html"
     page.write_text(render("demo.html.j2", title="Three collapses, three cures", models=models), encoding="utf-8")
     (folder / "demo.md").write_text(markdown_demo(folder) + "\n", encoding="utf-8")
     return page
+
+
+def _draw(one: Treated, path: Path) -> None:
+    """Held-out images, and below them what the decoder made of their z before and after."""
+    sides = [one.runs[name].examples for name in dict.fromkeys(("none", one.last))]
+    first = sides[0]
+    if first is None or first.kind != "image" or first.originals is None:
+        return
+    made = [side.mean_reconstructions for side in sides if side is not None]
+    rows = [rows[:ACROSS] for rows in (first.originals, *made) if rows is not None]
+    canvas = tiles(np.concatenate(rows), ACROSS)
+    picture = Image.fromarray(canvas, "RGBA").resize(
+        (canvas.shape[1] * 2, canvas.shape[0] * 2), Image.Resampling.NEAREST
+    )
+    picture.save(path, "PNG", optimize=True)
 
 
 def _treated(folder: Path) -> list[Treated]:

@@ -125,7 +125,9 @@ def before_and_after(examples: ReportExamples | None) -> GalleryPart | None:
         return None
     if examples.draws is not None and examples.kind == "text":
         caption = "A held-out sentence, and below it two that the decoder writes from its z."
-        return _filled(examples, [group[:3] for group in examples.draws[:5]], GalleryPart("Reconstructions", caption), ())
+        return _filled(
+            examples, [group[:3] for group in examples.draws[:5]], GalleryPart("Reconstructions", caption), ()
+        )
     made = examples.reconstructions if examples.mean_reconstructions is None else examples.mean_reconstructions
     if made is None:
         return None
