@@ -118,7 +118,7 @@ from buttress.experiments.rescue import rescue
 from buttress.training.run import Run
 
 def step(branch, step, total):
-    if branch == "scratch/calibrated_variance" and step == 25:
+    if branch == "scratch/calibrated_variance" and step == 30:  # told every ten steps
         os.kill(os.getpid(), signal.SIGKILL)
 
 rescue(Run.load(sys.argv[1]), sys.argv[2], by="here", settings={settings}, remedies=["calibrated_variance"], budget=40,
@@ -132,13 +132,14 @@ def test_kill_9_in_a_whole_rescue_loses_the_steps_since_the_last_checkpoint_alon
     ended = subprocess.run([sys.executable, script, collapsed, out], check=False, timeout=300)
     assert ended.returncode == -signal.SIGKILL
     kept = {path: path.stat().st_mtime_ns for path in out.rglob("evidence.json")}
-    assert len(kept) == 2 and Progress.read(out / "scratch" / "calibrated_variance").step == 20
+    last = Progress.read(out / "scratch" / "calibrated_variance").step
+    assert len(kept) == 2 and last in (20, 30)  # a checkpoint every ten
     steps: list[tuple[str, int]] = []
     watch = Watch(step=lambda branch, step, total: steps.append((branch, step)))
     wishes = {"by": "here", "settings": LITTLE, "remedies": ["calibrated_variance"], "budget": 40, "watch": watch}
     again = rescue(Run.load(collapsed), out, **wishes)
     made = {branch: [at for name, at in steps if name == branch and 0 < at < 40] for branch, _ in steps}
-    assert made.pop("scratch/calibrated_variance") == list(range(21, 40)) and not any(made.values())
+    assert made.pop("scratch/calibrated_variance") == list(range(last + 10, 40, 10)) and not any(made.values())
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
     assert [row.name for row in again.ranking.rows] == [row.name for row in rescued.ranking.rows]
     weights = [

@@ -6,7 +6,7 @@ from dataclasses import fields, replace
 from typing import Any
 
 from buttress.core.recipe import Recipe
-from buttress.core.remedy import ANYTHING, DoesNotFit, remedy
+from buttress.core.remedy import DoesNotFit, remedy
 
 DEFAULTS: dict[str, Any] = {"start": "data", "learning": "ema", "decay": 0.9, "commitment": 0.25}
 """What is set beside ``revive``, where the posterior has such a field."""
@@ -15,7 +15,6 @@ DEFAULTS: dict[str, Any] = {"start": "data", "learning": "ema", "decay": 0.9, "c
 @remedy(
     family="discrete latents",
     source="Łańcucki et al. 2020; Dhariwal et al. 2020 (Jukebox)",
-    takes={f"posterior.{name}": ANYTHING for name in (*DEFAULTS, "revive")},
     needs={"posterior": ("vector_quantized", "residual_quantized", "hierarchical_quantized")},
     because="only these have codewords that can die",
     cures=("the codebook is dead",),
@@ -25,7 +24,8 @@ def codebook_restarts(recipe: Recipe, revive: int = 100) -> Recipe:
     """Start the codebook from outputs of the encoder, move it by averages of them, and restart codewords without use.
 
     A codeword that is far from every output is never chosen, so it gets no gradient and no average: it is dead. One
-    that starts as an output has been chosen once, and one that is restarted again.
+    that starts as an output has been chosen once, and one that is restarted again. The codebook may have come
+    with another remedy, such as vector_quantized, so this one claims no field for itself.
 
     Args:
         recipe: The recipe to change; its z is codes already.
