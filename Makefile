@@ -16,7 +16,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1 \t/p' $(MAKEFILE_LIST) | expand -t 18
 
-demo: $(READY)  ## train a VAE on real images, bare and under three remedies, and see what each does to z
+demo: $(READY)  ## see three models collapse for three reasons, and what their diagnosis advises cure them
 	$(VENV)/bin/buttress demo
 
 test: lint  ## ruff, mypy and the tests with doctests

@@ -129,7 +129,7 @@ TABLES: dict[str, list[Row]] = {
         Row("the same, 8 codes of a shared 64", ZHAO, "main", "papers/zhao2020.md"),
         _cure("8 clusters in 8 columns, one code of 16, uniform prior, codebook dead, 600 steps", "dead_codebook",
               "none"),
-        _cure("the same, revived", "dead_codebook", "decay 0.9, commitment, revival"),
+        _cure("the same, revived", "dead_codebook", "codebook_restarts"),
         _cure("the same, finite scalar quantisation, 4 x 4 levels", "dead_codebook",
               "finite_scalar_quantized:levels=[4,4]:slots=1"),
     ],

@@ -24,6 +24,8 @@ from buttress.decoders.mlp import MlpDecoder
 from buttress.decoders.pixelcnn import PixelCNN
 from buttress.encoders.mlp import MlpEncoder
 from buttress.objectives.importance_weighted import ImportanceWeighted
+from buttress.posteriors.residual_quantized import ResidualQuantized
+from buttress.posteriors.vector_quantized import VectorQuantized
 from buttress.schedules.constant import Constant
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -56,7 +58,9 @@ def sound() -> Recipe:
 
 
 def fitting(entry: remedy.Remedy, *recipes: Recipe) -> Recipe | None:
-    """The first recipe that has the parts which a remedy needs."""
+    """The first recipe that has the parts which a remedy needs; the last resort is one of codes."""
+    if "vector_quantized" in entry.needs.get("posterior", ()):
+        recipes = (replace(recipes[0], posterior=VectorQuantized(start="random")),)
     return next((r for r in recipes if all(getattr(r, role).name() in n for role, n in entry.needs.items())), None)
 
 
@@ -188,6 +192,18 @@ def test_a_remedy_is_applied_once_whatever_its_settings(image, text, table, soun
             remedy.apply(f"{name}+{name}", recipe)
     with pytest.raises(remedy.DoesNotFit, match=r"free_bits was applied already \(free_bits:per_group=0.5\)"):
         remedy.apply("free_bits:per_group=0.5+kl_annealing+free_bits:per_group=1", image)
+
+
+def test_codewords_are_restarted_wherever_they_can_die(table):
+    slow = replace(table, posterior=ResidualQuantized(codes=8, dim=4, stages=2, decay=0.999, revive=10**9))
+    changed = remedy.apply("codebook_restarts", slow)
+    assert (changed.posterior.decay, changed.posterior.revive, changed.posterior.stages) == (0.9, 100, 2)
+    short = replace(slow, training=replace(slow.training, steps=50))
+    assert remedy.apply("codebook_restarts", short).posterior.revive == 5
+    with pytest.raises(remedy.DoesNotFit, match="starts from data and is restarted already"):
+        remedy.apply("codebook_restarts", replace(changed, remedies=()))
+    with pytest.raises(remedy.DoesNotFit, match="this recipe has the gaussian posterior; only these have codewords"):
+        remedy.apply("codebook_restarts", table)
 
 
 def test_a_setting_is_given_once(image):

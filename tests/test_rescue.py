@@ -6,6 +6,9 @@ import csv
 import json
 import os
 import shutil
+import signal
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,12 +23,14 @@ from buttress.data.linear_gaussian import LinearGaussianData
 from buttress.diagnostics.estimate import Estimate
 from buttress.diagnostics.evidence import Evidence, Groups, Verdict
 from buttress.experiments import one_run
+from buttress.experiments.branches import Watch
 from buttress.experiments.halving import can_halve, plan, standing
 from buttress.experiments.rescue import _advised, branches_of, rescue
 from buttress.report.ranking import BY_EXAMPLE, rank, sentences
 from buttress.report.results import ArmResult, ComparisonResult, RunResult
 from buttress.schedules.constant import Constant
 from buttress.training.callbacks import Callback
+from buttress.training.progress import Progress
 from buttress.training.run import Run, train
 
 LITTLE = {"nll_samples": 4, "nll_examples": 30, "gap_steps": 0, "mi_examples": 30}
@@ -102,6 +107,44 @@ def test_a_branch_that_was_interrupted_goes_on_at_its_checkpoint(rescued, collap
     done = rescue(run, tmp_path / "out", **wishes)
     weights = [
         (folder / branch.folder / "weights.safetensors").read_bytes() for folder in (done.folder, rescued.folder)
+    ]
+    assert weights[0] == weights[1]
+
+
+KILLED = """
+import os, signal, sys
+from buttress.experiments.branches import Watch
+from buttress.experiments.rescue import rescue
+from buttress.training.run import Run
+
+def step(branch, step, total):
+    if branch == "scratch/calibrated_variance" and step == 30:  # told every ten steps
+        os.kill(os.getpid(), signal.SIGKILL)
+
+rescue(Run.load(sys.argv[1]), sys.argv[2], by="here", settings={settings}, remedies=["calibrated_variance"], budget=40,
+       watch=Watch(step=step))
+"""
+
+
+def test_kill_9_in_a_whole_rescue_loses_the_steps_since_the_last_checkpoint_alone(rescued, collapsed, tmp_path):
+    (script := tmp_path / "script.py").write_text(KILLED.replace("{settings}", repr(LITTLE)))
+    out = tmp_path / "out"
+    ended = subprocess.run([sys.executable, script, collapsed, out], check=False, timeout=300)
+    assert ended.returncode == -signal.SIGKILL
+    kept = {path: path.stat().st_mtime_ns for path in out.rglob("evidence.json")}
+    last = Progress.read(out / "scratch" / "calibrated_variance").step
+    assert len(kept) == 2 and last in (20, 30)  # a checkpoint every ten
+    steps: list[tuple[str, int]] = []
+    watch = Watch(step=lambda branch, step, total: steps.append((branch, step)))
+    wishes = {"by": "here", "settings": LITTLE, "remedies": ["calibrated_variance"], "budget": 40, "watch": watch}
+    again = rescue(Run.load(collapsed), out, **wishes)
+    made = {branch: [at for name, at in steps if name == branch and 0 < at < 40] for branch, _ in steps}
+    assert made.pop("scratch/calibrated_variance") == list(range(last + 10, 40, 10)) and not any(made.values())
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
+    assert [row.name for row in again.ranking.rows] == [row.name for row in rescued.ranking.rows]
+    weights = [
+        (folder / "scratch" / "calibrated_variance" / "weights.safetensors").read_bytes()
+        for folder in (out, rescued.folder)
     ]
     assert weights[0] == weights[1]
 
@@ -261,6 +304,11 @@ def test_where_no_branch_uses_z_none_wins():
     found = ranked(made_up("a", "collapsed", -90.0, 0.2), made_up("b", "partly used", -91.0, 0.2))
     assert found.winner is None and sentences(found) == [
         "No branch brought z into use; the best is b (partly used), −ELBO 91.00 ± 0.20 nats."
+    ]
+    found = ranked(made_up("a", "collapsed", -90.0, 0.2), made_up("none", "partly used", -91.0, 0.2))
+    assert sentences(found) == [
+        "No branch brought z into use, and no remedy did better than leaving the model as it is (none: partly used, "
+        "−ELBO 91.00 ± 0.20 nats)."
     ]
 
 

@@ -288,11 +288,11 @@ def prescribe(
             print(bt.prescribe("mnist5k", budget=500, jobs=2))
     """
     from buttress.experiments.prescribe import prescribe as run
-    from buttress.runtime.arguments import check_type
+    from buttress.runtime.arguments import check_type, listed
 
     check_type("evidence", evidence, Mapping, "a dict of settings of the diagnosis", optional=True)
     check_type("out", out, str | os.PathLike, "a folder")
-    named = tuple(remedies.split(",")) if isinstance(remedies, str) else tuple(remedies)
+    named = listed(remedies) if isinstance(remedies, str) and remedies else tuple(remedies)
     wishes: dict[str, Any] = {"budget": budget, "jobs": jobs, "by": by, "stop_early": stop_early, "settings": evidence}
     return run(recipe_for(data, recipe, **parts), out, remedies=named, **wishes)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from buttress.experiments.cures_page import kept_section, with_section
 from buttress.experiments.ward import EFFORT, Visit
 from buttress.experiments.ward_tables import calibration, confusion, csv_of, markdown
 from buttress.report.drawing import Style, new_axes, write_png
@@ -71,7 +72,9 @@ def write_ward(seen: Sequence[Visit], folder: Path, page: Path | None = None) ->
     draw(seen, folder / "patients.png")
     page = folder / "patients.md" if page is None else page
     page.parent.mkdir(parents=True, exist_ok=True)
-    write_text(page, text(seen, Path(os.path.relpath(folder, page.parent)).as_posix()))
+    made = text(seen, Path(os.path.relpath(folder, page.parent)).as_posix())
+    kept = kept_section(page.read_text(encoding="utf-8")) if page.exists() else ""
+    write_text(page, with_section(made, kept) if kept else made)
 
 
 def text(seen: Sequence[Visit], where: str) -> str:

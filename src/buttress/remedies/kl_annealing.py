@@ -23,7 +23,7 @@ from buttress.schedules.linear import Linear
 def kl_annealing(recipe: Recipe, fraction: float = 0.3, start: float = 0.0, hold: float = 0.0) -> Recipe:
     """Let the weight of the rate rise linearly over the first part of training.
 
-    A short hold lets a z that the decoder hardly hears grow loud before it is charged for; a long one without a charge
+    A short hold lets a z that the decoder hardly uses grow before it is charged for; a long one without a charge
     makes a deterministic autoencoder, and what it learned is thrown away when the charge comes.
 
     Args:

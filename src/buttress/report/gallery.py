@@ -20,7 +20,7 @@ from buttress.report.numbers import nats
 from buttress.report.pictures import Picture, spectrograms, strip, waveforms
 from buttress.report.sounds import Sound, playable
 
-__all__ = ["GalleryPart", "parts"]
+__all__ = ["GalleryPart", "before_and_after", "parts"]
 
 MOST_COLUMNS = 12
 """Columns of a table; the others are left out."""
@@ -111,6 +111,29 @@ def parts(examples: ReportExamples | None, few: bool = False) -> list[GalleryPar
     elif examples.kind == "table":
         wanted = [SAMPLES, PAIRS, DRAWS]  # rows of numbers say little; traversals are drawn
     return [part for show in wanted if (part := _part(examples, show, few)) is not None]
+
+
+def before_and_after(examples: ReportExamples | None) -> GalleryPart | None:
+    """Held-out examples and what the decoder makes of their z, for a page that sets two models side by side.
+
+    Of images the mean of p(x|z), of sentences two draws from one z.
+
+    Args:
+        examples: What was saved, None for nothing.
+    """
+    if examples is None or examples.originals is None:
+        return None
+    if examples.draws is not None and examples.kind == "text":
+        caption = "A held-out sentence, and below it two that the decoder writes from its z."
+        return _filled(
+            examples, [group[:3] for group in examples.draws[:5]], GalleryPart("Reconstructions", caption), ()
+        )
+    made = examples.reconstructions if examples.mean_reconstructions is None else examples.mean_reconstructions
+    if made is None:
+        return None
+    caption = "Above: held-out examples. Below: what the decoder makes of their z."
+    groups = list(zip(examples.originals, made, strict=True))[: COUNTS[examples.kind][1]]
+    return _filled(examples, groups, GalleryPart("Reconstructions", caption), ())
 
 
 def _part(examples: ReportExamples, show: Shown, few: bool) -> GalleryPart | None:

@@ -195,6 +195,16 @@ def _by_example(run: RunResult, measure: str) -> Any:
         return file[measure].astype(float) if measure in file else None
 
 
+def untouched(name: str) -> bool:
+    """Whether a branch is the model without a remedy.
+
+    Example:
+        >>> untouched("none"), untouched("none@scratch"), untouched("free_bits@scratch")
+        (True, True, False)
+    """
+    return name.partition("@")[0] == "none"
+
+
 def sentences(ranking: Ranking) -> list[str]:
     """What the ranking says, plainly."""
     best = ranking.rows[0] if ranking.rows else None
@@ -202,8 +212,12 @@ def sentences(ranking: Ranking) -> list[str]:
         return ["No branch was measured."]
     number = f"{NUMBERS[ranking.measure]} {_shown(best.number(ranking.measure))} nats"
     if not best.uses_z:
+        if untouched(best.name):
+            better = "no remedy did better than leaving the model as it is"
+            return [f"No branch brought z into use, and {better} ({best.name}: {best.run.state}, {number})."]
         return [f"No branch brought z into use; the best is {best.name} ({best.run.state}), {number}."]
-    said = [f"The first is {best.name}: z is used, {number}."]
+    without = ", the model without a remedy" if untouched(best.name) else ""
+    said = [f"The first is {best.name}{without}: z is used, {number}."]
     if ranking.tied:
         names = " and ".join(one.name for one in ranking.tied)
         measure = NUMBERS[ranking.measure]

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from numbers import Integral, Real
 from typing import Any
 
-__all__ = ["check_names", "check_number", "check_type", "check_whole"]
+__all__ = ["check_names", "check_number", "check_type", "check_whole", "listed"]
 
 
 def check_whole(name: str, value: Any, optional: bool = False) -> None:
@@ -98,3 +98,22 @@ def check_names(given: Iterable[str], function: Callable[..., Any], what: str) -
             near = difflib.get_close_matches(str(name), known, n=1)
             hint = f"did you mean {near[0]!r}? " if near else ""
             raise ValueError(f"{name!r} is no setting of {what}; {hint}It has {', '.join(known)}")
+
+
+def listed(written: str) -> tuple[str, ...]:
+    """Names separated by commas, without spaces around them; a comma too many is no name.
+
+    Errors:
+        ValueError: There is no name.
+
+    Example:
+        >>> listed("none, free_bits,")
+        ('none', 'free_bits')
+        >>> listed(",")
+        Traceback (most recent call last):
+        ValueError: ',' holds no name, wanted names separated by commas
+    """
+    names = tuple(name for piece in written.split(",") if (name := piece.strip()))
+    if not names:
+        raise ValueError(f"{written!r} holds no name, wanted names separated by commas")
+    return names

@@ -60,9 +60,10 @@ def compare(
     """
     from buttress.cli.commands.train import say_if_binarised
     from buttress.core.remedy import catalogue
+    from buttress.runtime.arguments import listed
 
     say_if_binarised(recipe)
-    names = list(catalogue()) if remedies == "all" else [name.strip() for name in remedies.split(",")]
+    names = list(catalogue()) if remedies == "all" else list(listed(remedies))
     if budget is not None:
         recipe = replace(recipe, training=replace(recipe.training, steps=budget))
     names.sort(key=lambda name: name != "none")

@@ -31,12 +31,13 @@ def patients(
     from buttress.experiments.ward import Visit, run_ward
     from buttress.experiments.ward_page import write_ward
     from buttress.experiments.ward_tables import half_table, missed
+    from buttress.runtime.arguments import listed
 
     def say(one: Visit, seconds: float) -> None:
         mark = "right" if one.right else "WRONG"
         print(f"{mark}  {one.patient.name}: {one.evidence.verdict.state}, {one.first} ({seconds:.1f} s)", flush=True)
 
-    names = () if only == "all" else tuple(name.strip() for name in only.split(","))
+    names = () if only == "all" else listed(only)
     seen = run_ward(out, half, names, say)
     write_ward(seen, out if results is None else results, page)
     print(half_table(seen))

@@ -51,10 +51,11 @@ def prescribe(
     from buttress.cli.commands.rescue import search
     from buttress.cli.commands.train import say_if_binarised
     from buttress.experiments.prescribe import prescribe as run_prescribe
+    from buttress.runtime.arguments import listed
 
     if not json:
         say_if_binarised(recipe)
-    names = () if remedies == "all" else tuple(name.strip() for name in remedies.split(","))
+    names = () if remedies == "all" else listed(remedies)
     effort = {
         "nll_samples": nll_samples,
         "nll_examples": nll_examples,

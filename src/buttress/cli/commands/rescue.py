@@ -64,13 +64,14 @@ def rescue(
     from buttress.cli.opening import open_run
     from buttress.experiments.inputs import moved
     from buttress.experiments.rescue import rescue as run_rescue
+    from buttress.runtime.arguments import listed
 
     opened = open_run(run, data, other_data)
     if data is not None:
         from dataclasses import replace
 
         opened.recipe = replace(opened.recipe, data=moved(opened.recipe.data, data))
-    names = () if remedies == "advice" else tuple(name.strip() for name in remedies.split(","))
+    names = () if remedies == "advice" else listed(remedies)
     effort = {
         "nll_samples": nll_samples,
         "nll_examples": nll_examples,
