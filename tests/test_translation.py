@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import sys
 from dataclasses import replace
 
 import pytest
@@ -29,6 +30,7 @@ from buttress.posteriors.none import NoLatent
 from buttress.priors.standard_normal import StandardNormal
 from buttress.priors.uniform import Uniform
 from buttress.quality.bleu import bleu
+from buttress.quality.standard_bleu import standard_bleu
 from buttress.training.run import train
 
 SPEC = DataSpec(Layout.text(7, longest=4), given=(Column("source", symbols=7, size=5),))
@@ -135,6 +137,22 @@ def test_bleu_is_that_of_sacrebleu():
         "a woman reads a book on a bench .",
     ]
     assert bleu(found, wanted) == pytest.approx(29.652294061507167)
+
+
+def test_the_standard_bleu_splits_punctuation_and_is_ours_where_spaces_do():
+    pytest.importorskip("sacrebleu", reason="needs the translation extra (sacrebleu)")
+    found, wanted = ["the food here was good ."], ["the food here was bad ."]
+    score, signature = standard_bleu(found, wanted)
+    assert score == pytest.approx(bleu(found, wanted)) and "tok:13a" in signature
+    assert standard_bleu([found[0].replace(" .", ".")], wanted)[0] == pytest.approx(score)
+    with pytest.raises(ValueError, match="got 1 candidates and 0 references"):
+        standard_bleu(found, [])
+
+
+def test_without_sacrebleu_it_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "sacrebleu.metrics", None)
+    with pytest.raises(ValueError, match=r"buttress\[translation\]"):
+        standard_bleu(["a"], ["a"])
 
 
 @pytest.fixture
