@@ -49,7 +49,7 @@ def test_a_tiny_trial_runs_is_taken_up_and_draws(tmp_path, monkeypatch):
 def test_what_cannot_be_tried_is_refused():
     with pytest.raises(ValueError, match="linear_gaussian data have no source sentence"):
         replace(TINY, data=LinearGaussianData(n=50)).recipe()
-    with pytest.raises(ValueError, match=r"bits is \(8, 4\), wanted 6 too"):
-        replace(TINY, bits=(8, 4))
+    with pytest.raises(ValueError, match=r"after is \(8, 4\), wanted 6 too"):
+        replace(TINY, after=(8, 4))
     with pytest.raises(ValueError, match="quantize_after is 4, wanted at least 0 and below steps 4"):
         replace(TINY, quantize_after=4)

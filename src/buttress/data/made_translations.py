@@ -51,10 +51,10 @@ class MadeTranslations(Data):
     """
 
     train: int = 20_000
-    held_out: int = 1_000
-    words: int = 40
-    shortest: int = 6
-    longest: int = 12
+    held_out: int = 500
+    words: int = 20
+    shortest: int = 4
+    longest: int = 8
     seed: int = 0
 
     def __post_init__(self) -> None:
