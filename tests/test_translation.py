@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import sys
 from dataclasses import replace
 
@@ -11,8 +12,9 @@ import torch
 
 from buttress.baseline import baseline
 from buttress.cli import main as cli
-from buttress.core import EOS, PAD, Column, DataSpec, Layout
+from buttress.core import EOS, PAD, Column, DataSpec, Layout, remedy
 from buttress.core.model import LatentVariableModel
+from buttress.data.made_translations import MadeTranslations
 from buttress.data.pairs import Pairs
 from buttress.data.reading.tokens import decode
 from buttress.decoders._beam import beam_search
@@ -153,6 +155,30 @@ def test_without_sacrebleu_it_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "sacrebleu.metrics", None)
     with pytest.raises(ValueError, match=r"buttress\[translation\]"):
         standard_bleu(["a"], ["a"])
+
+
+def test_a_bottleneck_lets_codes_of_the_source_through_and_nothing_else():
+    recipe = remedy.apply(
+        "source_bottleneck:chunks=2:codes=2:dim=2", replace(baseline(MadeTranslations(), SPEC), decoder=SMALL)
+    )
+    torch.manual_seed(1)
+    model = recipe.model(SPEC)
+    words = torch.tensor(list(itertools.product((4, 5, 6), repeat=4)))
+    sources = torch.cat([words, torch.full((len(words), 1), EOS)], 1)
+    x = torch.tensor([[4, 5, EOS, PAD]]).expand(len(words), -1)
+    model(x, given={"source": sources})
+    model.after_step()  # codewords start at what the encoder says
+    model.eval()
+    terms, z = model(x, given={"source": sources}), model.posterior(x, {"source": sources}).sample()
+    torch.testing.assert_close(terms.latent.rate.sum(-1), torch.full((len(words),), 2 * math.log(2)))
+    codes, which = z.flatten(1).unique(dim=0, return_inverse=True)
+    assert 2 <= len(codes) <= 4
+    for code in range(len(codes)):  # alike for all sources of the same codes
+        found = terms.distortion[0, which == code]
+        torch.testing.assert_close(found, found[:1].expand_as(found))
+    assert len(terms.distortion.round(decimals=4).unique()) == len(codes)
+    other = model(x.roll(1, 1), given={"source": sources}).latent.codes
+    assert torch.equal(other, terms.latent.codes)  # and none of x
 
 
 @pytest.fixture

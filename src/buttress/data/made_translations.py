@@ -52,9 +52,9 @@ class MadeTranslations(Data):
 
     train: int = 20_000
     held_out: int = 500
-    words: int = 20
-    shortest: int = 4
-    longest: int = 8
+    words: int = 40
+    shortest: int = 6
+    longest: int = 12
     seed: int = 0
 
     def __post_init__(self) -> None:

@@ -94,7 +94,7 @@ class Prato2020(Experiment):
     heads: int = 4
     dropout: float = 0.0
     label_smoothing: float = 0.0
-    steps: int = 500
+    steps: int = 1_500
     quantize_after: int = 100
     batch_size: int = 64
     learning_rate: float = 2e-3
