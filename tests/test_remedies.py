@@ -14,10 +14,11 @@ import pytest
 
 import buttress as bt
 from buttress.baseline import baseline
-from buttress.core import DataSpec, Layout, remedy
+from buttress.core import Column, DataSpec, Layout, remedy
 from buttress.core.recipe import Recipe
 from buttress.data.linear_gaussian import LinearGaussianData
 from buttress.data.lstm_text import LstmText
+from buttress.data.made_translations import MadeTranslations
 from buttress.data.mnist5k import Mnist5k
 from buttress.data.sounds import Sounds
 from buttress.decoders.mlp import MlpDecoder
@@ -55,6 +56,12 @@ def table() -> Recipe:
 @pytest.fixture
 def sound() -> Recipe:
     return baseline(Sounds("speech", "wave", crop=64), DataSpec(Layout.wave(64)))
+
+
+@pytest.fixture
+def pairs() -> Recipe:
+    spec = DataSpec(Layout.text(50, longest=9), given=(Column("source", symbols=50, size=9),))
+    return baseline(MadeTranslations(), spec)
 
 
 def fitting(entry: remedy.Remedy, *recipes: Recipe) -> Recipe | None:
@@ -182,9 +189,9 @@ def test_two_that_take_the_same_place_are_refused(text, written, complaint):
         remedy.apply(written, text)
 
 
-def test_a_remedy_is_applied_once_whatever_its_settings(image, text, table, sound):
+def test_a_remedy_is_applied_once_whatever_its_settings(image, text, table, sound, pairs):
     for name, entry in remedy.catalogue().items():
-        recipe = fitting(entry, image, text, table, sound)
+        recipe = fitting(entry, image, text, table, sound, pairs)
         if name == "none":
             assert remedy.apply("none+none", recipe) == recipe
             continue

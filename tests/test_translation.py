@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import math
+import sys
 from dataclasses import replace
 
 import pytest
@@ -10,8 +12,9 @@ import torch
 
 from buttress.baseline import baseline
 from buttress.cli import main as cli
-from buttress.core import EOS, PAD, Column, DataSpec, Layout
+from buttress.core import EOS, PAD, Column, DataSpec, Layout, remedy
 from buttress.core.model import LatentVariableModel
+from buttress.data.made_translations import MadeTranslations
 from buttress.data.pairs import Pairs
 from buttress.data.reading.tokens import decode
 from buttress.decoders._beam import beam_search
@@ -29,6 +32,7 @@ from buttress.posteriors.none import NoLatent
 from buttress.priors.standard_normal import StandardNormal
 from buttress.priors.uniform import Uniform
 from buttress.quality.bleu import bleu
+from buttress.quality.standard_bleu import standard_bleu
 from buttress.training.run import train
 
 SPEC = DataSpec(Layout.text(7, longest=4), given=(Column("source", symbols=7, size=5),))
@@ -135,6 +139,46 @@ def test_bleu_is_that_of_sacrebleu():
         "a woman reads a book on a bench .",
     ]
     assert bleu(found, wanted) == pytest.approx(29.652294061507167)
+
+
+def test_the_standard_bleu_splits_punctuation_and_is_ours_where_spaces_do():
+    pytest.importorskip("sacrebleu", reason="needs the translation extra (sacrebleu)")
+    found, wanted = ["the food here was good ."], ["the food here was bad ."]
+    score, signature = standard_bleu(found, wanted)
+    assert score == pytest.approx(bleu(found, wanted)) and "tok:13a" in signature
+    assert standard_bleu([found[0].replace(" .", ".")], wanted)[0] == pytest.approx(score)
+    with pytest.raises(ValueError, match="got 1 candidates and 0 references"):
+        standard_bleu(found, [])
+
+
+def test_without_sacrebleu_it_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "sacrebleu.metrics", None)
+    with pytest.raises(ValueError, match=r"buttress\[translation\]"):
+        standard_bleu(["a"], ["a"])
+
+
+def test_a_bottleneck_lets_codes_of_the_source_through_and_nothing_else():
+    recipe = remedy.apply(
+        "source_bottleneck:chunks=2:codes=2:dim=2", replace(baseline(MadeTranslations(), SPEC), decoder=SMALL)
+    )
+    torch.manual_seed(1)
+    model = recipe.model(SPEC)
+    words = torch.tensor(list(itertools.product((4, 5, 6), repeat=4)))
+    sources = torch.cat([words, torch.full((len(words), 1), EOS)], 1)
+    x = torch.tensor([[4, 5, EOS, PAD]]).expand(len(words), -1)
+    model(x, given={"source": sources})
+    model.after_step()  # codewords start at what the encoder says
+    model.eval()
+    terms, z = model(x, given={"source": sources}), model.posterior(x, {"source": sources}).sample()
+    torch.testing.assert_close(terms.latent.rate.sum(-1), torch.full((len(words),), 2 * math.log(2)))
+    codes, which = z.flatten(1).unique(dim=0, return_inverse=True)
+    assert 2 <= len(codes) <= 4
+    for code in range(len(codes)):  # alike for all sources of the same codes
+        found = terms.distortion[0, which == code]
+        torch.testing.assert_close(found, found[:1].expand_as(found))
+    assert len(terms.distortion.round(decimals=4).unique()) == len(codes)
+    other = model(x.roll(1, 1), given={"source": sources}).latent.codes
+    assert torch.equal(other, terms.latent.codes)  # and none of x
 
 
 @pytest.fixture

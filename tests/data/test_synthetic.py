@@ -11,6 +11,7 @@ from buttress.core import EOS
 from buttress.core.recipe import Recipe
 from buttress.data.linear_gaussian import LinearGaussianData
 from buttress.data.lstm_text import LstmText
+from buttress.data.made_translations import MadeTranslations
 from buttress.data.mnist5k import Mnist5k
 from buttress.data.reading.tokens import decode
 from buttress.training.batch_sampler import BatchSampler
@@ -154,3 +155,22 @@ def test_data_parts_stand_in_recipes():
     for data in (Images("a", resize=(4, 5)), Sentences(("a.txt", "b.txt"), limit=5), Sentences("a.txt")):
         changed = replace(recipe, data=data)
         assert Recipe.from_yaml(changed.to_yaml()) == changed
+
+
+def test_made_translations_follow_their_rule():
+    data = MadeTranslations(train=400, held_out=50, words=7, shortest=2, longest=5)
+    splits, table = data.open(), {}
+    for examples in (splits.train, splits.held_out):
+        batch = examples.read(torch.arange(len(examples)))
+        pairs = zip(decode(splits.spec, batch.given["source"]), decode(splits.spec, batch.x), strict=True)
+        for source, target in ((source.split(), target.split()) for source, target in pairs):
+            if source[0] in ("s1", "s3", "s5", "s7"):  # turned back
+                target = [*target[1:], target[0]]
+            assert 2 <= len(source) <= 5
+            for word, other in zip(source, reversed(target), strict=True):
+                assert table.setdefault(word, other) == other
+    assert len(table) == len(set(table.values())) == 7
+    assert {word[0] for word in table} == {"s"} and {word[0] for word in table.values()} == {"t"}
+    assert torch.equal(whole(splits.train), whole(data.open().train))
+    with pytest.raises(ValueError, match="shortest is 6 and longest is 5"):
+        replace(data, shortest=6)

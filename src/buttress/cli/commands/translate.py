@@ -14,6 +14,7 @@ def translate(
     beam: int = 4,
     alpha: float = 0.6,
     reference: Path | None = None,
+    sacrebleu: bool = False,
 ) -> None:
     """Translate the sentences in a file, one a line, by a run that was trained on pairs.
 
@@ -24,16 +25,20 @@ def translate(
         beam: Beginnings that beam search keeps at each step; 1 takes the likeliest word.
         alpha: Of the length penalty: longer translations are preferred the larger it is.
         reference: Translations by people, line by line; then BLEU of the words between spaces is printed too.
+        sacrebleu: Print the BLEU of sacreBLEU and its signature instead, which published ones can be compared with
+            (the extra translation).
 
     Example:
         On the command line::
 
             buttress translate runs/latest news.de --out news.en
             buttress translate runs/latest test.de --out test.hyp --reference test.en --beam 5
+            buttress translate runs/latest test.de --out test.hyp --reference test.en --sacrebleu true
     """
     from buttress.data.reading.lines import blocks
     from buttress.experiments.translate import translate as translated
     from buttress.quality.bleu import bleu
+    from buttress.quality.standard_bleu import standard_bleu
     from buttress.runtime.atomic_write import write_text
     from buttress.training.run import Run
 
@@ -46,5 +51,8 @@ def translate(
         print(text, end="")
     else:
         write_text(out, text)
-    if reference is not None:
+    if reference is not None and sacrebleu:
+        score, signature = standard_bleu(found, lines(reference))
+        print(f"BLEU {score:.1f} ({signature})")
+    elif reference is not None:
         print(f"BLEU {bleu(found, lines(reference)):.1f}")

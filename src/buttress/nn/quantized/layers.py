@@ -94,8 +94,10 @@ class QuantizedEmbedding(Rounded):
         return self.rounded("weight")
 
     def forward(self, index: Tensor) -> Tensor:
-        """The rounded rows of ``index``: each is rounded by itself, so there is no need to round the others."""
+        """The rounded rows of ``index``: each is rounded by itself, so there is no need to round more than are read."""
         own: Any = self
+        if index.numel() > own.num_embeddings:
+            return F.embedding(index, self.weight, own.padding_idx)
         rows = F.embedding(index, self._parameters["weight"], own.padding_idx)
         return fake_quantize_rows(rows.flatten(0, -2), self.ranges[0].bits).view_as(rows) if self.ready else rows
 

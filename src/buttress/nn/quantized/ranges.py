@@ -52,7 +52,7 @@ class Ranges(nn.Module):
     def __init__(self, bits: int, after: int) -> None:
         super().__init__()
         self.bits, self.after, self.calibrating = bits, after, False
-        self.rounding, self.ready = after == 0, list[bool]()
+        self.rounding, self.ready, self.levels = after == 0, list[bool](), list[Levels]()
         self.register_buffer("low", torch.zeros(0))
         self.register_buffer("high", torch.zeros(0))
         self.register_buffer("steps", torch.zeros((), dtype=torch.long))
@@ -90,9 +90,11 @@ class Ranges(nn.Module):
         self._judge()
 
     def _judge(self) -> None:
-        """Which sites round from now on: those whose range is known, once it is time to."""
+        """Which sites round from now on, those whose range is known, once it is time to; and to which levels."""
         self.rounding = int(self.steps) >= self.after
         self.ready = [self.rounding and known for known in (self.high >= self.low).tolist()]
+        columns = (column.tolist() for column in levels_of(self.low, self.high, self.bits))
+        self.levels = [Levels(*numbers) for numbers in zip(*columns, strict=True)]
 
 
 class Site:
@@ -134,6 +136,8 @@ class Site:
 
     @property
     def levels(self) -> Levels:
-        """The numbers that are kept."""
+        """The numbers that are kept; as tensors while a model is compiled, since compiled code outlasts them."""
+        if not torch.compiler.is_compiling():
+            return self.ranges.levels[self.number]
         low, high = self.ranges.low[self.number], self.ranges.high[self.number]
         return levels_of(low, high, self.ranges.bits)
