@@ -130,7 +130,8 @@ class Oord2017Speech(Experiment):
         if splits.spec.kind not in ("frames", "wave") or splits.held_out.alignment is None:
             lacks = "" if splits.held_out.alignment else " without alignment"
             raise ValueError(
-                f"oord2017_speech: got {splits.spec.kind} data{lacks}, wanted speech and what is said when (--data.alignment)"
+                f"oord2017_speech: got {splits.spec.kind} data{lacks}, wanted speech and what is said when "
+                "(--data.alignment)"
             )
         if splits.spec.column(self.speaker).classes < 2:
             raise ValueError(f"oord2017_speech: one {self.speaker} in the data, wanted two or more to change voices")
