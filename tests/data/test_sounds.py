@@ -220,6 +220,14 @@ def test_tables_say_who_speaks_and_what_and_crops_keep_their_times(folder):
     (folder / "said.csv").write_text(f"file,start,end,label\n{names[0]},0,2,a\n{names[0]},1,2,b\n")
     with pytest.raises(ValueError, match=r"said.csv: alignment of example 0: 'b' from 1 to 2 s"):
         part.replace(table=None).open()
+    (folder / "said.csv").write_text("file,start,end,label\nother.wav,0,2,a\n")
+    with pytest.raises(ValueError, match=r"said.csv: none of its 1 rows is about one of the .*; try '"):
+        part.replace(table=None).open()
+    (folder / "said.csv").write_text(
+        f"file,start,end,label\n{names[0]},0,40,a\n{names[0]},40,90,b\n{names[0]},90,95,c\n"
+    )
+    with pytest.raises(ValueError, match=r"2 of 3 segments begin behind the end .*, one of .* at 40 s"):
+        part.replace(table=None).open()
 
 
 def test_silence_at_the_ends_is_trimmed_and_times_move_with_it(tmp_path, own_cache):

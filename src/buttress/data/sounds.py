@@ -243,11 +243,26 @@ class _Found:
     ) -> _Found:
         """From what is known of all, of which empty ones are left out, and from whose beginnings silence is trimmed."""
         kept = recordings.kept
+        when = None if alignment is None else alignment.pieces(kept, recordings.late / recordings.rate)
+        if when is not None:
+            _check_times(when, recordings.size / recordings.rate, [names[i] for i in kept])
         return cls(
             recordings,
             [names[i] for i in kept],
             {name: (numbers[kept], values) for name, (numbers, values) in columns.items()},
-            None if alignment is None else alignment.pieces(kept, recordings.late / recordings.rate),
+            when,
             None if held is None else held[kept],
             notes,
+        )
+
+
+def _check_times(when: Alignment, seconds: Array, names: list[str]) -> None:
+    """Refuse an alignment most of whose segments begin behind the end of their recordings, as milliseconds would."""
+    of = np.repeat(np.arange(len(seconds)), np.diff(when.first))
+    behind = np.flatnonzero(when.start >= seconds[of])
+    if 2 * len(behind) > len(of):
+        one = behind[0]
+        raise ValueError(
+            f"alignment: {len(behind)} of {len(of)} segments begin behind the end of their recording, one of "
+            f"{names[of[one]]} at {when.start[one]:g} s of {seconds[of[one]]:.3g} s; wanted seconds from its beginning"
         )

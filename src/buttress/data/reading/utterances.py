@@ -104,7 +104,7 @@ def alignment_in(path: Path, root: Path, files: Sequence[Path]) -> Alignment:
     r"""What is said when, from a table with a row for each segment: ``file``, ``start``, ``end`` and ``label``.
 
     Errors:
-        ValueError: A column is missing, a time is no number, or segments overlap.
+        ValueError: A column is missing, a time is no number, segments overlap, or no row is about one of the files.
 
     Example:
         >>> import tempfile
@@ -125,6 +125,11 @@ def alignment_in(path: Path, root: Path, files: Sequence[Path]) -> Alignment:
             raise ValueError(
                 f"{path}: start {cells[start]!r} and end {cells[end]!r} of a row about {files[number]}, wanted seconds"
             ) from None
+    if not any(segments):
+        raise ValueError(
+            f"{path}: none of its {len(table.rows)} rows is about one of the {len(files)} sound files in {root}; try "
+            f"{files[0].relative_to(root).as_posix()!r} for the first of them"
+        )
     return _of(segments, str(path))
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from buttress.diagnostics.evidence import Evidence
 from buttress.experiments.claim import Claim
 
-__all__ = ["broken", "claim", "measured", "seen", "with_reason"]
+__all__ = ["broken", "claim", "measured", "seen", "trained", "with_reason"]
 
 KEPT = (
     "elbo", "nll", "distortion", "rate", "mutual_information", "active_units", "worth_shuffled", "feature_cosine",
@@ -29,13 +29,25 @@ def measured(folder: Path, part: str = ".") -> list[dict[str, Any]]:
         part: The folder of the comparison in it.
     """
     rows = []
-    for entry in json.loads((folder / part / "comparison.json").read_text("utf-8"))["arms"]:
-        for run, seconds in zip(entry["runs"], entry["seconds"], strict=True):
-            found = Evidence.load(folder / part / run / "evidence.json")
-            values = {name: found.estimates[name].value for name in KEPT if name in found.estimates}
-            place = {"arm": entry["name"], "seed": int(run.rpartition("-")[2]), "folder": f"{part}/{run}"}
-            rows.append({**place, "seconds": round(seconds, 1), "state": found.verdict.state, **values})
+    for row in trained(folder, part):
+        found = Evidence.load(folder / row["folder"] / "evidence.json")
+        values = {name: found.estimates[name].value for name in KEPT if name in found.estimates}
+        rows.append({**row, "state": found.verdict.state, **values})
     return rows
+
+
+def trained(folder: Path, part: str = ".") -> list[dict[str, Any]]:
+    """A dict for each finished run: arm, seed, folder, and seconds of training.
+
+    Args:
+        folder: Of the experiment.
+        part: The folder of the comparison in it.
+    """
+    return [
+        {"arm": entry["name"], "seed": int(run.rpartition("-")[2]), "folder": f"{part}/{run}", "seconds": round(s, 1)}
+        for entry in json.loads((folder / part / "comparison.json").read_text("utf-8"))["arms"]
+        for run, s in zip(entry["runs"], entry["seconds"], strict=True)
+    ]
 
 
 def broken(folder: Path, part: str = ".") -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ import warnings
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from buttress.core import Examples
@@ -17,7 +17,7 @@ from buttress.training.held_out import HeldOut
 from buttress.training.place_labels import place_labels
 from buttress.training.run import Run
 
-__all__ = ["errors", "judge", "probe"]
+__all__ = ["AFTER", "BEFORE", "errors", "judge", "places", "probe"]
 
 BEFORE, AFTER = "before quantisation", "after quantisation"
 PROBED = 4000
@@ -51,15 +51,23 @@ def errors(run: Run, stage: Stage, speaker: str, most: int) -> dict[str, float]:
 def _probed(run: Run, stage: Stage, speaker: str, examples: int) -> dict[str, float]:
     """How often a probe that learned from training recordings is right of held-out places: speaker and phone."""
     splits = run.splits()
-    sides = [_places(run, side, stage, speaker, n) for side, n in ((splits.train, examples), (splits.held_out, None))]
+    sides = [places(run, side, stage, speaker, n) for side, n in ((splits.train, examples), (splits.held_out, None))]
     (vectors, who, phone), (others, who_there, phone_there) = sides
     return {"speaker": probe(vectors, who, others, who_there), "phone": probe(vectors, phone, others, phone_there)}
 
 
-def _places(
+def places(
     run: Run, examples: Examples, stage: Stage, speaker: str, most: int | None
-) -> tuple[Float[Tensor, "N D"], Int[Tensor, " N"], Int[Tensor, " N"]]:
-    """The vector, the speaker and the phone of every place within a phone, of some recordings."""
+) -> tuple[Shaped[Tensor, "N *D"], Int[Tensor, " N"], Int[Tensor, " N"]]:
+    """What is at every place within a phone (a vector or a code), its speaker and its phone.
+
+    Args:
+        run: A run whose z has places in time.
+        examples: Of its data, which say what is said when.
+        stage: What is read.
+        speaker: The column that says who speaks.
+        most: Recordings, at most; None for all.
+    """
     batches = HeldOut(examples, run.model.observe, 0, most=most)
     vectors, who, phones = [], [], []
     with evaluating(run.model):
