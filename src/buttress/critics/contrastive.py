@@ -77,9 +77,9 @@ class Contrastive(Critic):
             positive; empty for none.
 
     Errors:
-        ValueError: A size below 1, ``within`` without the pool "batch", or a weight that is not positive or that a softmax
-            has no use for; when built, a z without positions, or with
-            too few for so many steps, or data without classes of that name.
+        ValueError: A size below 1, ``within`` without the pool "batch", or a weight that is not positive or that a
+            softmax has no use for; when built, a z without positions, or with too few for so many steps, or data
+            without classes of that name.
 
     Example:
         >>> from buttress.likelihoods.gaussian import GaussianLikelihood
@@ -113,8 +113,8 @@ class Contrastive(Critic):
                 raise ValueError(f"contrastive critic: {name} is {getattr(self, name)}, wanted at least 1")
         if self.weight is not None and (self.loss == "softmax" or not self.weight > 0):
             raise ValueError(
-                f"contrastive critic: weight is {self.weight} and the loss {self.loss}, wanted a positive weight of the "
-                "binary loss, or none"
+                f"contrastive critic: weight is {self.weight} and the loss {self.loss}, wanted a positive weight of "
+                "the binary loss, or none"
             )
 
     @classmethod
@@ -271,7 +271,7 @@ def _among_all(
 
 
 def _answers(scores: Float[Tensor, "N T C K"], weight: float) -> Float[Tensor, "N T K"]:
-    """-log of the probability of a yes for the first candidate and a no for the others, which have one weight together."""
+    """-log of the probability of a yes for the first candidate and a no for the others, which share one weight."""
     return F.softplus(-scores[:, :, 0]) + weight * F.softplus(scores[:, :, 1:]).mean(2)
 
 

@@ -30,8 +30,8 @@ EPSILON = 1e-5
 class Conv1dEncoder(Encoder):
     """Strided convolutions over sound, frames or words.
 
-    Source of ``normalize`` and ``compress``: Schneider, Baevski, Collobert and Auli, wav2vec, 2019. Ours: kernels are odd,
-    so that they are centred.
+    Source of ``normalize`` and ``compress``: Schneider, Baevski, Collobert and Auli, wav2vec, 2019. Ours: kernels are
+    odd, so that they are centred.
 
     Args:
         widths: Channels of each layer; every layer halves the number of places.
@@ -39,7 +39,8 @@ class Conv1dEncoder(Encoder):
         activation: Nonlinearity.
         positions: Features at every place of the last layer, in place of their mean.
         deeper: Further layers at each of its places by itself, which see no more of x.
-        strides: Places that each layer moves by; one of stride s reads 2 s + 1. () for layers that halve, of ``kernel``.
+        strides: Places that each layer moves by; one of stride s reads 2 s + 1. () for layers that halve, of
+            ``kernel``.
         normalize: Bring the numbers of each example, all channels and true places together, to mean 0 and variance 1
             before each activation (group normalisation with one group).
         compress: Features log(1 + abs(u)), for a loudness that varies much.
@@ -74,8 +75,8 @@ class Conv1dEncoder(Encoder):
             raise ValueError(f"conv1d encoder: deeper is {self.deeper}, wanted 0 or more layers")
         if self.strides and (len(self.strides) != len(self.widths) or min(self.strides) < 1):
             raise ValueError(
-                f"conv1d encoder: strides are {self.strides} and widths {self.widths}, wanted a stride of 1 or more for "
-                "each layer, or none"
+                f"conv1d encoder: strides are {self.strides} and widths {self.widths}, wanted a stride of 1 or more "
+                "for each layer, or none"
             )
 
     @classmethod

@@ -51,15 +51,17 @@ def wav2vec_codes(
 ) -> Recipe:
     """Let z be groups of codes of sound, learned by telling those to come from others of the same recording.
 
-    The codes of all groups at a place make one of codes^groups units. A causal convolution reads the codes so far, and each
-    candidate is asked by itself whether it comes next. There is no decoder.
+    The codes of all groups at a place make one of codes^groups units. A causal convolution reads the codes so far, and
+    each candidate is asked by itself whether it comes next. There is no decoder.
 
     Args:
         recipe: The recipe to change.
         quantizer: "kmeans", the nearest codeword, straight through, learned by gradient; or "gumbel", a draw by the
-            Gumbel trick from probabilities that the encoder gives, tau falling from 2 to 0.5 in the first 70 % of the steps
-            that train codes. Nothing is paid for their rate: with the rate in the loss the probabilities would stay even.
-        stride: Frames or samples that one code stands for; its prime factors are the strides of the layers, largest first.
+            Gumbel trick from probabilities that the encoder gives, tau falling from 2 to 0.5 in the first 70 % of the
+            steps that train codes. Nothing is paid for their rate: with the rate in the loss the probabilities would
+            stay even.
+        stride: Frames or samples that one code stands for; its prime factors are the strides of the layers, largest
+            first.
         codes: Number K of codewords of a group.
         groups: Codes at each place.
         shared: Whether groups choose from one codebook.
@@ -71,8 +73,8 @@ def wav2vec_codes(
         negatives: Others of the recording that each code to come is compared with.
         layers: Of the causal convolution, which sees 2^layers - 1 places before its own.
         commitment: Of kmeans, the weight of the pull of the encoder towards its codewords.
-        revive: Of kmeans, the steps without use after which a codeword becomes an output of the encoder; more than the run
-            has for never, as in the paper.
+        revive: Of kmeans, the steps without use after which a codeword becomes an output of the encoder; more than the
+            run has for never, as in the paper.
         first: Share of the steps that train the codes; the rest trains their prior.
 
     Example:

@@ -2,9 +2,9 @@ r"""How well a critic tells the true future of z from other candidates, where on
 
 $$ \hat I = \log N - \frac{\sum_x d(x)}{\sum_x P(x)}, \qquad \hat I \le \log N $$
 
-with d(x) the -log softmax of the true futures of an example, summed over its P(x) predictions, and N candidates for each:
-what a critic trains by, unless its loss is another. It is a lower bound of the information that the context has about z some positions ahead where the negatives know nothing of the context;
-see :mod:`buttress.critics.contrastive`.
+with d(x) the -log softmax of the true futures of an example, summed over its P(x) predictions, and N candidates for
+each: what a critic trains by, unless its loss is another. It is a lower bound of the information that the context has
+about z some positions ahead where the negatives know nothing of the context; see :mod:`buttress.critics.contrastive`.
 """
 
 from __future__ import annotations
