@@ -31,6 +31,17 @@ def recipe(codes):
     )
 
 
+def test_utterances_of_one_word_have_its_phones():
+    splits = replace(DATA, train=40).open()
+    spoken = splits.train.alignment.label.reshape(40, 6)  # six phones each
+    word = splits.train.conditions["word"]
+    assert splits.spec.column("word").values == ("w0", "w1", "w2") and len(word.unique()) == 3
+    for n in range(40):
+        assert (spoken[n] == spoken[int((word == word[n]).nonzero()[0])]).all()
+    assert len({tuple(row) for row in spoken.tolist()}) == 3
+    assert splits.train.lengths.unique().numel() > 3  # at a pace of its own each time
+
+
 def test_the_norm_of_the_encoder_is_that_of_one_group_over_true_places():
     torch.manual_seed(0)
     part = Conv1dEncoder(widths=(4,), strides=(2,), positions=True, normalize=True, compress=True)
