@@ -103,12 +103,32 @@ def test_padding_changes_nothing(part, training):
 @pytest.mark.parametrize("part", Contrastive.tiny(), ids=str)
 def test_equal_scores_cost_log_n_and_no_loss_is_negative(part):
     module, z = built(part), torch.randn(1, 4, PLACES, SIZE)
-    assert (module(z, valid()).loss >= 0).all()  # so that log N - loss is at most log N
+    assert (module(z, valid()).surprise >= 0).all()  # so that log N - loss is at most log N
     for predict in module.predict:
         torch.nn.init.zeros_(predict.weight), torch.nn.init.zeros_(predict.bias)
     found = module(z, valid())
-    torch.testing.assert_close(found.loss[0], found.predictions * math.log(part.negatives + 1))
+    torch.testing.assert_close(found.surprise[0], found.predictions * math.log(part.negatives + 1))
     torch.testing.assert_close(found.first[0], found.predictions / (part.negatives + 1))
+
+
+@pytest.mark.parametrize("weight", [None, 2.5])
+def test_a_binary_loss_is_that_of_each_candidate_by_itself(weight):
+    """Against a plain loop, the negatives being those that the critic drew."""
+    part = Contrastive(steps=2, first=2, negatives=3, hidden=4, context="conv", loss="binary", weight=weight)
+    module, z = built(part), torch.randn(1, 4, PLACES, SIZE)
+    negatives = others(module._uniforms(4, PLACES), LENGTHS)
+    context, found = module.context(z[0]), module(z, valid())
+    for i, (k, predict) in enumerate(zip((2, 3), module.predict, strict=True)):
+        for n, length in enumerate(LENGTHS.tolist()):
+            total = torch.zeros(())
+            for t in range(length - k):
+                ahead = predict(context[n, t]) / math.sqrt(SIZE)
+                total = total - (z[0, n, t + k] @ ahead).sigmoid().log()
+                for other in negatives[n, t + k]:
+                    total = total - (weight or 3) / 3 * (-z[0, n, other] @ ahead).sigmoid().log()
+            torch.testing.assert_close(found.loss[0, n, i], total)
+    with pytest.raises(ValueError, match=r"weight is 2\.0 and the loss softmax"):
+        Contrastive(weight=2.0)
 
 
 @pytest.mark.parametrize("part", CRITICS, ids=str)
@@ -159,16 +179,17 @@ def told(k):
     return (after * (after * SYMBOLS).log()).sum(1).mean().item()
 
 
-def test_the_bound_reaches_the_information_of_a_chain():
+@pytest.mark.parametrize(("loss", "steps"), [("softmax", 80), ("binary", 160)])
+def test_the_bound_reaches_the_information_of_a_chain(loss, steps):
     generator = torch.Generator().manual_seed(0)
-    module = built(Contrastive(steps=2, negatives=31, hidden=16), places=32, size=SYMBOLS).train()
+    module = built(Contrastive(steps=2, negatives=31, hidden=16, loss=loss), places=32, size=SYMBOLS).train()
     optimizer = torch.optim.Adam(module.parameters(), 0.03)
-    for _ in range(80):
+    for _ in range(steps):
         loss = module(3.0 * one_hot(chain(32, 32, generator), SYMBOLS)[None]).distortion.mean()
         optimizer.zero_grad(), loss.backward(), optimizer.step()
     found = module.eval()(3.0 * one_hot(chain(500, 32, generator), SYMBOLS)[None])
     for i, k in enumerate(found.steps):
-        nats = math.log(32) - (found.loss[0, :, i].sum() / found.predictions[:, i].sum()).item()
+        nats = math.log(32) - (found.surprise[0, :, i].sum() / found.predictions[:, i].sum()).item()
         assert told(k) - 0.05 < nats < told(k) + 0.06, k  # above it by what negatives of one sequence know of c
 
 

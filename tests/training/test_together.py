@@ -137,9 +137,15 @@ UNITS = remedy.apply(
 )
 UNITS = replace(UNITS, posterior=UNITS.posterior.replace(jitter=0.5))
 """With negatives from the rows of the other process, and codes replaced by their neighbours."""
+SPOKEN = remedy.apply(
+    "wav2vec_codes:codes=4:dim=4:width=6:deeper=1:steps=2:negatives=3:layers=1:first=0.5:shared=true",
+    replace(baseline(SPEECH, SPEECH.open().spec), training=small.two_stage().training),
+)
+"""With a norm over the true places of each example, and two groups that share a codebook."""
 WITHOUT = replace(small.joint(), encoder=NoEncoder(), posterior=NoLatent(), prior=Uniform())
 APART = {
     "units": UNITS,
+    "spoken": SPOKEN,
     "without": WITHOUT,
     "auxiliary": replace(small.auxiliary_prior(), posterior=GaussianPosterior(dim=3, variance="constant")),
     "committed": COMMITTED,

@@ -1,7 +1,7 @@
 r"""z -> how well the true future of z can be told from others: what may stand where the decoder stands.
 
 A contrastive model has no p(x|z). Its distortion is minus the log-softmax of the score of the true future among N
-candidates, which is in nats too:
+candidates, which is in nats too, or another loss that learns scores:
 
 $$ d_{tk} = -\log \frac{\exp f_k(c_t, z_{t+k})}{\sum_{n=1}^{N} \exp f_k(c_t, z_n)}, \qquad
    I_{tk} \ge \log N - E[d_{tk}] $$
@@ -31,12 +31,14 @@ class Contrast:
     """How well a critic tells the true futures of a batch from other candidates, at each of K steps ahead.
 
     Args:
-        loss: -log softmax of the true future, summed over the predictions of an example, in nats, shape (S, B, K).
+        loss: What is minimised, summed over the predictions of an example, in nats, shape (S, B, K): -log softmax of
+            the true future, unless ``softmax`` is given.
         first: How many predictions give the true future the highest score, shape (S, B, K). Where m candidates share
             it, each counts 1 / m.
         predictions: How many predictions an example has, shape (B, K): none beyond its true length.
         candidates: N, the true future included.
         steps: How many positions ahead each of the K is.
+        softmax: -log softmax of the true future, where the loss is another one.
 
     Example:
         >>> import math, torch
@@ -51,11 +53,17 @@ class Contrast:
     predictions: Int[Tensor, "B K"]
     candidates: int
     steps: tuple[int, ...]
+    softmax: Float[Tensor, "S B K"] | None = None
 
     @property
     def distortion(self) -> Float[Tensor, "S B"]:
-        """The sum over all predictions, positions and steps alike, in nats per example."""
+        """The sum of the loss over all predictions, positions and steps alike, in nats per example."""
         return self.loss.sum(-1)
+
+    @property
+    def surprise(self) -> Float[Tensor, "S B K"]:
+        """-log softmax of the true future, whatever the loss: what bounds the information of the context."""
+        return self.loss if self.softmax is None else self.softmax
 
 
 class CriticModule(nn.Module, ABC):

@@ -9,6 +9,14 @@ with ``pool`` "batch" from those of all sequences of the batch, ``within`` one c
 same speaker, say). They are drawn anew at every training step. In eval mode the draw is fixed and the same for every
 example, and a sequence is compared with itself alone, whatever the pool: an example's answer is its own.
 
+With ``loss`` "binary" each candidate is a question of its own, whether it is the true future, as in vq-wav2vec:
+
+$$ d = \sum_k \sum_t \Bigl( -\log \sigma(f_k(c_t, z_{t+k}))
+   - \frac{\lambda}{|\mathcal N|} \sum_{n \in \mathcal N} \log \sigma(-f_k(c_t, z_n)) \Bigr) $$
+
+Both have the same best scores up to a constant, the log-ratio of p(z | c) and p(z). So the softmax of the scores bounds
+the information after training with either.
+
 What all candidates share cannot tell the future from the others. So with negatives of the same speaker nothing is
 gained by a z that says who speaks, and with those of the whole batch there is.
 
@@ -26,12 +34,13 @@ which can put a clock into z.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from buttress.core import EMPTY, Critic, CriticModule, DataSpec, Given, Layout, LikelihoodModule
 from buttress.core.batch import known
@@ -49,8 +58,9 @@ class Contrastive(Critic):
     """Contrastive predictive coding.
 
     Source: van den Oord, Li and Vinyals, 2018; over quantised z: Baevski, Schneider and Auli, vq-wav2vec, 2020, and
-    van Niekerk, Nortje and Kamper, VQ-CPC, 2020 (pool "batch" within speaker). Ours: a softmax as in VQ-CPC also with
-    negatives of one utterance as in vq-wav2vec; negatives are drawn anew for each position.
+    van Niekerk, Nortje and Kamper, VQ-CPC, 2020 (pool "batch" within speaker). vq-wav2vec is "binary" with the pool
+    "sequence" and the context "conv". Ours: negatives are drawn anew for each position; a division by sqrt(D) also of
+    binary scores; gates in the convolutions.
 
     Args:
         steps: Number K of steps ahead that are predicted.
@@ -61,12 +71,15 @@ class Contrastive(Critic):
         hidden: Size of c.
         layers: Of the context network; "conv" sees 2^layers - 1 positions before its own.
         pool: Where negatives come from in training: the same "sequence", or all of the "batch".
+        loss: "softmax", the true future among the candidates; or "binary", each candidate by itself.
+        weight: lambda of the binary loss, what all negatives of a prediction weigh together; None for their number.
         within: With the pool "batch", a condition with classes, such as speaker, whose value negatives share with the
             positive; empty for none.
 
     Errors:
-        ValueError: A size below 1, or ``within`` without the pool "batch"; when built, a z without positions, or with
-            too few for so many steps, or data without classes of that name.
+        ValueError: A size below 1, ``within`` without the pool "batch", or a weight that is not positive or that a
+            softmax has no use for; when built, a z without positions, or with too few for so many steps, or data
+            without classes of that name.
 
     Example:
         >>> from buttress.likelihoods.gaussian import GaussianLikelihood
@@ -85,6 +98,8 @@ class Contrastive(Critic):
     layers: int = 1
     pool: Literal["sequence", "batch"] = "sequence"
     within: str = ""
+    loss: Literal["softmax", "binary"] = "softmax"
+    weight: float | None = None
 
     def __post_init__(self) -> None:
         """Refuse contradictions."""
@@ -96,13 +111,19 @@ class Contrastive(Critic):
         for name in ("steps", "first", "negatives", "hidden", "layers"):
             if getattr(self, name) < 1:
                 raise ValueError(f"contrastive critic: {name} is {getattr(self, name)}, wanted at least 1")
+        if self.weight is not None and (self.loss == "softmax" or not self.weight > 0):
+            raise ValueError(
+                f"contrastive critic: weight is {self.weight} and the loss {self.loss}, wanted a positive weight of "
+                "the binary loss, or none"
+            )
 
     @classmethod
     def tiny(cls) -> tuple[Contrastive, ...]:
         """See :class:`buttress.core.Part`."""
         small = cls(steps=2, negatives=3, hidden=4)
         others = (small.replace(steps=1, first=2), small.replace(pool="batch"))
-        return (small, small.replace(context="conv", layers=2), *others)
+        binary = small.replace(context="conv", loss="binary", weight=2.0)
+        return (small, small.replace(context="conv", layers=2), binary, *others)
 
     def misfit(self, layout: Layout) -> str:
         """See :class:`buttress.core.part.DataPart`."""
@@ -134,6 +155,7 @@ class ContrastiveModule(CriticModule):
         self.places, size = z_shape
         self.likelihood, self.negatives, self.within = likelihood, part.negatives, part.within
         self.together = part.pool == "batch"
+        self.weight = (part.weight or part.negatives) if part.loss == "binary" else None
         self.ahead = tuple(range(part.first, part.first + part.steps))
         self.context = make_context(part.context, size, part.hidden, part.layers)
         self.predict = nn.ModuleList(nn.Linear(part.hidden, size) for _ in self.ahead)
@@ -178,22 +200,18 @@ class ContrastiveModule(CriticModule):
             rows = torch.arange(len(flat), device=z.device)[:, None, None]
             candidates = flat[rows, index.repeat(samples, 1, 1)]
         context = self.context(flat)
-        loss, first, inside = [], [], []
-        for k, predict in zip(self.ahead, self.predict, strict=True):
-            scores = self._scores(predict(context[:, :-k]), candidates[:, k:])
-            there = own[:, k:] < lengths[:, None]
-            inside.append(there.sum(1))
-            there = there.repeat(samples, 1)
-            loss.append(((scores.logsumexp(-1) - scores[..., 0]) * there).sum(1))
-            first.append((_ranked_first(scores.detach()) * there).sum(1))
-        shape = (samples, batch, len(self.ahead))
-        return Contrast(
-            torch.stack(loss, -1).view(shape),
-            torch.stack(first, -1).view(shape),
-            torch.stack(inside, -1),
-            1 + self.negatives,
-            self.ahead,
-        )
+        ahead = [F.pad(f(context[:, :-k]), (0, 0, k, 0)) for k, f in zip(self.ahead, self.predict, strict=True)]
+        scores = self._scores(candidates, torch.stack(ahead, -1))
+        there = (own < lengths[:, None])[..., None] & (own[..., None] >= torch.tensor(self.ahead, device=z.device))
+
+        def summed(values: Float[Tensor, "N T K"]) -> Float[Tensor, "S B K"]:
+            return (values * there.repeat(samples, 1, 1)).sum(1).unflatten(0, (samples, batch))
+
+        softmax = summed(scores.logsumexp(2) - scores[:, :, 0])
+        first = summed(_ranked_first(scores.detach()))
+        binary = None if self.weight is None else summed(_answers(scores, self.weight))
+        found = Contrast(softmax, first, there.sum(1), 1 + self.negatives, self.ahead)
+        return found if binary is None else replace(found, loss=binary, softmax=softmax.detach())
 
     def _uniforms(self, batch: int, places: int) -> Float[Tensor, "B T M"]:
         """What negatives are drawn with: in eval mode always the same, so that no example's answer is random."""
@@ -202,10 +220,11 @@ class ContrastiveModule(CriticModule):
         fixed = torch.rand(places, self.negatives, generator=torch.Generator().manual_seed(0))
         return fixed.expand(batch, places, self.negatives)
 
-    def _scores(self, ahead: Float[Tensor, "N T D"], candidates: Float[Tensor, "N T C D"]) -> Float[Tensor, "N T C"]:
+    def _scores(
+        self, candidates: Float[Tensor, "N T C D"], ahead: Float[Tensor, "N T D K"]
+    ) -> Float[Tensor, "N T C K"]:
         """f of each candidate, in float32 at least."""
-        products = self.product(candidates, ahead[..., None].to(candidates.dtype))
-        return full(products.squeeze(-1)) / math.sqrt(ahead.shape[-1])
+        return full(self.product(candidates, ahead.to(candidates.dtype))) / math.sqrt(candidates.shape[-1])
 
 
 def others(uniforms: Float[Tensor, "B T M"], lengths: Int[Tensor, " B"]) -> Int[Tensor, "B T M"]:
@@ -272,10 +291,15 @@ def _among_all(
     own = (first + torch.arange(batch, device=z.device))[:, None] * places + torch.arange(places, device=z.device)
     sample = pool.shape[1] * torch.arange(samples, device=z.device)[:, None, None, None]
     rows = torch.cat([own[..., None], index], -1) + sample
-    return nn.functional.embedding(rows.flatten(0, 1), pool.flatten(0, 1))  # its gradient is faster than that of [...]
+    return F.embedding(rows.flatten(0, 1), pool.flatten(0, 1))  # its gradient is faster than that of [...]
 
 
-def _ranked_first(scores: Float[Tensor, "N T C"]) -> Float[Tensor, "N T"]:
+def _answers(scores: Float[Tensor, "N T C K"], weight: float) -> Float[Tensor, "N T K"]:
+    """-log of the probability of a yes for the first candidate and a no for the others, which share one weight."""
+    return F.softplus(-scores[:, :, 0]) + weight * F.softplus(scores[:, :, 1:]).mean(2)
+
+
+def _ranked_first(scores: Float[Tensor, "N T C K"]) -> Float[Tensor, "N T K"]:
     """1 where the first candidate has the highest score, 1 / m where it shares it with m - 1 others, else 0."""
-    top = scores == scores.amax(-1, keepdim=True)
-    return top[..., 0] / top.sum(-1)
+    top = scores == scores.amax(2, keepdim=True)
+    return top[:, :, 0] / top.sum(2)

@@ -46,6 +46,8 @@ class MadeSpeech(Data):
         speakers: Number of speakers, each of whom says as many utterances.
         bands: Numbers in a frame.
         spoken: Phones in an utterance.
+        words: Different utterances there are, each a sequence of phones of its own, as conditions ``word``; 0 for as
+            many as examples.
         shift: Bands by which the speakers' peaks are apart, from the lowest to the highest.
         seed: Of the draws.
 
@@ -66,10 +68,11 @@ class MadeSpeech(Data):
     spoken: int = 12
     shift: float = 4.0
     seed: int = 0
+    words: int = 0
 
     def __post_init__(self) -> None:
         """Refuse contradictions."""
-        sizes = (self.train, self.held_out, self.speakers, self.bands, self.spoken, self.seed + 1)
+        sizes = (self.train, self.held_out, self.speakers, self.bands, self.spoken, self.seed + 1, self.words + 1)
         if min(sizes) < 1 or self.phones <= FOLLOWERS:
             raise ValueError(
                 f"made_speech data: wanted no size below 1, a seed of at least 0 and more than {FOLLOWERS} phones, got "
@@ -85,20 +88,29 @@ class MadeSpeech(Data):
         """See :class:`buttress.core.Data`. Utterances are independent, so the split is by position."""
         random = np.random.default_rng(self.seed)
         voice = _Voices.drawn(self, random)
-        said = [voice.utterance(n % self.speakers, random) for n in range(self.train + self.held_out)]
+        words = [voice.phones(random) for _ in range(self.words)]
+        word = random.integers(max(1, self.words), size=self.train + self.held_out) if words else None
+        said = [
+            voice.utterance(n % self.speakers, voice.phones(random) if word is None else words[word[n]], random)
+            for n in range(self.train + self.held_out)
+        ]
         names = tuple(f"p{k:02}" for k in range(self.phones))
         train, held_out = (
-            _Utterances(said[part], part.start or 0, names, self.speakers)
+            _Utterances(said[part], part.start or 0, names, self.speakers, None if word is None else word[part])
             for part in (slice(self.train), slice(self.train, None))
         )
         longest = int(max(train.lengths.max(), held_out.lengths.max()))
         speakers = tuple(f"s{s}" for s in range(self.speakers))
         spec = DataSpec(
             Layout.frames(self.bands, longest), train.frames.mean(0), train.frames.std(0),
-            given=(Column("speaker", self.speakers, values=speakers),), rate=RATE, hop=HOP,
+            given=(Column("speaker", self.speakers, values=speakers), *self._word()), rate=RATE, hop=HOP,
         )  # fmt: skip
         note = f"{self.train} training and {self.held_out} held-out utterances, made, with seed {self.seed}"
         return Splits(train, held_out, spec, (note,), held_out.conditions["speaker"], speakers)
+
+    def _word(self) -> tuple[Column, ...]:
+        """The column that says which word it is, if utterances recur."""
+        return (Column("word", self.words, values=tuple(f"w{k}" for k in range(self.words))),) if self.words else ()
 
 
 class _Utterances(Examples):
@@ -109,6 +121,7 @@ class _Utterances(Examples):
         first: The number of the first among all, of which every next one is by the next speaker.
         names: Of the phones.
         speakers: How many there are.
+        word: The word of each, if utterances recur.
     """
 
     lengths: Tensor
@@ -119,10 +132,13 @@ class _Utterances(Examples):
         first: int,
         names: tuple[str, ...],
         speakers: int,
+        word: Array | None = None,
     ) -> None:
         self.rows = [torch.from_numpy(frames) for frames, _ in said]
         self.frames, self.lengths = torch.cat(self.rows), torch.tensor([len(row) for row in self.rows])
         self.conditions = {"speaker": (first + torch.arange(len(said))) % speakers}
+        if word is not None:
+            self.conditions["word"] = torch.from_numpy(word)
         step = HOP / RATE
         self.alignment = Alignment.of(
             [[(a * step, b * step, names[k]) for a, b, k in spans] for _, spans in said], names
@@ -176,12 +192,18 @@ class _Voices:
             np.linspace(-part.shift / 2, part.shift / 2, s) if s > 1 else np.zeros(1),
         )  # fmt: skip
 
-    def utterance(self, speaker: int, random: np.random.Generator) -> tuple[Array, list[tuple[int, int, int]]]:
-        """Frames, and the phones with the frames at which they begin and end."""
+    def phones(self, random: np.random.Generator) -> list[int]:
+        """A sequence of phones, each followed by one that may follow it."""
         phones = [int(random.integers(self.part.phones))]
         while len(phones) < self.part.spoken:
             others = self.next[phones[-1]][self.next[phones[-1]] != phones[-1]]
             phones.append(int(random.choice(others)))
+        return phones
+
+    def utterance(
+        self, speaker: int, phones: list[int], random: np.random.Generator
+    ) -> tuple[Array, list[tuple[int, int, int]]]:
+        """Frames, and the phones with the frames at which they begin and end."""
         sizes = random.integers(SHORTEST, LONGEST + 1, len(phones))
         ends = sizes.cumsum().tolist()
         label = np.repeat(phones, sizes)

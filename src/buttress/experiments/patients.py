@@ -44,6 +44,7 @@ UNTRIED = {
     "factor_vae": "it makes the coordinates of z independent, and claims nothing of how much they are used",
     "hierarchical_quantized": "it needs maps of a conv encoder, and no patient that ignores z has one",
     "source_bottleneck": "it needs pairs of sentences, of which there is no patient",
+    "wav2vec_codes": "it trains codes without a decoder, so there is none that could ignore z",
     "speech_codes": "it needs sound, and there is no patient of sound",
 }
 """Remedies that are tried on no patient, and why."""

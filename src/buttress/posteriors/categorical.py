@@ -35,7 +35,8 @@ class CategoricalPosterior(Posterior):
     """One of K codes at each place where the encoder gives features, or several, each with its probability.
 
     Source: Jang, Gu and Poole, Categorical Reparameterization with Gumbel-Softmax, 2017; Maddison, Mnih and Teh, The
-    Concrete Distribution, 2017. The straight-through variant: the forward pass is exact.
+    Concrete Distribution, 2017. The straight-through variant: the forward pass is exact. Several slots at a place, with
+    ``hidden`` and perhaps one codebook: Baevski, Schneider and Auli, vq-wav2vec, 2020.
 
     Args:
         codes: Number K of codes.
@@ -44,6 +45,8 @@ class CategoricalPosterior(Posterior):
         temperature: tau at the first step. Low: a gradient of little bias and much noise; high: the reverse.
         final_temperature: tau after ``anneal`` steps.
         anneal: Steps in which tau falls, by the same factor at each.
+        shared: Whether the slots read their codewords in one codebook instead of one each.
+        hidden: Numbers in a layer with ReLU between h and the log-odds of the codes; 0 for none.
 
     Errors:
         ValueError: A size that is too small, or a temperature that is not positive.
@@ -63,10 +66,12 @@ class CategoricalPosterior(Posterior):
     temperature: float = 1.0
     final_temperature: float = 0.5
     anneal: int = 1000
+    shared: bool = False
+    hidden: int = 0
 
     def __post_init__(self) -> None:
         """Refuse contradictions."""
-        for name, least in {"codes": 2, "dim": 1, "slots": 1, "anneal": 1}.items():
+        for name, least in {"codes": 2, "dim": 1, "slots": 1, "anneal": 1, "hidden": 0}.items():
             if not getattr(self, name) >= least:
                 raise ValueError(f"categorical posterior: {name} is {getattr(self, name)}, wanted at least {least}")
         if not 0 < self.final_temperature <= self.temperature < float("inf"):
@@ -78,7 +83,7 @@ class CategoricalPosterior(Posterior):
     @classmethod
     def tiny(cls) -> tuple[CategoricalPosterior, ...]:
         """See :class:`buttress.core.Part`."""
-        return (cls(codes=3, dim=2), cls(codes=2, dim=2, slots=2))
+        return (cls(codes=3, dim=2), cls(codes=2, dim=2, slots=2), cls(codes=3, dim=2, slots=2, shared=True, hidden=4))
 
     def build(self, features: int, places: tuple[int, ...] = ()) -> CategoricalPosteriorModule:
         """See :class:`buttress.core.Posterior`."""
@@ -94,9 +99,11 @@ class CategoricalPosteriorModule(PosteriorModule):
         super().__init__()
         self.part, self.codes_shape = part, (*places, part.slots)
         self.z_shape = (*places, part.slots * part.dim)
-        self.linear = nn.Linear(features, part.slots * part.codes)
+        inner = [nn.Linear(features, part.hidden), nn.ReLU()] if part.hidden else []
+        out = nn.Linear(part.hidden or features, part.slots * part.codes)
+        self.linear = nn.Sequential(*inner, out) if inner else out
         self.groups = group_names(self.codes_shape)
-        self.codebook = nn.Parameter(torch.randn(part.slots, part.codes, part.dim))
+        self.codebook = nn.Parameter(torch.randn(1 if part.shared else part.slots, part.codes, part.dim))
         self.register_buffer("steps", torch.zeros((), dtype=torch.long))
 
     @property
@@ -112,7 +119,11 @@ class CategoricalPosteriorModule(PosteriorModule):
 
     def embed(self, value: Shaped[Tensor, "*rest"]) -> Float[Tensor, "*rest2"]:
         """See :class:`buttress.core.PosteriorModule`."""
-        return self.codebook[torch.arange(self.part.slots, device=value.device), value].flatten(-2)
+        return self._books()[torch.arange(self.part.slots, device=value.device), value].flatten(-2)
+
+    def _books(self) -> Float[Tensor, "slots K D"]:
+        """The codebook of each slot."""
+        return self.codebook.expand(self.part.slots, -1, -1)
 
     def logits(self, h: Float[Tensor, "B *places F"]) -> Float[Tensor, "B *places slots K"]:
         """log q, in float32 at least, whatever the precision around it."""
@@ -148,7 +159,7 @@ class CategoricalPosteriorModule(PosteriorModule):
         if self.training:
             soft = (noisy / self.temperature).softmax(-1)
             hard = hard + (soft - soft.detach())
-        return torch.einsum("...sk,skd->...sd", hard, self.codebook).flatten(-2)
+        return torch.einsum("...sk,skd->...sd", hard, self._books()).flatten(-2)
 
     def after_step(self) -> None:
         """See :class:`buttress.core.PosteriorModule`."""

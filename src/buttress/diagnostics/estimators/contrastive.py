@@ -2,9 +2,9 @@ r"""How well a critic tells the true future of z from other candidates, where on
 
 $$ \hat I = \log N - \frac{\sum_x d(x)}{\sum_x P(x)}, \qquad \hat I \le \log N $$
 
-with d(x) the distortion of an example, summed over its P(x) predictions, and N candidates for each. It is a lower bound
-of the information that the context has about z some positions ahead where the negatives know nothing of the context;
-see :mod:`buttress.critics.contrastive`.
+with d(x) the -log softmax of the true futures of an example, summed over its P(x) predictions, and N candidates for
+each: what a critic trains by, unless its loss is another. It is a lower bound of the information that the context has
+about z some positions ahead where the negatives know nothing of the context; see :mod:`buttress.critics.contrastive`.
 """
 
 from __future__ import annotations
@@ -47,21 +47,23 @@ def contrastive(model: Model, batches: Batches, *, samples: int = 4, seed: int =
         >>> list(found), round(found["contrastive_information"].ceiling, 3)  # log 11
         (['distortion', 'contrastive_information', 'contrastive_accuracy', 'contrastive_information/1', ...], 2.398)
     """
-    loss, first, predictions = [], [], []
+    loss, surprise, first, predictions = [], [], [], []
     with evaluating(model, seed) as asked:
         own = asked.model
         for block in passes(asked, batches):
             sampled = point(block.q) is None
             z = draw(block.q, block.index, samples if sampled else 1, seed, "contrastive")
             found = own.contrast(block.x, z, block.given)
-            loss.append(found.loss.mean(0).double().cpu())
+            loss.append(found.distortion.mean(0).double().cpu())
+            surprise.append(found.surprise.mean(0).double().cpu())
             first.append(found.first.mean(0).double().cpu())
             predictions.append(found.predictions.double().cpu())
             n, steps = found.candidates, found.steps
-    lost, hits, told = torch.cat(loss), torch.cat(first), torch.cat(predictions)
-    note = f"-log softmax among {n} candidates, summed over {told.sum(1).mean().item():.4g} predictions; no -log p(x|z)"
+    lost, hits, told = torch.cat(surprise), torch.cat(first), torch.cat(predictions)
+    what = "-log softmax" if found.softmax is None else "a loss of each candidate by itself,"
+    note = f"{what} among {n} candidates, summed over {told.sum(1).mean().item():.4g} predictions; no -log p(x|z)"
     estimates = {
-        "distortion": mean(lost.sum(1), "contrastive", note=note),
+        "distortion": mean(torch.cat(loss), "contrastive", note=note),
         "contrastive_information": _information(lost.sum(1), told.sum(1), n),
         "contrastive_accuracy": _accuracy(hits.sum(1), told.sum(1), n),
     }

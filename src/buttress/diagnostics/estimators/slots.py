@@ -123,6 +123,8 @@ def measure(subject: Subject) -> dict[str, Estimate]:
     slots = slots_of(_shape(subject)) if counts is not None else ()
     if counts is None or not slots:
         return {}
+    if not conditional(subject.model).density:
+        return dict(slot_perplexities(counts, slots))
     worths = level_worths(
         subject.model, subject.data, samples=subject.settings["samples"], seed=subject.seed, levels=slots
     )
