@@ -137,9 +137,14 @@ UNITS = remedy.apply(
 )
 UNITS = replace(UNITS, posterior=UNITS.posterior.replace(jitter=0.5))
 """With negatives from the rows of the other process, and codes replaced by their neighbours."""
+VOICES = remedy.apply(
+    "one_shot_conversion:codes=6:dim=4:scales=2:width=6",
+    replace(baseline(SPEECH, SPEECH.open().spec), training=small.joint().training),
+)
 WITHOUT = replace(small.joint(), encoder=NoEncoder(), posterior=NoLatent(), prior=Uniform())
 APART = {
     "units": UNITS,
+    "voices": VOICES,
     "without": WITHOUT,
     "auxiliary": replace(small.auxiliary_prior(), posterior=GaussianPosterior(dim=3, variance="constant")),
     "committed": COMMITTED,

@@ -1,4 +1,7 @@
-r"""p(z) = prod_g 1 / K for codes z_g in 0 .. K - 1: the prior under which a code costs log K nats, whatever it says."""
+r"""p(z) = prod_g 1 / K for codes z_g in 0 .. K - 1: the prior under which a code costs log K nats, whatever it says.
+
+K is that of the level of z to which a code belongs, where levels have codebooks of different sizes.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from torch import Tensor
 from torch.distributions import Categorical, Distribution, Independent
 
 from buttress.core import EMPTY, Given, Prior, PriorModule, Space
+from buttress.priors._codes import impossible
 
 __all__ = ["Uniform"]
 
@@ -47,7 +51,7 @@ class UniformModule(PriorModule):
         super().__init__()
         if space.classes is None:
             raise ValueError("uniform prior: z is made of real numbers, wanted codes; try the standard_normal prior")
-        self.register_buffer("logits", torch.zeros(*space.shape, space.classes), persistent=False)
+        self.register_buffer("logits", impossible(space), persistent=False)
 
     def forward(self, given: Given = EMPTY) -> Distribution:
         """See :class:`buttress.core.PriorModule`."""
