@@ -76,7 +76,10 @@ def with_prior(prior):
 def with_posterior(posterior):
     if not posterior.reads:
         return [replace(CODES, encoder=NoEncoder(), posterior=posterior)]
-    return [replace(base, posterior=posterior) for base in ((CODES, MAPS, LARGE, FRAMES) if posterior.discrete else (TABLE,))]
+    return [
+        replace(base, posterior=posterior)
+        for base in ((CODES, MAPS, LARGE, FRAMES) if posterior.discrete else (TABLE,))
+    ]
 
 
 def with_algorithm(algorithm):

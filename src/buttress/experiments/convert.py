@@ -1,7 +1,7 @@
 """Voice conversion: the codes of a recording, decoded as if another had spoken.
 
-The other is a speaker by name, where the decoder reads one, or whoever speaks in a recording, where a level of z says what
-is constant in it (:mod:`buttress.posteriors.unet_quantized`): one recording is enough, also of an unknown speaker.
+The other is a speaker by name, where the decoder reads one, or whoever speaks in a recording, where a level of z says
+what is constant in it (:mod:`buttress.posteriors.unet_quantized`): one recording is enough, also of an unknown speaker.
 """
 
 from __future__ import annotations

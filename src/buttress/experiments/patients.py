@@ -39,6 +39,7 @@ UNTRIED = {
     "beta_vae": "a constant weight is a cause: above 1 of collapse, below 1 of a q that is too narrow",
     "factor_vae": "it makes the coordinates of z independent, and claims nothing of how much they are used",
     "hierarchical_quantized": "it needs maps of a conv encoder, and no patient that ignores z has one",
+    "one_shot_conversion": "it needs sound, and there is no patient of sound",
     "speech_codes": "it needs sound, and there is no patient of sound",
 }
 """Remedies that are tried on no patient, and why."""

@@ -5,7 +5,6 @@ $$ c = \operatorname{round}\Bigl(\frac{u + 1}{2} (K - 1)\Bigr), \qquad r(c) = \f
 
 from __future__ import annotations
 
-import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -16,6 +15,7 @@ def code_of(u: Float[Tensor, "*shape"], values: int) -> Int[Tensor, "*shape"]:
     """c of numbers, of which those outside [-1, 1] count as the ends.
 
     Example:
+        >>> import torch
         >>> code_of(torch.tensor([-1.0, -0.1, 0.2, 5.0]), 5).tolist()
         [0, 2, 2, 4]
     """
@@ -26,6 +26,7 @@ def value_of(code: Int[Tensor, "*shape"], values: int) -> Float[Tensor, "*shape"
     """r(c).
 
     Example:
+        >>> import torch
         >>> value_of(torch.tensor([0, 2, 4]), 5).tolist()
         [-1.0, 0.0, 1.0]
     """

@@ -7,8 +7,8 @@ $$ S_i = \operatorname{round} \tanh \frac1T \sum_t (V_{it} - \mathrm{sg}(C_{it})
    z = (S, c_L, \ldots, c_1), \qquad \text{the decoder reads } C_i + S_i \text{ at each scale} $$
 
 U_1 are the encoder's features, in is normalisation over time and cn over channels (:mod:`buttress.nn.over_time`), sg is
-"no gradient". C says what changes in a recording, S what is constant in it: the same C beside the S of another recording
-is the same content in another voice. A U-Net whose skips are all quantised reads both
+"no gradient". C says what changes in a recording, S what is constant in it: the same C beside the S of another
+recording is the same content in another voice. A U-Net whose skips are all quantised reads both
 (:mod:`buttress.decoders.unet`).
 
 S is a function of x, and a decoder that read it for nothing would give no bound on log p(x). So S is part of z here:
@@ -109,9 +109,7 @@ class UNetQuantized(Posterior):
     @property
     def books(self) -> list[VectorQuantized]:
         """The quantiser of each scale, the coarsest first."""
-        first = VectorQuantized(
-            self.codes, self.dim, decay=self.decay, commitment=self.commitment, revive=self.revive
-        )
+        first = VectorQuantized(self.codes, self.dim, decay=self.decay, commitment=self.commitment, revive=self.revive)
         finer = range(1, self.scales if self.skips else 1)
         return [first, *(first.replace(codes=max(2, self.codes >> scale)) for scale in finer)]
 
@@ -218,10 +216,8 @@ class UNetQuantizedModule(PosteriorModule):
         said = bounded + (value_of(speaker, self.part.speaker_values) - bounded).detach()
         return self._together(words, said), torch.cat([speaker, *chosen], 1), total
 
-    def _values(
-        self, h: Float[Tensor, "B T F"], valid: Bool[Tensor, "B T"] | None
-    ) -> list[tuple[Tensor, Tensor]]:
-        """V (B, T_i, D) of each level and which places (B, T_i) are true, in float32 at least, whatever the precision around it."""
+    def _values(self, h: Float[Tensor, "B T F"], valid: Bool[Tensor, "B T"] | None) -> list[tuple[Tensor, Tensor]]:
+        """V (B, T_i, D) of each level and which places (B, T_i) are true, in float32 whatever is around it."""
         inside = torch.ones(h.shape[:2], dtype=torch.bool, device=h.device) if valid is None else valid
         maps = [(h * inside[..., None], inside)]
         for halve in self.halve:
@@ -241,9 +237,7 @@ class UNetQuantizedModule(PosteriorModule):
     def _normalised(self, v: Float[Tensor, "B T D"], inside: Bool[Tensor, "B T"]) -> Float[Tensor, "B T D"]:
         return normalised_over_channels(normalised_over_time(v, inside))
 
-    def _codes(
-        self, at: int, n: Float[Tensor, "B T D"], inside: Bool[Tensor, "B T"]
-    ) -> Int[Tensor, "B T slots"]:
+    def _codes(self, at: int, n: Float[Tensor, "B T D"], inside: Bool[Tensor, "B T"]) -> Int[Tensor, "B T slots"]:
         """The codes of a level, 0 behind the true end."""
         book = self.books[at]
         if isinstance(book, VectorQuantizedModule):
@@ -270,9 +264,7 @@ class UNetQuantizedModule(PosteriorModule):
         rows = n.detach().gather(1, again[..., None].expand_as(n))
         book.seen = (rows[..., None, :], codes.gather(1, again[..., None]))
 
-    def _together(
-        self, words: list[Tensor], said: Float[Tensor, "*batch E"]
-    ) -> Float[Tensor, "*batch T E"]:
+    def _together(self, words: list[Tensor], said: Float[Tensor, "*batch E"]) -> Float[Tensor, "*batch T E"]:
         """C + S of all levels side by side, each place of a coarse level repeated for the fine ones below it."""
         each = zip(words, self.strides, strict=True)
         spread = [w.repeat_interleave(stride, -2)[..., : self.places, :] for w, stride in each]

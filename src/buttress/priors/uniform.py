@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 from torch.distributions import Categorical, Distribution, Independent
 
@@ -29,6 +28,7 @@ class Uniform(Prior):
         ValueError: z is not discrete.
 
     Example:
+        >>> import torch
         >>> p = Uniform().build(Space((2, 3), classes=8))()
         >>> bits = -p.log_prob(torch.zeros(2, 3, dtype=torch.long)) / torch.tensor(2.0).log()
         >>> p.event_shape, round(float(bits), 3)

@@ -56,8 +56,8 @@ def convert(
         raise ValueError(
             f"{missing[0]}: there is no such file or folder; try another path"
             if missing
-            else f"{files!r}: wanted sound files or a folder of them, and the speaker with --to, such as --to anna, or a "
-            "recording of the speaker with --to_sound"
+            else f"{files!r}: wanted sound files or a folder of them, and the speaker with --to, such as --to anna, or "
+            "a recording of the speaker with --to_sound"
         )
     opened = open_run(run, needs_data=False)
     made = converted(opened, found, to, seed, temperature, target)
