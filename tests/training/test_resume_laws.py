@@ -76,10 +76,8 @@ def with_prior(prior):
 def with_posterior(posterior):
     if not posterior.reads:
         return [replace(CODES, encoder=NoEncoder(), posterior=posterior)]
-    return [
-        replace(base, posterior=posterior)
-        for base in ((CODES, MAPS, LARGE, FRAMES) if posterior.discrete else (TABLE,))
-    ]
+    bases = (CODES, MAPS, LARGE, FRAMES) if posterior.discrete else (TABLE,)
+    return [replace(base, posterior=posterior) for base in bases]
 
 
 def with_algorithm(algorithm):

@@ -4,8 +4,8 @@ $$ m_c = \frac{1}{T} \sum_{t \le T} v_{tc}, \qquad s_c^2 = \frac{1}{T} \sum_{t \
    u_{tc} = \frac{v_{tc} - m_c}{s_c}, \qquad n_t = \sqrt{C}\, \frac{u_t}{\lVert u_t \rVert} $$
 
 u is instance normalisation: it takes from every sequence what is constant in it, such as the colour of a voice.
-Dividing by the standard deviation, and not by the norm over time, makes u independent of how long the sequence is. n has
-the same length at every place, so that codewords near it are of one scale.
+Dividing by the standard deviation, and not by the norm over time, makes u independent of how long the sequence is. n
+has the same length at every place, so that codewords near it are of one scale.
 """
 
 from __future__ import annotations

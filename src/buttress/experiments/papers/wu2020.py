@@ -3,8 +3,8 @@ r"""Wu, Chen and Lee 2020, VQVC+: One-Shot Voice Conversion by Vector Quantizati
 Frames of speech as codes on three time scales, which are the only skips of a U-Net, and what the codes leave out,
 averaged over time, for who speaks. Three arms: ``vqvc``, all of it; ``no_quantizer``, the same U-Net whose skips are
 not quantised; ``no_skips``, codes of the coarsest scale alone. A recording is converted by its own codes beside the
-voice of another recording. Two classifiers of frames, which learned from real recordings, say who speaks and what is said.
-One-shot: the recordings on both sides are of speakers whom the model has never heard.
+voice of another recording. Two classifiers of frames, which learned from real recordings, say who speaks and what is
+said. One-shot: the recordings on both sides are of speakers whom the model has never heard.
 
 Deviations from the paper: see :mod:`buttress.posteriors.unet_quantized`, above all that the voice is rounded and its
 cost counted; smaller networks, hundreds of steps, frames of a Gaussian in place of an L1 loss, no vocoder, and made-up
@@ -76,14 +76,14 @@ class Wu2020(Experiment):
     others: Data = field(default_factory=lambda: MadeSpeech(voices=1))
     speaker: str = "speaker"
     content: str = ""
-    codes: int = 32
+    codes: int = 64
     dim: int = 32
     width: int = 64
     steps: int = 1000
     batch_size: int = 16
     learning_rate: float = 1e-3
     conversions: int = 200
-    judge_steps: int = 600
+    judge_steps: int = 300
     probed: int = 200
     seed: int = 0
     seeds: int = 3
