@@ -37,13 +37,18 @@ def cells():
         encoder, decoder, likelihood = (rooms[room][0] for room in ("encoders", "decoders", "likelihoods"))
         for posterior, prior in (pair for pair in pairs if fits(pair[1], spec) and name in PAIRED):
             yield name, (encoder, posterior, prior, decoder, likelihood)
-            for spatial in (e for e in rooms["encoders"] if posterior.discrete and getattr(e, "spatial", False)):
-                yield name, (spatial, posterior, prior, decoder, likelihood)
+            for at_places in (e for e in rooms["encoders"] if posterior.discrete and _at_places(e)):
+                yield name, (at_places, posterior, prior, decoder, likelihood)
         first = next(pair for pair in pairs if [part.name() for part in pair] == ["gaussian", "standard_normal"])
         for decoder, likelihood in meetings(rooms["decoders"], rooms["likelihoods"]):
             yield name, (encoder, *first, decoder, likelihood)
         for encoder in rooms["encoders"][1:]:
             yield name, (encoder, *first, rooms["decoders"][0], rooms["likelihoods"][0])
+
+
+def _at_places(encoder):
+    """Whether it gives features at the places of a map, or of a sequence."""
+    return getattr(encoder, "spatial", False) or (encoder.name() == "conv1d" and encoder.positions)
 
 
 def alike(posterior, prior):

@@ -16,9 +16,12 @@ from buttress.algorithms.two_stage import TwoStage
 from buttress.core import Schedule
 from buttress.core.recipe import Recipe
 from buttress.data.images import Images
+from buttress.data.made_speech import MadeSpeech
 from buttress.data.table import Table
 from buttress.decoders.conv import ConvDecoder
+from buttress.decoders.unet import UNetDecoder
 from buttress.encoders.conv import ConvEncoder
+from buttress.encoders.conv1d import Conv1dEncoder
 from buttress.encoders.none import NoEncoder
 from buttress.likelihoods.bernoulli import Bernoulli
 from buttress.likelihoods.gaussian import GaussianLikelihood
@@ -48,6 +51,11 @@ MAPS = replace(
 LARGE = replace(MAPS, encoder=ConvEncoder(widths=(3,), spatial=True), decoder=ConvDecoder(widths=(3,)))
 """Maps that can be halved twice."""
 LEVELS = replace(MAPS, posterior=HierarchicalQuantized(codes=4, dim=2, revive=3))
+SPEECH = MadeSpeech(train=12, held_out=4, phones=5, speakers=2, bands=3, spoken=3)
+FRAMES = replace(
+    CODES, data=SPEECH, encoder=Conv1dEncoder(widths=(4,), positions=True), decoder=UNetDecoder(scales=2, width=4)
+)
+"""Codes at the places of a sequence."""
 LABELLED = replace(TABLE, data=Table("table.csv", label="kind"))
 
 
@@ -68,7 +76,8 @@ def with_prior(prior):
 def with_posterior(posterior):
     if not posterior.reads:
         return [replace(CODES, encoder=NoEncoder(), posterior=posterior)]
-    return [replace(base, posterior=posterior) for base in ((CODES, MAPS, LARGE) if posterior.discrete else (TABLE,))]
+    bases = (CODES, MAPS, LARGE, FRAMES) if posterior.discrete else (TABLE,)
+    return [replace(base, posterior=posterior) for base in bases]
 
 
 def with_algorithm(algorithm):

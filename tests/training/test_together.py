@@ -142,10 +142,15 @@ SPOKEN = remedy.apply(
     replace(baseline(SPEECH, SPEECH.open().spec), training=small.two_stage().training),
 )
 """With a norm over the true places of each example, and two groups that share a codebook."""
+VOICES = remedy.apply(
+    "one_shot_conversion:codes=6:dim=4:scales=2:width=6",
+    replace(baseline(SPEECH, SPEECH.open().spec), training=small.joint().training),
+)
 WITHOUT = replace(small.joint(), encoder=NoEncoder(), posterior=NoLatent(), prior=Uniform())
 APART = {
     "units": UNITS,
     "spoken": SPOKEN,
+    "voices": VOICES,
     "without": WITHOUT,
     "auxiliary": replace(small.auxiliary_prior(), posterior=GaussianPosterior(dim=3, variance="constant")),
     "committed": COMMITTED,

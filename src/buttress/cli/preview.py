@@ -44,7 +44,8 @@ def preview(recipe: Recipe, folder: Path, model: Any) -> list[str]:
     reads = f"; given {', '.join(model.reads)}" if model.reads else ""
     number, of = torch.Size(model.space.shape).numel(), model.space.classes
     many = "s" * (number != 1)
-    z = f"{number} code{many}, each one of {of:,}" if of else f"{number} real number{many}"
+    sizes = {level.classes for level in model.space.levels} or {of}
+    z = f"{number} code{many}, each one of {'up to ' * (len(sizes) > 1)}{of:,}" if of else f"{number} real number{many}"
     shape = f" ({' x '.join(map(str, model.space.shape))})" if len(model.space.shape) > 1 else ""
     passes = training.steps * training.batch_size / len(splits.train)
     remedies = f", with {'+'.join(recipe.remedies)}" if recipe.remedies else ""

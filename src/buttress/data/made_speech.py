@@ -11,7 +11,7 @@ chain in which each has four successors; spectra pass into each other over three
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -50,6 +50,7 @@ class MadeSpeech(Data):
             many as examples.
         shift: Bands by which the speakers' peaks are apart, from the lowest to the highest.
         seed: Of the draws.
+        voices: Another number gives as many other speakers, who say the same phones.
 
     Errors:
         ValueError: A size below 1, or so few phones that none has four successors.
@@ -69,13 +70,17 @@ class MadeSpeech(Data):
     shift: float = 4.0
     seed: int = 0
     words: int = 0
+    voices: int = 0
 
     def __post_init__(self) -> None:
         """Refuse contradictions."""
-        sizes = (self.train, self.held_out, self.speakers, self.bands, self.spoken, self.seed + 1, self.words + 1)
+        sizes = (
+            self.train, self.held_out, self.speakers, self.bands, self.spoken, self.seed + 1, self.words + 1,
+            self.voices + 1,
+        )  # fmt: skip
         if min(sizes) < 1 or self.phones <= FOLLOWERS:
             raise ValueError(
-                f"made_speech data: wanted no size below 1, a seed of at least 0 and more than {FOLLOWERS} phones, got "
+                f"made_speech data: wanted no size below 1, seeds of at least 0 and more than {FOLLOWERS} phones, got "
                 f"{self}"
             )
 
@@ -89,6 +94,9 @@ class MadeSpeech(Data):
         random = np.random.default_rng(self.seed)
         voice = _Voices.drawn(self, random)
         words = [voice.phones(random) for _ in range(self.words)]
+        if self.voices:
+            random = np.random.default_rng([self.seed, self.voices])
+            voice = voice.of_others(random)
         word = random.integers(max(1, self.words), size=self.train + self.held_out) if words else None
         said = [
             voice.utterance(n % self.speakers, voice.phones(random) if word is None else words[word[n]], random)
@@ -181,16 +189,21 @@ class _Voices:
     @classmethod
     def drawn(cls, part: MadeSpeech, random: np.random.Generator) -> _Voices:
         """At random, but for delta, which is at equal distances."""
-        k, s, bands = part.phones, part.speakers, np.arange(part.bands)
+        k, s = part.phones, part.speakers
         low, high = (random.permutation(np.linspace(a, b, k) * part.bands) for a, b in ((0.1, 0.45), (0.5, 0.9)))
-        period = random.uniform(2.5, 5, (s, 1))
-        colour = random.normal(0, 0.5, (s, 1)) + random.normal(0, 1, (s, 1)) * bands / part.bands
+        colour = _colour(part, random)
         return cls(
             part, np.stack([low, high], 1), random.uniform(1.5, 3, (k, 2)),
             np.stack([random.permutation(k)[:FOLLOWERS] for _ in range(k)]),
-            colour + 0.5 * np.cos(2 * np.pi * bands / period),
+            colour,
             np.linspace(-part.shift / 2, part.shift / 2, s) if s > 1 else np.zeros(1),
         )  # fmt: skip
+
+    def of_others(self, random: np.random.Generator) -> _Voices:
+        """The same phones of as many other speakers, all at random."""
+        half = self.part.shift / 2
+        moved = random.uniform(-half, half, self.part.speakers)
+        return replace(self, colour=_colour(self.part, random), moved=moved)
 
     def phones(self, random: np.random.Generator) -> list[int]:
         """A sequence of phones, each followed by one that may follow it."""
@@ -213,3 +226,12 @@ class _Voices:
         smooth = (around[:-2] + around[1:-1] + around[2:]) / 3
         frames = smooth + self.colour[speaker] + NOISE * random.normal(size=smooth.shape)
         return frames.astype(np.float32), list(zip([0, *ends[:-1]], ends, phones, strict=True))
+
+
+def _colour(part: MadeSpeech, random: np.random.Generator) -> Array:
+    """Loudness, tilt and ripple of each speaker, (S, B)."""
+    s, bands = part.speakers, np.arange(part.bands)
+    period = random.uniform(2.5, 5, (s, 1))
+    colour = random.normal(0, 0.5, (s, 1)) + random.normal(0, 1, (s, 1)) * bands / part.bands
+    found: Array = colour + 0.5 * np.cos(2 * np.pi * bands / period)
+    return found

@@ -1,4 +1,8 @@
-"""Voice conversion: the codes of a recording, decoded as if another had spoken."""
+"""Voice conversion: the codes of a recording, decoded as if another had spoken.
+
+The other is a speaker by name, where the decoder reads one, or whoever speaks in a recording, where a level of z says
+what is constant in it (:mod:`buttress.posteriors.unet_quantized`): one recording is enough, also of an unknown speaker.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from buttress.core import Batch, Given
@@ -20,10 +24,11 @@ from buttress.data.sounds import Sounds
 from buttress.experiments.conditions import parsed
 from buttress.experiments.examples import seeded, tempered
 from buttress.experiments.present_sound import heard, save_spectrograms
+from buttress.posteriors.unet_quantized import SPEAKER
 from buttress.report.sounds import wav
 from buttress.training.run import Run
 
-__all__ = ["Converted", "convert", "decoded_as", "of_length", "save_converted", "speaker_of"]
+__all__ = ["Converted", "convert", "decoded_as", "of_length", "save_converted", "speaker_of", "voice_of"]
 
 
 @dataclass(frozen=True)
@@ -57,7 +62,8 @@ def speaker_of(run: Run, to: str) -> dict[str, Tensor]:
     if not isinstance(run.recipe.data, Sounds) or not reads:
         raise ValueError(
             f"{run.folder}: conversion needs sound and a decoder that reads a speaker, and this one reads "
-            f"{', '.join(reads) or 'nothing'} on {run.recipe.data.name()} data; try --remedies speech_codes"
+            f"{', '.join(reads) or 'nothing'} on {run.recipe.data.name()} data; try --remedies speech_codes, or "
+            "one_shot_conversion and a recording with --to_sound"
         )
     if run.model.condition is not None and run.model.condition.inference:
         raise ValueError(
@@ -70,30 +76,63 @@ def speaker_of(run: Run, to: str) -> dict[str, Tensor]:
     return given
 
 
-def convert(run: Run, files: Sequence[Path], to: str, seed: int = 0, temperature: float = 1.0) -> Iterator[Converted]:
+def convert(
+    run: Run, files: Sequence[Path], to: str = "", seed: int = 0, temperature: float = 1.0, to_sound: Path | None = None
+) -> Iterator[Converted]:
     """Every recording as another would have spoken it, whatever its length.
 
     Args:
-        run: The run, see :func:`speaker_of`.
+        run: The run, see :func:`speaker_of` and :func:`voice_of`.
         files: Recordings, which are resampled to the run's rate.
-        to: The speaker.
+        to: The speaker, where the decoder reads one.
         seed: Of all draws.
         temperature: Of p(x|z).
+        to_sound: A recording of the speaker, where z says who speaks.
 
     Errors:
         ValueError: A file is no sound, or the run can't convert.
     """
-    given, data = speaker_of(run, to), run.recipe.data
-    assert isinstance(data, Sounds)
-    recordings = sound.decoded(files, run.spec.rate, data.trim)
-    form = Form(data.form, run.spec.rate, data.bands, data.window, data.hop, data.levels)
-    for first, size, number in zip(recordings.first, recordings.size, recordings.kept, strict=True):
-        samples = torch.from_numpy(recordings.samples.span(int(first), int(size)).astype(np.float32) / 32768)
+    given = speaker_of(run, to) if to or to_sound is None else {}
+    voice = None if to_sound is None else voice_of(run, _frames(run, [to_sound])[0][2])
+    for number, samples, x in _frames(run, files):
         with seeded(seed):
-            x = form(samples[None])
-            made = decoded_as(run, x, {name: value[None] for name, value in given.items()}, temperature)
+            made = decoded_as(run, x, {name: value[None] for name, value in given.items()}, temperature, voice)
         (after,), rate = heard(run, [made[0, : x.shape[1]]])
         yield Converted(files[number], samples, after, rate)
+
+
+def voice_of(run: Run, x: Float[Tensor, "B T *C"]) -> Int[Tensor, "B N"]:
+    """What z says of who speaks in recordings of one length: the level "speaker".
+
+    Args:
+        run: A run on sound whose z has that level.
+        x: The recordings, as the model reads them.
+
+    Errors:
+        ValueError: z has no such level.
+    """
+    if all(level.name != SPEAKER for level in run.model.space.levels):
+        raise ValueError(
+            f"{run.folder}: its z does not tell what is constant in a recording, so that no recording can say in which "
+            "voice to speak; train one with --remedies one_shot_conversion"
+        )
+    model, batch = _at_length(run, x, {})
+    codes: Tensor = model.posterior(model.observe(batch.x), batch.given).sample()
+    return model.space.level(SPEAKER).view(codes)[..., 0]
+
+
+def _frames(run: Run, files: Sequence[Path]) -> list[tuple[int, Float[Tensor, " S"], Tensor]]:
+    """The number, the samples and x (1, T, ...) of each recording that is not empty."""
+    data = run.recipe.data
+    if not isinstance(data, Sounds):
+        raise ValueError(f"{run.folder}: conversion needs a run on sound, and this one is on {data.name()} data")
+    recordings = sound.decoded(files, run.spec.rate, data.trim)
+    form = Form(data.form, run.spec.rate, data.bands, data.window, data.hop, data.levels)
+    found = []
+    for first, size, number in zip(recordings.first, recordings.size, recordings.kept, strict=True):
+        samples = torch.from_numpy(recordings.samples.span(int(first), int(size)).astype(np.float32) / 32768)
+        found.append((int(number), samples, form(samples[None])))
+    return found
 
 
 def save_converted(found: Iterable[Converted], out: Path, mark: str) -> None:
@@ -114,19 +153,29 @@ def save_converted(found: Iterable[Converted], out: Path, mark: str) -> None:
     save_spectrograms(both, one.rate, 2, out / "converted.png")
 
 
-def decoded_as(run: Run, x: Tensor, given: Given, temperature: float = 1.0) -> Tensor:
-    """x of any length -> z -> x, decoded with what is given; at least as long."""
+def decoded_as(
+    run: Run, x: Tensor, given: Given, temperature: float = 1.0, voice: Int[Tensor, "B N"] | None = None
+) -> Tensor:
+    """x of any length -> z -> x, decoded with what is given, or with another voice in z; at least as long."""
+    model, batch = _at_length(run, x, given)
+    z = model.posterior(model.observe(batch.x), batch.given).sample()
+    if voice is not None:
+        level, z = model.space.level(SPEAKER), z.clone()
+        z[:, level.start : level.stop] = voice
+    with tempered(model.likelihood, temperature):
+        drawn: Tensor = model.decode(z, batch.given).sample()
+    return drawn
+
+
+def _at_length(run: Run, x: Tensor, given: Given) -> tuple[LatentVariableModel, Batch]:
+    """The run's model for x of this length, and x padded to what it reads."""
     model = of_length(run, x.shape[1])
     longest = model.spec.layout.places[0]
     padded = torch.nn.functional.pad(x, (0, 0) * (x.dim() - 2) + (0, longest - x.shape[1]))
     if run.spec.layout.symbols:
         padded[:, x.shape[1] :] = run.spec.layout.symbols // 2  # silence
     lengths = {"lengths": torch.full((len(x),), x.shape[1])} if run.spec.layout.lengths else {}
-    batch = Batch(padded, {**given, **lengths})
-    z = model.posterior(model.observe(batch.x), batch.given).sample()
-    with tempered(model.likelihood, temperature):
-        drawn: Tensor = model.decode(z, batch.given).sample()
-    return drawn
+    return model, Batch(padded, {**given, **lengths})
 
 
 def of_length(run: Run, places: int) -> LatentVariableModel:

@@ -45,6 +45,7 @@ UNTRIED = {
     "hierarchical_quantized": "it needs maps of a conv encoder, and no patient that ignores z has one",
     "source_bottleneck": "it needs pairs of sentences, of which there is no patient",
     "wav2vec_codes": "it trains codes without a decoder, so there is none that could ignore z",
+    "one_shot_conversion": "it needs sound, and there is no patient of sound",
     "speech_codes": "it needs sound, and there is no patient of sound",
 }
 """Remedies that are tried on no patient, and why."""

@@ -29,7 +29,18 @@ from buttress.nn.maps import Upsample, halved
 from buttress.posteriors._codebook import latent_of
 from buttress.posteriors.vector_quantized import VectorQuantized, VectorQuantizedModule
 
-__all__ = ["HierarchicalQuantized"]
+__all__ = ["HierarchicalQuantized", "level_names"]
+
+
+def level_names(levels: int) -> tuple[str, ...]:
+    """What the levels of maps of codes are called, the coarsest first.
+
+    Example:
+        >>> level_names(1), level_names(3), level_names(4)
+        (('top',), ('top', 'middle', 'bottom'), ('top', 'level2', 'level3', 'bottom'))
+    """
+    middle = ("middle",) if levels == 3 else tuple(f"level{number}" for number in range(2, levels))
+    return ("top", *middle, "bottom")[: max(levels, 1)]
 
 
 @dataclass(frozen=True)
@@ -83,9 +94,7 @@ class HierarchicalQuantized(Posterior):
     @property
     def names(self) -> tuple[str, ...]:
         """What the levels are called, top first."""
-        inner = range(2, self.levels)
-        middle = ("middle",) if self.levels == 3 else tuple(f"level{number}" for number in inner)
-        return ("top", *middle, "bottom")[: max(self.levels, 1)]
+        return level_names(self.levels)
 
     @classmethod
     def tiny(cls) -> tuple[HierarchicalQuantized, ...]:

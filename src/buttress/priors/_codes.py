@@ -26,7 +26,7 @@ from buttress.core.autoregressive import AutoregressiveModule
 from buttress.likelihoods.categorical import Categorical, choose
 from buttress.nn.layers import full
 
-__all__ = ["CodeDistribution", "CodesModule", "MapCodesModule", "check_given", "classes_of"]
+__all__ = ["CodeDistribution", "CodesModule", "MapCodesModule", "check_given", "classes_of", "impossible"]
 
 LOGITS = 2**25
 """Most logits held at once where no gradient is wanted: more codes are scored a part at a time."""
@@ -44,6 +44,19 @@ def classes_of(space: Space, prior: str) -> int:
     if space.classes < 2:
         raise ValueError(f"{prior} prior: {space.classes} code says nothing, wanted at least 2; try more codes")
     return space.classes
+
+
+def impossible(space: Space) -> Float[Tensor, "*shape K"]:
+    """Logits that are minus infinity for codes that a level of fewer classes than K does not have, and else 0.
+
+    Example:
+        >>> impossible(Space.stacked([("top", (1, 1), 3), ("bottom", (2, 1), 2)])).tolist()
+        [[0.0, 0.0, 0.0], [0.0, 0.0, -inf], [0.0, 0.0, -inf]]
+    """
+    found = torch.zeros(*space.shape, space.classes or 0)
+    for level in space.levels:
+        found[level.start : level.stop, level.classes :] = -torch.inf
+    return found
 
 
 def check_given(part: Any) -> None:

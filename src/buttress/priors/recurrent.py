@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from buttress.core import Prior, Space
 from buttress.likelihoods.categorical import choose
 from buttress.nn.layers import run_lstm
-from buttress.priors._codes import CodesModule
+from buttress.priors._codes import CodesModule, impossible
 
 __all__ = ["RecurrentPrior"]
 
@@ -68,6 +68,8 @@ class RecurrentPrior(Prior):
 class RecurrentPriorModule(CodesModule):
     """The module of :class:`RecurrentPrior`. The start token has the number K."""
 
+    never: Tensor
+
     def __init__(self, part: RecurrentPrior, space: Space) -> None:
         super().__init__(space, part.name())
         self.length = torch.Size(space.shape).numel()
@@ -77,6 +79,7 @@ class RecurrentPriorModule(CodesModule):
         self.lstm = nn.LSTM(part.embedding, part.hidden, batch_first=True)
         self.out = nn.Linear(part.hidden, self.classes, bias=False)
         self.bias = nn.Parameter(torch.zeros(self.length, self.classes))
+        self.register_buffer("never", impossible(space).view(self.length, self.classes), persistent=False)
         with torch.no_grad():
             self.out.weight.mul_(0.1)  # start near the uniform distribution
 
@@ -84,7 +87,7 @@ class RecurrentPriorModule(CodesModule):
         """See :class:`CodesModule`."""
         before = F.pad(codes.reshape(len(codes), -1)[:, :-1], (1, 0), value=self.classes)
         h, _ = run_lstm(self.lstm, self.embed(before) + self.where, self.begin(len(codes)))
-        return (self.out(h) + self.bias).view(*codes.shape, self.classes)
+        return (self.out(h) + self.bias + self.never).view(*codes.shape, self.classes)
 
     def begin(self, count: int) -> tuple[Tensor, Tensor]:
         """(h_0, c_0), with the dimension of layers that an LSTM wants in front."""
@@ -98,5 +101,5 @@ class RecurrentPriorModule(CodesModule):
         for g in range(self.length):
             read = self.embed(codes[:, g]) + self.where[g]
             h, state = run_lstm(self.lstm, read[:, None], state)
-            codes[:, g + 1] = choose(self.out(h[:, 0]) + self.bias[g], flat[:, g, None]).squeeze(-1)
+            codes[:, g + 1] = choose(self.out(h[:, 0]) + self.bias[g] + self.never[g], flat[:, g, None]).squeeze(-1)
         return codes[:, 1:].reshape(uniforms.shape)

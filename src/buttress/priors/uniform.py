@@ -1,15 +1,18 @@
-r"""p(z) = prod_g 1 / K for codes z_g in 0 .. K - 1: the prior under which a code costs log K nats, whatever it says."""
+r"""p(z) = prod_g 1 / K for codes z_g in 0 .. K - 1: the prior under which a code costs log K nats, whatever it says.
+
+K is that of the level of z to which a code belongs, where levels have codebooks of different sizes.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 from torch.distributions import Categorical, Distribution, Independent
 
 from buttress.core import EMPTY, Given, Prior, PriorModule, Space
+from buttress.priors._codes import impossible
 
 __all__ = ["Uniform"]
 
@@ -25,6 +28,7 @@ class Uniform(Prior):
         ValueError: z is not discrete.
 
     Example:
+        >>> import torch
         >>> p = Uniform().build(Space((2, 3), classes=8))()
         >>> bits = -p.log_prob(torch.zeros(2, 3, dtype=torch.long)) / torch.tensor(2.0).log()
         >>> p.event_shape, round(float(bits), 3)
@@ -47,7 +51,7 @@ class UniformModule(PriorModule):
         super().__init__()
         if space.classes is None:
             raise ValueError("uniform prior: z is made of real numbers, wanted codes; try the standard_normal prior")
-        self.register_buffer("logits", torch.zeros(*space.shape, space.classes), persistent=False)
+        self.register_buffer("logits", impossible(space), persistent=False)
 
     def forward(self, given: Given = EMPTY) -> Distribution:
         """See :class:`buttress.core.PriorModule`."""

@@ -38,17 +38,26 @@ def mapped(recipe: Recipe, spatial: bool | None) -> bool:
     return can and (getattr(recipe.decoder, "spatial", True) if spatial is None else spatial)
 
 
-def with_codes(recipe: Recipe, name: str, posterior: Posterior, prior: Prior, places: bool, first: float) -> Recipe:
-    """The recipe with these codes, trained first as if all cost the same, and then with this prior.
+def check_settled(recipe: Recipe, name: str) -> None:
+    """Refuse a weight of the rate that changes in training.
 
     Errors:
-        DoesNotFit: The weight of the rate changes in training: the rate of codes is a constant.
+        DoesNotFit: It does: the rate of codes is a constant.
     """
     if not recipe.objective.settled(0):
         raise DoesNotFit(
             f"{name} has a constant rate, on which a changing weight (kl_annealing, cyclical_annealing) has no effect; "
             "leave the schedule out"
         )
+
+
+def with_codes(recipe: Recipe, name: str, posterior: Posterior, prior: Prior, places: bool, first: float) -> Recipe:
+    """The recipe with these codes, trained first as if all cost the same, and then with this prior.
+
+    Errors:
+        DoesNotFit: The weight of the rate changes in training: the rate of codes is a constant.
+    """
+    check_settled(recipe, name)
     can = isinstance(recipe.encoder, ConvEncoder)
     return replace(
         recipe,

@@ -1,4 +1,4 @@
-"""buttress convert RUN FILES --to SPEAKER."""
+"""buttress convert RUN FILES --to SPEAKER, or --to_sound FILE."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ def convert(
     files: str,
     /,
     to: str = "",
+    to_sound: Path | None = None,
     out: Path | None = None,
     temperature: float = 1.0,
     seed: int = 0,
@@ -19,9 +20,11 @@ def convert(
     """Say what is said in recordings with the voice of another: the same codes, decoded for another speaker.
 
     Args:
-        run: Folder of a run on sound whose decoder reads a speaker and whose posterior does not (speech_codes).
+        run: Folder of a run on sound whose decoder reads a speaker and whose posterior does not (speech_codes), or
+            whose z tells who speaks (one_shot_conversion).
         files: A sound file, several with commas between, or a folder of them.
         to: The speaker, by name or number; of a model that reads more, such as speaker=anna,label=3.
+        to_sound: A recording of the speaker, of one_shot_conversion; the speaker need not be one of the training data.
         out: Folder for a WAV file each and a picture of spectrograms, each recording above its conversion; without it
             converted in the run's folder.
         temperature: Temperature of p(x|z): 1 draws from it, 0 takes the likeliest values.
@@ -35,6 +38,8 @@ def convert(
 
             buttress train speech/ --data.form wave --remedies speech_codes:speaker=label --out runs/speech
             buttress convert runs/speech hello.wav --to anna
+            buttress train speech/ --remedies one_shot_conversion --out runs/voices
+            buttress convert runs/voices hello.wav --to_sound stranger.wav
     """
     from buttress.cli.opening import open_run
     from buttress.data.reading import sound
@@ -45,12 +50,15 @@ def convert(
 
     named = [expanded(name.strip()) for name in files.split(",") if name.strip()]
     found = [file for path in named for file in (listing(path, sound.ENDINGS).files if path.is_dir() else [path])]
-    missing = [file for file in found if not file.is_file()]
-    if missing or not found or not to:
+    target = None if to_sound is None else expanded(to_sound)
+    missing = [file for file in [*found, *[target] * (target is not None)] if file is not None and not file.is_file()]
+    if missing or not found or not (to or target):
         raise ValueError(
             f"{missing[0]}: there is no such file or folder; try another path"
             if missing
-            else f"{files!r}: wanted sound files or a folder of them, and the speaker with --to, such as --to anna"
+            else f"{files!r}: wanted sound files or a folder of them, and the speaker with --to, such as --to anna, or "
+            "a recording of the speaker with --to_sound"
         )
     opened = open_run(run, needs_data=False)
-    save_converted(converted(opened, found, to, seed, temperature), out or run / "converted", to)
+    made = converted(opened, found, to, seed, temperature, target)
+    save_converted(made, out or run / "converted", to or (target.stem if target else ""))

@@ -28,6 +28,7 @@ from buttress.core.batch import Given
 from buttress.diagnostics.estimate import NO_DENSITY, Estimate, Moments, mean, ratio
 from buttress.diagnostics.estimator import Subject, estimator
 from buttress.diagnostics.evaluation import decode, draw_with_density, evaluating
+from buttress.diagnostics.levels import levels_of
 from buttress.diagnostics.passes import Block, one_hot_vectors, passes, prior_of
 from buttress.diagnostics.protocol import Batches, Conditional, Model, conditional
 from buttress.distributions.inspect import (
@@ -238,6 +239,8 @@ def classes(model: Model, batches: Batches = ()) -> int | None:
 def uniform_rate(model: Model, n: int, batches: Batches = ()) -> Estimate:
     """G log K in nats per example: the rate of any codes under the uniform prior, the same for each of n examples.
 
+    Where z has levels, it is their sum, as each may have another K.
+
     Args:
         model: Keeps the protocol; z is made of codes.
         n: Number of examples, for the record.
@@ -256,6 +259,11 @@ def uniform_rate(model: Model, n: int, batches: Batches = ()) -> Estimate:
         why = "the number K of codes is not known; give the model a space (buttress.core.Space)"
         return Estimate(None, None, n, method, note=why)
     p = prior_of(model, batches)
+    sizes = [(len(level.places), level.classes) for level in levels_of(conditional(model).model)]
+    if len({size for _, size in sizes if size}) > 1 and one_hot_vectors(p) is None:
+        total = sum(number * math.log(size or k) for number, size in sizes)
+        note = " + ".join(f"{number} x log {size or k}" for number, size in sizes)
+        return Estimate(total, None, n, method, note=note)
     groups = math.prod(p.event_shape) // (1 if one_hot_vectors(p) is None else k)
     return Estimate(groups * math.log(k), None, n, method, note=f"{groups} x log {k}")
 
