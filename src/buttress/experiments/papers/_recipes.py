@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from buttress.baseline import baseline
 from buttress.core import Data
@@ -16,6 +16,7 @@ from buttress.posteriors.gaussian import GaussianPosterior
 __all__ = ["course", "sentence_vae"]
 
 
+@runtime_checkable
 class _Course(Protocol):
     """The settings of a trial that say how it trains."""
 
