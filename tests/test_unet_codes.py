@@ -117,8 +117,27 @@ def trained(tmp_path_factory):
         soundfile.write(place / f"{i}.wav", tone, 8000)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BUTTRESS_CACHE", str(folder / "cache"))
-        sizes = ("--data.bands", "6", "--data.window", "64", "--data.hop", "8", "--data.split", "seed")
-        steps = ("--training.steps", "6", "--training.batch_size", "4", "--training.validate_every", "3")
+        sizes = (
+            "--data.bands",
+            "6",
+            "--data.window",
+            "64",
+            "--data.hop",
+            "8",
+            "--data.split",
+            "seed",
+            "--data.held_out",
+            "0.3",
+        )
+        steps = (
+            "--training.steps",
+            "6",
+            "--training.batch_size",
+            "4",
+            "--training.validate_every",
+            "3",
+            "--no_diagnose",
+        )
         typed("train", folder / "speech", *sizes, "--remedies", REMEDY, "--out", folder / "run", *steps)
         yield folder
 

@@ -5,14 +5,12 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import replace
-from queue import Queue
 
 import pytest
 import torch
 
 from buttress.data.linear_gaussian import LinearGaussianData
 from buttress.data.made_speech import MadeSpeech
-from buttress.experiments import compare
 from buttress.experiments.papers import wu2020
 from buttress.experiments.papers._wu2020_judge import Judges, Spoken
 from buttress.experiments.papers.wu2020 import ARMS, Wu2020
@@ -33,21 +31,16 @@ TINY = Wu2020(
 )
 
 
-def one_after_the_other(run, tasks, jobs, watch, ended):
-    """In this process, which is faster than starting others."""
-    return {name: run(*task, Queue()) for name, task in tasks.items()}, {}
-
-
 @pytest.mark.slow
 def test_a_tiny_trial_runs_is_taken_up_and_draws(tmp_path, monkeypatch):
-    monkeypatch.setattr(compare, "run_all", one_after_the_other)
     found = TINY.run(tmp_path)
     assert len(found) == 11 and all(math.isfinite(claim.median) for claim in found)
     result = json.loads((tmp_path / "result.json").read_text())
     assert [run["arm"] for run in result["runs"]] == list(ARMS)
     for run in result["runs"]:
         assert all(0 <= run[name] <= 1 for name in ("target", "source_unseen", "content", "speaker_kept", "used/top"))
-        assert run["l1"] > 0 and run["rate/speaker"] > 0 and ("used/middle" in run) == (run["arm"] != "no_skips")
+        assert run["l1"] > 0 and ("used/middle" in run) == (run["arm"] != "no_skips")
+        assert ("rate/speaker" in run) == (run["arm"] == "vqvc")
     monkeypatch.setattr(wu2020, "judge", None)  # nothing is judged twice
     assert TINY.run(tmp_path) == found
     arms, picture = TINY.figures(tmp_path)  # made-up speech cannot be heard

@@ -26,8 +26,8 @@ def conversions(experiment: Any, folder: Path) -> list[Path]:
     side = experiment.sides["others_held_out"]
     source, target = (side.take(rows) for rows in pairs(side, SHOWN, seed=1))
     made = {"source": source, "target": target}
-    for arm, written in experiment.arms.items():
-        run = Run.load(folder / "arms" / written / f"seed-{experiment.seed}")
+    for arm in experiment.arms:
+        run = Run.load(folder / "arms" / arm / f"seed-{experiment.seed}")
         with evaluating(run.model):
             made[NAMES[arm]] = type(source)(
                 converted(run.model, source, target), source.lengths, source.speaker, source.content

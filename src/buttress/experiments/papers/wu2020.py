@@ -16,31 +16,31 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 from buttress.baseline import baseline
-from buttress.core import Data, Splits
+from buttress.core import Data, Splits, remedy
 from buttress.core.recipe import Recipe
 from buttress.data.made_speech import MadeSpeech
 from buttress.data.opened import opened
 from buttress.diagnostics.evidence import Evidence
 from buttress.experiments.claim import Claim
-from buttress.experiments.compare import compare
 from buttress.experiments.papers._arms import claim, seen
 from buttress.experiments.papers._experiment import Experiment, Watch
 from buttress.experiments.papers._result import write_result
 from buttress.experiments.papers._wu2020_judge import Judges, Spoken, judge, names_of, spoken
 from buttress.runtime.atomic_write import write_text
-from buttress.training.run import Run
+from buttress.training.callbacks import ProgressCallback
+from buttress.training.run import Run, train
 
 __all__ = ["ARMS", "Wu2020", "claims"]
 
 ARMS = ("vqvc", "no_quantizer", "no_skips")
 LEVELS = ("top", "middle", "bottom")
 EFFORT = {"nll_samples": 0, "gap_steps": 0, "mi_examples": 200}
-"""Of the evidence of every run; see :func:`buttress.diagnostics.diagnose.diagnose`."""
+"""Of the evidence of the first arm; see :func:`buttress.diagnostics.diagnose.diagnose`."""
 
 
 @dataclass(frozen=True)
@@ -137,19 +137,20 @@ class Wu2020(Experiment):
 
         Args:
             folder: Where the runs go.
-            jobs: Runs at a time.
+            jobs: Not read: one run follows the other, so that a trial that is cut short has whole seeds.
             watch: Called with (run, step, total).
         """
-        names = {written: arm for arm, written in self.arms.items()}
-        compare(
-            self.recipe(), list(names), folder / "arms", seeds=self.seeds, jobs=jobs, settings=EFFORT, watch=watch
-        )  # fmt: skip
-        runs = []
-        for entry in json.loads((folder / "arms" / "comparison.json").read_text("utf-8"))["arms"]:
-            for path, seconds in zip(entry["runs"], entry["seconds"], strict=True):
-                arm, seed = names[entry["name"]], int(path.rpartition("-")[2])
-                row = {"arm": arm, "seed": seed, "folder": f"arms/{path}", "seconds": round(seconds, 1)}
-                runs.append(row | self._measured(folder / "arms" / path))
+        recipe, runs = self.recipe(), []
+        for seed in range(self.seed, self.seed + self.seeds):
+            for arm, written in self.arms.items():
+                name = f"arms/{arm}/seed-{seed}"
+                own = remedy.apply(written, replace(recipe, training=replace(recipe.training, seed=seed)))
+                callback = ProgressCallback(partial(watch, name))
+                run = train(own, folder / name, resume=True, progress=False, callbacks=[callback])
+                row = {"arm": arm, "seed": seed, "folder": name, "seconds": round(run.seconds, 1)}
+                runs.append(row | self._measured(folder / name))
+        for row in runs:
+            row |= self._diagnosed(folder / row["folder"]) if row["arm"] == ARMS[0] else {}
         real = self._once(folder / "real.json", self._real)
         found = claims(runs, real)
         write_result(folder / "result.json", self, found, runs=runs, real=real)
@@ -184,16 +185,21 @@ class Wu2020(Experiment):
     def _measured(self, folder: Path) -> dict[str, Any]:
         """The numbers of a run, measured once."""
         sides = self.sides
-        kept = self._once(
+        return self._once(
             folder / "judged.json",
             lambda: judge(
                 Run.load(folder).model, self.judges, sides["known_held_out"], sides["others_held_out"],
                 sides["known_train"].first(self.probed), self.conversions,
             ),
         )  # fmt: skip
+
+    def _diagnosed(self, folder: Path) -> dict[str, Any]:
+        """What the diagnosis of a run says of its levels."""
+        if not (folder / "evidence.json").exists():
+            Run.load(folder).diagnose(**EFFORT)
         evidence = Evidence.load(folder / "evidence.json")
         found = {name: one.value for name, one in evidence.estimates.items() if name.partition("/")[0] in KEPT}
-        return {"state": evidence.verdict.state, **found, **kept}
+        return {"state": evidence.verdict.state, **found}
 
     def _once(self, path: Path, measure: Any) -> dict[str, float]:
         """What was measured and written down before, or is now."""
