@@ -21,7 +21,7 @@ import math
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from shutil import rmtree
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 
@@ -200,14 +200,14 @@ class Prato2020(Experiment):
         return [write_by_arm(folder, names, panels)]
 
 
-def judge(run: Run, most: int) -> dict[str, float]:
+def judge(run: Run, most: int) -> dict[str, float | int]:
     """What greedy translations of held-out pairs are worth, in per cent and BLEU; and what the model takes.
 
     Args:
         run: Its model writes x from a source alone.
         most: Pairs to translate.
     """
-    held_out, model = run.splits().held_out, run.evaluation_model(0)
+    held_out, model = run.splits().held_out, cast(Any, run.evaluation_model(0))
     right = words = whole = 0
     texts: tuple[list[str], list[str]] = ([], [])
     count = min(most, len(held_out))
