@@ -8,7 +8,7 @@ move in training alone.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from jaxtyping import Float
@@ -93,8 +93,8 @@ class Ranges(nn.Module):
         """Which sites round from now on, those whose range is known, once it is time to; and to which levels."""
         self.rounding = int(self.steps) >= self.after
         self.ready = [self.rounding and known for known in (self.high >= self.low).tolist()]
-        columns = (column.tolist() for column in levels_of(self.low, self.high, self.bits))
-        self.levels = [Levels(*numbers) for numbers in zip(*columns, strict=True)]
+        table = torch.stack(cast(tuple[Tensor, ...], levels_of(self.low, self.high, self.bits)), 1)
+        self.levels = [Levels(*numbers) for numbers in table.tolist()]
 
 
 class Site:
