@@ -78,10 +78,12 @@ def write_early(
 
 def text(runs: Sequence[EarlyRun], probabilities: Sequence[float], fitted: Forecast, where: str) -> str:
     """The page."""
-    command = "buttress early-warning --page docs/early_warning.md --results docs/results/early_warning"
+    where_to = "--page docs/early_warning.md --results docs/results/early_warning"
+    command = f"buttress early-warning {where_to} --coefficients src/buttress/diagnostics/monitor/early_warning.json"
     parts = (
         INTRODUCTION,
-        f"Everything on this page is written by `{command}`.",
+        f"Everything on this page is written by\n\n    {command}\n\nwhich trains the runs first, or with `--table` takes "
+        "those of an earlier call.",
         f"[Every run as CSV]({where}/runs.csv).\n\n![reliability and probabilities]({where}/early_warning.png)",
         _summary(runs, probabilities),
         _by_data(runs, probabilities),

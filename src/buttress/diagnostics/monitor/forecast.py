@@ -5,7 +5,8 @@ A logistic regression on a few numbers of two looks, at 5 % and at 10 % of the r
 $$ p = \frac{1}{1 + \exp(-b - \sum_j w_j (f_j - m_j) / s_j)} $$
 
 fitted to short runs over many data and decoders by ``buttress early-warning``, which writes b, w, m and s into
-``early_warning.json`` beside this file, with the range of each f, to which values beyond it are moved. How good it is on data that it was not fitted to: ``docs/early_warning.md``.
+``early_warning.json`` beside this file, with the range of each f, to which values beyond it are moved. How good it is
+on data that it was not fitted to: ``docs/early_warning.md``.
 """
 
 from __future__ import annotations
