@@ -50,14 +50,12 @@ OF_LOSS: Mapping[str, Loss] = {
     "weight_of_ten": Loss(1.0, 10.0, 2),
     "weight_of_five": Loss(1.0, 5.0, 2),
     "weight_of_twenty": Loss(1.0, 20.0, 1),
-    "weight_of_fifteen": Loss(1.0, 15.0, 3),
     "averaged_pixels_in_balance": Loss(1.0, 8.0, 3),
     "weight_of_a_twentieth": Loss(1.0, 0.05, 2),
     "light_columns": Loss(0.49, 0.2, 4),
-    "light_pixels": Loss(0.49, 0.1, 3),
 }
 """By the name of the patient."""
-STEPS = 500
+STEPS = 400
 
 
 def recipe_of(name: str) -> Recipe:
