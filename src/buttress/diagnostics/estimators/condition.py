@@ -13,9 +13,10 @@ $$ G = E_r \sum_i \tfrac12 \Bigl[ \bigl(1 - \tfrac1{l_i}\bigr) (u_i^\top (r - m)
 
 m, U and L are found on one half of the examples and G is measured on the other, in turn. Of n examples of M numbers
 white noise has eigenvalues up to $(1 + \sqrt{M / n})^2$ and a little more, of which the 99th percentile is known
-(Johnstone 2001): those below it are left out, and those above it are put where they are from, $\hat l = l \, (1 + \gamma / (l - 1))$ with $\gamma = M / n$ (Baik and Silverstein 2006). A weight
-$\beta$ of the rate makes r smaller by $\sqrt\beta$ and G larger by $\beta$. To second order this holds for Bernoulli
-sites too. A z that is not linear may gain where a linear one does not.
+(Johnstone 2001). Those below it are left out, and those above it are put where they are from,
+$\hat l = l \, (1 + \gamma / (l - 1))$ with $\gamma = M / n$ (Baik and Silverstein 2006). A weight $\beta$ of the rate
+makes r smaller by $\sqrt\beta$ and G larger by $\beta$. To second order this holds for Bernoulli sites too. A z that is
+not linear may gain where a linear one does not.
 """
 
 from __future__ import annotations
