@@ -91,6 +91,7 @@ ROW = "NaN in example 7"
 MEASURED = r"forward\(x\) gave mu nan for example 0"
 SIZE = r"recon \((64|51), 5\) for x"
 WIDTH = "mat1 and mat2 shapes cannot be multiplied"
+NAMES = "entries a, and none is called x"
 PLACE = "on device meta|meta and x on cpu"
 CASES = {
     "a model that gives NaN": (NanEncoder, X, (MEASURED, None, MEASURED, MEASURED)),
@@ -102,7 +103,7 @@ CASES = {
     "a reconstruction of another size": (Short, X, (SIZE, r"loss_fn fails on .*\(256, 5\)", SIZE, SIZE)),
     "data of another width": (Vae, X[:, :5], (WIDTH,) * 4),
     "an empty list": (Vae, [], ("got no batches", "the batch gave list", "got no batches", "got no batches")),
-    "dicts without x": (Vae, [{"a": X[:9]}], ("entries a, and none is called x", None) * 2),
+    "dicts without x": (Vae, [{"a": X[:9]}], (NAMES, None, NAMES, NAMES)),
     "a model on another device": (Elsewhere, X, (PLACE,) * 4),
 }
 EXPECTED = [
@@ -124,13 +125,14 @@ def test_a_nan_is_an_error_of_the_linter_and_half_precision_is_told():
     assert lint(NanEncoder, X, None).findings[0].rule == "dead-gradient"
     with pytest.raises(ValueError, match=r"type float32 and device cpu: .*on the model's device and in its type"):
         lint(Half, X, None)
-    assert len(lint(Half, X.half(), None).rules) < 3
+    assert "kl-sign" not in lint(Half, X.half(), None).rules
 
 
 def test_half_precision_keywords_dicts_and_loaders_are_read(tmp_path):
     loader = torch.utils.data.DataLoader(X, batch_size=64)
     for kind, data in ((Half, X), (Keyword, X), (Vae, DICTS), (Vae, X.half()), (Vae, loader)):
-        assert diagnose(kind, data, tmp_path) and monitor(kind, data, tmp_path).state
+        assert diagnose(kind, data[:60] if isinstance(data, torch.Tensor) else data, tmp_path)
+    assert monitor(Half, X[:60], tmp_path).state
     empty = torch.utils.data.DataLoader(X[:0], batch_size=8)
     for door in (diagnose, monitor, rescue):
         with pytest.raises(ValueError, match=r"got no batches|the loader gave no batch"):

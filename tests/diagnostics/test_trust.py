@@ -78,7 +78,7 @@ def test_what_is_left_of_bits_and_of_whole_numbers():
     )
     x = torch.bernoulli(p.expand(400, 3), generator=torch.Generator().manual_seed(0))
     r = residuals(subject(model, [x]), 400)
-    assert torch.allclose(r, (x - p) / (p * (1 - p)).sqrt(), atol=1e-4)
+    assert torch.allclose(r.float(), (x - p) / (p * (1 - p)).sqrt(), atol=1e-4)
     assert residuals(subject(model, [x.long()]), 400) == "x is made of whole numbers"
     assert residuals(subject(model, [x[:5]]), 400) == "5 examples are too few"
     assert residuals(subject(model, [x, x[:, :2]]), 400) == "the examples differ in length"
@@ -102,7 +102,7 @@ def test_noise_is_lost_where_it_is_narrower_than_the_steps_of_the_type(kind, sha
         lambda x: normals(1 + 0.01 * x[:, :2], torch.tensor([1.0, 0.001])),
         lambda: normals(torch.zeros(2)),
         lambda x, z: normals(x).log_prob(x).expand(z.shape[:2]),
-        module=nn.Linear(1, 1).to(kind),
+        module=nn.Linear(1, 1, dtype=kind),
     )
     x = torch.randn(100, 2, generator=torch.Generator().manual_seed(0))
     found = diagnose(model, [x], **CHEAP).estimates.get("rounded_noise")

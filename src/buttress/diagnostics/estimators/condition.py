@@ -12,10 +12,11 @@ and Bishop 1999), and so gains, in log p(x|c),
 $$ G = E_r \sum_i \tfrac12 \Bigl[ \bigl(1 - \tfrac1{l_i}\bigr) (u_i^\top (r - m))^2 - \ln l_i \Bigr]. $$
 
 m, U and L are found on one half of the examples and G is measured on the other, in turn. Of n examples of M numbers
-white noise has eigenvalues up to $(1 + \sqrt{M / n})^2$: those below it are left out, and those above it are put where
-they are from, $\hat l = l \, (1 + \gamma / (l - 1))$ with $\gamma = M / n$ (Baik and Silverstein 2006). A weight
-$\beta$ of the rate makes r smaller by $\sqrt\beta$ and G larger by $\beta$. To second order this holds for Bernoulli
-sites too. A z that is not linear may gain where a linear one does not.
+white noise has eigenvalues up to $(1 + \sqrt{M / n})^2$ and a little more, of which the 99th percentile is known
+(Johnstone 2001). Those below it are left out, and those above it are put where they are from,
+$\hat l = l \, (1 + \gamma / (l - 1))$ with $\gamma = M / n$ (Baik and Silverstein 2006). A weight $\beta$ of the rate
+makes r smaller by $\sqrt\beta$ and G larger by $\beta$. To second order this holds for Bernoulli sites too. A z that is
+not linear may gain where a linear one does not.
 """
 
 from __future__ import annotations
@@ -39,6 +40,8 @@ __all__ = ["gain_of_linear_z", "worth_of_condition"]
 
 MOST = 1000
 """Examples that are looked at."""
+TRACY_WIDOM = 2.02
+"""The 99th percentile of its distribution for real numbers."""
 
 
 def worth_of_condition(subject: Subject, most: int = MOST) -> Estimate:
@@ -104,7 +107,7 @@ def _gain(own: Float[Tensor, "A sites"], other: Float[Tensor, "B sites"]) -> Flo
     gamma = m / n
     small = own - middle
     values, vectors = torch.linalg.eigh((small.T @ small if m <= n else small @ small.T) / (n - 1))
-    seen = values > (1 + math.sqrt(gamma)) ** 2
+    seen = values > _largest_of_noise(n, m)
     values, vectors = values[seen], vectors[:, seen]
     if m > n:
         vectors = small.T @ vectors / ((n - 1) * values).sqrt()
@@ -112,6 +115,12 @@ def _gain(own: Float[Tensor, "A sites"], other: Float[Tensor, "B sites"]) -> Flo
     true = half + (half.square() - values).clamp(min=0).sqrt()
     along = (other - middle) @ vectors
     return 0.5 * (along.square() * (1 - 1 / true) - true.log()).sum(1)
+
+
+def _largest_of_noise(n: int, m: int) -> float:
+    """The 99th percentile of the largest eigenvalue of n examples of m numbers that are white noise."""
+    both, spread = math.sqrt(n) + math.sqrt(m), (1 / math.sqrt(n) + 1 / math.sqrt(m)) ** (1 / 3)
+    return (both**2 + TRACY_WIDOM * both * spread) / n
 
 
 @estimator("use of z by the decoder")

@@ -163,8 +163,8 @@ class Linted:
 
 
 def _first(batch: Any) -> Tensor:
-    found = next(iter(batch.values())) if isinstance(batch, Mapping) else batch
-    found = found[0] if isinstance(found, tuple | list) else found
+    found = next(iter(batch.values()), batch) if isinstance(batch, Mapping) else batch
+    found = next(iter(found), found) if isinstance(found, tuple | list) else found
     if not isinstance(found, Tensor) or found.dim() < 1 or len(found) < 2:
         raise ValueError(
             f"the batch gave {type(found).__name__ if not isinstance(found, Tensor) else tuple(found.shape)} for x, "

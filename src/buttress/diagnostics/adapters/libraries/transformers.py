@@ -225,8 +225,11 @@ def _lengths(x: Int[Tensor, "B T"], given: Given) -> Int[Tensor, " B"]:
 @contextmanager
 def _exchanged(model: Any, name: str, z: Tensor) -> Iterator[None]:
     """A method of the model gives z while the context lasts."""
+    own = vars(model).get(name)
     object.__setattr__(model, name, lambda *_, **__: z)
     try:
         yield
     finally:
         object.__delattr__(model, name)
+        if own is not None:
+            object.__setattr__(model, name, own)
