@@ -61,7 +61,7 @@ ZHAO, TWO_STAGE = "zhao2020/result.json", "vq_two_stage/comparison.csv"
 
 TABLES: dict[str, list[Row]] = {
     "factorised images": [
-        Row("MNIST (4,000), MLP, z of 50, 2,000 steps", BURDA, "k-1", "papers/burda2015.md", 50, 960),
+        Row("MNIST (4,000), MLP, z of 50, 8,000 steps", BURDA, "k-1", "papers/burda2015.md", 50, 960),
         Row("the same, trained with 50 importance samples", BURDA, "k-50", "papers/burda2015.md", 50, 960),
         _window(1, "local_decoder:field=1"),
         Row("shapes of 16 x 16 (438), MLP, z of 6, 8,000 steps", SHAPES, "VAE", "papers/kim2018_factor.md"),

@@ -62,7 +62,7 @@ class Burda2015(Experiment):
     samples: tuple[int, ...] = (1, 5, 50)
     hidden: int = 200
     latents: int = 50
-    steps: int = 2_000
+    steps: int = 8_000
     batch_size: int = 20
     learning_rate: float = 1e-3
     nll_samples: int = 500
