@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields
 
 import torch
 from jaxtyping import Bool, Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from buttress.core import Column, DataSpec, Examples, Splits
@@ -20,7 +20,7 @@ from buttress.core.model import LatentVariableModel
 from buttress.diagnostics.evaluation import evaluating
 from buttress.experiments.papers._niekerk2020_judge import probe
 from buttress.posteriors.unet_quantized import SPEAKER, UNetQuantizedModule
-from buttress.quality.frame_classifier import FrameClassifier, fit_frame_classifier
+from buttress.quality.frame_classifier import fit_frame_classifier
 
 __all__ = ["Judges", "Spoken", "converted", "judge", "names_of", "pairs", "spoken"]
 
@@ -97,12 +97,12 @@ class Judges:
     """Who speaks and what is said, told from frames.
 
     Args:
-        speaker: A classifier.
+        speaker: A classifier of frames.
         content: Another.
     """
 
-    speaker: FrameClassifier
-    content: FrameClassifier
+    speaker: nn.Module
+    content: nn.Module
 
     @classmethod
     def trained(cls, real: Spoken, speakers: int, contents: int, steps: int) -> Judges:

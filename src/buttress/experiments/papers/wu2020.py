@@ -40,7 +40,7 @@ __all__ = ["ARMS", "Wu2020", "claims"]
 ARMS = ("vqvc", "no_quantizer", "no_skips")
 LEVELS = ("top", "middle", "bottom")
 EFFORT = {"nll_samples": 0, "gap_steps": 0, "mi_examples": 200}
-"""Of the evidence of the first arm; see :func:`buttress.diagnostics.diagnose.diagnose`."""
+"""Of the evidence of the first run; see :func:`buttress.diagnostics.diagnose.diagnose`."""
 
 
 @dataclass(frozen=True)
@@ -147,10 +147,9 @@ class Wu2020(Experiment):
                 own = remedy.apply(written, replace(recipe, training=replace(recipe.training, seed=seed)))
                 callback = ProgressCallback(partial(watch, name))
                 run = train(own, folder / name, resume=True, progress=False, callbacks=[callback])
-                row = {"arm": arm, "seed": seed, "folder": name, "seconds": round(run.seconds, 1)}
+                row: dict[str, Any] = {"arm": arm, "seed": seed, "folder": name, "seconds": round(run.seconds, 1)}
                 runs.append(row | self._measured(folder / name))
-        for row in runs:
-            row |= self._diagnosed(folder / row["folder"]) if row["arm"] == ARMS[0] else {}
+        runs[0] |= self._diagnosed(folder / runs[0]["folder"])
         real = self._once(folder / "real.json", self._real)
         found = claims(runs, real)
         write_result(folder / "result.json", self, found, runs=runs, real=real)
@@ -170,8 +169,8 @@ class Wu2020(Experiment):
     @cached_property
     def judges(self) -> Judges:
         """Classifiers of who speaks and what is said, of real recordings."""
-        sizes = [len(names) for names in names_of(self.splits, self.speaker, self.content)]
-        return Judges.trained(self._both("train"), *sizes, self.judge_steps)
+        speakers, contents = names_of(self.splits, self.speaker, self.content)
+        return Judges.trained(self._both("train"), len(speakers), len(contents), self.judge_steps)
 
     def _both(self, side: str) -> Spoken:
         return Spoken.joined([self.sides[f"{name}_{side}"] for name in ("known", "others")])
