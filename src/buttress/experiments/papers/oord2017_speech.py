@@ -185,7 +185,7 @@ class Oord2017Speech(Experiment):
 
         names = {"told": "decoder told who speaks", "untold": "not told"}
         panels = [
-            ("codes_speaker", "speakers by codes"),
+            ("codes_phone", "phones by codes"), ("codes_speaker", "speakers by codes"),
             ("other_voice", "taken for the new voice"), ("other_phone", "phones after conversion"),
         ]  # fmt: skip
         first = next(
