@@ -82,8 +82,8 @@ def text(runs: Sequence[EarlyRun], probabilities: Sequence[float], fitted: Forec
     command = f"buttress early-warning {where_to} --coefficients src/buttress/diagnostics/monitor/early_warning.json"
     parts = (
         INTRODUCTION,
-        f"Everything on this page is written by\n\n    {command}\n\nwhich trains the runs first, or with `--table` takes "
-        "those of an earlier call.",
+        f"Everything on this page is written by\n\n    {command}\n\nwhich trains the runs first, or with "
+        "`--table` takes those of an earlier call.",
         f"[Every run as CSV]({where}/runs.csv).\n\n![reliability and probabilities]({where}/early_warning.png)",
         _summary(runs, probabilities),
         _by_data(runs, probabilities),
