@@ -82,8 +82,8 @@ def text(runs: Sequence[EarlyRun], probabilities: Sequence[float], fitted: Forec
     command = f"buttress early-warning {where_to} --coefficients src/buttress/diagnostics/monitor/early_warning.json"
     parts = (
         INTRODUCTION,
-        f"Everything on this page is written by\n\n    {command}\n\nwhich trains the runs first, or with `--table` takes "
-        "those of an earlier call.",
+        f"Everything on this page is written by\n\n    {command}\n\nwhich trains the runs first, or with "
+        "`--table` takes those of an earlier call.",
         f"[Every run as CSV]({where}/runs.csv).\n\n![reliability and probabilities]({where}/early_warning.png)",
         _summary(runs, probabilities),
         _by_data(runs, probabilities),
@@ -114,7 +114,7 @@ def _summary(runs: Sequence[EarlyRun], p: Sequence[float]) -> str:
 
 def _auroc(found: Scores) -> str:
     value, error = found.auroc
-    return "-" if math.isnan(value) else f"{value:.2f}" if math.isnan(error) else f"{value:.3f} ± {error:.3f}"
+    return "-" if math.isnan(value) else f"{value:.3f} ± {error:.3f}" if error > 0 else f"{value:.3f}"
 
 
 def _row(name: str, runs: Sequence[EarlyRun], p: Sequence[float]) -> str:
@@ -131,7 +131,8 @@ HEAD = """| {} | runs | borderline | AUROC | Brier | caught | false alarms |
 def _by_data(runs: Sequence[EarlyRun], p: Sequence[float]) -> str:
     names = dict.fromkeys(run.data for run in runs)
     rows = [_row(name.replace("_", " "), *_some(runs, p, [run.data == name for run in runs])) for name in names]
-    return "\n".join(["## By set of data\n", HEAD.format("not fitted to"), *rows, _row("**all**", runs, p)])
+    few = "Most sets have few collapses, so a single AUROC says little; one of 1.000 has no error by drawing runs anew."
+    return "\n".join(["## By set of data\n", HEAD.format("not fitted to"), *rows, _row("**all**", runs, p), f"\n{few}"])
 
 
 def _by_start(runs: Sequence[EarlyRun], p: Sequence[float]) -> str:
