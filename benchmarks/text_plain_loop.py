@@ -1,9 +1,9 @@
 """Training an LSTM VAE on sentences in tokens per second: ours beside a good plain loop of the same model.
 
-Ours: batches by length, and the precision that ``--training.precision auto`` chooses. The plain loop is what a user would
-write who knows torch well: each batch padded to its own longest sentence, only true tokens projected to the vocabulary,
-bf16 autocast, fused Adam; once with packed sequences and once without, and the faster one counts. Both take the same
-sentences in batches of 64. Times are CPU seconds, the three in turn.
+Ours: batches by length, and the precision that ``--training.precision auto`` chooses. The plain loop is what a user
+would write who knows torch well: each batch padded to its own longest sentence, only true tokens projected to the
+vocabulary, bf16 autocast, fused Adam; once with packed sequences and once without, and the faster one counts. Both
+take the same sentences in batches of 64. Times are CPU seconds, the three in turn.
 
     OMP_NUM_THREADS=1 python benchmarks/text_plain_loop.py SENTENCES
 """
