@@ -19,7 +19,8 @@ QUICK = {**EFFORT, "nll_examples": 100, "gap_examples": 30}
 ONE_OF_EACH = (
     "two_slots", "the_word_before", "one_topic", "codes_by_place", "mean_squared_error", "an_unread_slot",
     "untrained_reader", "no_constants", "padding_counts", "the_sum_of_six_in_words", "weak_levels",
-    "length_in_codes", "moved_words", "light_words", "a_hundredth_of_sentences",
+    "length_in_codes", "moved_words", "light_words", "a_hundredth_of_sentences", "pictures_of_their_label",
+    "raw_rows",
 )  # fmt: skip
 """Of the development half, the quickest."""
 
@@ -73,6 +74,7 @@ def test_what_is_right_wrong_and_alarming_is_counted():
     assert calibration(WARD) == [
         ("0.5 to 0.9", 1, 0.6, 0.0), ("0.9 to 1.0", 1, 0.95, 1.0), ("1", 1, 1.0, 1.0)
     ]  # fmt: skip
+    assert calibration(WARD, least=3) == [("0.5 to 1.0", 3, pytest.approx(0.85), pytest.approx(2 / 3))]
     assert "| healthy, called collapsed |" in half_table(WARD) and share(0, 0) == "none"
 
 

@@ -84,8 +84,8 @@ def calibration(seen: Sequence[Visit], least: int = 1) -> list[tuple[str, int, f
     for low, high in BINS:
         inside = [pair for pair in found if (low <= pair[0] < high if low < high else pair[0] >= low)]
         if bins and len(bins[-1][2]) < least:
-            low, _, before = bins.pop()
-            inside = before + inside
+            start, _, before = bins.pop()
+            low, inside = start if before else low, before + inside
         bins.append((low, high, inside))
     if len(bins) > 1 and len(bins[-1][2]) < least:
         (_, high, inside), (low, _, before) = bins.pop(), bins.pop()

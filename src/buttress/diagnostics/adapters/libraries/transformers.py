@@ -95,7 +95,8 @@ class LatentSentences:
     """
 
     def __init__(self, model: Any, padding: int | None) -> None:
-        self.model, self.padding, self.notes = model, padding, ()
+        self.model, self.padding = model, padding
+        self.notes: tuple[str, ...] = ()
         names = inspect.signature(model.forward).parameters
         self.argument = next((name for name in ARGUMENTS if name in names), None)
         self.method = next((name for name in METHODS if callable(getattr(model, name, None))), None)
