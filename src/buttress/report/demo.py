@@ -150,9 +150,10 @@ def _rows(one: Treated) -> list[list[str]]:
 def _number(run: RunResult, name: str) -> str:
     found = run.estimate(name)
     value = None if found.value is None else -found.value if name == "elbo" else found.value
-    least = "≥ " if name == "mutual_information" and run.at_ceiling else ""
+    if name == "mutual_information" and run.at_ceiling:
+        return f"≥ {nats(value)}"
     large = value is not None and abs(value) >= 1000
-    return least + (plus_minus(value, found.error, 0) if large else plus_minus(value, found.error))
+    return plus_minus(value, found.error, 0) if large else plus_minus(value, found.error)
 
 
 def demo_lines(folder: str | Path) -> list[str]:
