@@ -49,7 +49,7 @@ def section(rows: Iterable[Mapping[str, Any]]) -> str:
         if str(row["seed"]) == "0":
             of.setdefault(row["patient"], []).append(row)
     lines = [_line(name, found) for name, found in of.items()]
-    head = "| patient | true cause | cause found | advised first | cured | also advised and cured | did not cure |"
+    head = "| patient | true cause | cause found | advised first | cured | also cured | did not cure |"
     table = "\n".join([head, "|:--|:--|:--|:--|:--|:--|:--|", *(f"| {' | '.join(line)} |" for line in lines)])
     return "\n\n".join([HEADING, INTRODUCTION, _count(lines), table, _untried()])
 
@@ -71,8 +71,8 @@ def _line(name: str, rows: Sequence[Mapping[str, Any]]) -> list[str]:
         "the same" if found == ill["cause"] else found,
         f"`{first}`" if first else NOBODY,
         outcome,
-        ", ".join(cured),
-        ", ".join(failed),
+        ", ".join(dict.fromkeys(cured)),
+        ", ".join(dict.fromkeys(failed)),
     ]
 
 

@@ -18,7 +18,7 @@ from rich.text import Text
 from buttress.report import curves
 from buttress.report.drawing import styles
 from buttress.report.gallery import before_and_after
-from buttress.report.numbers import plus_minus
+from buttress.report.numbers import nats, plus_minus
 from buttress.report.page import render
 from buttress.report.pictures import tiles
 from buttress.report.results import ArmResult, RunResult, load_run
