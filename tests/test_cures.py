@@ -11,6 +11,7 @@ import pytest
 from buttress.core.remedy import catalogue
 from buttress.experiments import cures as experiment
 from buttress.experiments.cures import proven, run_cures, table
+from buttress.experiments.cures_page import kept_section
 from buttress.experiments.patients import UNTRIED, Patient, patients
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
@@ -91,3 +92,11 @@ def in_this_process(work, tasks, jobs, watch, ended):
     from queue import Queue
 
     return {run: work(*task, Queue()) for run, task in tasks.items()}, {}
+
+
+def test_the_page_of_patients_tells_what_each_advice_did() -> None:
+    told = kept_section((DOCS / "patients.md").read_text("utf-8"))
+    lines = {line.split("`")[1]: line for line in told.splitlines() if line.startswith("| `")}
+    assert set(lines) == {row["patient"] for row in ROWS}
+    for row in ROWS:
+        assert row["arm"] == "none" or row["arm"].partition(":")[0] in lines[row["patient"]], row["arm"]

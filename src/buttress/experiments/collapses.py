@@ -60,14 +60,14 @@ class Collapse:
 
 
 def collapses() -> dict[str, Collapse]:
-    """The three models by name, the one that takes longest first.
+    """The three models by name; with two jobs the sentences, which take longest, run beside the others.
 
     Example:
         What ``buttress demo`` does with them::
 
             run_collapses(Path("runs/demo"), collapses(), jobs=2)
     """
-    return {"sentences": sentences(), "codes": codes(), "digits": digits()}
+    return {"digits": digits(), "sentences": sentences(), "codes": codes()}
 
 
 def digits() -> Collapse:
@@ -114,7 +114,7 @@ def codes() -> Collapse:
         algorithm=Joint(),
     )
     about = (
-        "A VQ-VAE on the same digits, as van den Oord et al. (2017) describe it: 64 codewords that start at random and "
+        "A VQ-VAE on the digits, as van den Oord et al. (2017) describe it: 64 codewords that start at random and "
         "learn by gradient. A codeword that nothing is near to is never chosen, so it never moves."
     )
     return Collapse("A codebook that dies", about, recipe)

@@ -10,7 +10,6 @@ from buttress.core.recipe import Recipe
 from buttress.data.opened import opened
 from buttress.experiments.cures import AT_A_PRICE, CURED
 from buttress.experiments.patients import patients
-from buttress.experiments.patients_of_loss import OF_LOSS
 from buttress.patients import HEALTHY
 from buttress.patients import patients as closed_forms
 
@@ -19,13 +18,12 @@ __all__ = ["advised", "kept_section", "section", "with_section"]
 HEADING = "## Each advice, tried on its patient"
 NOBODY = "none in the catalogue"
 INTRODUCTION = """Which advice cures is tried where a model can be trained: on the recipes of
-[`experiments/patients.py`](../src/buttress/experiments/patients.py), and on those patients of this page whose
-trouble lies in their loss ([`patients_of_loss.py`](../src/buttress/experiments/patients_of_loss.py)). Each is
-trained and diagnosed, then trained anew with the same data, steps and seed under what is advised for its cause.
-It is *cured* where the cause neither holds nor is borderline any more, z is used, and −ELBO is no worse by more
-than two standard errors; *at a price* where all but the last is so, with the price in nats. "By hand" is a
-change that is advised in words and is no remedy of the catalogue. One seed each. `buttress cures --page
-docs/patients.md` writes this section and [the numbers](results/cures.csv)."""
+[`experiments/patients.py`](../src/buttress/experiments/patients.py). Each is trained and diagnosed, then
+trained anew with the same data, steps and seed under what is advised for its cause. It is *cured* where the
+cause neither holds nor is borderline any more, z is used, and −ELBO is no worse by more than two standard
+errors; *at a price* where all but the last is so, with the price in nats. "By hand" is a change that is advised
+in words and is no remedy of the catalogue. One seed each. `buttress cures --page docs/patients.md` writes this
+section and [the numbers](results/cures.csv)."""
 
 
 def advised(causes: str, recipe: Recipe) -> tuple[str, ...]:
@@ -51,7 +49,7 @@ def section(rows: Iterable[Mapping[str, Any]]) -> str:
         if str(row["seed"]) == "0":
             of.setdefault(row["patient"], []).append(row)
     lines = [_line(name, found) for name, found in of.items()]
-    head = "| patient | true cause | cause found | advised first | cured | also advised and cured | did not cure |"
+    head = "| patient | true cause | cause found | advised first | cured | also cured | did not cure |"
     table = "\n".join([head, "|:--|:--|:--|:--|:--|:--|:--|", *(f"| {' | '.join(line)} |" for line in lines)])
     return "\n\n".join([HEADING, INTRODUCTION, _count(lines), table, _untried()])
 
@@ -73,8 +71,8 @@ def _line(name: str, rows: Sequence[Mapping[str, Any]]) -> list[str]:
         "the same" if found == ill["cause"] else found,
         f"`{first}`" if first else NOBODY,
         outcome,
-        ", ".join(cured),
-        ", ".join(failed),
+        ", ".join(dict.fromkeys(cured)),
+        ", ".join(dict.fromkeys(failed)),
     ]
 
 
@@ -104,12 +102,12 @@ def _untried() -> str:
     """The causes of patients that are not trained, with their numbers."""
     left: dict[str, int] = {}
     for one in closed_forms().values():
-        if one.cause != HEALTHY and one.name not in OF_LOSS:
+        if one.cause != HEALTHY:
             left[one.cause] = left.get(one.cause, 0) + 1
     told = ", ".join(f"{cause} ({count})" for cause, count in sorted(left.items()))
     return (
-        f"Not tried, since their weights are set by hand and training from scratch undoes what is wrong with them, or "
-        f"since their losses are no recipe's: {told}."
+        "Not tried: the patients of `buttress.patients`, which have no recipe. Their weights are set by hand, and "
+        f"training from scratch would undo what is wrong with most of them: {told}."
     )
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -27,11 +26,8 @@ from buttress.data.opened import opened
 from buttress.decoders.mlp import MlpDecoder
 from buttress.decoders.pixelcnn import PixelCNN
 from buttress.decoders.recurrent import RecurrentDecoder
-from buttress.diagnostics.causes.collapsed_optimum import OPTIMUM
 from buttress.encoders.mlp import MlpEncoder
 from buttress.encoders.recurrent import RecurrentEncoder
-from buttress.experiments.patients_of_loss import OF_LOSS, recipe_of
-from buttress.patients import patients as closed_forms
 from buttress.posteriors.gaussian import GaussianPosterior
 from buttress.priors.uniform import Uniform
 from buttress.schedules.constant import Constant
@@ -90,16 +86,7 @@ def patients() -> dict[str, Callable[[], Patient]]:
         >>> "clusters" in patients()
         True
     """
-    return {**_known, **{name: partial(_of_loss, name) for name in OF_LOSS}}
-
-
-def _of_loss(name: str) -> Patient:
-    """A patient of :mod:`buttress.patients` as its loss makes it, and under a remedy and a weight of 1."""
-    known, ill = closed_forms()[name], recipe_of(name)
-    arms = _arms(ill, *(["calibrated_variance"] if known.cause == OPTIMUM else []))
-    if OF_LOSS[name].beta != 1:
-        arms["beta = 1"] = replace(ill, objective=ill.objective.replace(beta=Constant(1.0)))
-    return Patient(known.cause, known.about, arms, name=name)
+    return dict(_known)
 
 
 def _patient(make: Callable[[], Patient]) -> Callable[[], Patient]:

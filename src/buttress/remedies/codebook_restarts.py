@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any
 
 from buttress.core.recipe import Recipe
@@ -41,9 +41,8 @@ def codebook_restarts(recipe: Recipe, revive: int = 100) -> Recipe:
         >>> codebook_restarts(replace(recipe, posterior=still)).posterior == VectorQuantized(codes=8, dim=4)
         True
     """
-    known = {field.name for field in fields(recipe.posterior)}
     soon = max(1, min(revive, recipe.training.steps // 10))
-    wanted = {name: value for name, value in DEFAULTS.items() if name in known} | {"revive": soon}
+    wanted = {name: value for name, value in DEFAULTS.items() if hasattr(recipe.posterior, name)} | {"revive": soon}
     changed = recipe.posterior.replace(**wanted)
     if changed == recipe.posterior:
         raise DoesNotFit(

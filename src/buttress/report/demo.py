@@ -18,7 +18,7 @@ from rich.text import Text
 from buttress.report import curves
 from buttress.report.drawing import styles
 from buttress.report.gallery import before_and_after
-from buttress.report.numbers import plus_minus
+from buttress.report.numbers import nats, plus_minus
 from buttress.report.page import render
 from buttress.report.pictures import tiles
 from buttress.report.results import ArmResult, RunResult, load_run
@@ -150,9 +150,10 @@ def _rows(one: Treated) -> list[list[str]]:
 def _number(run: RunResult, name: str) -> str:
     found = run.estimate(name)
     value = None if found.value is None else -found.value if name == "elbo" else found.value
-    least = "≥ " if name == "mutual_information" and run.at_ceiling else ""
+    if name == "mutual_information" and run.at_ceiling:
+        return f"≥ {nats(value)}"
     large = value is not None and abs(value) >= 1000
-    return least + (plus_minus(value, found.error, 0) if large else plus_minus(value, found.error))
+    return plus_minus(value, found.error, 0) if large else plus_minus(value, found.error)
 
 
 def demo_lines(folder: str | Path) -> list[str]:
