@@ -81,7 +81,9 @@ def test_spans_hide_a_share_of_places_and_none_beyond_the_end():
     inside = torch.arange(60) < lengths[:, None]
     assert not hidden[~inside].any() and hidden.any(1).all()
     late = hidden[lengths == 60][:, 20:].float().mean().item()
-    assert late == pytest.approx(1 - 0.95**10, abs=0.09)  # a little more, for the span that is sure
+    assert late == pytest.approx(
+        1 - 0.95**10 * (1 - 10 / 60), abs=0.03
+    )  # no span begins there, nor the one that is sure
 
 
 def test_what_is_hidden_or_beyond_the_end_is_not_read():
@@ -108,13 +110,15 @@ def test_a_run_of_the_remedy_is_diagnosed(tmp_path, quantizer):
     found = evidence.estimates
     assert 0 < found["contrastive_accuracy"].value < 1 and found["contrastive_information"].value < math.log(4)
     assert "each candidate by itself" in found["distortion"].note
-    assert (found["rate_uniform"].value > 0) and {"code_perplexity/slot0", "code_perplexity/slot1"} <= set(found)
+    assert found["rate_uniform"].value > 0
+    slots = {name for name in found if name.startswith("code_perplexity/")}
+    assert slots == ({"code_perplexity/slot0", "code_perplexity/slot1"} if quantizer == "kmeans" else set())
 
 
 def test_the_remedy_finds_strides_and_the_first_step_that_is_no_overlap():
     wave = baseline(DATA, DataSpec(Layout.wave(4000)))
     changed = remedy.apply("wav2vec_codes:stride=80:shared=true", wave)
-    assert changed.encoder.strides == (5, 2, 2, 2, 2) and changed.critic.first == changed.encoder.apart == 3
+    assert changed.encoder.strides == (5, 2, 2, 2, 2) and changed.critic.first == changed.encoder.apart == 4
     assert changed.posterior.shared and changed.posterior.learning == "gradient"
     drawn = remedy.apply("wav2vec_codes:quantizer=gumbel:ahead=2", wave)
     assert drawn.objective.beta.value == 0 and drawn.critic.first == 2

@@ -83,7 +83,7 @@ class Conv1dEncoder(Encoder):
     def tiny(cls) -> tuple[Conv1dEncoder, ...]:
         """See :class:`buttress.core.Part`."""
         small = cls(widths=(4,), kernel=3, positions=True, deeper=1)
-        strided = cls(widths=(3, 4), activation="tanh", positions=True, strides=(3, 1), normalize=True, compress=True)
+        strided = cls(widths=(3, 4), activation="tanh", positions=True, strides=(2, 1), normalize=True, compress=True)
         return (cls(widths=(3, 4), kernel=3, activation="tanh"), small, strided)
 
     @property

@@ -130,7 +130,7 @@ def fit_masked_codes(
         ValueError: Codes outside the classes, or an example without a place.
 
     Example:
-        >>> codes = (torch.arange(40) + torch.arange(50)[:, None])[..., None] % 4  # each follows from any other
+        >>> codes = (torch.arange(50) % 4)[:, None, None].expand(50, 40, 1)  # each tells all others
         >>> lengths = torch.full((50,), 40)
         >>> model = fit_masked_codes(codes, lengths, 4, steps=120, learning_rate=5e-3, hidden=16, heads=2, layers=1)
         >>> hide = torch.zeros(50, 40, dtype=torch.bool)

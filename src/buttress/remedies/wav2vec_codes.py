@@ -84,7 +84,7 @@ def wav2vec_codes(
         >>> recipe = baseline(Sounds("speech", "wave", crop=16000), DataSpec(Layout.wave(16000)))
         >>> recipe = wav2vec_codes(recipe, stride=160)
         >>> recipe.encoder.strides, recipe.critic.loss, recipe.critic.first, recipe.posterior.slots
-        ((5, 2, 2, 2, 2, 2), 'binary', 3, 2)
+        ((5, 2, 2, 2, 2, 2), 'binary', 4, 2)
     """
     strides = _prime_factors(stride)
     encoder = Conv1dEncoder(

@@ -19,7 +19,7 @@ from buttress.quality.masked_codes import fit_masked_codes
 from buttress.training.held_out import HeldOut
 from buttress.training.run import Run
 
-__all__ = ["accuracies", "judge", "likeliest", "untrained"]
+__all__ = ["accuracies", "codes_of", "judge", "likeliest", "untrained"]
 
 STARTED = 20
 """Batches from which the codewords of an untrained model start."""
@@ -35,7 +35,7 @@ def judge(run: Run, label: str, masked_steps: int) -> dict[str, Any]:
         label: The column that says what is said.
         masked_steps: Of the masked language model of the codes.
     """
-    classes = run.model.space.classes
+    classes = codes_of(run.model)
     sides = _sides(run, run.model, label)
     (codes, lengths, _), (others, other_lengths, _) = sides
     used, units = _used(others, other_lengths, classes)
@@ -63,7 +63,7 @@ def untrained(run: Run, label: str) -> float:
         model(model.observe(batch.x), prior=prior, given=batch.given)
         model.after_step()
     sides = _sides(run, model, label)
-    return _read(sides, [_histogram(found, long, model.space.classes) for found, long, _ in sides])
+    return _read(sides, [_histogram(found, long, codes_of(model)) for found, long, _ in sides])
 
 
 def accuracies(run: Run) -> list[float]:
@@ -77,6 +77,12 @@ def accuracies(run: Run) -> list[float]:
             first, predictions = first + found.first.sum((0, 1)), predictions + found.predictions.sum(0)
     shares: list[float] = (first / predictions).tolist()
     return shares
+
+
+def codes_of(model: Any) -> int:
+    """How many different codes there are, K."""
+    found: int = model.space.classes
+    return found
 
 
 def likeliest(q: Distribution) -> Int[Tensor, "B P G"]:

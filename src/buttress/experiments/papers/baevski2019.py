@@ -28,7 +28,7 @@ from buttress.diagnostics.evidence import Evidence
 from buttress.experiments.claim import Claim
 from buttress.experiments.compare import compare
 from buttress.experiments.papers._arms import claim, seen
-from buttress.experiments.papers._baevski2019_judge import judge, untrained
+from buttress.experiments.papers._baevski2019_judge import codes_of, judge, untrained
 from buttress.experiments.papers._experiment import Experiment, Watch
 from buttress.experiments.papers._result import write_result
 from buttress.runtime.atomic_write import write_text
@@ -162,8 +162,9 @@ class Baevski2019(Experiment):
             found = judge(run, self.label, self.masked_steps)
             if arm == "kmeans":
                 found["untrained"] = untrained(run, self.label)
-            nominal = 1 / (run.spec.seconds * self.stride) * math.log2(run.model.space.classes)
-            found["nominal_bits_per_second"] = nominal * run.recipe.posterior.slots
+            slots: int = run.model.space.shape[-1]
+            seconds = self.stride * (run.spec.seconds or math.nan)
+            found["nominal_bits_per_second"] = slots * math.log2(codes_of(run.model)) / seconds
             write_text(path, json.dumps(found, indent=1) + "\n")
         evidence = Evidence.load(folder / "evidence.json").estimates
         kept: dict[str, Any] = json.loads(path.read_text("utf-8"))
