@@ -177,13 +177,13 @@ class Monitor:
 
     def _forecast(self, step: int) -> float | None:
         """The probability that the run ends collapsed; None where a look or a number that it rests on is missing."""
-        looks = [self.early.get(stage, {}) for stage in (EARLIER, EARLY)]
-        if any(name not in look for look in looks for name in NEEDED):
+        earlier, early = (self.early.get(stage, {}) for stage in (EARLIER, EARLY))
+        if any(name not in look for look in (earlier, early) for name in NEEDED):
             return None
         end = self._settings(step)["beta"]
         now = self.beta(step) if callable(self.beta) else end
-        weights = [1.0 if weight is None else weight for weight in (now, end)]
-        return forecast().probability(features(*looks, *weights, floor=self.floor))
+        now, end = (1.0 if weight is None else weight for weight in (now, end))
+        return forecast().probability(features(earlier, early, now, end, self.floor))
 
     def _warned(self, seen: Seen, what: str) -> Seen:
         """The same look with a warning that names the cause, which takes a full diagnosis to know."""
