@@ -98,8 +98,8 @@ def test_the_command_fits_a_table_and_writes_everything(tmp_path, capsys):
     assert (tmp_path / "results" / "early_warning.png").stat().st_size > 10_000
     assert csv_of(read_csv(tmp_path / "results" / "runs.csv")) == table.read_text()
     assert Forecast.from_json((tmp_path / "results" / "early_warning.json").read_text()).runs == 60
-    said = re.search(r"AUROC (\S+ ± \S+)", capsys.readouterr().out)
-    assert said is not None and f"**{said[1]}**" in (tmp_path / "page.md").read_text()
+    said = re.search(r"AUROC (\d\.\d{3}) ±", capsys.readouterr().out)
+    assert said is not None and f"**{said[1]}" in (tmp_path / "page.md").read_text()
 
 
 def test_another_table_is_refused(tmp_path):

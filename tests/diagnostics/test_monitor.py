@@ -124,7 +124,7 @@ def test_there_is_no_forecast_without_a_length_or_where_it_costs_too_much(linear
     for step in range(8, 14):
         unknown(step), late(step)
     assert unknown.probability is late.probability is None
-    for cost, known in ((1.0, False), (0.1, True)):
+    for cost, known in ((0.5, False), (0.05, True)):
         monitor, now = Monitor(model.vae(), probe, share=0.03, steps=100), [0.0]
         monitor.clock = lambda now=now: now[0]
         look = monitor.look

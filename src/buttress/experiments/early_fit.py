@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from buttress.diagnostics.monitor.forecast import Forecast
+from buttress.diagnostics.monitor.forecast import PARTS, Forecast
 from buttress.experiments.early_table import EarlyRun
 
 __all__ = ["Scores", "decided", "fit", "leave_one_out", "reliability", "scores"]
@@ -50,9 +50,9 @@ def fit(runs: Sequence[EarlyRun]) -> Forecast:
     x = np.array([[row[name] for name in names] for row in rows])
     mean, scale = x.mean(0), np.where(x.std(0) > 1e-6, x.std(0), 1.0)
     model: Any = LogisticRegression(C=STRENGTH, max_iter=1000).fit((x - mean) / scale, ends)
-    found = (mean, scale, model.coef_[0], x.min(0), x.max(0))
-    columns = [dict(zip(names, map(float, column), strict=True)) for column in found]
-    return Forecast(float(model.intercept_[0]), *columns, runs=len(kept))
+    found = dict(zip(PARTS, (mean, scale, model.coef_[0], x.min(0), x.max(0)), strict=True))
+    columns = {part: dict(zip(names, map(float, column), strict=True)) for part, column in found.items()}
+    return Forecast(float(model.intercept_[0]), runs=len(kept), **columns)
 
 
 def leave_one_out(runs: Sequence[EarlyRun]) -> list[float]:

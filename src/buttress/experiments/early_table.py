@@ -92,8 +92,9 @@ class EarlyRun:
     @property
     def features(self) -> dict[str, float]:
         """See :func:`buttress.diagnostics.monitor.forecast.features`."""
-        looks = ({name: self.number(f"{name}_{at}") for name in SEEN} for at in ("05", "10"))
-        return features(*looks, self.number("weight_10"), self.number("weight_end"), self.number("floor"))
+        earlier, early = ({name: self.number(f"{name}_{at}") for name in SEEN} for at in ("05", "10"))
+        loss = (self.number("weight_10"), self.number("weight_end"), self.number("floor"))
+        return features(earlier, early, *loss)
 
 
 def row_of(name: str, run: ShortRun, folder: Path) -> EarlyRun:

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from buttress.runtime.plain_data import parse_json
 
-__all__ = ["COEFFICIENTS", "EARLIER", "EARLY", "NEEDED", "Forecast", "features", "forecast"]
+__all__ = ["COEFFICIENTS", "EARLIER", "EARLY", "NEEDED", "PARTS", "Forecast", "features", "forecast"]
 
 EARLIER, EARLY = 0.05, 0.1
 """Shares of a run at which it is looked at."""

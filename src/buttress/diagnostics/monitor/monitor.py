@@ -20,6 +20,12 @@ __all__ = ["CollapseWarning", "Monitor"]
 
 CAUSE: dict[str, Any] = {"gap_steps": 100, "gap_examples": 64, "only": None}
 """The effort for the cause, which is asked for only where there is something to warn of."""
+QUICK = {"nll_samples": 0, "gap_steps": 0, "samples": 1, "only": ENOUGH}
+"""The effort of a look."""
+CAREFUL = {**QUICK, "samples": 4}
+"""That of the two looks for the forecast, which was fitted to such."""
+DEARER = 4
+"""A careful look costs at most so many times what a quick one does."""
 LATE = 1.3
 """A look for the forecast may come so much later than its share of the run, as loops call a monitor now and then."""
 
@@ -31,10 +37,10 @@ class CollapseWarning(UserWarning):
 class Monitor:
     """Look at z on a fixed probe set while a model trains, in at most a share of the time, and warn of a collapse.
 
-    A look is a diagnosis without the costly parts: rate, mutual information, what shuffling z costs, active units.
-    Where there is something to warn of, a full diagnosis names the cause. Looks are as far apart as the share demands,
-    so a slow model is looked at less often; the first comes at the first call, so that a training of seconds spends
-    more than its share on it.
+    A look is a diagnosis without the costly parts, with one sample of z for each example: rate, mutual information,
+    what shuffling z costs, active units. Where there is something to warn of, a full diagnosis names the cause. Looks
+    are as far apart as the share demands, so a slow model is looked at less often; the first comes at the first call,
+    so that a training of seconds spends more than its share on it.
 
     Where ``steps`` is known, looks at 5 % and 10 % of the run give the probability that it ends collapsed
     (:attr:`probability`; :mod:`buttress.diagnostics.monitor.forecast`). They are left out where their cost would be
@@ -92,7 +98,7 @@ class Monitor:
         check_effort(settings if callable(beta) else {**settings, "beta": beta})
         self.model, self.probe, self.share, self.every, self.stop = model, probe, share, every, stop
         self.steps, self.beta, self.floor = steps, beta, floor
-        self.settings = {"nll_samples": 0, "gap_steps": 0, "only": ENOUGH, **settings}
+        self.settings = settings
         self.write = sink(logger)
         self.clock: Callable[[], float] = time.perf_counter
         self.began: float | None = None
@@ -139,7 +145,7 @@ class Monitor:
         if self.every:
             return True
         whole = passed * ((self.steps or step) - self.first) / max(1, step - self.first)
-        return self.spent + self.last <= self.share * whole
+        return self.spent + DEARER * self.last <= self.share * whole
 
     def look(self, step: int) -> Seen:
         """Look now.
@@ -148,7 +154,7 @@ class Monitor:
             step: Of training.
         """
         began, stage = self.clock(), self._stage(step)
-        settings = self._settings(step)
+        settings = {**(QUICK if stage is None else CAREFUL), **self._settings(step)}
         if stage == EARLY and settings["only"] is not None:
             settings["only"] = (*settings["only"], "optimum")
         evidence = diagnose(self.model, self.probe, **settings)
@@ -165,23 +171,23 @@ class Monitor:
         return seen
 
     def _settings(self, step: int) -> dict[str, Any]:
-        """Of the diagnosis; a weight of the rate that follows the step is told as it is at the end of the run."""
+        """What the user wants of a diagnosis, which is told the weight of the rate as it will be at the end."""
         end = step if self.steps is None else self.steps - 1
         return {**self.settings, "beta": self.beta(end) if callable(self.beta) else self.beta}
 
     def _forecast(self, step: int) -> float | None:
         """The probability that the run ends collapsed; None where a look or a number that it rests on is missing."""
-        looks = [self.early.get(stage, {}) for stage in (EARLIER, EARLY)]
-        if any(name not in look for look in looks for name in NEEDED):
+        earlier, early = (self.early.get(stage, {}) for stage in (EARLIER, EARLY))
+        if any(name not in look for look in (earlier, early) for name in NEEDED):
             return None
         end = self._settings(step)["beta"]
         now = self.beta(step) if callable(self.beta) else end
-        weights = [1.0 if weight is None else weight for weight in (now, end)]
-        return forecast().probability(features(*looks, *weights, floor=self.floor))
+        now, end = (1.0 if weight is None else weight for weight in (now, end))
+        return forecast().probability(features(earlier, early, now, end, self.floor))
 
     def _warned(self, seen: Seen, what: str) -> Seen:
         """The same look with a warning that names the cause, which takes a full diagnosis to know."""
-        verdict = diagnose(self.model, self.probe, **{**self._settings(seen.step), **CAUSE}).verdict
+        verdict = diagnose(self.model, self.probe, **{**CAREFUL, **self._settings(seen.step), **CAUSE}).verdict
         text = f"{what} (step {seen.step}): {_numbers(self.looks, seen, what)}; {_cause(verdict.cause)}"
         if verdict.advice:
             text += f"; try {', '.join(verdict.advice[:3])}"
