@@ -109,10 +109,7 @@ class UNetDecoderModule(DecoderModule):
         """See :class:`buttress.core.DecoderModule`."""
         lead = z.shape[: z.dim() - self.z_dims]
         flat = z.reshape(-1, self.steps, self.size)
-        lengths = given.get("lengths")
-        if lengths is None:
-            lengths = torch.full((1,), self.longest, device=z.device)
-        lengths = lengths.expand(*lead[:-1], lengths.shape[-1]).reshape(-1) if len(lengths) > 1 else lengths
+        lengths = given.get("lengths", torch.tensor(self.longest, device=z.device)).expand(lead).reshape(-1)
         a, skips = None, iter(self.skips)
         for stride, columns, stage in zip(self.strides, self.reads, self.stages, strict=False):
             inside = self._inside(lengths, stride)

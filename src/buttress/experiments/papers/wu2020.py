@@ -40,7 +40,7 @@ __all__ = ["ARMS", "Wu2020", "claims"]
 ARMS = ("vqvc", "no_quantizer", "no_skips")
 LEVELS = ("top", "middle", "bottom")
 EFFORT = {"nll_samples": 0, "gap_steps": 0, "mi_examples": 200}
-"""Of the evidence of the first run; see :func:`buttress.diagnostics.diagnose.diagnose`."""
+"""Of the evidence of the first arm; see :func:`buttress.diagnostics.diagnose.diagnose`."""
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,8 @@ class Wu2020(Experiment):
                 run = train(own, folder / name, resume=True, progress=False, callbacks=[callback])
                 row: dict[str, Any] = {"arm": arm, "seed": seed, "folder": name, "seconds": round(run.seconds, 1)}
                 runs.append(row | self._measured(folder / name))
-        runs[0] |= self._diagnosed(folder / runs[0]["folder"])
+        for row in runs:
+            row |= self._diagnosed(folder / row["folder"]) if row["arm"] == ARMS[0] else {}
         real = self._once(folder / "real.json", self._real)
         found = claims(runs, real)
         write_result(folder / "result.json", self, found, runs=runs, real=real)
