@@ -81,9 +81,11 @@ class MadeTranslations(Data):
         sources = [len(SPECIAL) + s for s in np.split(words, lengths.cumsum()[:-1])]
         targets = [_translated(s - len(SPECIAL), mapping) for s in sources]
         sizes = (lengths + 1, (lengths + 1).cumsum())
-        sides = [_examples(texts, *sizes, slice(self.train)) for texts in (targets, sources)]
-        held = [_examples(texts, *sizes, slice(self.train, None)) for texts in (targets, sources)]
         most = int(lengths.max()) + 1
+        train, held_out = (
+            PairExamples(_examples(targets, *sizes, part), _examples(sources, *sizes, part), most)
+            for part in (slice(self.train), slice(self.train, None))
+        )
         tokenizer = word_tokenizer([f"{side}{k + 1}" for side in "st" for k in range(self.words)])
         spec = DataSpec(
             Layout.text(len(SPECIAL) + 2 * self.words, longest=most),
@@ -91,7 +93,7 @@ class MadeTranslations(Data):
             given=(Column("source", size=most, symbols=len(SPECIAL) + 2 * self.words),),
         )
         note = f"{self.train} training and {self.held_out} held-out pairs, independent, with seed {self.seed}"
-        return Splits(PairExamples(*sides, most), PairExamples(*held, most), spec, (note,))
+        return Splits(train, held_out, spec, (note,))
 
 
 def _translated(source: Array, mapping: Array) -> Array:

@@ -22,10 +22,11 @@ from buttress.posteriors.vector_quantized import VectorQuantized
 def source_bottleneck(recipe: Recipe, chunks: int = 8, codes: int = 64, dim: int = 16) -> Recipe:
     """Let a translation see its source through a few codes alone.
 
-    The state at the end of the source is normalised and cut into M chunks, and each becomes the nearest of K atoms that
-    all chunks share, as in ``discretized_bottleneck``. z hangs on the source alone, and the decoder looks at z. So the
-    distortion is -log p(x | codes of the source), the loss of the translator; the rate, M ln K under the uniform prior,
-    is what sending the codes costs, and both together bound -log p(x) for a reader who has no source.
+    Of the states at the words of the source the largest counts in each feature. They are normalised and cut into M
+    chunks, and each becomes the nearest of K atoms that all chunks share, as in ``discretized_bottleneck``. z hangs on
+    the source alone, and the decoder looks at z. So the distortion is -log p(x | codes of the source), the loss of the
+    translator; the rate, M ln K under the uniform prior, is what sending the codes costs, and both together bound
+    -log p(x) for a reader who has no source.
 
     Args:
         recipe: The recipe to change.
@@ -48,7 +49,7 @@ def source_bottleneck(recipe: Recipe, chunks: int = 8, codes: int = 64, dim: int
         raise DoesNotFit("source_bottleneck: the decoder looks at no source; name one with --decoder.source")
     reader = TransformerEncoder(
         hidden=decoder.hidden, layers=decoder.source_layers, heads=decoder.heads, source=decoder.source,
-        dropout=decoder.dropout,
+        pooling="max", dropout=decoder.dropout,
     )  # fmt: skip
     posterior = VectorQuantized(codes=codes, dim=dim, slots=chunks, shared=True, normalize=True)
     return replace(recipe, encoder=reader, posterior=posterior, decoder=decoder.replace(source=None))

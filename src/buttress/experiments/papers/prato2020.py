@@ -204,7 +204,7 @@ class Prato2020(Experiment):
         return [write_by_arm(folder, names, panels)]
 
 
-def judge(run: Run, most: int) -> dict[str, float | int]:
+def judge(run: Run, most: int) -> dict[str, float | None]:
     """What greedy translations of held-out pairs are worth, in per cent and BLEU; and what the model takes.
 
     Args:
