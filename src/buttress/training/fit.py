@@ -122,6 +122,9 @@ def _fabric(recipe: Recipe, folder: Path, world: int, loggers: Sequence[Any] | N
     from lightning.fabric.loggers.tensorboard import TensorBoardLogger
     from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 
+    precision = recipe.training.precision
+    if precision == "auto":
+        raise ValueError("training: precision is auto here, wanted one that was chosen; train by buttress.train")
     if loggers is None:
         begun = Progress.read(folder).step if (folder / STATE).exists() else 0
         loggers = [TensorBoardLogger(folder, name="", version="tensorboard", purge_step=begun + 1)]
@@ -130,7 +133,7 @@ def _fabric(recipe: Recipe, folder: Path, world: int, loggers: Sequence[Any] | N
         devices=world,
         strategy="ddp" if world > 1 else "auto",
         plugins=[LightningEnvironment()],
-        precision=recipe.training.precision,
+        precision=precision,
         loggers=list(loggers),
     )
     fabric.launch()

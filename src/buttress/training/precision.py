@@ -6,6 +6,7 @@ import statistics
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import torch
 
@@ -19,7 +20,8 @@ from buttress.training.folder import RECIPE
 
 __all__ = ["Timing", "as_recorded", "chosen", "timed"]
 
-WHOLE, MIXED = "32-true", "bf16-mixed"
+WHOLE: Literal["32-true"] = "32-true"
+MIXED: Literal["bf16-mixed"] = "bf16-mixed"
 ROUNDS, SECONDS = 5, 10.0
 """Rounds of one step in each precision, and the time after which no further round begins."""
 WORTH_IT = 1.1
@@ -49,7 +51,7 @@ class Timing:
     apart: float
 
     @property
-    def precision(self) -> str:
+    def precision(self) -> Literal["32-true", "bf16-mixed"]:
         """The faster one; full precision where the difference is small, or where the loss is another."""
         return MIXED if self.apart <= SAME and self.whole >= WORTH_IT * self.mixed else WHOLE
 
