@@ -1,26 +1,22 @@
-"""The trial of van den Oord et al. 2017 on speech: a tiny one runs, is taken up again, and can be heard."""
+"""The trial of van den Oord et al. 2017 on speech: a tiny one runs, is taken up again, and draws."""
 
 from __future__ import annotations
 
 import json
 import math
-import wave
 from dataclasses import replace
 from queue import Queue
 
-import numpy as np
 import pytest
 import torch
 
 from buttress.data.linear_gaussian import LinearGaussianData
 from buttress.data.made_speech import MadeSpeech
-from buttress.data.sounds import Sounds
 from buttress.experiments import compare
 from buttress.experiments.papers import oord2017_speech
 from buttress.experiments.papers._oord2017_speech_judge import told
 from buttress.experiments.papers.oord2017_speech import ARMS, Oord2017Speech
 from buttress.quality.frame_classifier import fit_frame_classifier
-from buttress.report.sounds import wav
 
 TINY = Oord2017Speech(
     data=MadeSpeech(train=24, held_out=12, phones=5, speakers=2, bands=6, spoken=6),
@@ -31,22 +27,6 @@ TINY = Oord2017Speech(
 def one_after_the_other(run, tasks, jobs, watch, ended):
     """In this process, which is faster than starting others."""
     return {name: run(*task, Queue()) for name, task in tasks.items()}, {}
-
-
-def recordings(folder):
-    """Two speakers, each two tones one after the other, four times over."""
-    rows = ["file,start,end,label"]
-    for who, tones in {"high": (900, 1400), "low": (300, 500)}.items():
-        (folder / who).mkdir()
-        for i in range(4):
-            halves = [np.sin(np.arange(600) * 2 * np.pi * tone / 4000 + i) for tone in tones]
-            (folder / who / f"{i}.wav").write_bytes(wav(0.5 * np.concatenate(halves), 4000))
-            rows += [f"{who}/{i}.wav,0,0.15,a", f"{who}/{i}.wav,0.15,0.3,b"]
-    (folder / "when.csv").write_text("\n".join(rows))
-    return Sounds(
-        str(folder), "wave", crop=1200, levels=16, folders="speaker", alignment=str(folder / "when.csv"), held_out=0.3,
-        split="seed",
-    )  # fmt: skip
 
 
 @pytest.mark.slow
@@ -63,26 +43,13 @@ def test_a_tiny_trial_runs_is_taken_up_and_draws(tmp_path, monkeypatch):
     assert all(path.stat().st_size > 3000 for path in tmp_path.glob("*.png"))
 
 
-@pytest.mark.slow
-def test_samples_are_decoded_too_and_can_be_heard(tmp_path, monkeypatch):
-    monkeypatch.setattr(compare, "run_all", one_after_the_other)
-    (tmp_path / "speech").mkdir()
-    trial = replace(TINY, data=recordings(tmp_path / "speech"), stride=64, temperature=1.0)
-    found = trial.run(tmp_path / "trial")
-    assert all(math.isfinite(claim.median) for claim in found)
-    heard = {path.name for path in trial.figures(tmp_path / "trial") if path.suffix == ".wav"}
-    assert heard == {f"{one}{to}.wav" for one in ("high", "low") for to in ("", "_as_high", "_as_low")}
-    with wave.open(str(tmp_path / "trial" / "sounds" / "low_as_high.wav")) as file:
-        assert (file.getframerate(), file.getnframes()) == (4000, 1200)
-
-
 def test_a_crop_is_told_by_all_its_frames():
     """Half of the frames of each speaker are the other's."""
     torch.manual_seed(0)
     who = torch.arange(40) % 2
     frames = who[:, None, None] + 2.0 * torch.randn(40, 60, 1)
     judge = fit_frame_classifier(frames, who[:, None].expand(40, 60), 2, steps=80, width=8)
-    assert (told(judge, frames) == who).double().mean() > 0.95
+    assert (told(judge, frames) == who).double().mean() > 0.9
 
 
 def test_data_that_can_not_be_judged_are_refused():

@@ -48,26 +48,27 @@ def frames_of(spec: DataSpec, x: Tensor) -> Float[Tensor, "N T D"]:
 
 
 def labelled(
-    spec: DataSpec, examples: Examples, speaker: str, most: int
+    splits: Splits, examples: Examples, speaker: str, most: int
 ) -> tuple[Tensor, Int[Tensor, "N T"], Int[Tensor, " N"]]:
-    """Crops of full length, the phone of each of their frames (negative where there is none), and who speaks.
+    """Crops of one length, the phone of each of their frames (negative where there is none), and who speaks.
 
     Args:
-        spec: Of the data.
-        examples: They say what is said when.
+        splits: The data: crops are cut to the median length of training crops, and shorter ones left out.
+        examples: Of them; they say what is said when.
         speaker: The column that says who speaks.
         most: Crops, at most, drawn at random but always the same.
 
     Errors:
-        ValueError: No crop is as long as the longest.
+        ValueError: No crop is as long.
     """
-    index = torch.arange(len(examples))
-    if examples.lengths is not None:
-        index = index[examples.lengths == spec.layout.places[0]]
+    spec, index, size = splits.spec, torch.arange(len(examples)), splits.spec.layout.places[0]
+    if examples.lengths is not None and splits.train.lengths is not None:
+        size = int(splits.train.lengths.median())
+        index = index[examples.lengths >= size]
     if not len(index):
-        raise ValueError("oord2017_speech: no recording fills a crop; try a smaller --data.crop")
+        raise ValueError("oord2017_speech: no recording is as long as most training crops; try a smaller --data.crop")
     index = index[torch.randperm(len(index), generator=torch.Generator().manual_seed(0))[:most]].sort().values
-    x = examples.read(index).x
+    x = examples.read(index).x[:, :size]
     seconds = spec.seconds if spec.kind == "frames" else round(HOP * spec.rate) / spec.rate
     assert examples.alignment is not None  # the data have been looked at
     phones = examples.alignment.at(index, torch.arange(frames_of(spec, x[:1]).shape[1]).double() * seconds)
@@ -86,11 +87,11 @@ def teach(splits: Splits, speaker: str, most: int, judged: int, steps: int) -> J
     """
     spec, training, out = splits.spec, splits.train, splits.held_out
     assert training.alignment is not None  # the data have been looked at
-    x, phones, who = labelled(spec, training, speaker, most)
+    x, phones, who = labelled(splits, training, speaker, most)
     frames, everywhere = frames_of(spec, x), who[:, None].expand_as(phones)
     what = fit_frame_classifier(frames, phones, len(training.alignment.names), steps=steps)
     voices = fit_frame_classifier(frames, everywhere, spec.column(speaker).classes, steps=steps)
-    x, phones, who = labelled(spec, out, speaker, judged)
+    x, phones, who = labelled(splits, out, speaker, judged)
     frames = frames_of(spec, x)
     right = {
         "real_speaker": (told(voices, frames) == who).double().mean().item(),
@@ -110,7 +111,7 @@ def as_voice(run: Run, x: Tensor, speaker: str, voice: Int[Tensor, " N"], temper
 
     Args:
         run: A run whose decoder alone reads who speaks.
-        x: Crops of full length.
+        x: Crops of one length.
         speaker: What the data call the speaker.
         voice: Who is to speak.
         temperature: Of p(x|z).
@@ -159,7 +160,7 @@ def measure(run: Run, judges: Judges, speaker: str, probed: int, judged: int, te
 def _conversions(run: Run, judges: Judges, speaker: str, judged: int, temperature: float) -> dict[str, float]:
     """How often conversions, and reconstructions by the same voice, are taken for the voice and for what was said."""
     splits = run.splits()
-    x, phones, who = labelled(splits.spec, splits.held_out, speaker, judged)
+    x, phones, who = labelled(splits, splits.held_out, speaker, judged)
     others = splits.spec.column(speaker).classes - 1
     other = (who + 1 + torch.arange(len(who)) % others) % (others + 1)
     found = {}

@@ -39,7 +39,7 @@ def write_conversions(run: Run, speaker: str, temperature: float, folder: Path) 
     What can be heard is also written as ``sounds/FROM.wav`` and ``sounds/FROM_as_TO.wav``.
     """
     spec = run.spec
-    x, _, who = labelled(spec, run.splits().held_out, speaker, len(run.splits().held_out))
+    x, _, who = labelled(run.splits(), run.splits().held_out, speaker, len(run.splits().held_out))
     column = spec.column(speaker)
     spoken = column.values or tuple(map(str, range(column.classes)))
     ends = [0, column.classes - 1]
