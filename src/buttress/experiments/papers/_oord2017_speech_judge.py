@@ -142,6 +142,7 @@ def measure(run: Run, judges: Judges, speaker: str, probed: int, judged: int, te
     )
     assert splits.held_out.alignment is not None  # the data have been looked at
     k, size = run.model.space.classes, len(splits.held_out.alignment.names)
+    assert k is not None  # z is one code a place
     maps = CodeLabels.count(codes, phone, k, size), CodeLabels.count(codes, who, k, splits.spec.column(speaker).classes)
     out = CodeLabels.count(codes_out, phone_out, k, size)
     found = {
