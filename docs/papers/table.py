@@ -18,9 +18,9 @@ MORE = {"which_quantizer": {"CIFAR-10": "which_quantizer/cifar10/result"}}
 """Results of the same trial on other data."""
 HEAD = """# Claims of papers on trial
 
-Each row is a claim with a mark that was set before the runs, and what was seen: the median over seeds, and each seed. The
-trials are small (`buttress paper NAME`, mostly minutes on two cores; `--full` has larger or the paper's sizes); the pages say
-what differs from the paper, and why a claim did not hold. Written by `docs/papers/table.py`.
+Each row is a claim with a mark that was set before the runs, and what was seen: the median over seeds, and each seed.
+The trials are small (`buttress paper NAME`, mostly minutes on two cores; `--full` has larger or the paper's sizes); the
+pages say what differs from the paper, and why a claim did not hold. Written by `docs/papers/table.py`.
 
 {held} of {claims} claims held.
 

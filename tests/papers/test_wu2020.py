@@ -12,7 +12,7 @@ import torch
 from buttress.data.linear_gaussian import LinearGaussianData
 from buttress.data.made_speech import MadeSpeech
 from buttress.experiments.papers import wu2020
-from buttress.experiments.papers._wu2020_judge import Judges, Spoken
+from buttress.experiments.papers._wu2020_judge import VoiceJudges, Spoken
 from buttress.experiments.papers.wu2020 import ARMS, Wu2020
 
 SPEECH = MadeSpeech(train=24, held_out=8, phones=5, speakers=2, bands=6, spoken=4)
@@ -50,7 +50,7 @@ def test_a_tiny_trial_runs_is_taken_up_and_draws(tmp_path, monkeypatch):
 def test_frames_of_a_run_vote_on_what_is_said_and_those_of_a_recording_on_who_speaks():
     x = torch.tensor([[[0.0, 1.0], [9.0, 0.0], [0.0, 3.0], [0.0, 3.0]]])
     side = Spoken(x, torch.tensor([3]), torch.tensor([0]), torch.tensor([[0, 0, 1, -1]]))
-    judges = Judges(torch.nn.Identity(), torch.nn.Identity())  # the larger number of a frame is its class
+    judges = VoiceJudges(torch.nn.Identity(), torch.nn.Identity())  # the larger number of a frame is its class
     assert judges.content_kept(x, side) == 1.0
     assert judges.content_kept(x.flip(-1), side) == 0.0
     assert judges.speakers(x, side.inside).tolist() == [0]

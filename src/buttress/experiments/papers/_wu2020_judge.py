@@ -22,7 +22,7 @@ from buttress.experiments.papers._niekerk2020_judge import probe
 from buttress.posteriors.unet_quantized import SPEAKER, UNetQuantizedModule
 from buttress.quality.frame_classifier import fit_frame_classifier
 
-__all__ = ["Judges", "Spoken", "converted", "judge", "names_of", "pairs", "spoken"]
+__all__ = ["VoiceJudges", "Spoken", "converted", "judge", "names_of", "pairs", "spoken"]
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def _renumbered(values: Int[Tensor, "*n"], own: Sequence[str], names: Sequence[s
 
 
 @dataclass(frozen=True)
-class Judges:
+class VoiceJudges:
     """Who speaks and what is said, told from frames.
 
     Args:
@@ -105,7 +105,7 @@ class Judges:
     content: nn.Module
 
     @classmethod
-    def trained(cls, real: Spoken, speakers: int, contents: int, steps: int) -> Judges:
+    def trained(cls, real: Spoken, speakers: int, contents: int, steps: int) -> VoiceJudges:
         """Classifiers that learned from real recordings."""
         who = torch.where(real.inside, real.speaker[:, None], -1)
         return cls(
@@ -172,7 +172,7 @@ def converted(model: LatentVariableModel, source: Spoken, target: Spoken | None 
 
 
 def judge(
-    model: LatentVariableModel, judges: Judges, known: Spoken, others: Spoken, learned: Spoken, count: int
+    model: LatentVariableModel, judges: VoiceJudges, known: Spoken, others: Spoken, learned: Spoken, count: int
 ) -> dict[str, float]:
     """Every number of a run.
 
@@ -192,7 +192,7 @@ def judge(
     return found
 
 
-def _conversions(model: LatentVariableModel, judges: Judges, side: Spoken, count: int) -> dict[str, float]:
+def _conversions(model: LatentVariableModel, judges: VoiceJudges, side: Spoken, count: int) -> dict[str, float]:
     """Reconstruction of one side, and what becomes of its recordings in the voices of its other speakers."""
     again = converted(model, side)
     error = (again - side.x).abs().mean(-1)[side.inside].mean().item()

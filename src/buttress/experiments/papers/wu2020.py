@@ -30,7 +30,7 @@ from buttress.experiments.claim import Claim
 from buttress.experiments.papers._arms import claim, seen
 from buttress.experiments.papers._experiment import Experiment, Watch
 from buttress.experiments.papers._result import write_result
-from buttress.experiments.papers._wu2020_judge import Judges, Spoken, judge, names_of, spoken
+from buttress.experiments.papers._wu2020_judge import VoiceJudges, Spoken, judge, names_of, spoken
 from buttress.runtime.atomic_write import write_text
 from buttress.training.callbacks import ProgressCallback
 from buttress.training.run import Run, train
@@ -168,10 +168,10 @@ class Wu2020(Experiment):
         }
 
     @cached_property
-    def judges(self) -> Judges:
+    def judges(self) -> VoiceJudges:
         """Classifiers of who speaks and what is said, of real recordings."""
         speakers, contents = names_of(self.splits, self.speaker, self.content)
-        return Judges.trained(self._both("train"), len(speakers), len(contents), self.judge_steps)
+        return VoiceJudges.trained(self._both("train"), len(speakers), len(contents), self.judge_steps)
 
     def _both(self, side: str) -> Spoken:
         return Spoken.joined([self.sides[f"{name}_{side}"] for name in ("known", "others")])
