@@ -52,7 +52,8 @@ def _row(name: str, says: str, claim: dict[str, Any]) -> str:
     seeds = ", ".join("not measured" if value is None else f"{value:.3g}" for value in claim["seen"])
     median = "not measured" if claim["median"] is None else f"{claim['median']:.3g}"
     seen = f"{median} ({seeds})" if len(claim["seen"]) > 1 else median
-    return f"| {paper} | {says.replace('|', chr(92) + '|')} | {sign} {claim['mark']:g} | {seen} | {'yes' if claim['held'] else '**no**'} |"
+    said, held = says.replace("|", "\\|"), "yes" if claim["held"] else "**no**"
+    return f"| {paper} | {said} | {sign} {claim['mark']:g} | {seen} | {held} |"
 
 
 if __name__ == "__main__":
