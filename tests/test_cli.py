@@ -40,7 +40,7 @@ WRONG = {
     "": "expected a command, one of demo, train.*; try buttress --help",
     "traim ok.npy": "no command 'traim'; did you mean 'train'.*buttress --help",
     "--out x train ok.npy": "a command comes before its flags, and --out is a flag; try buttress --help",
-    "paper": "expected a command, one of bowman2016.*; try buttress paper --help",
+    "paper": "expected a command, one of baevski2019.*; try buttress paper --help",
     "paper vqvae": "no command 'vqvae'; did you mean 'vq_vae'.*buttress paper --help",
     "train": "train expects DATA, and it is missing; try buttress train --help",
     "train ok.npy and.npy": "'and.npy' is one word too many: buttress train takes DATA; try --help",

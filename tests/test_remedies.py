@@ -100,9 +100,9 @@ def test_every_remedy_has_an_example_that_is_right(name):
     assert not doctest.DocTestRunner(optionflags=flags).run(test, out=said.append).failed, "".join(said)
 
 
-def test_every_remedy_leaves_data_budget_and_seed_alone(image, text, table, sound):
+def test_every_remedy_leaves_data_budget_and_seed_alone(image, text, table, sound, pairs):
     for name, entry in remedy.catalogue().items():
-        recipe = fitting(entry, image, text, table, sound)
+        recipe = fitting(entry, image, text, table, sound, pairs)
         changed = remedy.apply(name, recipe)
         assert (changed.data, changed.training) == (recipe.data, recipe.training)
         own = any(path.startswith("likelihood.") for path in entry.takes)

@@ -361,12 +361,12 @@ def register(thing: Any, name: str = "") -> Any:
         ValueError: It is neither, or the name is that of a built-in.
 
     Example:
-        >>> from dataclasses import dataclass, replace
         >>> import buttress as bt
         >>> @bt.register
         ... @bt.remedy(family="tweak the ELBO", source="you", takes={"training.learning_rate": ...})
         ... def slower(recipe, factor: float = 0.5):
         ...     '''Train with a smaller learning rate.'''
+        ...     from dataclasses import replace
         ...     rate = factor * recipe.training.learning_rate
         ...     return replace(recipe, training=replace(recipe.training, learning_rate=rate))
         >>> recipe_for("linear_gaussian").training.learning_rate, slower.name

@@ -187,7 +187,7 @@ def test_a_q_of_no_width_that_is_read_is_no_model_that_ignores_z():
         lambda x, z: Normal(torch.cat([z] * 3, -1), 0.5).log_prob(x).sum(-1),
     )
     verdict = look(model, x, gap_steps=20, gap_examples=40)
-    assert verdict.cause == "the rate has a weight of about 0" and "the model ignores z" not in verdict.causes
+    assert verdict.causes == ("the estimates are not to be trusted",)  # z is its mean, rounded
 
 
 @pytest.mark.parametrize("n", [2, 3])

@@ -307,7 +307,7 @@ def test_a_z_that_carries_nothing_is_collapsed_whatever_the_critic(perplexity, c
     found = {name: Estimate(value, 0.0, 100, "") for name, value in told.items()} | {"worth_shuffled": NO_DENSITY}
     verdict = judge(found, "frames")
     assert (verdict.state, verdict.cause) == ("collapsed", cause)
-    assert verdict.advice[:1] == (() if perplexity is None else ("finite_scalar_quantized",))  # no cause, no advice
+    assert verdict.advice[:1] == (() if perplexity is None else ("codebook_restarts",))  # no cause, no advice
     found |= {name: Estimate(2.0, 0.1, 100, "") for name in ("mutual_information", "rate")}
     assert judge(found, "frames").state == "unknown"
 

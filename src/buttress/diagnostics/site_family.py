@@ -76,9 +76,9 @@ class SiteFamily:
         """
         if self.precision is not None:
             a = self.precision.to(g)
-            return torch.where(a > 0, -g / a.sqrt().clamp(min=1e-300), 0.0).flatten(1)
+            return torch.where(a > 0, -g / a.sqrt().clamp(min=1e-300), 0.0).reshape(len(g), -1)
         p = (g / self.weight).sigmoid().clamp(RARE, 1 - RARE)
-        return ((x.to(p) - p) / (p * (1 - p)).sqrt()).flatten(1)
+        return ((x.to(p) - p) / (p * (1 - p)).sqrt()).reshape(len(x), -1)
 
 
 def slope(
@@ -156,7 +156,7 @@ def _bernoulli(x: Tensor, g: Float[Tensor, "Z B *event"], value: Float[Tensor, "
     if not g.abs().max() > 0 or bool(((x < 0) | (x > 1)).any()):
         return UNKNOWN
     for c in (1.0, 1 / x[0].numel()):
-        expected = (g * x.double() - c * softplus(g / c, threshold=700)).flatten(2).sum(-1)
+        expected = (g * x.double() - c * softplus(g / c, threshold=700)).reshape(*value.shape, -1).sum(-1)
         if _all_small(expected - value, CLOSE * value.abs().max()):
             return SiteFamily("Bernoulli", partial(_correlated, weight=c), normalised=c == 1, weight=c)
     return UNKNOWN
@@ -164,7 +164,7 @@ def _bernoulli(x: Tensor, g: Float[Tensor, "Z B *event"], value: Float[Tensor, "
 
 def _correlated(x: Tensor, weight: float) -> Float[Tensor, "N D"]:
     """sqrt(c) (x - p) / sqrt(p (1 - p)), c the weight of the log-likelihood; 0 where x never changes."""
-    flat = x.flatten(1)
+    flat = x.reshape(len(x), -1)
     p = flat.mean(0)
     return torch.where(p * (1 - p) > 0, (weight / (p * (1 - p))).sqrt(), 0) * (flat - p)
 
@@ -183,7 +183,7 @@ def _gaussian(
     if not shared and not (bool((each >= 0).all()) and _straight(change, d, each, rounding)):
         return UNKNOWN
     a = one.expand_as(each).clone() if shared else each
-    expected = 0.5 * torch.where(a > 0, (a / (2 * math.pi)).log() - g.square() / a, 0).flatten(2).sum(-1)
+    expected = 0.5 * torch.where(a > 0, (a / (2 * math.pi)).log() - g.square() / a, 0).reshape(*value.shape, -1).sum(-1)
     normalised = _all_small(expected - value, CLOSE * value.abs().max() + CLOSE)
     return SiteFamily("Gaussian", lambda x: _scaled(x, a), a, bool(shared), normalised)
 
@@ -195,5 +195,5 @@ def _straight(change: Tensor, d: Tensor, a: Tensor, rounding: Tensor) -> bool:
 
 def _scaled(x: Tensor, a: Float[Tensor, "*event"]) -> Float[Tensor, "N D"]:
     """sqrt(a) (x - mean)."""
-    flat = x.flatten(1)
+    flat = x.reshape(len(x), -1)
     return a.sqrt().flatten().to(flat) * (flat - flat.mean(0))
