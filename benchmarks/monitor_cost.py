@@ -87,8 +87,8 @@ def main(recipe: Recipe, seconds: float = 40.0, examples: int = 256) -> None:
     looks = ", ".join(f"{seen.step}{' (warning)' if seen.warning else ''}" for seen in monitor.looks)
     print(
         f"{recipe.data.name()}, {recipe.decoder.name()} decoder, batch {recipe.training.batch_size}, {steps} steps: "
-        f"{without:.1f} s without and {having:.1f} s with a monitor ({100 * (having / without - 1):.1f} % more); inside "
-        f"the monitor {monitor.spent:.2f} s, {100 * monitor.spent / having:.1f} %; looks at steps {looks}; "
+        f"{without:.1f} s without and {having:.1f} s with a monitor ({100 * (having / without - 1):.1f} % more); "
+        f"inside the monitor {monitor.spent:.2f} s, {100 * monitor.spent / having:.1f} %; looks at steps {looks}; "
         f"probability of a collapse {monitor.probability}"
     )
     for one in told:
