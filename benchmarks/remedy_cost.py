@@ -196,6 +196,7 @@ def main(
     examples: int = 100,
     train: bool = True,
     out: Path | None = None,
+    called: str = "",
 ) -> None:
     """Print what each remedy costs a step, and until the verdict turns.
 
@@ -210,6 +211,7 @@ def main(
         examples: Held-out examples of a look, at most.
         train: Also train each until the verdict turns.
         out: A CSV file that gets a line for each remedy, below those that it has.
+        called: What its column "data" says; empty for the name of the data. Tells baselines on the same data apart.
     """
     recipe = replace(recipe, training=replace(recipe.training, steps=steps, validate_every=min(every, steps)))
     asked = list(remedy.catalogue()) if remedies == "all" else [name.strip() for name in remedies.split(",")]
@@ -226,14 +228,14 @@ def main(
     for label, cost in found.items():
         print(f"{label:32}" + "".join(f"{number:8.2f}" for number in cost.numbers()), flush=True)
     if out is not None:
-        write(out, recipe, found)
+        write(out, recipe, found, called or recipe.data.name())
     if train:
         train_all(fit, steps, every, limit)
     for name, reason in left_out.items():
         print(f"left out: {name}: {reason}")
 
 
-def write(out: Path, recipe: Recipe, found: dict[str, Cost]) -> None:
+def write(out: Path, recipe: Recipe, found: dict[str, Cost], data: str) -> None:
     """Add a line for each remedy and phase."""
     new = not out.exists()
     with out.open("a", encoding="utf-8", newline="") as file:
@@ -241,7 +243,7 @@ def write(out: Path, recipe: Recipe, found: dict[str, Cost]) -> None:
         if new:
             lines.writerow(["data", "decoder", "batch_size", "remedy", "cpu_ms_per_step", "ratio", "least", "largest"])
         for label, cost in found.items():
-            place = [recipe.data.name(), recipe.decoder.name(), recipe.training.batch_size]
+            place = [data, recipe.decoder.name(), recipe.training.batch_size]
             lines.writerow([*place, label, *(f"{number:.3g}" for number in cost.numbers())])
 
 
