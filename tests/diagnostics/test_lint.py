@@ -254,6 +254,8 @@ def test_what_cannot_be_asked_is_told(x):
         (Vae(), squared, 5, "the batch gave int"),
         (Vae(), lambda model, batch: model(batch)[0], torch.zeros(4, D), "the loss function gave a tensor of shape"),
         (nn.Linear(D, D), squared, torch.zeros(4, D), "forward.x. gave one tensor"),
+        (Vae(), lambda recon, x, mu, lv: lv, torch.zeros(4, D), "mu, lv., and none of these is a name for"),
+        (Vae(), lambda recon, x, mu, logvar, w: w, torch.zeros(4, D), "one of x, w can be x"),
     ],
 )
 def test_bad_input_is_refused_in_a_sentence(model, loss, batch, says):

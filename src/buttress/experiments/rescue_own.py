@@ -155,6 +155,7 @@ def rescue_own(
     names, left_out = _advised(found, remedies, own.likelihood)
     if not names:
         why = "; ".join(f"{name}: {reason}" for name, reason in left_out.items()) or "it advises nothing"
+        why = f"{why}. First see whether the loss is right (bt.lint); or name what to try: remedies={list(OUTSIDE)}"
         return Rescue(folder, f"nothing can be tried ({'; '.join(found.verdict.causes)}): {why}", left_out=left_out)
     plan = {UNTOUCHED: (UNTOUCHED, True)}
     for name in names:

@@ -42,7 +42,7 @@ def _changes(entry: Any) -> str:
     sets = f"sets {', '.join(entry.takes)}" if entry.takes else "sets nothing"
     needs = "; ".join(f"{role} {' or '.join(names)}" for role, names in entry.needs.items())
     kinds = fits(entry)
-    data = "fits all kinds of data" if len(kinds) == len(LAYOUTS) else f"fits {', '.join(kinds)}"
+    data = "fits all kinds of data" if len(kinds) == len(LAYOUTS) else f"fits {', '.join(kinds)}" if kinds else ""
     cures = f"cures: {', '.join(entry.cures)}" if entry.cures else ""
     return "; ".join(filter(None, [sets, f"needs {needs}" if needs else "", data, cures]))
 

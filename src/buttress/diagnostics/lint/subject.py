@@ -122,9 +122,10 @@ class Linted:
         """The loss of a batch.
 
         Errors:
-            ValueError: It is no single number.
+            ValueError: It is no single number, or its arguments have names that say nothing.
         """
         wanted = _arguments(self.loss)
+        _refuse_names(wanted)
         if _by_outputs(wanted):
             output, x = tensors(self._forward(batch), _first(batch)), _first(batch)
             try:
@@ -188,14 +189,31 @@ def _rows(value: Any, rows: slice, n: int) -> Any:
 
 def _arguments(loss: LossFunction) -> list[str]:
     try:
-        return [p.name for p in inspect.signature(loss).parameters.values() if p.default is p.empty]
+        parameters = inspect.signature(loss).parameters.values()
     except (TypeError, ValueError):
         return []
+    return [p.name for p in parameters if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
 
 
 def _by_outputs(names: list[str]) -> bool:
     """Whether a loss takes reconstruction, mean and log-variance by name."""
     return all(any(name in known for name in names) for known in (RECON, MEAN, LOG_VARIANCE))
+
+
+def _refuse_names(names: list[str]) -> None:
+    """Refuse more arguments than (model, batch) where their names do not say which is which."""
+    took = f"loss_fn takes ({', '.join(names)})"
+    if _by_outputs(names):
+        others = [name for name in names if not any(name in known for known in (RECON, MEAN, LOG_VARIANCE))]
+        if len(others) > 1:
+            raise ValueError(f"{took}, and one of {', '.join(others)} can be x; give the others a default")
+    elif len(names) > 2:
+        kinds = (("reconstruction", RECON), ("mean", MEAN), ("log-variance", LOG_VARIANCE))
+        kind, known = next((kind, known) for kind, known in kinds if not any(name in known for name in names))
+        raise ValueError(
+            f"{took}, and none of these is a name for the {kind} ({', '.join(known[:3])}, ...); wanted the names "
+            "(recon, x, mu, logvar), or a function of (model, batch)"
+        )
 
 
 def _meant(name: str, output: Output, x: Tensor) -> Tensor:
