@@ -12,7 +12,7 @@ import torch
 from buttress.data.linear_gaussian import LinearGaussianData
 from buttress.data.made_speech import MadeSpeech
 from buttress.experiments.papers import wu2020
-from buttress.experiments.papers._wu2020_judge import VoiceJudges, Spoken
+from buttress.experiments.papers._wu2020_judge import Spoken, VoiceJudges
 from buttress.experiments.papers.wu2020 import ARMS, Wu2020
 
 SPEECH = MadeSpeech(train=24, held_out=8, phones=5, speakers=2, bands=6, spoken=4)

@@ -22,7 +22,7 @@ from buttress.experiments.papers._niekerk2020_judge import probe
 from buttress.posteriors.unet_quantized import SPEAKER, UNetQuantizedModule
 from buttress.quality.frame_classifier import fit_frame_classifier
 
-__all__ = ["VoiceJudges", "Spoken", "converted", "judge", "names_of", "pairs", "spoken"]
+__all__ = ["Spoken", "VoiceJudges", "converted", "judge", "names_of", "pairs", "spoken"]
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ from buttress.experiments.claim import Claim
 from buttress.experiments.papers._arms import claim, seen
 from buttress.experiments.papers._experiment import Experiment, Watch
 from buttress.experiments.papers._result import write_result
-from buttress.experiments.papers._wu2020_judge import VoiceJudges, Spoken, judge, names_of, spoken
+from buttress.experiments.papers._wu2020_judge import Spoken, VoiceJudges, judge, names_of, spoken
 from buttress.runtime.atomic_write import write_text
 from buttress.training.callbacks import ProgressCallback
 from buttress.training.run import Run, train
