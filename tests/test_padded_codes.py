@@ -93,8 +93,17 @@ def test_rates_bits_and_counts_do_not_know_how_long_the_longest_is(posterior):
         diagnose(model, [Batch(values, {"lengths": lengths})], **settings).estimates
         for model, values in ((short, x), (longer, torch.nn.functional.pad(x, (0, 0, 0, 11))))
     )
-    for key in ("rate", "distortion", "bits_per_second", "code_bits_per_second", "code_perplexity", "codes_used"):
+    for key in (
+        "rate",
+        "distortion",
+        "bits_per_second",
+        "code_bits_per_second",
+        "code_perplexity",
+        "codes_used",
+        "rate_uniform",
+    ):
         assert one[key].value == pytest.approx(two[key].value, rel=1e-5), key
+    assert one["rate"].value == pytest.approx(one["rate_uniform"].value)
 
 
 def test_a_sentence_pays_for_all_of_its_codes_since_nobody_tells_its_length():

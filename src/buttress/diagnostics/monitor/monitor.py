@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 import warnings
 from collections.abc import Callable
@@ -196,8 +197,9 @@ class Monitor:
 
 
 def _plain(evidence: Evidence) -> dict[str, float]:
-    """The numbers that could be measured."""
-    return {name: one.value for name, one in evidence.estimates.items() if one.value is not None}
+    """The numbers that could be measured, and are finite."""
+    known = {name: one.value for name, one in evidence.estimates.items() if one.value is not None}
+    return {name: value for name, value in known.items() if math.isfinite(value)}
 
 
 def _numbers(before: list[Seen], seen: Seen, what: str) -> str:
