@@ -9,6 +9,8 @@ from buttress.core import Batch, DataSpec, Layout
 from buttress.core.model import LatentVariableModel
 from buttress.decoders.causal_conv import CausalConv
 from buttress.diagnostics.diagnose import diagnose
+from buttress.diagnostics.estimators.slots import slot_perplexities
+from buttress.diagnostics.levels import LatentLevel
 from buttress.distributions.code_counts import UNCOUNTED, CodeCounts
 from buttress.encoders.conv1d import Conv1dEncoder
 from buttress.likelihoods.gaussian import GaussianLikelihood
@@ -118,3 +120,7 @@ def test_what_is_uncounted_is_in_no_count():
     counts = CodeCounts(3).add(torch.tensor([[0, UNCOUNTED], [1, UNCOUNTED]]))
     assert counts.table.tolist() == [[1, 1, 0], [0, 0, 0]] and counts.perplexities.tolist() == [2.0, 1.0]
     assert counts.difference.tolist() == [1.0, 0.0]
+    each = slot_perplexities(counts, [LatentLevel("a", torch.tensor([0])), LatentLevel("b", torch.tensor([1]))])
+    assert [round(one.value, 6) for one in each.values()] == [2.0, 1.0]
+    (both,) = slot_perplexities(counts, [LatentLevel("a", torch.tensor([0, 1]))]).values()
+    assert both.value == pytest.approx(2.0)  # a place that no example has is not one that says nothing

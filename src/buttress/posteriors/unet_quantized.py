@@ -272,8 +272,8 @@ class UNetQuantizedModule(PosteriorModule):
     def _together(self, words: list[Tensor], said: Float[Tensor, "*batch E"]) -> Float[Tensor, "*batch T E"]:
         """C + S of all levels side by side, each place of a coarse level repeated for the fine ones below it."""
         each = zip(words, self.strides, strict=True)
-        spread = [w.repeat_interleave(stride, -2)[..., : self.places, :] for w, stride in each]
-        return torch.cat(spread, -1) + said[..., None, :]
+        wide = [w.repeat_interleave(min(stride, self.places), -2)[..., : self.places, :] for w, stride in each]
+        return torch.cat(wide, -1) + said[..., None, :]
 
 
 class _Halve(nn.Module):
