@@ -6,7 +6,6 @@ the training recordings of both data sets, of which the models see one.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
@@ -18,6 +17,7 @@ from torch.nn import functional as F
 from buttress.core import Column, DataSpec, Examples, Splits
 from buttress.core.model import LatentVariableModel
 from buttress.diagnostics.evaluation import evaluating
+from buttress.distributions.code_counts import CodeCounts
 from buttress.experiments.papers._niekerk2020_judge import probe
 from buttress.posteriors.unet_quantized import SPEAKER, UNetQuantizedModule
 from buttress.quality.frame_classifier import fit_frame_classifier
@@ -222,9 +222,8 @@ def _levels(model: LatentVariableModel, known: Spoken, learned: Spoken) -> dict[
         found[f"speaker_before/{level.name}"] = probe(v, who, v_there, who_there)
         found[f"speaker_after/{level.name}"] = probe(c, who, c_there, who_there)
         inside = torch.arange(level.shape[0]) < -(-known.lengths[:, None] // (stride * model.encoder.stride))
-        share = level.view(codes)[inside].flatten().bincount(minlength=level.classes or 0).double()
-        share = share / share.sum()
-        found[f"used/{level.name}"] = math.exp(-torch.xlogy(share, share).sum().item()) / (level.classes or 1)
+        counts = CodeCounts(level.classes or 0).add(level.view(codes)[inside].flatten()[:, None])
+        found[f"used/{level.name}"] = counts.perplexities.item() / (level.classes or 1)
     return found
 
 
