@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import torch
 
 import buttress as bt
 from buttress.cli import main as cli
-from buttress.experiments.convert import convert, of_length, speaker_of
+from buttress.experiments.convert import Converted, convert, of_length, save_converted, speaker_of
 
 soundfile = pytest.importorskip("soundfile", reason="needs the audio extra (soundfile)")
 
@@ -108,3 +109,9 @@ def test_the_rate_of_sound_is_given_in_bits_per_second(spoken):
     assert found["code_bits_per_second"].value == pytest.approx(bits / duration)
     assert 0 < found["bits_per_second"].value <= found["rate"].value / math.log(2) / duration + 1e-6
     assert "bits_per_second" not in bt.diagnose(run.model, run.held_out(), seconds=0.0, gap_steps=0).estimates
+
+
+def test_recordings_of_one_name_are_all_kept(tmp_path):
+    files = [Path(name) for name in ("ann/1.wav", "bob/1.wav", "bob/1.flac", "cy/bob_1.wav")]
+    save_converted((Converted(file, torch.zeros(600), torch.zeros(600), 8000) for file in files), tmp_path, "dan")
+    assert len(list(tmp_path.glob("*_dan.wav"))) == len(files)

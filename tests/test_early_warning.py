@@ -106,6 +106,13 @@ def test_another_table_is_refused(tmp_path):
     (tmp_path / "other.csv").write_text("name,data\nx,y\n")
     with pytest.raises(ValueError, match=r"other.csv: not the table of buttress early-warning \(it lacks"):
         early_warning(table=tmp_path / "other.csv")
+    lines = csv_of(toy()).splitlines()
+    cells, columns = lines[2].split(","), lines[0].split(",")
+    cells[columns.index("rate_10")] = "nan"
+    for spoilt, says in ((",".join(cells), "in row 2 rate_10 is 'nan', wanted a number"), ("a,b", "as many cells")):
+        (tmp_path / "spoilt.csv").write_text("\n".join([*lines[:2], spoilt]))
+        with pytest.raises(ValueError, match=says):
+            read_csv(tmp_path / "spoilt.csv")
     with pytest.raises(ValueError, match="the runs all end alike"):
         fit([run for run in toy() if run.collapsed])
 

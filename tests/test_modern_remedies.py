@@ -193,6 +193,8 @@ def test_each_is_a_remedy_of_the_recipe_that_runs(name):
         (lambda: Pretrained(first=1.0), "first is 1.0, wanted a share"),
         (lambda: Pretrained(first=0.01).build(RECIPE.model(DATA.open().spec), RECIPE.objective, Training(steps=2)),
          "each phase needs at least one step"),
+        (lambda: apply("codebook_restarts:revive=0", apply("vector_quantized", RECIPE)),
+         "revive is 0, wanted at least 1"),
     ],
 )  # fmt: skip
 def test_contradictions_are_refused(make, problem):

@@ -124,3 +124,7 @@ def test_the_remedy_finds_strides_and_the_first_step_that_is_no_overlap():
     assert drawn.objective.beta.value == 0 and drawn.critic.first == 2
     with pytest.raises(DoesNotFit, match="stride is 0"):
         remedy.apply("wav2vec_codes:stride=0", wave)
+    with pytest.raises(DoesNotFit, match="stride is 1000000000000000003, wanted 1 to 100,000"):
+        remedy.apply("wav2vec_codes:stride=1000000000000000003", wave)
+    with pytest.raises(ValueError, match="first is nan"):
+        remedy.apply("wav2vec_codes:quantizer=gumbel:first=nan", wave)

@@ -14,7 +14,7 @@ import buttress as bt
 from buttress.diagnostics.estimate import Estimate
 from buttress.diagnostics.monitor.alarm import EXPECTED, LOST, UNUSED, alarm
 from buttress.diagnostics.monitor.hooks import lightning_callback, transformers_callback
-from buttress.diagnostics.monitor.monitor import CollapseWarning, Monitor
+from buttress.diagnostics.monitor.monitor import CollapseWarning, Monitor, _plain
 from buttress.diagnostics.monitor.seen import Seen
 from buttress.diagnostics.reference import LinearGaussian
 
@@ -279,6 +279,12 @@ def test_the_hugging_face_trainer_is_told_to_stop(linear, monkeypatch):
         ({"share": 0}, "share is 0"),
         ({"every": 0}, "every is 0"),
         ({"steps": 0}, "steps is 0"),
+        ({"steps": "100"}, "steps"),
+        ({"share": "x"}, "share"),
+        ({"floor": -1.0}, "floor is -1.0"),
+        ({"floor": float("nan")}, "floor is nan"),
+        ({"beta": -1.0}, "beta is -1.0"),
+        ({"beta": float("nan")}, "beta is nan"),
         ({"beta": "high"}, "beta"),
         ({"only": ["rate"]}, "lacks active_units"),
         ({"only": ["rates"]}, "got rates"),
@@ -289,3 +295,18 @@ def test_the_hugging_face_trainer_is_told_to_stop(linear, monkeypatch):
 def test_bad_settings_are_refused_at_once(linear, settings, says):
     with pytest.raises((ValueError, TypeError), match=says):
         bt.Monitor(linear[0].vae(), linear[1], **settings)
+
+
+def test_a_weight_of_the_rate_that_is_no_number_is_refused_at_the_first_look(linear):
+    monitor = bt.Monitor(linear[0].vae(), linear[1], every=1, steps=100, beta=lambda step: float("nan"))
+    with pytest.raises(ValueError, match="beta is nan, wanted a weight"):
+        monitor(0)
+
+
+def test_there_is_no_forecast_from_numbers_that_are_not_finite(linear):
+    monitor = bt.Monitor(linear[0].vae(), linear[1], steps=100)
+    evidence = bt.diagnose(linear[0].vae(), linear[1], nll_samples=0, gap_steps=0)
+    assert "rate" in _plain(evidence)
+    evidence.estimates["rate"] = Estimate(float("inf"), 0.1, 9, "")
+    monitor.early = {0.05: _plain(evidence), 0.1: _plain(evidence)}
+    assert "rate" not in _plain(evidence) and monitor._forecast(10) is None

@@ -117,3 +117,9 @@ def test_a_condition_of_another_length_in_each_batch_is_compared_within_one():
     )
     batches = [Batch(torch.randn(40, 2), {"c": torch.randn(40, length)}) for length in (3, 5)]
     assert worth_of_condition(subject(model, batches, ("c",))).n == 40
+
+
+@pytest.mark.parametrize("odd", [math.nan, math.inf, 1e300])
+def test_residuals_that_are_not_finite_leave_the_gain_unknown(odd):
+    found = gain_of_linear_z(torch.full((30, 4), odd, dtype=torch.float64))
+    assert found.value is None and "not finite" in found.note

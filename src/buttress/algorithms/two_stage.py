@@ -20,8 +20,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from buttress.algorithms._stages import Stages
-from buttress.core import Algorithm, Batch, Objective, Space, Step, Training
-from buttress.distributions.code_counts import CodeCounts
+from buttress.core import Algorithm, Batch, Objective, PriorModule, Space, Step, Training
+from buttress.distributions.code_counts import UNCOUNTED, CodeCounts
 from buttress.distributions.gumbel import gumbel_sample
 from buttress.distributions.inspect import categorical
 from buttress.priors.uniform import Uniform
@@ -102,6 +102,12 @@ class TwoStage(Algorithm):
         return TwoStageModule(self, model, objective, training)
 
 
+def _uniform(model: Any, space: Space) -> PriorModule:
+    prior = Uniform().build(space)
+    prior.within(model.codes_inside)
+    return prior
+
+
 class TwoStageModule(Stages):
     """The module of :class:`TwoStage`."""
 
@@ -112,7 +118,7 @@ class TwoStageModule(Stages):
                 "two_stage algorithm: z is made of real numbers, and a prior is fitted to codes; try the "
                 "vector_quantized posterior, the auxiliary_prior algorithm, or the joint algorithm"
             )
-        super().__init__(part.name(), part.first, model, objective, training, Uniform().build(space))
+        super().__init__(part.name(), part.first, model, objective, training, _uniform(model, space))
         self.part, self.batch_size, self.classes = part, training.batch_size, space.classes
 
     def nats(self, batch: Batch) -> Float[Tensor, "B G"]:
@@ -127,11 +133,16 @@ class TwoStageModule(Stages):
         base = categorical(q)
         return q.sample() if base is None else gumbel_sample(base.logits)
 
+    def _counted(self, batch: Batch) -> Int[Tensor, "B J"]:
+        """The codes of a batch in a row, those behind the true ends left out."""
+        codes, inside = self._codes(batch).flatten(1), self.model.codes_inside(batch.given)
+        return codes if inside is None else torch.where(inside.flatten(1), codes, UNCOUNTED)
+
     def begin_second(self, step: Step) -> None:
         """See :class:`Stages`. Refuses codes that are the same for every x."""
-        counts = CodeCounts(self.classes).add(self._codes(step.batch).flatten(1))
+        counts = CodeCounts(self.classes).add(self._counted(step.batch))
         for _ in range(1, math.ceil(COUNTED / self.batch_size)):
-            counts.add(self._codes(step.next_batch()).flatten(1))
+            counts.add(self._counted(step.next_batch()))
         counts = counts.of_all_processes(step.batch.x.device)
         one = counts.perplexities.max().item()
         if one < self.part.least:

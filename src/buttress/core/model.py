@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import torch
-from jaxtyping import Float, Shaped
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
@@ -106,6 +106,7 @@ class LatentVariableModel(nn.Module):
         self.autoregressive = decoder.autoregressive and not isinstance(self.decoder, CriticModule)
         self.groups: tuple[str, ...] = self.inference.groups if prior.factorised else ("z",)
         self.prior.bind(self.posterior_of_features, reading, read)
+        self.prior.within(self.codes_inside)
         self.ranges: Ranges | None = None
 
     def _built(
@@ -199,6 +200,17 @@ class LatentVariableModel(nn.Module):
             return values
         c = c.view(*c.shape[:1], *[1] * (values.dim() - first - 1), c.shape[-1])
         return torch.cat([values, c.expand(*values.shape[:-1], c.shape[-1]).to(values.dtype)], -1)
+
+    def codes_inside(self, given: Given) -> Bool[Tensor, "B *event"] | None:
+        """Which codes of z stand for places within the true lengths that are given beside x; None where all do.
+
+        A sentence's length is part of what is modelled, and no code of it is left out.
+        """
+        layout = self.spec.layout
+        if "lengths" not in given or not layout.lengths or layout.tokens or self.space.classes is None:
+            return None
+        valid = self.encoder.valid(given["lengths"], given)  # of frames it follows from what is given
+        return None if valid is None else self.inference.inside(valid)
 
     def forward(self, x: Tensor, samples: int = 1, prior: Distribution | None = None, given: Given = EMPTY) -> Terms:
         """The terms of a batch, with ``samples`` samples of z per example; under another ``prior`` if one is given."""

@@ -72,7 +72,7 @@ class PosteriorModule(nn.Module, ABC):
         Args:
             h: The encoder's features.
             valid: Which places lie within the true length of their example; None for all. At the others q is the
-                standard normal distribution, so that they cost nothing.
+                standard normal distribution, so that they cost nothing, or code 0 (see :meth:`inside`).
         """
 
     @abstractmethod
@@ -84,6 +84,17 @@ class PosteriorModule(nn.Module, ABC):
         valid: Bool[Tensor, "B *places"] | None = None,
     ) -> Latent:
         """Sample z with gradients and give its cost under ``prior``, of batch shape () or (B,)."""
+
+    def inside(self, valid: Bool[Tensor, "B *places"]) -> Bool[Tensor, "B *event"] | None:
+        """Which codes of z stand for places within the true length of their example.
+
+        None where this posterior does not say. One that does gives code 0 at all others, and a prior over codes, which
+        knows the lengths, takes nothing for these.
+
+        Args:
+            valid: As in :meth:`forward`.
+        """
+        return None
 
     def after_step(self) -> None:
         """Update statistics that no gradient reaches. Training calls it once after each step."""

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from typing import ClassVar
 
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
@@ -29,6 +29,8 @@ class PriorModule(nn.Module, ABC):
         1.0
     """
 
+    _inside: Callable[[Given], Bool[Tensor, "B *event"] | None] | None = None
+
     @abstractmethod
     def forward(self, given: Given = EMPTY) -> Distribution:
         """The distribution of one latent variable: event shape that of its space, batch shape () or, where it depends
@@ -43,6 +45,17 @@ class PriorModule(nn.Module, ABC):
             likelihood: The decoder's.
             spec: What is known about the data, its shape as those features have it.
         """
+
+    def within(self, inside: Callable[[Given], Bool[Tensor, "B *event"] | None]) -> None:
+        """Called once the model is built, with what tells which codes lie within the true lengths; None for all.
+
+        A prior over codes has all its mass on code 0 at the others, where the posterior puts it, too.
+        """
+        self._inside = inside
+
+    def inside(self, given: Given) -> Bool[Tensor, "B *event"] | None:
+        """Which codes lie within the true lengths that are given; None where all do, or none are given."""
+        return None if self._inside is None else self._inside(given)
 
     def beside(self, q: Callable[[], Distribution], given: Given = EMPTY) -> Distribution:
         """What a training batch pays its rate to: p(z), unless its examples are told something that p(z) is not.

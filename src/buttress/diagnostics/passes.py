@@ -17,6 +17,7 @@ from torch.distributions import Distribution, Independent, OneHotCategorical
 
 from buttress.core.batch import Batch, Given
 from buttress.diagnostics.protocol import Batches, Conditional, Model, conditional
+from buttress.distributions.code_counts import UNCOUNTED
 from buttress.distributions.inspect import categorical, factors
 from buttress.distributions.point import Point
 from buttress.distributions.rows import Parameters, parameters
@@ -102,6 +103,11 @@ class Block:
         if self._q is None:
             self._q = self.data.posterior(self)
         return self._q
+
+    def counted(self, codes: Int[Tensor, "B J"]) -> Int[Tensor, "B J"]:
+        """Codes of these examples in a row, on the processor; those behind the true ends are ``UNCOUNTED``."""
+        inside = self.data.asked.inside(self.given)
+        return codes.cpu() if inside is None else torch.where(inside.flatten(1).cpu(), codes.cpu(), UNCOUNTED)
 
     def split(self, rows: int) -> list[Block]:
         """The same examples, at most ``rows`` at a time."""

@@ -164,6 +164,11 @@ class Conditional:
         self.density: bool = getattr(model, "density", True)
         """Whether there is a p(x|z): a LatentVariableModel with a critic has none."""
         self._prior: Any = None
+        self._inside: Any = getattr(model, "codes_inside", None)
+
+    def inside(self, given: Given = EMPTY) -> Any:
+        """Which codes of z stand for places within the true lengths, (B, *event); None for all."""
+        return self._inside(given) if callable(self._inside) else None
 
     def posterior(self, x: Tensor, given: Given = EMPTY) -> Any:
         """q(z|x, given), in the class that most is known about."""

@@ -14,7 +14,10 @@ from torch import Tensor
 
 from buttress.runtime import distributed
 
-__all__ = ["CodeCounts", "entropy"]
+__all__ = ["UNCOUNTED", "CodeCounts", "entropy"]
+
+UNCOUNTED = -1
+"""Stands for a code that is left out, such as one behind the true end of an example."""
 
 
 class CodeCounts:
@@ -34,11 +37,12 @@ class CodeCounts:
         self.table: Int[Tensor, "J K"] = torch.zeros(1, classes, dtype=torch.int64)
 
     def add(self, codes: Int[Tensor, "B J"]) -> CodeCounts:
-        """Count the codes of some more examples."""
+        """Count the codes of some more examples; those that are ``UNCOUNTED`` are left out."""
         codes = codes.cpu().long()
         places = codes.shape[1]
-        k = max(self.table.shape[1], int(codes.max()) + 1)
-        found = torch.bincount((codes + k * torch.arange(places)).flatten(), minlength=places * k).reshape(places, k)
+        k = max(self.table.shape[1], int(codes.max()) + 1, 1)
+        kept = (codes + k * torch.arange(places))[codes >= 0]
+        found = torch.bincount(kept, minlength=places * k).reshape(places, k)
         found[:, : self.table.shape[1]] += self.table
         self.table, self.n = found, self.n + len(codes)
         return self
@@ -47,14 +51,15 @@ class CodeCounts:
         """The counts of all processes together, each of which must know K; they meet on ``device``."""
         whole = CodeCounts()
         whole.table = distributed.total(self.table.to(device, copy=True)).cpu()
-        whole.n = int(whole.table[0].sum())
+        whole.n = int(whole.table.sum(1).max())  # some place lies within the true length of every example
         return whole
 
     @property
     def difference(self) -> Float[Tensor, " J"]:
-        """The chance that two different examples differ at a place: the variance of its one-hot code."""
-        share = self.table.double() / self.n
-        return (1 - share.square().sum(1)).clamp(min=0) * self.n / max(1, self.n - 1)
+        """The chance that two different examples differ at a place that both have: the variance of its one-hot code."""
+        n = self.table.sum(1).double()
+        share = self.table / n.clamp(min=1)[:, None]
+        return torch.where(n > 0, (1 - share.square().sum(1)).clamp(min=0), 0.0) * n / (n - 1).clamp(min=1)
 
     @property
     def perplexities(self) -> Float[Tensor, " J"]:
@@ -74,5 +79,5 @@ def entropy(table: Int[Tensor, "*rest K"]) -> Float[Tensor, "*rest"]:
         >>> entropy(torch.tensor([[5, 0], [2, 2]])).exp().tolist()
         [1.0, 2.0]
     """
-    share = table.double() / table.sum(-1, keepdim=True)
+    share = table.double() / table.sum(-1, keepdim=True).clamp(min=1)
     return -torch.xlogy(share, share).sum(-1)

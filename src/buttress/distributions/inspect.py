@@ -95,14 +95,17 @@ def is_discrete(q: Distribution) -> bool:
 
 
 def is_uniform(p: Distribution) -> bool:
-    """Whether p is uniform over codes, so that each costs the same.
+    """Whether p is uniform over codes, so that each that is possible at a place costs the same.
 
     Example:
         >>> is_uniform(Independent(Categorical(torch.ones(2, 8)), 1)), is_uniform(Normal(0.0, 1.0))
         (True, False)
     """
     base = categorical(p)
-    return base is not None and bool((base.logits.amax(-1) - base.logits.amin(-1) < 1e-6).all())
+    if base is None:
+        return False
+    below = base.logits.amax(-1, keepdim=True) - base.logits
+    return bool(((below < 1e-6) | (below == torch.inf)).all())
 
 
 def multivariate_normal(q: Distribution) -> MultivariateNormal | None:

@@ -142,15 +142,35 @@ def save_converted(found: Iterable[Converted], out: Path, mark: str) -> None:
         found: What to write.
         out: The folder.
         mark: What stands behind the name of a recording's file in that of its conversion.
+
+    Of files of one name the later ones have that of their folder before it, or a number, so that none is lost.
     """
     out.mkdir(parents=True, exist_ok=True)
+    taken: set[str] = set()
     both: list[Tensor] = []
     for one in found:
-        path = out / f"{one.file.stem}_{re.sub(r'[^0-9A-Za-z]+', '-', mark)}.wav"
+        path = out / f"{_name(one.file, taken)}_{re.sub(r'[^0-9A-Za-z]+', '-', mark)}.wav"
         path.write_bytes(wav(one.after.numpy(), one.rate))
         print(path)
         both += [one.before, one.after]
     save_spectrograms(both, one.rate, 2, out / "converted.png")
+
+
+def _name(file: Path, taken: set[str]) -> str:
+    """What a conversion is called, added to those that are ``taken``.
+
+    Example:
+        >>> taken: set[str] = set()
+        >>> [_name(Path(file), taken) for file in ("ann/1.wav", "bob/1.wav", "bob/1.flac")]
+        ['1', 'bob_1', '1_2']
+    """
+    names = [file.stem, f"{file.resolve().parent.name}_{file.stem}"]
+    name = next((name for name in names if name not in taken), "")
+    number = 2
+    while not name or name in taken:
+        name, number = f"{file.stem}_{number}", number + 1
+    taken.add(name)
+    return name
 
 
 def decoded_as(

@@ -168,4 +168,21 @@ def read_csv(path: Path) -> list[EarlyRun]:
     if not rows or (missing := sorted(wanted - rows[0].row.keys())):
         lacks = f"it lacks {missing[0]}" if rows else "it has no rows"
         raise ValueError(f"{path}: not the table of buttress early-warning ({lacks}); try the one of its results")
+    for number, run in enumerate(rows, 1):
+        _check_cells(path, number, run.row)
     return rows
+
+
+def _check_cells(path: Path, number: int, row: Mapping[str, str]) -> None:
+    """Refuse a row that is cut off, or with something else than a number where one belongs."""
+    seen = [f"{one}_{at}" for one in SEEN for at in ("05", "10")]
+    for column, cell in row.items():
+        whole, real = column in ("steps", "seed"), column in (*seen, "floor", "weight_10", "weight_end")
+        try:
+            wrong = column is None or cell is None or (real and cell != "" and not math.isfinite(float(cell)))
+            wrong = wrong or (whole and int(cell) < 0)
+        except ValueError:
+            wrong = True
+        if wrong:
+            wanted = "a whole number" if whole else "a number, or nothing" if real else "as many cells as columns"
+            raise ValueError(f"{path}: in row {number} {column} is {cell!r}, wanted {wanted}; try the table as written")

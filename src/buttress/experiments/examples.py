@@ -102,7 +102,10 @@ def sampled(
         raise ValueError(f"count is {count}, wanted at least 1")
     run.check_room(count)
     with seeded(seed):
-        z = run.model.sample_z(count, Uniform().build(run.model.space)() if uniform else None, given)
+        evenly = Uniform().build(run.model.space) if uniform else None
+        if evenly is not None:
+            evenly.within(run.model.codes_inside)
+        z = run.model.sample_z(count, None if evenly is None else evenly(given), given)
         return decoded(run, z, given, mean, temperature)
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from buttress.core import Batch, Given
 from buttress.diagnostics.passes import as_batch
-from buttress.distributions.code_counts import CodeCounts
+from buttress.distributions.code_counts import UNCOUNTED, CodeCounts
 from buttress.experiments.examples import (
     center,
     evaluation_model,
@@ -74,7 +74,10 @@ def latent_view(run: Run, seed: int = 0) -> LatentView:
         batches = [as_batch(held_out[i]) for i in range(len(held_out))]
         z = [latent_of(model.posterior(batch.x, batch.given), mean=True).flatten(1) for batch in batches]
     if space.classes is not None:  # drawn from q(z|x), which need not be sure of one code
-        table = CodeCounts(space.classes).add(torch.cat(z)).table
+        inside = [run.model.codes_inside(batch.given) for batch in batches]
+        pairs = zip(z, inside, strict=True)
+        counted = [c if there is None else torch.where(there.flatten(1), c, UNCOUNTED) for c, there in pairs]
+        table = CodeCounts(space.classes).add(torch.cat(counted)).table
         return LatentView(codes=table.unflatten(0, (-1, space.shape[-1] if space.shape else 1)).sum(0).tolist())
     if len({part.shape[1] for part in z}) > 1:  # of sentences with a z for each place
         return LatentView()

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import torch
 import torch.distributed as dist
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent
 
@@ -17,7 +17,7 @@ from buttress.core.records import Latent
 from buttress.nn.quantize import tally
 from buttress.runtime import distributed
 
-__all__ = ["NEVER", "CodebookModule", "check_codebook", "latent_of"]
+__all__ = ["NEVER", "CodebookModule", "check_codebook", "latent_of", "repeated", "spread", "within"]
 
 NEVER = -1
 """In ``idle``: this codeword has not yet been an output of the encoder."""
@@ -72,12 +72,26 @@ class CodebookModule(PosteriorModule):
         self.register_buffer("idle", torch.full((number, codes), NEVER if start == "data" else 0))
 
     @torch.no_grad()
-    def follow(self, at: int, rows: Float[Tensor, "N D"], chosen: Int[Tensor, " N"]) -> None:
-        """Move codebook ``at`` towards the vectors that chose its codewords, over all processes; revive the dead."""
-        count, total = (distributed.total(v) for v in tally(rows, chosen, self.codes))
+    def follow(
+        self,
+        at: int,
+        rows: Float[Tensor, "N D"],
+        chosen: Int[Tensor, " N"],
+        inside: Bool[Tensor, " N"] | None = None,
+    ) -> None:
+        """Move codebook ``at`` towards the vectors that chose its codewords, over all processes; revive the dead.
+
+        Args:
+            at: Number of the codebook.
+            rows: The vectors; as many in each process.
+            chosen: The codeword of each.
+            inside: Which rows count; None for all. The others may still revive a codeword.
+        """
+        counted = (rows, chosen) if inside is None else (rows[inside], chosen[inside])
+        count, total = (distributed.total(v) for v in tally(*counted, self.codes))
         if self.learning == "ema":
             self._average(at, count, total)
-        self._revive(at, count > 0, rows)
+        self._revive(at, count, rows)
 
     def _average(self, at: int, count: Float[Tensor, " K"], total: Float[Tensor, "K D"]) -> None:
         """One step of the moving averages of codebook ``at``."""
@@ -86,17 +100,45 @@ class CodebookModule(PosteriorModule):
         rate = torch.where(count > 0, weight / self.counts[at], 0)[:, None]
         self.codebook[at] += rate * (total - count[:, None] * self.codebook[at])
 
-    def _revive(self, at: int, used: Tensor, rows: Float[Tensor, "N D"]) -> None:
+    def _revive(self, at: int, count: Float[Tensor, " K"], rows: Float[Tensor, "N D"]) -> None:
         """Give the codewords of codebook ``at`` that are dead, or not yet alive, random vectors of the batch."""
         idle = self.idle[at]
-        idle.copy_(torch.where(idle == NEVER, NEVER, torch.where(used, 0, idle + 1)))
+        idle.copy_(torch.where(idle == NEVER, NEVER, torch.where(count > 0, 0, idle + 1)))
         dead = ((idle == NEVER) | (idle >= self.revive)).nonzero()[:, 0]
         if len(dead):
             everywhere = len(rows) * distributed.number()
             dead = dead[:everywhere]
             self.codebook[at, dead] = _random_rows(rows, len(dead))
-            self.counts[at, dead] = everywhere / self.codes
+            self.counts[at, dead] = count.sum() / self.codes
             idle[dead] = 0
+
+
+def within(codes: Int[Tensor, "B *places slots"], valid: Bool[Tensor, "B *places"] | None) -> Tensor:
+    """The codes, and 0 at places behind the true end.
+
+    Example:
+        >>> within(torch.tensor([[[3], [5]]]), torch.tensor([[True, False]])).tolist()
+        [[[3], [0]]]
+    """
+    return codes if valid is None else torch.where(valid[..., None], codes, 0)
+
+
+def spread(valid: Bool[Tensor, "B *places"], slots: int) -> Bool[Tensor, "B *places slots"]:
+    """For each of some slots of a place whether it lies within the true length."""
+    return valid[..., None].expand(*valid.shape, slots)
+
+
+def repeated(rows: Float[Tensor, "B T *rest"], valid: Bool[Tensor, "B T"] | None) -> Float[Tensor, "B T *rest"]:
+    """What is at the true places of each example, again and again up to the end: as many rows in each process.
+
+    Example:
+        >>> repeated(torch.tensor([[1.0, 2.0, 9.0, 9.0, 9.0]]), torch.tensor([[True, True, False, False, False]]))
+        tensor([[1., 2., 1., 2., 1.]])
+    """
+    if valid is None:
+        return rows
+    again = torch.arange(rows.shape[1], device=rows.device) % valid.sum(1, keepdim=True).clamp(min=1)
+    return rows.gather(1, again.view(*again.shape, *[1] * (rows.dim() - 2)).expand_as(rows))
 
 
 def latent_of(

@@ -25,7 +25,10 @@ from buttress.core.posterior import group_names
 from buttress.core.records import Latent
 from buttress.distributions.gumbel import with_gumbel
 from buttress.nn.layers import full
-from buttress.posteriors._codebook import cost
+from buttress.posteriors._codebook import cost, spread
+
+NEVER = -1e4
+"""The logit of a code of which q is sure that it is not."""
 
 __all__ = ["CategoricalPosterior"]
 
@@ -125,14 +128,23 @@ class CategoricalPosteriorModule(PosteriorModule):
         """The codebook of each slot."""
         return self.codebook.expand(self.part.slots, -1, -1)
 
-    def logits(self, h: Float[Tensor, "B *places F"]) -> Float[Tensor, "B *places slots K"]:
-        """log q, in float32 at least, whatever the precision around it."""
+    def logits(
+        self, h: Float[Tensor, "B *places F"], valid: Bool[Tensor, "B *places"] | None = None
+    ) -> Float[Tensor, "B *places slots K"]:
+        """log q, in float32 at least, whatever the precision around it; sure of code 0 behind the true end."""
         raw = full(self.linear(h)).unflatten(-1, (self.part.slots, self.part.codes))
+        if valid is not None:
+            first = torch.arange(self.part.codes, device=h.device) == 0
+            raw = torch.where(valid[..., None, None], raw, torch.where(first, 0.0, NEVER))
         return raw.log_softmax(-1)
+
+    def inside(self, valid: Bool[Tensor, "B *places"]) -> Bool[Tensor, "B *event"]:
+        """See :class:`buttress.core.PosteriorModule`."""
+        return spread(valid, self.part.slots)
 
     def forward(self, h: Float[Tensor, "B *places F"], valid: Bool[Tensor, "B *places"] | None = None) -> Distribution:
         """See :class:`buttress.core.PosteriorModule`."""
-        return Independent(Categorical(logits=self.logits(h)), len(self.codes_shape))
+        return Independent(Categorical(logits=self.logits(h, valid)), len(self.codes_shape))
 
     def latent(
         self,
@@ -142,7 +154,7 @@ class CategoricalPosteriorModule(PosteriorModule):
         valid: Bool[Tensor, "B *places"] | None = None,
     ) -> Latent:
         """See :class:`buttress.core.PosteriorModule`."""
-        logits = self.logits(h)
+        logits = self.logits(h, valid)
         noisy = with_gumbel(logits, samples)
         codes = noisy.argmax(-1)
         log_q = logits.expand_as(noisy).gather(-1, codes[..., None])[..., 0].flatten(2)

@@ -25,7 +25,7 @@ from buttress.core.posterior import group_names
 from buttress.core.records import Latent
 from buttress.distributions.point import Point
 from buttress.nn.layers import full
-from buttress.posteriors._codebook import latent_of
+from buttress.posteriors._codebook import latent_of, spread, within
 
 __all__ = ["FiniteScalarQuantized"]
 
@@ -106,7 +106,11 @@ class FiniteScalarQuantizedModule(PosteriorModule):
 
     def forward(self, h: Float[Tensor, "B *places F"], valid: Bool[Tensor, "B *places"] | None = None) -> Distribution:
         """See :class:`buttress.core.PosteriorModule`."""
-        return Independent(Point(self.rounded(h)[1]), len(self.codes_shape))
+        return Independent(Point(within(self.rounded(h)[1], valid)), len(self.codes_shape))
+
+    def inside(self, valid: Bool[Tensor, "B *places"]) -> Bool[Tensor, "B *event"]:
+        """See :class:`buttress.core.PosteriorModule`."""
+        return spread(valid, self.part.slots)
 
     def latent(
         self,
@@ -117,6 +121,9 @@ class FiniteScalarQuantizedModule(PosteriorModule):
     ) -> Latent:
         """See :class:`buttress.core.PosteriorModule`."""
         read, codes = self.rounded(h)
+        if valid is not None:
+            codes = within(codes, valid)
+            read = torch.where(valid[..., None], read, self.embed(codes))
         return latent_of(read, codes, {}, prior, samples)
 
     def rounded(

@@ -24,7 +24,7 @@ from buttress.core.records import Latent
 from buttress.distributions.point import Point
 from buttress.nn.layers import full
 from buttress.nn.quantize import nearest
-from buttress.posteriors._codebook import CodebookModule, check_codebook, latent_of
+from buttress.posteriors._codebook import CodebookModule, check_codebook, latent_of, repeated
 from buttress.runtime.randomness import draw
 
 __all__ = ["ResidualQuantized"]
@@ -97,7 +97,7 @@ class ResidualQuantizedModule(CodebookModule):
         self._space = Space.stacked([(f"stage{i + 1}", (*places, 1), part.codes) for i in range(part.stages)])
         each = range(math.prod(places))
         self.groups = tuple(f"{level.name}/z{at}" for level in self._space.levels for at in each)
-        self.seen: list[tuple[Tensor, Tensor]] = []
+        self.seen: list[tuple[Tensor, Tensor, Tensor | None]] = []
 
     @property
     def space(self) -> Space:
@@ -114,7 +114,11 @@ class ResidualQuantizedModule(CodebookModule):
 
     def forward(self, h: Float[Tensor, "B *places F"], valid: Bool[Tensor, "B *places"] | None = None) -> Distribution:
         """See :class:`buttress.core.PosteriorModule`."""
-        return Independent(Point(self.quantize(self.vectors(h))[0]), 1)
+        return Independent(Point(self.quantize(self.vectors(h), valid)[0]), 1)
+
+    def inside(self, valid: Bool[Tensor, "B *places"]) -> Bool[Tensor, "B *event"]:
+        """See :class:`buttress.core.PosteriorModule`."""
+        return valid.flatten(1).repeat(1, self.part.stages)
 
     def latent(
         self,
@@ -125,10 +129,16 @@ class ResidualQuantizedModule(CodebookModule):
     ) -> Latent:
         """See :class:`buttress.core.PosteriorModule`."""
         z = self.vectors(h)
-        codes, words, residuals = self.quantize(z)
+        codes, words, residuals = self.quantize(z, valid)
         if self.training and z.requires_grad:
             chosen = [codes[:, level.start : level.stop].flatten() for level in self.space.levels]
-            self.seen = [(r.detach().flatten(0, -2), c) for r, c in zip(residuals, chosen, strict=True)]
+            counted = None if valid is None else valid.flatten()
+            given = [repeated(r.detach(), valid).flatten(0, -2) for r in residuals]
+            self.seen = [(rows, c, counted) for rows, c in zip(given, chosen, strict=True)]
+        if valid is not None:
+            pairs = list(zip(residuals, words, strict=True))
+            residuals = [torch.where(valid[..., None], r, word) for r, word in pairs]
+            z = torch.where(valid[..., None], z, z.detach())
         distance = sum((r - word).square().flatten(1).sum(1) for r, word in zip(residuals, words, strict=True))
         read = z + (self._summed(words) - z).detach()
         return latent_of(read, codes, {"commitment": self.part.commitment * torch.as_tensor(distance)}, prior, samples)
@@ -138,11 +148,16 @@ class ResidualQuantizedModule(CodebookModule):
         with torch.autocast(h.device.type, enabled=False):
             return self.linear(full(h))
 
-    def quantize(self, z: Float[Tensor, "B *places D"]) -> tuple[Int[Tensor, "B N"], list[Tensor], list[Tensor]]:
-        """Codes of all stages in a row; codewords, without gradient; and what each stage was given, with z's."""
+    def quantize(
+        self, z: Float[Tensor, "B *places D"], valid: Bool[Tensor, "B *places"] | None = None
+    ) -> tuple[Int[Tensor, "B N"], list[Tensor], list[Tensor]]:
+        """Codes of all stages in a row, 0 behind the true end; codewords, without gradient; and what each stage was
+        given, with z's.
+        """
         codes, words, residuals = [], [], [z]
         for book in self.codebook.detach():
             found = nearest(residuals[-1].detach().flatten(0, -2), book).view(z.shape[:-1])
+            found = found if valid is None else torch.where(valid, found, 0)
             words.append(nn.functional.embedding(found, book))
             residuals.append(residuals[-1] - words[-1])
             codes.append(found.view(len(z), -1))
@@ -160,6 +175,6 @@ class ResidualQuantizedModule(CodebookModule):
 
     def after_step(self) -> None:
         """See :class:`buttress.core.PosteriorModule`."""
-        for at, (rows, chosen) in enumerate(self.seen):
-            self.follow(at, rows, chosen)
+        for at, (rows, chosen, counted) in enumerate(self.seen):
+            self.follow(at, rows, chosen, counted)
         self.seen = []

@@ -40,7 +40,7 @@ from buttress.nn.layers import full
 from buttress.nn.over_time import mean_over_time, normalised_over_channels, normalised_over_time
 from buttress.nn.quantize import straight_through
 from buttress.nn.rounding import code_of, value_of
-from buttress.posteriors._codebook import latent_of
+from buttress.posteriors._codebook import latent_of, repeated, spread
 from buttress.posteriors.hierarchical_quantized import level_names
 from buttress.posteriors.vector_quantized import VectorQuantized, VectorQuantizedModule
 
@@ -58,7 +58,7 @@ SLOPE = 0.2
 class UNetQuantized(Posterior):
     """Codes of what changes in a sequence at several time scales, and a few numbers for what is constant in it.
 
-    Places behind the true end of an example have code 0 and are not read, but are counted in the rate like any other.
+    Places behind the true end of an example have code 0, cost nothing and are not read.
 
     Args:
         scales: Number L of time scales, the first that of the encoder's features, each other half as fine.
@@ -179,6 +179,15 @@ class UNetQuantizedModule(PosteriorModule):
         penalty = {"commitment": self.part.commitment * distance} if self.part.quantizer == "codebook" else {}
         return latent_of(read, codes, penalty, prior, samples)
 
+    def inside(self, valid: Bool[Tensor, "B T"]) -> Bool[Tensor, "B N"]:
+        """See :class:`buttress.core.PosteriorModule`. The voice of an example has no place."""
+        speaker, *content = self.space.levels
+        each = [
+            spread(valid[:, ::stride], level.shape[-1]) for stride, level in zip(self.strides, content, strict=True)
+        ]
+        voice = valid.new_ones(len(valid), speaker.stop)
+        return torch.cat([voice, *(found.flatten(1) for found in each)], 1)
+
     def before_and_after(
         self, h: Float[Tensor, "B T F"], valid: Bool[Tensor, "B T"] | None = None
     ) -> dict[str, tuple[Tensor, Tensor, Tensor]]:
@@ -254,21 +263,17 @@ class UNetQuantizedModule(PosteriorModule):
         return value_of(codes, FINE) * math.sqrt(self.part.dim)
 
     def _remember(self, at: int, n: Tensor, codes: Tensor, inside: Bool[Tensor, "B T"]) -> None:
-        """Keep what the codewords of a level follow. An example's true places are repeated to the end, so that every
-        process has as many rows.
-        """
+        """Keep what the codewords of a level follow."""
         book = self.books[at]
         if not (isinstance(book, VectorQuantizedModule) and self.training and n.requires_grad):
             return
-        again = torch.arange(n.shape[1], device=n.device) % inside.sum(1, keepdim=True)
-        rows = n.detach().gather(1, again[..., None].expand_as(n))
-        book.seen = (rows[..., None, :], codes.gather(1, again[..., None]))
+        book.seen = (repeated(n.detach(), inside)[..., None, :], codes, inside[..., None])
 
     def _together(self, words: list[Tensor], said: Float[Tensor, "*batch E"]) -> Float[Tensor, "*batch T E"]:
         """C + S of all levels side by side, each place of a coarse level repeated for the fine ones below it."""
         each = zip(words, self.strides, strict=True)
-        spread = [w.repeat_interleave(stride, -2)[..., : self.places, :] for w, stride in each]
-        return torch.cat(spread, -1) + said[..., None, :]
+        wide = [w.repeat_interleave(min(stride, self.places), -2)[..., : self.places, :] for w, stride in each]
+        return torch.cat(wide, -1) + said[..., None, :]
 
 
 class _Halve(nn.Module):

@@ -35,7 +35,7 @@ from buttress.nn.jitter import jittered
 from buttress.nn.layers import full
 from buttress.nn.quantize import nearest, straight_through
 from buttress.nn.rotation import rotated
-from buttress.posteriors._codebook import CodebookModule, check_codebook, latent_of
+from buttress.posteriors._codebook import CodebookModule, check_codebook, latent_of, repeated, spread, within
 
 __all__ = ["VectorQuantized"]
 
@@ -138,7 +138,7 @@ class VectorQuantizedModule(CodebookModule):
         self.codes_shape = shape
         self.linear = nn.Linear(features, part.slots * part.dim)
         self.groups = group_names(shape)
-        self.seen: tuple[Tensor, Tensor] | None = None
+        self.seen: tuple[Tensor, Tensor, Tensor | None] | None = None
 
     @property
     def space(self) -> Space:
@@ -153,7 +153,11 @@ class VectorQuantizedModule(CodebookModule):
 
     def forward(self, h: Float[Tensor, "B *places F"], valid: Bool[Tensor, "B *places"] | None = None) -> Distribution:
         """See :class:`buttress.core.PosteriorModule`."""
-        return Independent(Point(self.choose(self.vectors(h))), len(self.codes_shape))
+        return Independent(Point(within(self.choose(self.vectors(h)), valid)), len(self.codes_shape))
+
+    def inside(self, valid: Bool[Tensor, "B *places"]) -> Bool[Tensor, "B *event"]:
+        """See :class:`buttress.core.PosteriorModule`."""
+        return spread(valid, self.part.slots)
 
     def latent(
         self,
@@ -163,20 +167,27 @@ class VectorQuantizedModule(CodebookModule):
         valid: Bool[Tensor, "B *places"] | None = None,
     ) -> Latent:
         """See :class:`buttress.core.PosteriorModule`."""
-        read, codes, penalty = self.quantize(h)
+        read, codes, penalty = self.quantize(h, valid)
         if self.part.jitter and self.training:
             read = jittered(read, self.part.jitter, valid)
         return latent_of(read, codes, penalty, prior, samples)
 
     def quantize(
-        self, h: Float[Tensor, "B *places F"]
+        self, h: Float[Tensor, "B *places F"], valid: Bool[Tensor, "B *places"] | None = None
     ) -> tuple[Float[Tensor, "B *places D"], Int[Tensor, "B *places slots"], dict[str, Float[Tensor, " B"]]]:
-        """What the decoder reads, straight through to h; the codes; and the penalties that hold both together."""
+        """What the decoder reads, straight through to h; the codes; and the penalties that hold both together.
+
+        Places behind the true end have code 0, no penalty and no part in what the codewords follow.
+        """
         z = self.vectors(h)
-        codes = self.choose(z)
+        codes = within(self.choose(z), valid)
         if self.training and z.requires_grad:
-            self.seen = (z.detach(), codes)
-        apart, z, q = z, z.flatten(-2), self.embed(codes)
+            self.seen = (repeated(z.detach(), valid), codes, None if valid is None else spread(valid, codes.shape[-1]))
+        q = self.embed(codes)
+        if valid is not None:
+            z = torch.where(valid[..., None, None], z, q.detach().view_as(z))
+            q = torch.where(valid[..., None], q, q.detach())
+        apart, z = z, z.flatten(-2)
         read, distance = straight_through(z, q)
         if self.part.gradient == "rotation":
             read = rotated(apart, q.view_as(apart)).flatten(-2)
@@ -209,6 +220,6 @@ class VectorQuantizedModule(CodebookModule):
         """See :class:`buttress.core.PosteriorModule`: count what the step's last batch chose, over all processes."""
         if self.seen is None:
             return
-        (z, codes), self.seen = self.seen, None
+        (z, codes, inside), self.seen = self.seen, None
         for at, (rows, chosen) in enumerate(zip(self._by_book(z, 1), self._by_book(codes, 0), strict=True)):
-            self.follow(at, rows, chosen)
+            self.follow(at, rows, chosen, None if inside is None else self._by_book(inside, 0)[at])

@@ -4,6 +4,8 @@ $$ -\log p(z|y) = \sum_g -\log p(z_g \mid z_{<g}, y) \quad \text{nats: what each
 
 y is what the data offer beside x, such as a label, where the prior reads that; else nothing.
 
+Behind the true end of an example, where its length is known, every code is 0 and costs nothing.
+
 ``log_prob`` is teacher forcing, one parallel pass; ``sample`` a loop in which nothing is computed twice, and
 ``sample_naively`` the loop that computes everything again for each code. The same uniforms give the same codes.
 """
@@ -16,7 +18,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.distributions import Distribution, constraints
 
@@ -103,10 +105,11 @@ class CodesModule(PriorModule):
 
     def forward(self, given: Given = EMPTY) -> CodeDistribution:
         """See :class:`buttress.core.PriorModule`."""
+        inside = self.inside(given)
         if not self.given:
-            return CodeDistribution(self)
+            return CodeDistribution(self, inside=inside)
         each = self.condition(given).unflatten(-1, (-1, self.given))
-        return CodeDistribution(self, each.sum(-2))
+        return CodeDistribution(self, each.sum(-2), inside)
 
     @abstractmethod
     def logits(self, codes: Int[Tensor, "N *shape"], c: Float[Tensor, "N E"]) -> Float[Tensor, "N *rest"]:
@@ -182,13 +185,19 @@ class CodeDistribution(Distribution):
     Args:
         module: The prior.
         c: What is given to each of B examples, (B, E); None where nothing is.
+        inside: Which codes of each of B examples lie within its true length, (B, *event); None where all do.
     """
 
     arg_constraints: ClassVar[dict[str, Any]] = {}
 
-    def __init__(self, module: CodesModule, c: Float[Tensor, "B E"] | None = None) -> None:
-        self.module, self.c = module, c
-        batch = torch.Size() if c is None else c.shape[:1]
+    def __init__(
+        self,
+        module: CodesModule,
+        c: Float[Tensor, "B E"] | None = None,
+        inside: Bool[Tensor, "B *event"] | None = None,
+    ) -> None:
+        self.module, self.c, self.within = module, c, inside
+        batch = torch.broadcast_shapes(*(found.shape[:1] for found in (c, inside) if found is not None))
         super().__init__(batch, torch.Size(module.space.shape), validate_args=False)
 
     @property
@@ -201,7 +210,10 @@ class CodeDistribution(Distribution):
         lead = torch.broadcast_shapes(value.shape[: value.dim() - len(self.event_shape)], self.batch_shape)
         value = value.expand(*lead, *self.event_shape)
         flat = value.reshape(-1, *self.event_shape).long()
-        return self.module.score(flat, self._beside(lead)).view(value.shape)
+        found = self.module.score(flat, self._beside(lead)).view(value.shape)
+        if self.within is None:
+            return found
+        return torch.where(self.within, found, torch.where(value == 0, 0.0, -torch.inf))
 
     def log_prob(self, value: Int[Tensor, "*rest"]) -> Float[Tensor, "*batch"]:
         """log p(z) in nats, shape ``batch``, for codes (*batch, *event)."""
@@ -220,6 +232,8 @@ class CodeDistribution(Distribution):
     def _draw(self, generate: Callable[[Tensor, Tensor], Tensor], sample_shape: Any) -> Tensor:
         lead = torch.Size((*sample_shape, *self.batch_shape))
         uniforms = torch.rand(*lead, *self.event_shape, device=self.module.one.device)
+        if self.within is not None:
+            uniforms = torch.where(self.within, uniforms, 0.0)  # at which code 0 is chosen
         return generate(uniforms.view(-1, *self.event_shape), self._beside(lead)).view(uniforms.shape)
 
     def _beside(self, lead: torch.Size) -> Float[Tensor, "N E"]:

@@ -1,6 +1,7 @@
 r"""p(z) = prod_g 1 / K for codes z_g in 0 .. K - 1: the prior under which a code costs log K nats, whatever it says.
 
-K is that of the level of z to which a code belongs, where levels have codebooks of different sizes.
+K is that of the level of z to which a code belongs, where levels have codebooks of different sizes. Behind the true end
+of an example, where its length is known, every code is 0 and costs nothing.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 from torch.distributions import Categorical, Distribution, Independent
 
@@ -55,4 +57,8 @@ class UniformModule(PriorModule):
 
     def forward(self, given: Given = EMPTY) -> Distribution:
         """See :class:`buttress.core.PriorModule`."""
-        return Independent(Categorical(logits=self.logits), self.logits.dim() - 1)
+        logits, inside = self.logits, self.inside(given)
+        if inside is not None:
+            behind = torch.where(torch.arange(logits.shape[-1], device=logits.device) == 0, 0.0, -torch.inf)
+            logits = torch.where(inside[..., None], logits, behind)
+        return Independent(Categorical(logits=logits), self.logits.dim() - 1)

@@ -41,6 +41,8 @@ def codebook_restarts(recipe: Recipe, revive: int = 100) -> Recipe:
         >>> codebook_restarts(replace(recipe, posterior=still)).posterior == VectorQuantized(codes=8, dim=4)
         True
     """
+    if revive < 1:
+        raise DoesNotFit(f"codebook_restarts: revive is {revive}, wanted at least 1 step; try 100")
     soon = max(1, min(revive, recipe.training.steps // 10))
     wanted = {name: value for name, value in DEFAULTS.items() if hasattr(recipe.posterior, name)} | {"revive": soon}
     changed = recipe.posterior.replace(**wanted)

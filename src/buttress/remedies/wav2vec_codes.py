@@ -16,6 +16,9 @@ from buttress.priors.recurrent import RecurrentPrior
 from buttress.remedies._codes import with_codes
 from buttress.schedules.constant import Constant
 
+LONGEST = 100_000
+"""Samples that one code may stand for: seconds of sound."""
+
 
 @remedy(
     family="discrete latents",
@@ -90,7 +93,7 @@ def wav2vec_codes(
     encoder = Conv1dEncoder(
         (width,) * len(strides), positions=True, deeper=deeper, strides=strides, normalize=True, compress=True
     )
-    learning = max(1, round(0.7 * first * recipe.training.steps))
+    learning = max(1, round(0.7 * first * recipe.training.steps)) if 0 < first < 1 else 1  # else refused below
     made: Posterior = VectorQuantized(
         codes, dim, groups, shared, learning="gradient", commitment=commitment, revive=revive, normalize=True
     )
@@ -114,8 +117,8 @@ def _prime_factors(number: int) -> tuple[int, ...]:
         >>> _prime_factors(160), _prime_factors(1)
         ((5, 2, 2, 2, 2, 2), (1,))
     """
-    if number < 1:
-        raise DoesNotFit(f"wav2vec_codes: stride is {number}, wanted 1 or more frames or samples")
+    if not 1 <= number <= LONGEST:
+        raise DoesNotFit(f"wav2vec_codes: stride is {number}, wanted 1 to {LONGEST:,} frames or samples")
     found, factor = [], 2
     while number > 1:
         while number % factor == 0:

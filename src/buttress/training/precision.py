@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,7 +22,9 @@ __all__ = ["Timing", "as_recorded", "chosen", "timed"]
 WHOLE: Literal["32-true"] = "32-true"
 MIXED: Literal["bf16-mixed"] = "bf16-mixed"
 ROUNDS, SECONDS = 5, 10.0
-"""Rounds of one step in each precision, and the time after which no further round begins."""
+"""Rounds of one step in each precision, at least, and the time after which no further round begins."""
+ENOUGH = 0.3
+"""Seconds for which rounds go on in any case: of steps of a millisecond a few are noise on a busy machine."""
 WORTH_IT = 1.1
 """How many times as fast mixed precision has to be: timings differ by some percent from one call to the next."""
 SAME = 0.02
@@ -35,7 +36,7 @@ class Timing:
     """What a step costs in each precision.
 
     Args:
-        whole: Median seconds of a forward and backward pass in "32-true".
+        whole: Seconds of the fastest forward and backward pass in "32-true": other programs only make one slower.
         mixed: The same in "bf16-mixed".
         apart: How far its loss is from that of "32-true", relative to it; NaN where it is not finite.
 
@@ -124,11 +125,21 @@ def timed(recipe: Recipe, splits: Splits) -> Timing:
         losses = [_pass(recipe, model, batch, mixed)[1] for mixed in (False, True)]  # which warms up, too
         seconds: tuple[list[float], list[float]] = ([], [])
         begin = time.perf_counter()
-        while not seconds[0] or (len(seconds[0]) < ROUNDS and time.perf_counter() - begin < SECONDS):
+        while not seconds[0] or _goes_on(len(seconds[0]), time.perf_counter() - begin):
             for mixed in (False, True):
                 seconds[mixed].append(_pass(recipe, model, batch, mixed)[0])
     apart = abs(losses[1] - losses[0]) / max(abs(losses[0]), 1e-12)
-    return Timing(statistics.median(seconds[0]), statistics.median(seconds[1]), apart)
+    return Timing(min(seconds[0]), min(seconds[1]), apart)
+
+
+def _goes_on(rounds: int, passed: float) -> bool:
+    """Whether there is one more round after so many, and so many seconds.
+
+    Example:
+        >>> _goes_on(4, 9.0), _goes_on(4, 11.0), _goes_on(200, 0.2), _goes_on(5, 0.4)
+        (True, False, True, False)
+    """
+    return passed < ENOUGH or (rounds < ROUNDS and passed < SECONDS)
 
 
 def _pass(recipe: Recipe, model: LatentVariableModel, batch: Batch, mixed: bool) -> tuple[float, float]:

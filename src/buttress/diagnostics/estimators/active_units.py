@@ -91,7 +91,7 @@ def activity(model: Model, batches: Batches, *, seed: int = 0) -> Activity:
             q = block.q
             loc, scale = (0.0, 1.0) if discrete(q) else units.of(block.prior)
             if (value := point(q)) is not None:
-                codes.add(value.reshape(len(block), -1))
+                codes.add(block.counted(value.reshape(len(block), -1)))
                 continue
             middle = _middle(q)
             exact = exact and middle is not None

@@ -33,7 +33,18 @@ from buttress.diagnostics.protocol import Batches, Model, conditional
 from buttress.distributions.code_counts import CodeCounts, entropy
 from buttress.distributions.inspect import categorical, is_discrete, point
 
-__all__ = ["DRAWN", "HEALTH", "code_perplexity", "codebook", "codes_of", "codes_used", "count_codes", "health", "taken"]
+__all__ = [
+    "DRAWN",
+    "HEALTH",
+    "books_of",
+    "code_perplexity",
+    "codebook",
+    "codes_of",
+    "codes_used",
+    "count_codes",
+    "health",
+    "taken",
+]
 
 DRAWN = "counting one draw of each code"
 """The method where q(z|x) is not sure of its codes."""
@@ -117,7 +128,7 @@ def count_codes(model: Model, batches: Batches, seed: int = 0) -> CodeCounts:
                     f"codebook: q(z|x) is a {type(block.q).__name__}, wanted a point on codes "
                     "(buttress.distributions.point), or a Categorical or OneHotCategorical over them"
                 )
-            counts.add(codes)
+            counts.add(block.counted(codes))
     return counts
 
 
@@ -144,7 +155,7 @@ def codebook(model: Model, batches: Batches, counts: CodeCounts | None = None, s
         {'code_perplexity': (2.0, 4.0), 'codes_used': (2.0, 4.0)}
     """
     counts = count_codes(model, batches, seed) if counts is None else counts
-    books = _books(model, batches, len(counts.table))
+    books = books_of(model, batches, len(counts.table))
     perplexity = _perplexity(model, batches, counts, books, seed)
     used = replace(_used(counts, books, _stated(model)), method=perplexity.method)
     return {"code_perplexity": perplexity, "codes_used": used}
@@ -168,7 +179,7 @@ def health(model: Model, counts: CodeCounts) -> dict[str, float]:
         >>> {name: round(value, 6) for name, value in health(model, counts).items()}  # two of four codes, equally often
         {'code_perplexity': 2.0, 'codes_used_share': 0.5}
     """
-    books = _books(model, (), len(counts.table))
+    books = books_of(model, (), len(counts.table))
     found = _used(counts, books, True)
     share = math.nan if found.ceiling is None or found.value is None else found.value / found.ceiling
     return {"code_perplexity": _evenness(counts, books), "codes_used_share": share}
@@ -213,7 +224,7 @@ def _stated(model: Model) -> bool:
     return bool(getattr(_space(model), "shape", ()))
 
 
-def _books(model: Model, batches: Batches, places: int) -> list[Book]:
+def books_of(model: Model, batches: Batches, places: int) -> list[Book]:
     """Which places share a codebook: all of them, unless a space says otherwise."""
     space, k = _space(model), classes(model, batches)
     if levels := levels_of(conditional(model).model):
@@ -236,7 +247,8 @@ def _perplexity(model: Model, batches: Batches, counts: CodeCounts, books: list[
             codes = taken(block, seed)
             assert codes is not None
             sure = sure and codes_of(block.q) is not None
-            each = surprise.gather(1, codes.cpu().long().T)
+            codes = block.counted(codes).long()
+            each = torch.where(codes.T >= 0, surprise.gather(1, codes.T.clamp(min=0)), 0.0)
             of_examples.add(each.mean(0)[:, None])
     value, known = _evenness(counts, books), [book.classes for book in books]
     note = f"not nats; {_shape(books)}{_alone(counts)}"

@@ -95,6 +95,9 @@ def gain_of_linear_z(r: Float[Tensor, "N sites"], beta: float = 1.0, seed: int =
         0 ± 0 | 1.3... ± 0.0...
     """
     r = r.double() / math.sqrt(beta or 1.0)
+    if not torch.isfinite(r.square().sum()):
+        note = "the residuals are not finite: a variance of the decoder is 0, or its numbers overflow"
+        return Estimate(None, None, len(r), "not measured", note=note)
     order = torch.randperm(len(r), generator=torch.Generator().manual_seed(seed))
     gains = [_gain(r[own], r[other]) for own, other in permutations(order.chunk(2))]
     note = "what the best linear z would gain in log p(x|given), on examples that it was not fitted to"

@@ -220,7 +220,7 @@ def classes(model: Model, batches: Batches = ()) -> int | None:
 
     Args:
         model: Keeps the protocol.
-        batches: Held-out data; read only where the prior needs to know what is given.
+        batches: Held-out data; read only where the prior, or how many codes there are, hangs on what is given.
 
     Example:
         >>> from types import SimpleNamespace
@@ -239,12 +239,13 @@ def classes(model: Model, batches: Batches = ()) -> int | None:
 def uniform_rate(model: Model, n: int, batches: Batches = ()) -> Estimate:
     """G log K in nats per example: the rate of any codes under the uniform prior, the same for each of n examples.
 
-    Where z has levels, it is their sum, as each may have another K.
+    Where z has levels, it is their sum, as each may have another K. Codes behind the true end of an example cost
+    nothing, so it is a mean over examples where these differ in length.
 
     Args:
         model: Keeps the protocol; z is made of codes.
         n: Number of examples, for the record.
-        batches: Held-out data; read only where the prior needs to know what is given.
+        batches: Held-out data; read only where the prior, or how many codes there are, hangs on what is given.
 
     Example:
         >>> from types import SimpleNamespace
@@ -263,9 +264,17 @@ def uniform_rate(model: Model, n: int, batches: Batches = ()) -> Estimate:
     if len({size for _, size in sizes if size}) > 1 and one_hot_vectors(p) is None:
         total = sum(number * math.log(size or k) for number, size in sizes)
         note = " + ".join(f"{number} x log {size or k}" for number, size in sizes)
+        each = torch.cat([torch.full((number,), math.log(size or k), dtype=torch.float64) for number, size in sizes])
+    else:
+        groups = math.prod(p.event_shape) // (1 if one_hot_vectors(p) is None else k)
+        total, note = groups * math.log(k), f"{groups} x log {k}"
+        each = torch.full((groups,), math.log(k), dtype=torch.float64)
+    asked = conditional(model)
+    masks = [asked.inside(block.given) for block in passes(asked, batches)]
+    there = [mask.flatten(1).cpu() for mask in masks if mask is not None]
+    if not there:
         return Estimate(total, None, n, method, note=note)
-    groups = math.prod(p.event_shape) // (1 if one_hot_vectors(p) is None else k)
-    return Estimate(groups * math.log(k), None, n, method, note=f"{groups} x log {k}")
+    return mean(torch.cat(there).double() @ each, method, note=f"{note}, less what is behind the true ends")
 
 
 @estimator("bound")

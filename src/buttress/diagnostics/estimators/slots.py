@@ -65,13 +65,15 @@ def slot_perplexities(counts: CodeCounts, slots: Sequence[LatentLevel]) -> dict[
         >>> {name: round(found.value, 6) for name, found in slot_perplexities(counts, slots_of((2,))).items()}
         {'code_perplexity/slot0': 2.0, 'code_perplexity/slot1': 1.0}
     """
-    share = counts.table.double() / counts.n
+    there = counts.table.sum(1).double().clamp(min=1)
+    share = counts.table / there[:, None]
     surprise = torch.where(share > 0, -share.log(), 0.0)
     entropy = (share * surprise).sum(1)
-    error = (((share * surprise.square()).sum(1) - entropy.square()).clamp(min=0) / counts.n).sqrt()
+    error = (((share * surprise.square()).sum(1) - entropy.square()).clamp(min=0) / there).sqrt()
     found = {}
     for slot in slots:
-        value = entropy[slot.places].mean().exp().item()
+        weight = counts.table[slot.places].sum(1).double()
+        value = ((weight * entropy[slot.places]).sum() / weight.sum().clamp(min=1)).exp().item()
         note = "no nats: 1 where its codes are the same for all x"
         chance = value * error[slot.places].max().item()
         found[f"code_perplexity/{slot.name}"] = Estimate(value, chance, counts.n, "counting", note=note)

@@ -4,14 +4,16 @@ $$ \frac{\mathrm{KL}(q(z|x) \| p(z))}{D \ln 2}, \qquad B = \frac{N}{D} H, \quad 
 
 with D seconds of sound in all. B is the bitrate of the ZeroSpeech challenges (Dunbar et al. 2019): N codes, each of
 which costs the entropy of how often it is taken over all of the data, whatever was before it. A learned prior, under
-which the first number is taken, may need fewer bits. Codes behind the true end of shorter examples are not counted, in
-either number, where the model says how many places of x one code stands for; real z are counted as in the rate.
+which the first number is taken, may need fewer bits. Codes behind the true end of shorter examples are not counted:
+they cost nothing, as places of real z behind it do. Of a model that is none of ours they are left out where its encoder
+says how many places of x one code stands for.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -19,10 +21,11 @@ from torch import Tensor
 
 from buttress.diagnostics.estimate import Estimate
 from buttress.diagnostics.estimator import Subject, estimator
-from buttress.diagnostics.estimators.codebook import codes_of
+from buttress.diagnostics.estimators.codebook import books_of, codes_of
+from buttress.diagnostics.estimators.rate import exact_kl
 from buttress.diagnostics.levels import levels_of
 from buttress.diagnostics.passes import Block
-from buttress.distributions.inspect import closed_form_kl
+from buttress.distributions.code_counts import UNCOUNTED
 
 __all__ = ["measure"]
 
@@ -43,11 +46,12 @@ def measure(subject: Subject) -> dict[str, Estimate]:
         return found
     codes, inside = (torch.cat([pair[i] for pair in counted]) for i in (0, 1))
     note = f"{inside.sum().item() / seconds.sum().item():.4g} codes a second"
-    found["code_bits_per_second"] = _each_second(_surprise(codes, inside), seconds, "counting", note)
-    costs = [_cost(subject, block) for block in subject.data.blocks()]
-    nats = None if any(cost is None for cost in costs) else torch.cat([cost for cost in costs if cost is not None])
-    if nats is not None and nats.shape == inside.flatten(1).shape:
-        paid = (nats.double() * inside.flatten(1)).sum(1)
+    books = [book.places for book in books_of(subject.model, subject.data, codes.shape[1])]
+    found["code_bits_per_second"] = _each_second(_surprise(codes, inside, books), seconds, "counting", note)
+    costs = [exact_kl(block.q, block.prior) for block in subject.data.blocks()]
+    if not any(cost is None for cost in costs):
+        paid = torch.cat([cost.flatten(1).cpu() for cost in costs if cost is not None])
+        paid = (paid * inside if paid.shape == inside.shape else paid).sum(1)
         found["bits_per_second"] = _each_second(paid, seconds, rate.method, note)
     return found
 
@@ -59,45 +63,41 @@ def _seconds(subject: Subject, block: Block) -> Float[Tensor, " B"]:
     return places.double() * subject.seconds
 
 
-def _counted(subject: Subject) -> Iterator[tuple[Int[Tensor, "B P slots"], Bool[Tensor, "B P slots"]]]:
-    """The codes of each block, with a codebook in each slot, and which of them lie within the true length."""
-    model = subject.model.model
-    places, stride = _sequence(model)
-    shape: tuple[int, ...] = getattr(getattr(model, "space", None), "shape", ())
+def _counted(subject: Subject) -> Iterator[tuple[Int[Tensor, "B J"], Bool[Tensor, "B J"]]]:
+    """The codes of each block, flat, and which of them lie within the true length."""
     for block in subject.data.blocks():
         if (codes := codes_of(block.q)) is None:
             return
-        codes = codes.cpu().unflatten(1, (-1, shape[-1] if math.prod(shape) == codes.shape[1] else 1))
-        inside = torch.ones(codes.shape, dtype=torch.bool)
+        inside = block.counted(codes) != UNCOUNTED
         lengths = block.batch.given.get("lengths")
-        if lengths is not None and places == codes.shape[1]:
-            inside &= (torch.arange(places) < -(-lengths.cpu()[:, None] // stride))[..., None]
-        yield codes, inside
+        if lengths is not None and bool(inside.all()):
+            inside &= _true(subject.model.model, codes.shape[1], lengths.cpu())
+        yield codes.cpu(), inside
 
 
-def _sequence(model: object) -> tuple[int, int]:
-    """The places of z along the places of x, and how many of these each stands for; 0 where that is not known."""
+def _true(model: Any, codes: int, lengths: Int[Tensor, " B"]) -> Bool[Tensor, "B J"]:
+    """Which codes lie within the true length, by the stride of a model's encoder; all where it has none."""
     encoder = getattr(model, "encoder", None)
     places: tuple[int, ...] = getattr(encoder, "places", ())
     stride = getattr(encoder, "stride", 0)
     known = isinstance(stride, int) and stride > 0 and len(places) == 1 and not levels_of(model)
-    return (places[0], stride) if known else (0, 0)
+    if not known or codes % places[0]:
+        return torch.ones(len(lengths), codes, dtype=torch.bool)
+    there = torch.arange(places[0]) < -(-lengths[:, None] // stride)
+    return there.repeat_interleave(codes // places[0], 1)
 
 
-def _surprise(codes: Int[Tensor, "N P slots"], inside: Bool[Tensor, "N P slots"]) -> Float[Tensor, " N"]:
-    """-log p_k of the codes of each example, in nats, by how often each is taken in its slot over all of the data."""
+def _surprise(
+    codes: Int[Tensor, "N J"], inside: Bool[Tensor, "N J"], books: Sequence[Int[Tensor, " P"]]
+) -> Float[Tensor, " N"]:
+    """-log p_k of the codes of each example, in nats, by how often each is taken from its book over all of the data."""
     k, total = int(codes.max()) + 1, torch.zeros(len(codes), dtype=torch.float64)
-    for slot, there in zip(codes.unbind(-1), inside.unbind(-1), strict=True):
-        count = torch.bincount(slot[there], minlength=k)
+    for places in books:
+        book, there = codes[:, places], inside[:, places]
+        count = torch.bincount(book[there], minlength=k)
         cost = -(count.double() / count.sum()).log()
-        total += torch.where(there, cost[slot], 0.0).sum(1)
+        total += torch.where(there, cost[book], 0.0).sum(1)
     return total
-
-
-def _cost(subject: Subject, block: Block) -> Float[Tensor, "B G"] | None:
-    """-log p of each code under the model's prior, in nats; None where p does not tell them apart."""
-    found = closed_form_kl(block.q, subject.model.prior(block.batch.given))
-    return None if found is None or found.dim() < 2 else found.flatten(1).cpu()
 
 
 def _each_second(nats: Float[Tensor, " N"], seconds: Float[Tensor, " N"], method: str, note: str) -> Estimate:

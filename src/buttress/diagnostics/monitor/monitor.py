@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 import warnings
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from buttress.diagnostics.monitor.alarm import EXPECTED, UNUSED, alarm
 from buttress.diagnostics.monitor.forecast import EARLIER, EARLY, NEEDED, features, forecast
 from buttress.diagnostics.monitor.seen import Seen, seen_of
 from buttress.diagnostics.monitor.sinks import sink
-from buttress.runtime.arguments import check_number
+from buttress.runtime.arguments import check_number, check_whole
 
 __all__ = ["CollapseWarning", "Monitor"]
 
@@ -88,14 +89,21 @@ class Monitor:
         floor: float = 0.0,
         **settings: Any,
     ) -> None:
+        check_number("the monitor's share", share)
+        check_whole("the monitor's every", every, optional=True)
+        check_whole("the monitor's steps", steps, optional=True)
+        check_number("the monitor's floor", floor)
         if not 0 < share < 1:
             raise ValueError(f"the monitor's share is {share}, wanted a part of the time between 0 and 1, such as 0.03")
         if every is not None and every < 1:
             raise ValueError(f"the monitor's every is {every}, wanted 1 step or more, or None")
         if steps is not None and steps < 1:
             raise ValueError(f"the monitor's steps is {steps}, wanted those of the whole run, or None")
-        check_number("floor", floor)
+        if not 0 <= floor < math.inf:
+            raise ValueError(f"the monitor's floor is {floor}, wanted nats of free bits from 0 on")
         check_effort(settings if callable(beta) else {**settings, "beta": beta})
+        if not callable(beta):
+            _weight(beta)
         self.model, self.probe, self.share, self.every, self.stop = model, probe, share, every, stop
         self.steps, self.beta, self.floor = steps, beta, floor
         self.settings = settings
@@ -172,8 +180,11 @@ class Monitor:
 
     def _settings(self, step: int) -> dict[str, Any]:
         """What the user wants of a diagnosis, which is told the weight of the rate as it will be at the end."""
-        end = step if self.steps is None else self.steps - 1
-        return {**self.settings, "beta": self.beta(end) if callable(self.beta) else self.beta}
+        return {**self.settings, "beta": self._beta(step if self.steps is None else self.steps - 1)}
+
+    def _beta(self, step: int) -> float | None:
+        """The weight of the rate at a step."""
+        return _weight(self.beta(step) if callable(self.beta) else self.beta)
 
     def _forecast(self, step: int) -> float | None:
         """The probability that the run ends collapsed; None where a look or a number that it rests on is missing."""
@@ -181,7 +192,7 @@ class Monitor:
         if any(name not in look for look in (earlier, early) for name in NEEDED):
             return None
         end = self._settings(step)["beta"]
-        now = self.beta(step) if callable(self.beta) else end
+        now = self._beta(step)
         now, end = (1.0 if weight is None else weight for weight in (now, end))
         return forecast().probability(features(earlier, early, now, end, self.floor))
 
@@ -195,9 +206,29 @@ class Monitor:
         return replace(seen, cause=verdict.cause, reasons=verdict.reasons, warning=text)
 
 
+def _weight(beta: Any) -> float | None:
+    """A weight of the rate as a number.
+
+    Example:
+        >>> _weight(-1)
+        Traceback (most recent call last):
+        ValueError: the monitor's beta is -1, wanted a weight of the rate from 0 on, None, or a function of the step
+    """
+    try:
+        found = None if beta is None else float(beta)
+    except (TypeError, ValueError):
+        found = math.nan
+    if found is not None and not 0 <= found < math.inf:
+        raise ValueError(
+            f"the monitor's beta is {beta!r}, wanted a weight of the rate from 0 on, None, or a function of the step"
+        )
+    return found
+
+
 def _plain(evidence: Evidence) -> dict[str, float]:
-    """The numbers that could be measured."""
-    return {name: one.value for name, one in evidence.estimates.items() if one.value is not None}
+    """The numbers that could be measured, and are finite."""
+    known = {name: one.value for name, one in evidence.estimates.items() if one.value is not None}
+    return {name: value for name, value in known.items() if math.isfinite(value)}
 
 
 def _numbers(before: list[Seen], seen: Seen, what: str) -> str:
