@@ -170,7 +170,7 @@ def test_a_codeword_that_nobody_uses_stays_where_it_is():
     alive(module)
     module.codebook[0, 2] = 1e3
     for _ in range(500):
-        module.seen = (torch.zeros(2, 1, 3), torch.zeros(2, 1, dtype=torch.long))
+        module.seen = (torch.zeros(2, 1, 3), torch.zeros(2, 1, dtype=torch.long), None)
         module.after_step()
     assert (module.codebook[0, 2] == 1e3).all() and torch.isfinite(module.codebook).all()
     assert module.idle[0].tolist() == [0, 500, 500, 500, 500]
