@@ -246,7 +246,7 @@ def test_a_run_learns_and_is_diagnosed_without_a_density(recipe, tmp_path, capsy
     assert 0 < two.value < one.value < one.ceiling == pytest.approx(math.log(16))
     right = found["contrastive_accuracy"]
     assert right.value - 4 * right.error > 1 / 16 and found["distortion"].value > 0
-    assert found["code_perplexity"].value > 3 and found["rate"].value == pytest.approx(found["rate_uniform"].value)
+    assert found["code_perplexity"].value > 2 and found["rate"].value == pytest.approx(found["rate_uniform"].value)
     for name in ("elbo", "worth_shuffled", "worth_prior", "nll", "amortisation_gap"):
         assert found[name].value is None and "needs p(x|z)" in found[name].note, name
     assert evidence.verdict.state == "unknown" and "a critic has none" in evidence.verdict.reasons[0]
