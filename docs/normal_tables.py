@@ -125,7 +125,7 @@ TABLES: dict[str, list[Row]] = {
             "vector_quantized:codes=64:slots=3:dim=16:spatial=false", "log.md", 192),
         Row("Yelp (16,000), 2 codes of 64, LSTM 128, 600 steps" + FIRST, "yelp/comparison.csv",
             "vector_quantized:slots=2", "results.md", 128),
-        Row("Yelp (16,000), one code of 64, LSTM 128, 1,600 steps", ZHAO, "one chunk", "papers/zhao2020.md"),
+        Row("Yelp (16,000), one code of 64, LSTM 128, 2,400 steps", ZHAO, "one chunk", "papers/zhao2020.md"),
         Row("the same, 8 codes of a shared 64", ZHAO, "main", "papers/zhao2020.md"),
         _cure("8 clusters in 8 columns, one code of 16, uniform prior, codebook dead, 600 steps", "dead_codebook",
               "none"),
