@@ -27,7 +27,13 @@ class Training:
         validate_every: Steps between looks at held-out data (ELBO, rate, mutual information); also an aggressive
             algorithm's "epoch".
         checkpoint_every: Steps between checkpoints.
-        patience: Stop after this many validations without a better held-out ELBO; None to run all steps.
+        patience: Stop after this many validations without a better held-out ELBO; None to run all steps. What is kept is
+            then the best model.
+        decay: Every learning rate is multiplied by this after a validation without a better held-out ELBO (in the
+            algorithm's last phase, once schedules have ended); 1 for constant ones.
+        validation: Share of the held-out examples that only validations read, and with them ``patience``, ``decay`` and
+            rules of an algorithm; evidence is then measured on the others. 0: validations read the first of those
+            that evidence is measured on, and what is chosen by them looks better than it is.
         compile: Compile the model with torch.compile.
         quantize: Bits, 2 to 8, to which weights and activations of all layers are rounded, in training and after it
             (fake quantisation); 0 for full precision.
@@ -53,6 +59,8 @@ class Training:
     validate_every: int = 200
     checkpoint_every: int = 200
     patience: int | None = None
+    decay: float = 1.0
+    validation: float = 0.0
     compile: bool = False
     quantize: int = 0
     quantize_after: int = 100
@@ -75,6 +83,10 @@ class Training:
                 raise ValueError(f"training: {name} is {value}, wanted more than 0")
             if value == math.inf:
                 raise ValueError(f"training: {name} is {value}, wanted a finite number")
+        if not 0 < self.decay <= 1:
+            raise ValueError(f"training: decay is {self.decay}, wanted a factor above 0 and at most 1")
+        if not 0 <= self.validation < 1:
+            raise ValueError(f"training: validation is {self.validation}, wanted a share of at least 0 and below 1")
         if self.quantize and not 2 <= self.quantize <= 8:
             raise ValueError(f"training: quantize is {self.quantize} bits, wanted 2 to 8, or 0 for full precision")
         if self.quantize_after < 0:

@@ -16,6 +16,7 @@ from buttress.core.registry import only_here
 from buttress.nn.quantized.apply import left_whole
 from buttress.runtime.memory import check_memory
 from buttress.runtime.randomness import seed_step
+from buttress.training.held_out import divided
 from buttress.training.batch_sampler import BatchSampler
 from buttress.training.room import decoding
 from buttress.training.warm_start import begin_with
@@ -86,6 +87,7 @@ def _check_sizes(settings: Training, splits: Splits, devices: int) -> None:
             f"got {out} held-out example{'s' * (out != 1)}, wanted at least 2 to measure on (some hundreds for usable "
             "standard errors); try a larger held_out, or more data"
         )
+    divided(splits.held_out, settings.validation)
 
 
 def _first_wrong(recipe: Recipe, model: LatentVariableModel, batch: Batch) -> str | None:

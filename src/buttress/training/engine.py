@@ -26,7 +26,7 @@ from buttress.training import checkpoint
 from buttress.training.batch_sampler import BatchSampler
 from buttress.training.callbacks import Callback, ProgressBar
 from buttress.training.folder import METRICS, STATE, WEIGHTS
-from buttress.training.held_out import VALIDATION_EXAMPLES, HeldOut, look
+from buttress.training.held_out import VALIDATION_EXAMPLES, HeldOut, divided, look
 from buttress.training.metrics import Means, Metrics
 from buttress.training.progress import Progress
 from buttress.training.stop import Stop
@@ -256,7 +256,8 @@ class Engine:
         if self.fabric.is_global_zero:
             recipe, seed = self.recipe, self.recipe.training.seed
             most, held_out = VALIDATION_EXAMPLES, self.splits.held_out
-            examples = HeldOut(held_out, self.model.observe, seed, most=most, device=self.device)
+            among = divided(held_out, recipe.training.validation)[0]
+            examples = HeldOut(held_out, self.model.observe, seed, most=most, device=self.device, among=among)
             with self.fabric.autocast():
                 step = self.step_number - 1
                 seen = look(recipe.algorithm.evaluation_model(self.model, recipe.objective, step, seed), examples, seed)
@@ -272,8 +273,16 @@ class Engine:
         patience, objective = self.recipe.training.patience, self.recipe.objective
         final = self.algorithm.in_final_phase and objective.settled(self.step_number)
         better = self.progress.judge(seen["elbo"], final, patience)
+        if final and not better:
+            self._decay(self.recipe.training.decay)
         if better and patience is not None and self.fabric.is_global_zero:
             checkpoint.save(self.folder / WEIGHTS, self.model.state_dict())
+
+    def _decay(self, factor: float) -> None:
+        """Multiply all learning rates; optimisers keep them in their states, so that a resumed run has them too."""
+        for optimizer in self.algorithm.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] *= factor
 
     def _record(self, split: str, values: dict[str, float]) -> None:
         beta = self.recipe.objective.weight(self.step_number - 1)

@@ -1,7 +1,7 @@
 """Held-out data as training validates on them: always the same examples, observed with always the same noise.
 
 A validation reads at most :data:`VALIDATION_EXAMPLES` examples, drawn once at random, so that it stays cheap; the
-evidence after training is measured on all of them.
+evidence after training is measured on all of them, or where ``Training.validation`` says so on all others.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from buttress.diagnostics.estimators.mutual_information import mutual_informatio
 from buttress.diagnostics.evaluation import evaluating
 from buttress.runtime.randomness import seed_step
 
-__all__ = ["VALIDATION_EXAMPLES", "HeldOut", "look"]
+__all__ = ["VALIDATION_EXAMPLES", "HeldOut", "divided", "look"]
 
 VALIDATION_EXAMPLES = 1000
 """Most held-out examples that a validation during training reads."""
@@ -39,6 +39,7 @@ class HeldOut:
         batch_size: Examples in a batch.
         most: Look at no more examples than this; None for all.
         device: Where the batches should be.
+        among: The numbers of the examples to look at, shape (M,); None for all.
 
     Example:
         >>> from buttress.data.linear_gaussian import LinearGaussianData
@@ -58,12 +59,14 @@ class HeldOut:
         batch_size: int = 100,
         most: int | None = None,
         device: torch.device | str = "cpu",
+        among: Int[Tensor, " M"] | None = None,
     ) -> None:
         self.examples, self.observe, self.seed, self.device = examples, observe, seed, device
         self.missing = examples.missing
-        index = torch.arange(len(examples))
-        if most is not None and most < len(examples):
-            index = torch.randperm(len(examples), generator=torch.Generator().manual_seed(seed))[:most].sort().values
+        index = torch.arange(len(examples)) if among is None else among
+        if most is not None and most < len(index):
+            kept = torch.randperm(len(index), generator=torch.Generator().manual_seed(seed))[:most]
+            index = index[kept.sort().values]
         if examples.lengths is not None:  # neighbours of one length need little padding
             index = index[examples.lengths[index].argsort(stable=True)]
         self.index: tuple[Int[Tensor, " B"], ...] = index.split(batch_size)
@@ -78,6 +81,37 @@ class HeldOut:
         with torch.random.fork_rng([]), torch.no_grad():
             seed_step(self.seed, OBSERVED, number)
             return raw.with_x(self.observe(raw.x))
+
+
+def divided(examples: Examples, share: float) -> tuple[Int[Tensor, " V"] | None, Int[Tensor, " M"] | None]:
+    """The numbers of the held-out examples for validations and of those for evidence; None for all, where both share.
+
+    Which ones these are depends on how many there are and on the share alone, so that runs of all seeds agree.
+
+    Args:
+        examples: What is held out.
+        share: Of the examples for validations alone; 0 where both read all.
+
+    Errors:
+        ValueError: One side would be empty.
+
+    Example:
+        >>> from buttress.data.linear_gaussian import LinearGaussianData
+        >>> validation, evidence = divided(LinearGaussianData(n=100).open().held_out, 0.3)
+        >>> len(validation), sorted([*validation.tolist(), *evidence.tolist()]) == list(range(10))
+        (3, True)
+    """
+    if share == 0:
+        return None, None
+    n = len(examples)
+    few = round(share * n)
+    if not 0 < few < n:
+        raise ValueError(
+            f"training: validation is {share}, which leaves one side of {n} held-out examples empty; try a share nearer "
+            "to 0.5, 0, or more held-out data"
+        )
+    mixed = torch.randperm(n, generator=torch.Generator().manual_seed(n))
+    return mixed[:few].sort().values, mixed[few:].sort().values
 
 
 def look(model: Any, batches: HeldOut, seed: int) -> dict[str, float]:

@@ -40,7 +40,7 @@ from buttress.runtime.randomness import check_seed, seed_step
 from buttress.training.callbacks import Callback
 from buttress.training.course import carry_out, finished, prepare
 from buttress.training.folder import EVIDENCE, RECIPE
-from buttress.training.held_out import HeldOut
+from buttress.training.held_out import HeldOut, divided
 from buttress.training.lock import belongs_to, lock
 from buttress.training.place_labels import place_labels
 from buttress.training.precision import as_recorded
@@ -212,8 +212,10 @@ class Run:
         self._splits = splits
 
     def held_out(self, seed: int = 0, most: int | None = None) -> HeldOut:
-        """Observed held-out data in batches, the same whenever they are read."""
-        return HeldOut(self.splits().held_out, self.model.observe, seed, most=most)
+        """Observed held-out data in batches, the same whenever they are read, without those kept for validations."""
+        examples = self.splits().held_out
+        among = divided(examples, self.recipe.training.validation)[1]
+        return HeldOut(examples, self.model.observe, seed, most=most, among=among)
 
     def evaluation_model(self, seed: int = 0) -> Any:
         """The model with the q(z|x) that its algorithm trains it for; see :class:`buttress.core.Algorithm`."""
