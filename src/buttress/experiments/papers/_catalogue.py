@@ -1,0 +1,112 @@
+"""What both trials of the whole catalogue share: cheap arms before dear ones, one claim an arm, one picture."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from buttress.core.recipe import Recipe
+from buttress.experiments.claim import Claim
+from buttress.experiments.compare import compare
+from buttress.experiments.papers._arms import broken, claim, measured, seen, with_reason
+from buttress.experiments.papers._experiment import Watch
+from buttress.report.comparison import write_comparison
+
+__all__ = ["EMPTY", "IN_USE", "Arms", "carried", "claims", "tried"]
+
+IN_USE, EMPTY = 0.5, 0.1
+"""What z carries is called in use from here, and empty below, in nats; the thresholds of the verdict."""
+
+
+@dataclass(frozen=True)
+class Arms:
+    """The arms of a trial: what each is called, and its remedies.
+
+    Args:
+        cheap: Those whose step costs about as much as a plain one; the first is the model as it is.
+        dear: Those whose step costs many times that; they are trained last.
+
+    Example:
+        >>> Arms({"none": "none"}, {"aggressive": "aggressive"}).all
+        {'none': 'none', 'aggressive': 'aggressive'}
+    """
+
+    cheap: Mapping[str, str]
+    dear: Mapping[str, str]
+
+    @property
+    def all(self) -> dict[str, str]:
+        """Both."""
+        return {**self.cheap, **self.dear}
+
+
+def tried(
+    recipe: Recipe, arms: Arms, folder: Path, seeds: int, jobs: int, effort: Mapping[str, Any], watch: Watch
+) -> list[dict[str, Any]]:
+    """Train and measure every arm, or take up what is in the folder; a dict for each run, failed ones with a reason.
+
+    Args:
+        recipe: Without a remedy.
+        arms: What is compared.
+        folder: Of the experiment.
+        seeds: Runs of each arm.
+        jobs: Runs at a time.
+        effort: Settings of the diagnosis.
+        watch: Called with (run, step, total).
+    """
+    for some in (arms.cheap, arms.dear):
+        if some:
+            compare(recipe, list(some.values()), folder / "arms", seeds=seeds, jobs=jobs, settings=effort, watch=watch)
+    write_comparison(folder / "arms")
+    return [*measured(folder, "arms"), *broken(folder, "arms")]
+
+
+def carried(run: Mapping[str, Any]) -> float:
+    """What z carries, in nats: information, or the worth of z where that is less; NaN where neither was measured.
+
+    Example:
+        >>> carried({"mutual_information": 3.0, "worth_shuffled": 1.5}), carried({})
+        (1.5, nan)
+    """
+    values = [run.get(name) for name in ("mutual_information", "worth_shuffled")]
+    return min((value for value in values if value is not None), default=math.nan)
+
+
+def claims(runs: Sequence[dict[str, Any]], arms: Mapping[str, str]) -> list[Claim]:
+    """The plain model is empty, every remedy brings z into use, and one of them at no price in NLL.
+
+    Marks were set before the runs.
+
+    Args:
+        runs: One dict a run, with ``arm``, ``seed``, ``nll``, ``mutual_information`` and ``worth_shuffled``, or with
+            ``broke_off``.
+        arms: The remedies of each arm, by what it is called; the plain model first.
+
+    Example:
+        >>> numbers = {"none": (40.0, 0.0, 0.0), "floor": (39.8, 2.0, 3.0), "annealing": (40.0, 0.1, 0.1)}
+        >>> runs = [
+        ...     dict(arm=arm, seed=0, nll=nll, mutual_information=told, worth_shuffled=worth)
+        ...     for arm, (nll, told, worth) in numbers.items()
+        ... ]
+        >>> [found.held for found in claims(runs, {arm: arm for arm in numbers})]
+        [True, True, False, True]
+    """
+    plain, *others = arms
+    by_arm = {name: seen([{**run, "carried": carried(run)} for run in runs], arms[name], "carried") for name in arms}
+    found = [claim(f"{plain}: what z carries, nats", "below", EMPTY, by_arm[plain])]
+    found += [claim(f"{name}: what z carries, nats", "above", IN_USE, by_arm[name]) for name in others]
+    without = seen(runs, arms[plain], "nll")
+    used = [
+        [value for name in others if by_arm[name][i] >= IN_USE for value in [seen(runs, arms[name], "nll")[i]]]
+        for i in range(len(without))
+    ]
+    best = tuple(min((value for value in some if not math.isnan(value)), default=math.nan) for some in used)
+    price = claim("lowest NLL with z in use above that of the plain model, nats", "below", 0.0, best, without)
+    return with_reason([*found, replace(price, missing="z is in use in no arm") if _none(best) else price], runs)
+
+
+def _none(values: Sequence[float]) -> bool:
+    return all(math.isnan(value) for value in values)
