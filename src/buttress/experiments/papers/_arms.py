@@ -15,8 +15,8 @@ from buttress.experiments.claim import Claim
 __all__ = ["broken", "claim", "measured", "seen", "trained", "with_reason"]
 
 KEPT = (
-    "elbo", "nll", "distortion", "rate", "mutual_information", "active_units", "worth_shuffled", "feature_cosine",
-    "label_accuracy", "label_accuracy_sampled", "unordered_cost", "mixture_cost", "ordered_cost",
+    "elbo", "nll", "distortion", "rate", "mutual_information", "active_units", "worth_shuffled", "nuisance_r2",
+    "feature_cosine", "label_accuracy", "label_accuracy_sampled", "unordered_cost", "mixture_cost", "ordered_cost",
 )  # fmt: skip
 """Estimates that are kept, where a run has them; in nats, but for units, cosine and accuracies."""
 

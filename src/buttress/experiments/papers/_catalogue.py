@@ -14,6 +14,9 @@ from buttress.experiments.compare import compare
 from buttress.experiments.papers._arms import broken, claim, measured, seen, with_reason
 from buttress.experiments.papers._experiment import Watch
 from buttress.report.comparison import write_comparison
+from buttress.report.results import load_run
+from buttress.training.engine import LOG_EVERY
+from buttress.training.progress import Progress
 
 __all__ = ["EMPTY", "IN_USE", "Arms", "carried", "claims", "tried"]
 
@@ -61,7 +64,16 @@ def tried(
         if some:
             compare(recipe, list(some.values()), folder / "arms", seeds=seeds, jobs=jobs, settings=effort, watch=watch)
     write_comparison(folder / "arms")
-    return [*measured(folder, "arms"), *broken(folder, "arms")]
+    runs = [{**run, **_course(folder / run["folder"])} for run in measured(folder, "arms")]
+    return [*runs, *broken(folder, "arms")]
+
+
+def _course(run: Path) -> dict[str, Any]:
+    """Steps made, the step of the best validation, and encoder steps in between where an algorithm makes any."""
+    progress, metrics = Progress.read(run), load_run(run).metrics
+    inner = None if metrics is None else metrics.curve("train", "inner_steps")
+    made = {} if inner is None else {"inner_steps": round(float(sum(inner[1])) * LOG_EVERY)}
+    return {"steps": progress.step, "best_step": progress.best_step, **made}
 
 
 def carried(run: Mapping[str, Any]) -> float:
@@ -105,8 +117,6 @@ def claims(runs: Sequence[dict[str, Any]], arms: Mapping[str, str]) -> list[Clai
     ]
     best = tuple(min((value for value in some if not math.isnan(value)), default=math.nan) for some in used)
     price = claim("lowest NLL with z in use above that of the plain model, nats", "below", 0.0, best, without)
-    return with_reason([*found, replace(price, missing="z is in use in no arm") if _none(best) else price], runs)
-
-
-def _none(values: Sequence[float]) -> bool:
-    return all(math.isnan(value) for value in values)
+    if all(math.isnan(value) for value in best):
+        price = replace(price, missing="z is in use in no arm")
+    return [*with_reason(found, runs), price]

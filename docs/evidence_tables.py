@@ -1,0 +1,187 @@
+"""The tables and the picture of evidence.md, from the stored results.
+
+python docs/evidence_tables.py    # writes them anew, the tables between their marks in evidence.md
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from statistics import mean, stdev
+from types import SimpleNamespace
+from typing import Any
+
+HERE = Path(__file__).parent
+PAGE = HERE / "evidence.md"
+RESULTS = HERE / "results"
+TRIALS = {"sentences": "sentence_remedies", "images": "image_remedies"}
+"""Trials of the whole catalogue, by what the tables are called."""
+PATIENTS = {
+    "squared_error": "table, squared error averaged over columns",
+    "heavy_rate": "table, weight 20",
+    "light_rate": "table, weight 0.05",
+    "clusters": "table of 8 clusters",
+    "unready_encoder": "table, encoder far behind",
+    "documents": "made documents, LSTM",
+    "alike": "made documents, LSTM, features alike",
+    "dead_codebook": "table of 8 clusters, one code",
+    "digits": "digits, PixelCNN",
+}
+"""What the patients of cures.csv are."""
+
+
+def spread(values: Sequence[float | None], places: int | None = None) -> str:
+    """Mean, and standard deviation over seeds."""
+    kept = [value for value in values if value is not None]
+    if not kept:
+        return ""
+    size = abs(mean(kept))
+    places = (2 if size < 10 else 1 if size < 1000 else 0) if places is None else places
+    written = [mean(kept), *([stdev(kept)] if len(kept) > 1 else [])]
+    return " ± ".join(f"{round(value, places) + 0.0:,.{places}f}" for value in written).replace("-", "−")
+
+
+def trial(name: str) -> dict[str, Any] | None:
+    """A stored trial of the catalogue; None before there is one."""
+    path = RESULTS / TRIALS[name] / "result.json"
+    return json.loads(path.read_text("utf-8")) if path.is_file() else None
+
+
+def arms(found: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    """The runs of each arm, in the order of the trial."""
+    by_arm: dict[str, list[dict[str, Any]]] = {}
+    for run in found["runs"]:
+        by_arm.setdefault(run["arm"], []).append(run)
+    return by_arm
+
+
+def beside(runs: Sequence[dict[str, Any]], plain: Sequence[dict[str, Any]], name: str) -> list[float]:
+    """A number of each run less that of the plain model with the same seed."""
+    of = {run["seed"]: run[name] for run in plain if run.get(name) is not None}
+    return [run[name] - of[run["seed"]] for run in runs if run.get(name) is not None and run["seed"] in of]
+
+
+def verdicts(runs: Sequence[dict[str, Any]]) -> str:
+    """Each state, with its number of seeds where there are several."""
+    states = [run.get("state") or f"broke off ({run.get('broke_off', '')})" for run in runs]
+    kinds = sorted(set(states), key=lambda one: -states.count(one))
+    return kinds[0] if len(kinds) == 1 else ", ".join(f"{states.count(one)} {one}" for one in kinds)
+
+
+HEADS = ["remedy", "−ELBO", "NLL above `none`", "rate", "information", "worth of z", "active", "time", "seeds", "verdict"]
+
+
+def trial_table(name: str) -> str:
+    """A row an arm; with R² of length for sentences."""
+    found = trial(name)
+    if found is None:
+        return "Not run yet."
+    by_arm = arms(found)
+    plain = by_arm["none"]
+    heads = [*HEADS[:7], *(["R² of length"] if name == "sentences" else []), *HEADS[7:]]
+    lines = [f"| {' | '.join(heads)} |", "|:--" + "|--:" * (len(heads) - 2) + "|:--|"]
+    for arm, runs in by_arm.items():
+        cells = [f"`{arm}`", spread([-run["elbo"] for run in runs if run.get("elbo") is not None])]
+        cells.append("0" if arm == "none" else spread(beside(runs, plain, "nll"), 2))
+        cells += [spread([run.get(each) for run in runs]) for each in ("rate", "mutual_information", "worth_shuffled")]
+        cells.append(spread([run.get("active_units") for run in runs], 0).partition(" ")[0])
+        if name == "sentences":
+            cells.append(spread([run.get("nuisance_r2") for run in runs], 2).partition(" ")[0])
+        seconds, usual = ([run["seconds"] for run in some if "seconds" in run] for some in (runs, plain))
+        cells.append(f"{mean(seconds) / mean(usual):.1f}" if seconds and usual else "")
+        lines.append(f"| {' | '.join([*cells, str(len(runs)), verdicts(runs)])} |")
+    return "\n".join(lines)
+
+
+def cures() -> list[dict[str, str]]:
+    """The rows of cures.csv, without the patients as they are."""
+    with (RESULTS / "cures.csv").open(encoding="utf-8") as file:
+        return [row for row in csv.DictReader(file) if row["arm"] != "none"]
+
+
+def by_cause() -> str:
+    """A row for each patient: its cause, and what each remedy did to it."""
+    lines = ["| cause | on | cured | cured at a price, nats of −ELBO | did not cure |", "|:--|:--|:--|:--|:--|"]
+    of: dict[tuple[str, str], list[dict[str, str]]] = {}
+    for row in cures():
+        of.setdefault((row["cause"], row["patient"]), []).append(row)
+    for (cause, patient), rows in of.items():
+        kinds = {kind: [row for row in rows if row["cured"] == kind] for kind in ("yes", "at a price", "no")}
+        free, failed = (", ".join(dict.fromkeys(map(_named, kinds[kind]))) for kind in ("yes", "no"))
+        priced = ", ".join(f"{_named(row)} {float(row['price']):.1f}" for row in kinds["at a price"])
+        lines.append(f"| {cause} | {PATIENTS.get(patient, patient)} | {free} | {priced} | {failed} |")
+    return "\n".join(lines)
+
+
+def _named(row: dict[str, str]) -> str:
+    """The remedies of an arm, without their settings."""
+    name = "+".join(part.partition(":")[0] for part in row["arm"].split("+"))
+    return f"`{name}`" if "=" not in name else name
+
+
+def outcomes() -> dict[str, list[bool]]:
+    """For every remedy, whether z was in use wherever it was tried: in patients, and in each seed of the trials."""
+    found: dict[str, list[bool]] = {}
+    for row in cures():
+        found.setdefault(row["arm"].partition(":")[0], []).append(row["cured"] in ("yes", "at a price"))
+    for name in TRIALS:
+        for arm, runs in arms(trial(name) or {"runs": []}).items():
+            if arm != "none":
+                last = arm.split("+")[-1].partition(":")[0]
+                found.setdefault(last, []).extend(run.get("state") == "used" for run in runs)
+    return {name: hits for name, hits in found.items() if re.fullmatch(r"\w+", name)}
+
+
+def never() -> str:
+    """The remedies that did not help once."""
+    lost = [f"`{name}` ({len(hits)} tried)" for name, hits in outcomes().items() if not any(hits)]
+    return ", ".join(lost) if lost else "None: every remedy that was tried helped somewhere."
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "causes": by_cause,
+    "sentences": lambda: trial_table("sentences"),
+    "images": lambda: trial_table("images"),
+    "never": never,
+}
+
+
+def renewed(page: str) -> str:
+    """The page with its tables written anew."""
+    for name, write in TABLES.items():
+        first, last = f"<!-- {name} -->", f"<!-- end of {name} -->"
+        assert first in page and last in page, f"no marks for {name}"
+        text = write()
+        page = re.sub(f"{first}.*?{last}", lambda _: f"{first}\n\n{text}\n\n{last}", page, flags=re.DOTALL)  # noqa: B023
+    return page
+
+
+def draw(name: str) -> None:
+    """The plane of rate and distortion of a trial, as a comparison draws it."""
+    from buttress.report.drawing import write_png
+    from buttress.report.plane import draw_arms
+
+    found = trial(name)
+    if found is None:
+        return
+    shown: Any = [
+        SimpleNamespace(name=_short(arm), runs=[SimpleNamespace(value=run.get) for run in runs])
+        for arm, runs in arms(found).items()
+    ]
+    figure = draw_arms(shown)
+    if figure is not None:
+        write_png(figure, RESULTS / TRIALS[name] / "plane.png")
+
+
+def _short(arm: str) -> str:
+    """The remedy of an arm without settings and without the annealing beside it."""
+    return arm.split("+")[-1].partition(":")[0]
+
+
+if __name__ == "__main__":
+    PAGE.write_text(renewed(PAGE.read_text("utf-8")), encoding="utf-8")
+    for each in TRIALS:
+        draw(each)
