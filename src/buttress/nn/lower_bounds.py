@@ -62,9 +62,19 @@ class Least:
     unknown: float = -math.inf
 
     def lowest(self, queries: Int[Tensor, " Q"], count: int) -> tuple[Int[Tensor, "Q m"], Float[Tensor, "Q m"]]:
-        """For some of the queries so many groups with the lowest bounds, lowest first, and these; or all there are.
+        """So many groups with the lowest bounds, lowest first, and these; or all groups there are.
 
-        Beyond the groups that hold points there may be some that hold none; they come last.
+        Args:
+            queries: The numbers of those that are asked about, ascending.
+            count: How many groups for each.
+
+        Returns:
+            Numbers of groups, and their bounds. Some groups hold no points; these come last.
+
+        Example:
+            >>> least = FloatBounds(torch.arange(16.0)[:, None]).of(torch.tensor([[10.0], [3.0]]))
+            >>> least.lowest(torch.tensor([1]), 2)[0].tolist()
+            [[0, 1]]
         """
         values = self.values if len(queries) == len(self.shift) else self.values[:, queries]
         least = values.view(-1, SET, len(queries)).amin(1).T

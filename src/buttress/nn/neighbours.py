@@ -105,8 +105,8 @@ class Neighbours:
             Which of the waiting may have lower ones elsewhere.
         """
         unsure = torch.arange(len(waiting), device=waiting.device)
-        for most in FURTHER if least is not None else ():
-            if len(unsure):
+        for most in FURTHER:
+            if least is not None and len(unsure):
                 at = waiting[unsure]
                 keys[at], more = self._among(least, unsure, queries[at], own[at], keys.shape[1], most)
                 unsure = unsure[more]
