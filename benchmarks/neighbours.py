@@ -24,7 +24,7 @@ from buttress.core import DataSpec, Layout, Step
 from buttress.core.batch import Batch
 from buttress.data.mnist5k import Mnist5k
 from buttress.decoders.pixelcnn import PixelCNN
-from buttress.nn.neighbours import nearest, with_norms
+from buttress.nn.neighbours import Neighbours
 
 NEAREST, ROUNDS, WANTED = 5, 15, 0.05
 
@@ -33,14 +33,14 @@ def searches(codes: int, dims: int, batch: int) -> tuple[Callable[[], Tensor], C
     """Ours and the plain way, on the same codes; each query's own code is left out."""
     torch.manual_seed(0)
     table, queries = torch.randn(codes, dims), torch.randn(batch, dims)
-    known, squares, own = with_norms(table), table.square().sum(1), torch.randint(codes, (batch,))
+    known, squares, own = Neighbours(table), table.square().sum(1), torch.randint(codes, (batch,))
 
     def plain() -> Tensor:
         apart = torch.addmm(squares, queries, table.T, alpha=-2)
         apart[torch.arange(batch), own] = torch.inf
         return apart.topk(NEAREST, largest=False).indices
 
-    return (lambda: nearest(queries, known, NEAREST, own)), plain
+    return (lambda: known.nearest(queries, NEAREST, own)), plain
 
 
 def training_step(batch: int, dims: int, field: int | None) -> Callable[[], Any]:

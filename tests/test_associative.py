@@ -1,4 +1,4 @@
-"""Associative compression: neighbours by brute force, costs by closed forms, the store, and what a run does with it."""
+"""Associative compression: costs by closed forms, the store, and what a run does with it."""
 
 from __future__ import annotations
 
@@ -16,8 +16,7 @@ from buttress.data.linear_gaussian import LinearGaussianData
 from buttress.distributions.diagonal_mixture import DiagonalMixture
 from buttress.experiments.daydream import daydreams
 from buttress.experiments.examples import seeded, some_held_out
-from buttress.nn import neighbours
-from buttress.nn.neighbours import greedy_tour, nearest, with_norms
+from buttress.nn.neighbours import greedy_tour
 from buttress.posteriors.gaussian import GaussianPosterior
 from buttress.priors.associative import Associative
 from buttress.priors.standard_normal import StandardNormal
@@ -85,42 +84,6 @@ def test_one_component_has_a_closed_form():
     assert mixture(4, 2)[0].kl_from(q) is None
 
 
-@pytest.mark.parametrize("n", [7, 64, 200])
-@pytest.mark.parametrize("own", [False, True])
-def test_the_nearest_are_those_of_brute_force(n, own, monkeypatch):
-    monkeypatch.setattr(neighbours, "BLOCK", 8)
-    monkeypatch.setattr(neighbours, "GROUP", 4)
-    table = torch.randn(n, 3)
-    left_out = torch.randint(n, (n,)) if own else None
-    apart = torch.cdist(table.double(), table.double())
-    if own:
-        apart[torch.arange(n), left_out] = torch.inf
-    found = nearest(table, with_norms(table), 5, left_out)
-    assert torch.equal(found, apart.topk(5, largest=False).indices)
-
-
-@pytest.mark.parametrize("block", [8, 960])
-def test_rows_as_near_as_each_other_are_found_as_by_brute_force(block, monkeypatch):
-    """Whole numbers, so that distances are exact and most rows have many as near: any of those may be among the K."""
-    monkeypatch.setattr(neighbours, "BLOCK", block)
-    monkeypatch.setattr(neighbours, "GROUP", 4)
-    table = torch.randint(-1, 2, (150, 4)).float()
-    own = torch.arange(150)
-    apart = (table[:, None] - table).square().sum(-1).double().fill_diagonal_(torch.inf)
-    found = nearest(table, with_norms(table), 6, own)
-    assert torch.equal(apart.gather(1, found), apart.topk(6, largest=False).values)
-    assert all(len(row.unique()) == 6 for row in found) and not (found == own[:, None]).any()
-
-
-def test_each_point_of_a_tour_is_followed_by_the_nearest_that_had_no_turn():
-    points = torch.randn(40, 2)
-    tour = greedy_tour(points).tolist()
-    assert sorted(tour) == list(range(40))
-    for i in range(1, 40):
-        waiting = tour[i:]
-        assert (points[waiting] - points[tour[i - 1]]).norm(dim=1).argmin() == 0
-
-
 def prior(**settings):
     torch.manual_seed(0)
     module = Associative(**{"neighbours": 2, "components": 3, "hidden": (8,), **settings}).build(Space((2,)))
@@ -178,9 +141,19 @@ def test_a_step_stores_the_means_of_the_batch_and_no_gradient_reaches_a_code():
     assert mean.grad is None
     module.after_step()
     assert torch.equal(module.codes[[4, 0, 7]], mean.detach())
-    torch.testing.assert_close(module.known, with_norms(module.codes))
+    assert module._neighbours().nearest(mean.detach(), 1).flatten().tolist() == [4, 0, 7]
     rest = [i for i in range(20) if i not in (4, 0, 7)]
     assert torch.equal(module.codes[rest], before[rest])
+
+
+def test_codes_that_were_set_from_outside_are_the_ones_searched():
+    module, codes = prior()
+    module.near(codes)
+    with torch.no_grad():
+        module.codes.neg_()
+    assert torch.equal(module.near(-codes)[:, 0], -codes)
+    module.double()
+    assert torch.equal(module.near(-codes)[:, 0], -codes.double())
 
 
 def test_held_out_examples_have_neighbours_among_training_codes_only():
@@ -200,7 +173,7 @@ def test_a_store_of_another_size_is_loaded_and_of_another_width_is_not():
     module, codes = prior()
     fresh = Associative(neighbours=2, components=3, hidden=(8,)).build(Space((2,)))
     fresh.load_state_dict(module.state_dict())
-    assert torch.equal(fresh.codes, codes) and torch.equal(fresh.known, module.known)
+    assert torch.equal(fresh.codes, codes) and torch.equal(fresh.near(codes), module.near(codes))
     with pytest.raises(RuntimeError, match="size mismatch"):
         Associative(neighbours=2, components=3, hidden=(8,)).build(Space((3,))).load_state_dict(module.state_dict())
 

@@ -4,7 +4,8 @@ $$ u_j = \frac{z_j - m_j}{s_j}, \qquad m_j = E_p[z_j], \quad s_j^2 = \operatorna
 
 A z rescaled together with its prior is the same z: in these units every number of it stays, and under N(0, I) they are
 those of z. Where a prior does not know its moments (a flow) they are taken from samples of it; where it has none
-(Cauchy) from the quartiles of these, which for a normal are the same.
+(Cauchy) from the quartiles of these, which for a normal are the same. A prior of sequences that differ by their
+lengths alone says so (``longest``, ``inside``), and samples of the longest serve for all.
 """
 
 from __future__ import annotations
@@ -43,6 +44,10 @@ def prior_moments(
     known = _known(p)
     if known is not None:
         return known
+    if p.batch_shape and (longest := getattr(p, "longest", None)) is not None:
+        inside = p.inside[..., None]  # type: ignore[attr-defined]
+        middle, scale = prior_moments(longest, seed)
+        return middle.where(inside, 0.0), scale.where(inside, 1.0)
     n = max(64, min(SAMPLES, NUMBERS // max(1, p.batch_shape.numel() * p.event_shape.numel())))
     index = torch.arange(p.batch_shape.numel())
     z = draw(p, index, n, seed, "prior scale").double()

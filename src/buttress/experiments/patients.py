@@ -200,6 +200,7 @@ def documents() -> Patient:
         f"discretized_bottleneck:chunks=2:{codes}",
         f"gumbel_softmax:slots=1:{codes}",
         "delta_vae",
+        "delta_vae:auxiliary=true:first=0.6",
         "associative_prior",
         "skip_decoder",
         "decoder_dropout",

@@ -1,73 +1,175 @@
-r"""The K rows of a table nearest to each query, by $\lVert c \rVert^2 / 2 - q \cdot c$, exact but for rounding.
+r"""The K of some points that are nearest to each query: those that all distances in float32 would give, without all.
 
-The table keeps half the squared norm of each row as one more column, so that this is one product of matrices. It is
-read a block at a time, so that the distances stay in the cache. Of every G rows that follow each other only the least
-distance is kept. Every row of the K + 1 nearest groups is then compared with the query itself: the K nearest are among
-them, also where the query's own row, which is left out, is what made a group near.
+Lower bounds of the distances of whole groups of points say which groups to look at; there distances are taken one by
+one. Once the K-th of these is below the bounds of all groups that were not looked at, the answer is exact. Where that
+does not come about, more groups are looked at, then closer bounds are taken, and at last every distance: this last
+way is slow, and needed only where hundreds of points are as near as each other.
 """
 
 from __future__ import annotations
+
+import math
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-__all__ = ["greedy_tour", "nearest", "with_norms"]
+from buttress.nn.lower_bounds import GROUP, Bounds, FloatBounds, IntegerBounds, Least, integers_are_fast
 
-BLOCK = 1920
-"""Rows of the table at a time, a multiple of G: their distances to some hundred queries fit into the cache."""
-GROUP = 16
-"""G. Fewer rows make more groups, so that fewer rows are compared one by one, but the nearest are found more slowly."""
+__all__ = ["Neighbours", "greedy_tour"]
 
-
-def with_norms(points: Float[Tensor, "*rows D"]) -> Float[Tensor, "*rows E"]:
-    """Rows as :func:`nearest` reads them: the numbers of each, then half its squared norm.
-
-    Example:
-        >>> with_norms(torch.tensor([[1.0, 3.0]])).tolist()
-        [[1.0, 3.0, 5.0]]
-    """
-    return torch.cat([points, points.square().sum(-1, keepdim=True) / 2], -1)
+FIRST = 8
+"""Groups that are looked at in any case, if no more neighbours are wanted."""
+FURTHER = (24, 192)
+"""Groups that may be looked at where their bounds ask for it, first and where those do not suffice."""
+QUERIES = 256
+"""At a time, so that their products with a block of points stay in the cache."""
+READ = 512
+"""Groups that are compared one by one at a time, for the same reason."""
+NEVER = torch.iinfo(torch.int64).max
+"""The key of what is no candidate."""
 
 
-def nearest(
-    queries: Float[Tensor, "B D"], table: Float[Tensor, "N E"], count: int, own: Int[Tensor, " B"] | None = None
-) -> Int[Tensor, "B K"]:
-    """Numbers of the nearest rows by Euclidean distance, the nearest first.
+class Neighbours:
+    r"""Points among which the nearest are sought.
 
-    Rows whose distances differ by less than the rounding of float32 may change places.
+    The nearest are those with the least $\sum_d (c_d - q_d)^2$ in float32; of points as near as each other the first.
 
     Args:
-        queries: B points.
-        table: N points, from :func:`with_norms`.
-        count: K, no more than the rows there are without the own one.
-        own: For each query the row that is not looked at; a number beyond the table for none.
+        points: N of them, of which a copy is kept.
 
     Example:
-        >>> points = torch.tensor([[0.0], [1.0], [3.0]])
-        >>> nearest(points, with_norms(points), 1, own=torch.arange(3)).flatten().tolist()
-        [1, 0, 1]
+        >>> found = Neighbours(torch.tensor([[0.0], [1.0], [3.0]]))
+        >>> found.nearest(torch.tensor([[2.0], [9.0]]), 2).tolist()
+        [[1, 2], [2, 1]]
+        >>> found.move(torch.tensor([0]), torch.tensor([[8.0]]))
+        >>> found.nearest(torch.tensor([[2.0], [9.0]]), 2).tolist()
+        [[1, 2], [0, 2]]
     """
-    least = _least(queries, table)
-    groups = least.topk(min(count + 1, least.shape[1]), largest=False).indices
-    rows = (groups[:, :, None] * GROUP + torch.arange(GROUP, device=table.device)).flatten(1)
-    beyond = rows >= len(table) if own is None else (rows >= len(table)) | (rows == own[:, None])
-    read = table.index_select(0, rows.clamp(max=len(table) - 1).flatten()).view(*rows.shape, -1)[..., :-1]
-    apart = (read - queries[:, None]).square().sum(-1).masked_fill(beyond, torch.inf)
-    return rows.gather(1, apart.topk(count, largest=False).indices)
+
+    def __init__(self, points: Float[Tensor, "N D"]) -> None:
+        n, d = points.shape
+        self._groups = points.new_zeros(-(-n // GROUP), GROUP * d, dtype=torch.float32)
+        self.points = self._groups.view(-1, d)[:n].copy_(points.detach())
+        rough = [IntegerBounds] if integers_are_fast(points.device) else []
+        self._bounds: list[Bounds] = [kind(self.points) for kind in (*rough, FloatBounds)]
+
+    @torch.no_grad()
+    def move(self, rows: Int[Tensor, " R"], points: Float[Tensor, "R D"]) -> None:
+        """Put other points in the place of some."""
+        self.points[rows] = points.to(self.points)
+        for bounds in self._bounds:
+            bounds.move(rows)
+
+    @torch.no_grad()
+    def nearest(
+        self, queries: Float[Tensor, "B D"], count: int, own: Int[Tensor, " B"] | None = None
+    ) -> Int[Tensor, "B K"]:
+        """Numbers of the nearest points, the nearest first.
+
+        Args:
+            queries: B points.
+            count: K, no more than the points there are without the own one.
+            own: For each query the point that is not looked at; a number beyond the points for none.
+
+        Errors:
+            ValueError: There are not so many points.
+
+        Example:
+            >>> points = torch.tensor([[0.0], [1.0], [3.0]])
+            >>> Neighbours(points).nearest(points, 1, own=torch.arange(3)).flatten().tolist()
+            [1, 0, 1]
+        """
+        others = len(self.points) - (own is not None)
+        if not 0 < count <= others:
+            raise ValueError(f"neighbours: {count} nearest points are wanted of {others}; ask for 1 to {others}")
+        none = torch.full((len(queries),), len(self.points), device=queries.device)
+        left_out = (none if own is None else own).split(QUERIES)
+        parts = zip(queries.to(self.points).split(QUERIES), left_out, strict=True)
+        return torch.cat([self._nearest(part, count, out) for part, out in parts])
+
+    def _nearest(self, queries: Tensor, count: int, own: Tensor) -> Tensor:
+        keys = torch.empty(len(queries), count, dtype=torch.int64, device=queries.device)
+        waiting = torch.arange(len(queries), device=queries.device)
+        for bounds in self._bounds:
+            if len(waiting):
+                waiting = waiting[self._look(bounds.of(queries[waiting]), queries, own, waiting, keys)]
+        for one in waiting.tolist():
+            keys[one] = self._among_all(queries[one], own[one], count)
+        return keys.bitwise_and_(2**32 - 1)
+
+    def _look(self, least: Least | None, queries: Tensor, own: Tensor, waiting: Tensor, keys: Tensor) -> Tensor:
+        """Write down the least keys of waiting queries in the groups with the lowest bounds.
+
+        Returns:
+            Which of the waiting may have lower ones elsewhere.
+        """
+        unsure = torch.arange(len(waiting), device=waiting.device)
+        for most in FURTHER:
+            if least is not None and len(unsure):
+                at = waiting[unsure]
+                keys[at], more = self._among(least, unsure, queries[at], own[at], keys.shape[1], most)
+                unsure = unsure[more]
+        return unsure
+
+    def _among(
+        self, least: Least, which: Tensor, queries: Tensor, own: Tensor, count: int, most: int
+    ) -> tuple[Tensor, Tensor]:
+        """The least keys in at most so many groups, and whether groups beyond those may hold lower ones.
+
+        The first groups give a distance; of the others those are looked at whose bound is not above it.
+        """
+        first = max(FIRST, count + 1)  # at least one point in each, the own one left out
+        most = max(most, first)
+        groups, bounds = least.lowest(which, most + 1)
+        of = torch.arange(len(which), device=which.device)[:, None].expand_as(groups[:, :first])
+        keys = _lowest(self._keys(queries, own, of.flatten(), groups[:, :first].flatten()).view(len(which), -1), count)
+        below = bounds[:, first:most] <= _farthest(keys)
+        of, at = below.nonzero(as_tuple=True)
+        others = keys.new_full((*below.shape, GROUP), NEVER)
+        others[of, at] = self._keys(queries, own, of, groups[of, first + at])
+        keys = _lowest(torch.cat([keys, others.flatten(1)], 1), count)
+        return keys, (bounds[:, most:] <= _farthest(keys)).any(1)
+
+    def _keys(
+        self, queries: Tensor, own: Tensor, of: Int[Tensor, " P"], groups: Int[Tensor, " P"]
+    ) -> Int[Tensor, "P G"]:
+        """The keys of all points of a group, for pairs of a query and a group."""
+        room, found = queries.new_empty(min(READ, len(of)), self._groups.shape[1]), [own.new_empty(0, GROUP)]
+        for some, chosen in zip(of.split(READ), groups.split(READ), strict=True):
+            read = room[: len(some)]
+            torch.index_select(self._groups, 0, chosen.clamp(max=len(self._groups) - 1), out=read)
+            rows = chosen[:, None] * GROUP + torch.arange(GROUP, device=of.device)
+            found.append(
+                _key(
+                    read.view(*rows.shape, queries.shape[1]),
+                    queries[some, None],
+                    rows,
+                    own[some, None],
+                    len(self.points),
+                )
+            )
+        return torch.cat(found)
+
+    def _among_all(self, query: Tensor, own: Tensor, count: int) -> Tensor:
+        """The least keys of all points."""
+        rows = torch.arange(len(self.points), device=query.device)
+        return _lowest(_key(self.points.clone(), query, rows, own, len(self.points)), count)
 
 
-def _least(queries: Float[Tensor, "B D"], table: Float[Tensor, "N E"]) -> Float[Tensor, "B M"]:
-    """The least distance to each group, as above; rows that are left over are the last group."""
-    asked = torch.cat([-queries, queries.new_ones(len(queries), 1)], 1).T.contiguous()
-    found = []
-    for block in table.split(BLOCK):
-        apart = block @ asked
-        whole = len(apart) - len(apart) % GROUP
-        found.append(apart[:whole].unflatten(0, (-1, GROUP)).amin(1))
-        if whole < len(apart):
-            found.append(apart[whole:].amin(0, keepdim=True))
-    return torch.cat(found).T.contiguous()
+def _lowest(keys: Int[Tensor, "*Q R"], count: int) -> Int[Tensor, "*Q K"]:
+    return keys.topk(count, largest=False).values
+
+
+def _farthest(keys: Int[Tensor, "Q K"]) -> Float[Tensor, "Q 1"]:
+    """The distance that the last of the keys holds."""
+    return (keys[:, -1:] >> 32).int().view(torch.float32)
+
+
+def _key(read: Float[Tensor, "*R D"], query: Tensor, rows: Int[Tensor, "*R"], own: Tensor, n: int) -> Tensor:
+    """What points are ordered by: the bits of the squared distance, which order as it does, then the point's number."""
+    apart = read.sub_(query).square_().sum(-1).nan_to_num_(nan=math.inf, posinf=math.inf)
+    return (apart.view(torch.int32).long() << 32).add_(rows).masked_fill_((rows >= n) | (rows == own), NEVER)
 
 
 def greedy_tour(points: Float[Tensor, "N D"]) -> Int[Tensor, " N"]:

@@ -28,7 +28,7 @@ from torch.distributions import Distribution
 from buttress.core import EMPTY, Given, NeighbourPriorModule, Prior, Space
 from buttress.distributions.diagonal_mixture import DiagonalMixture
 from buttress.nn.layers import bounded, check_widths, full, perceptron
-from buttress.nn.neighbours import nearest, with_norms
+from buttress.nn.neighbours import Neighbours
 from buttress.runtime import distributed
 from buttress.runtime.randomness import draw
 
@@ -90,7 +90,6 @@ class AssociativeModule(NeighbourPriorModule):
     """The module of :class:`Associative`. Before it has seen an example its codes are K + 1 draws from N(0, I)."""
 
     codes: Tensor
-    known: Tensor
 
     def __init__(self, part: Associative, shape: tuple[int, ...]) -> None:
         super().__init__()
@@ -99,8 +98,8 @@ class AssociativeModule(NeighbourPriorModule):
         weights = part.components if part.components > 1 else 0  # of one component there is nothing to learn
         self.out = nn.Linear((self.size, *part.hidden)[-1], weights + 2 * part.components * self.size)
         self.register_buffer("codes", torch.empty(0, self.size))
-        self.register_buffer("known", torch.empty(0, self.size + 1), persistent=False)
-        self._store(torch.randn(part.neighbours + 1, self.size))
+        self.codes = torch.randn(part.neighbours + 1, self.size)
+        self._search: tuple[Tensor, int, Neighbours] | None = None
         self._seen: list[tuple[Tensor, Tensor]] = []
         self._made: tuple[Any, DiagonalMixture] | None = None
 
@@ -135,7 +134,7 @@ class AssociativeModule(NeighbourPriorModule):
         count = min(self.part.neighbours, len(self.codes))
         if self.part.neighbour == "random":
             return self.codes[torch.randint(len(self.codes), (len(codes), count), device=codes.device)]
-        return self.codes[nearest(codes.to(self.codes), self.known, count)]
+        return self.codes[self._neighbours().nearest(codes, count)]
 
     def beside(self, q: Callable[[], Distribution], given: Given = EMPTY) -> Distribution:
         """p(z|c) with c near to the mean of each q; see :class:`buttress.core.PriorModule`."""
@@ -153,27 +152,33 @@ class AssociativeModule(NeighbourPriorModule):
         if self.part.neighbour == "random":
             chosen = (uniforms.double() * others).long()
             return chosen if own is None else chosen + (chosen >= own)
-        rows = nearest(seen, self.known, min(self.part.neighbours, others), own)
+        rows = self._neighbours().nearest(seen, min(self.part.neighbours, others), own)
         return rows.gather(1, (uniforms * rows.shape[1]).long()[:, None])[:, 0]
 
     def refresh(self, posteriors: Callable[[], Iterator[Distribution]]) -> None:
         """See :class:`buttress.core.PriorModule`."""
-        self._store(torch.cat([q.mean.flatten(1) for q in posteriors()]).to(self.codes))
+        self.codes = torch.cat([q.mean.flatten(1) for q in posteriors()]).to(self.codes)
 
     @torch.no_grad()
     def after_step(self) -> None:
         """See :class:`buttress.core.PriorModule`."""
         for own, seen in self._seen:
             rows, codes = distributed.gather(own), distributed.gather(seen)
-            self.codes[rows], self.known[rows] = codes, with_norms(codes)
+            search = self._neighbours()
+            self.codes[rows] = codes
+            search.move(rows, codes)
+            self._search = self.codes, self.codes._version, search
         self._seen.clear()
 
-    def _store(self, codes: Float[Tensor, "N D"]) -> None:
-        self.codes, self.known = codes, with_norms(codes)
+    def _neighbours(self) -> Neighbours:
+        """The search among the codes, made anew where these were not moved by :meth:`after_step`."""
+        if self._search is None or self._search[0] is not self.codes or self._search[1] != self.codes._version:
+            self._search = self.codes, self.codes._version, Neighbours(self.codes)
+        return self._search[2]
 
     def _load_from_state_dict(self, state: Any, prefix: str, *rest: Any) -> None:
         """Make room for as many codes as there are: how many examples there are is known to the data alone."""
         found = state.get(f"{prefix}codes")
         if isinstance(found, Tensor) and found.dim() == 2 and found.shape[1] == self.size:
-            self._store(found.to(self.codes, copy=True))
+            self.codes = found.to(self.codes, copy=True)
         super()._load_from_state_dict(state, prefix, *rest)

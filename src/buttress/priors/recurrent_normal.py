@@ -132,6 +132,11 @@ class RecurrentNormalDistribution(Distribution):
         return each.sum(-1)
 
     @property
+    def longest(self) -> RecurrentNormalDistribution:
+        """That of an example of the longest length, whose first positions are distributed as those of any other."""
+        return RecurrentNormalDistribution(self.module)
+
+    @property
     def inside(self) -> Tensor:
         """Whether each position is of the example, (*batch, T)."""
         assert self.lengths is not None  # asked for only where there are some

@@ -38,7 +38,7 @@ from buttress.experiments.papers._arms import claim, measured, seen
 from buttress.experiments.papers._experiment import Experiment, Watch
 from buttress.experiments.papers._recipes import course
 from buttress.experiments.papers._result import write_result
-from buttress.nn.neighbours import nearest, with_norms
+from buttress.nn.neighbours import Neighbours
 from buttress.posteriors.gaussian import GaussianPosterior
 from buttress.priors.associative import Associative
 from buttress.priors.mixture import Mixture
@@ -182,7 +182,7 @@ def neighbour_accuracy(codes: Float[Tensor, "N D"], labels: Int[Tensor, " N"], v
         >>> neighbour_accuracy(codes, torch.tensor([0, 0, 0, 1, 1, 1]), votes=2)
         1.0
     """
-    near = nearest(codes, with_norms(codes), votes, torch.arange(len(codes)))
+    near = Neighbours(codes).nearest(codes, votes, own=torch.arange(len(codes)))
     return (labels[near].mode(1).values == labels).double().mean().item()
 
 
