@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 
 import pytest
@@ -78,7 +79,7 @@ def test_the_first_model_is_trained_as_it_is_and_a_healthy_one_is_left_alone(x, 
     assert found.ranking is None and found.reason.startswith("nothing to rescue, z is used")
 
 
-def test_a_training_function_that_fails_loses_its_branch_alone(x, tmp_path):
+def test_a_training_function_that_fails_loses_its_branch_alone(x, tmp_path, capsys):
     def fails(model, loader, settings):
         if settings.remedy == "free_bits":
             raise RuntimeError("on purpose")
@@ -86,6 +87,8 @@ def test_a_training_function_that_fails_loses_its_branch_alone(x, tmp_path):
 
     wishes = {"likelihood": "gaussian", "variance": 6.0, "steps": 20, "evidence": LITTLE, "out": tmp_path / "out"}
     found = bt.rescue(Vae, x, train=fails, remedies=["free_bits", "kl_annealing"], **wishes)
+    told = capsys.readouterr().err
+    assert re.match(r"5 branches: each makes 20 steps, about [0-9.]+ (s|min) for all of them\nnone: finished", told)
     assert found.ranking.failed == {f"free_bits@{s}": "RuntimeError: on purpose" for s in ("step-20", "scratch")}
     assert len(found.ranking.rows) == 4
 

@@ -1,4 +1,4 @@
-"""What tells a user's model and training function from those of an earlier call: their code, their settings, the weights.
+"""What tells a user's model and training function from those of an earlier call: code, settings and weights.
 
 Of a function that is its bytecode and constants (so a comment changes nothing), its defaults, what it closes over, and
 what it names of its script: numbers, texts, and other functions, which are followed. Of a model it is the code of its
@@ -68,7 +68,7 @@ def _weights(model: nn.Module) -> Iterator[Any]:
 
 
 def _structure(model: nn.Module) -> Iterator[Any]:
-    """Names and classes of all parts with their plain attributes, shapes of the weights, and the code of own classes."""
+    """Names, classes and plain attributes of all parts, shapes of the weights, and the code of the user's classes."""
     for name, part in model.named_modules():
         yield name, type(part).__qualname__, _plain_attributes(part)
     for name, value in model.state_dict().items():
@@ -84,7 +84,7 @@ def _plain_attributes(thing: Any) -> list[tuple[str, Any]]:
 
 
 def _plain(value: Any) -> str | None:
-    """A number, a text, or some of them, as text; None for anything else, and for lists, to which training may append."""
+    """A number, a text, or a tuple or dict of them, as text; None for all else, also for lists, which grow."""
     if value is None or isinstance(value, bool | int | float | complex | str | bytes):
         return repr(value)
     if isinstance(value, frozenset):

@@ -28,8 +28,8 @@ from buttress.runtime.threads import allowed_threads
 __all__ = ["News", "run_all", "run_apart", "run_here"]
 
 KILLED = (
-    "its process was killed, perhaps because memory ran out; try fewer jobs or a smaller batch_size; asked again, it goes "
-    "on at its last checkpoint"
+    "its process was killed, perhaps because memory ran out; try fewer jobs or a smaller batch_size; asked again, it "
+    "goes on at its last checkpoint"
 )
 UNHEARD = (ConnectionError, EOFError)
 """What a queue raises whose own process was killed."""
@@ -268,6 +268,12 @@ class _Careful:
     def put(self, item: tuple[str, int, int]) -> None:
         with suppress(*UNHEARD):
             self.news.put(item)
+
+    def get(self) -> tuple[str, int, int]:
+        return self.news.get()
+
+    def empty(self) -> bool:
+        return self.news.empty()
 
 
 @contextmanager

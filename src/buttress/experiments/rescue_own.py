@@ -28,10 +28,19 @@ from buttress.diagnostics.evidence import Evidence
 from buttress.diagnostics.passes import as_batch
 from buttress.diagnostics.protocol import conditional
 from buttress.diagnostics.verdict import COLLAPSED, PARTLY, UNKNOWN
-from buttress.experiments.branches import EFFORT, UNTOUCHED, Watch, all_failed, entry, refuse_run, write_branches
+from buttress.experiments.branches import (
+    EFFORT,
+    UNTOUCHED,
+    Watch,
+    all_failed,
+    budget_in_words,
+    entry,
+    refuse_run,
+    write_branches,
+)
 from buttress.experiments.one_run import save_by_example
-from buttress.experiments.own_code import identity
 from buttress.experiments.outside import OUTSIDE, TrainingWishes, lines_of
+from buttress.experiments.own_code import identity
 from buttress.experiments.pool import News, run_here
 from buttress.experiments.rescue import Rescue, healthy
 from buttress.report.comparison import write_comparison
@@ -143,6 +152,7 @@ def rescue_own(
     own, folder = Own(make_model, train, loader, rest, likelihood, variance, int(steps), int(seed), made_of), Path(out)
     watch = Watch() if watch is None else watch
     _refuse_unreadable(own)
+    began = time.monotonic()
     try:
         spent = _branch(own, folder, FIRST, UNTOUCHED, False, effort)
     except (RuntimeError, TypeError, LookupError, AttributeError) as error:
@@ -150,6 +160,7 @@ def rescue_own(
             f"training your model as it is failed with {type(error).__name__}: {one_line(str(error))[:300]}; try "
             "train(make_model(), loader, settings) alone"
         ) from error
+    each = max(spent, time.monotonic() - began)  # with its diagnosis, unless it was there already
     found = Evidence.load(folder / FIRST / "evidence.json")
     if found.verdict.state == UNKNOWN:
         raise ValueError(f"no verdict, so nothing says what to try: {'; '.join(found.verdict.reasons)}")
@@ -163,6 +174,7 @@ def rescue_own(
     plan = {UNTOUCHED: (UNTOUCHED, True)}
     for name in names:
         plan |= {f"{name}@step-{steps}": (name, True), f"{name}@scratch": (name, False)}
+    watch.begin(len(plan), budget_in_words(len(plan), own.steps, 1, each))
     arms = _grown(own, folder, plan, effort, watch)
     arms.append(entry(f"{UNTOUCHED}@scratch", FIRST, {FIRST: spent}, {}))
     write_branches(folder, "your model", steps, arms, left_out)
@@ -190,7 +202,6 @@ def _grown(
     own: Own, folder: Path, plan: Mapping[str, tuple[str, bool]], effort: Mapping[str, Any], watch: Watch
 ) -> list[dict[str, Any]]:
     """Train and measure every branch; what is written of each."""
-    watch.begin(len(plan), "")
 
     def work(branch: str, news: News) -> float:
         news.put((branch, 0, own.steps))
@@ -286,7 +297,8 @@ def _refuse_changed(now: Mapping[str, str], then: Mapping[str, str] | None, plac
 
 def _made_twice(make_model: Callable[[], nn.Module], seed: int) -> list[nn.Module]:
     """Two models under one seed. Refuse what gives no module, or the same one again: a branch from scratch would begin
-    with another's weights."""
+    with another's weights.
+    """
     models = []
     with torch.random.fork_rng([]):
         for _ in range(2):
