@@ -62,7 +62,7 @@ def _short(parts: Iterable[Any]) -> str:
 
 def _weights(model: nn.Module) -> Iterator[Any]:
     for name, value in model.state_dict().items():
-        if isinstance(value, torch.Tensor):
+        if isinstance(value, torch.Tensor) and value.device.type != "meta":  # which holds no values
             yield name
             yield value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
 
