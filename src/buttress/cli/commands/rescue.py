@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from buttress.core import Data
+if TYPE_CHECKING:
+    from buttress.core import Data
 
 __all__ = ["rescue", "search"]
 
