@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 import torch
 
+from buttress.cli import commands
 from buttress.cli import main as cli
 from buttress.cli.docs import arguments, summary
 from buttress.cli.flags import Command
 from buttress.cli.recipes import recipe_of
+from buttress.cli.sources import sources
 from buttress.core import DataSpec, Layout
 from buttress.core.recipe import Recipe
 from buttress.experiments.present import present, shown
@@ -241,7 +243,7 @@ def test_help_and_errors_of_arguments_load_nothing_that_takes_long():
 
 
 def test_what_is_read_from_the_files_of_commands_is_what_they_say():
-    read, known = sources(cli.commands), cli.functions()
+    read, known = sources(commands), cli.functions()
     assert set(read) == set(known)
     for name, function in known.items():
         assert read[name].summary == summary(function) and read[name].summary
