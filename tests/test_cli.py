@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 import torch
 
+from buttress.cli import commands
 from buttress.cli import main as cli
 from buttress.cli.docs import arguments, summary
 from buttress.cli.flags import Command
 from buttress.cli.recipes import recipe_of
+from buttress.cli.sources import sources
 from buttress.core import DataSpec, Layout
 from buttress.core.recipe import Recipe
 from buttress.experiments.present import present, shown
@@ -217,3 +219,32 @@ def test_a_flag_is_not_taken_for_a_longer_one(capsys):
 def test_fractions_of_white_are_shown_as_bright_as_they_are():
     spec = DataSpec(Layout.image(1, 1, 2), mean=torch.tensor([[[0.2, 0.6]]]))
     assert pixels(shown(spec, torch.tensor([[[[0.2, 1.3]]]])).numpy()).flatten().tolist() == [51, 255]
+
+
+LIGHT = """
+import sys
+from buttress.cli import commands
+from buttress.cli.main import main
+from buttress.cli.sources import sources
+heavy = {"compare", "paper", "ppca", "prescribe", "train"}
+others = [name for name in sources(commands) if name not in heavy]
+for words in (["--help"], [], ["trian"], ["--version"], ["remedies", "--foo"], ["rescue", "a", "--steps", "3"],
+              ["rescue", "a", "--budget", "many"], ["sample"], *([name, "--help"] for name in others)):
+    main(words)
+slow = ("torch", "numpy", "lightning", "datasets", "matplotlib", "sklearn", "scipy", "pandas", "buttress.core")
+print("loaded:", [name for name in slow if name in sys.modules], len(others))
+"""
+
+
+def test_help_and_errors_of_arguments_load_nothing_that_takes_long():
+    done = subprocess.run([sys.executable, "-c", LIGHT], capture_output=True, text=True, check=True)
+    assert re.fullmatch(r"loaded: \[\] 2\d", done.stdout.splitlines()[-1]), done.stdout[-300:]
+    assert "there is no flag --steps" in done.stderr and "--budget: expected a whole number" in done.stderr
+
+
+def test_what_is_read_from_the_files_of_commands_is_what_they_say():
+    read, known = sources(commands), cli.functions()
+    assert set(read) == set(known)
+    for name, function in known.items():
+        assert read[name].summary == summary(function) and read[name].summary
+        assert isinstance(function, ModuleType) or read[name].flags == set(Command(function, name).own)

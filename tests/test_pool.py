@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+import time
+from multiprocessing.managers import SyncManager
 
 import pytest
 
-from buttress.experiments.pool import run_apart
+from buttress.experiments.pool import run_apart, run_here
 
 
 def half_dead(name: str, news: object) -> float:
@@ -24,4 +26,47 @@ def test_a_process_that_is_killed_loses_its_run_alone():
     tasks = {name: (name,) for name in ("dead", "alive", "failing")}
     seconds, failed = run_apart(half_dead, tasks, 2, lambda *_: None, lambda run, how: told.append(run))
     assert seconds == {"alive": 1.0} and list(failed) == ["dead", "failing"] and failed["failing"] == "on purpose"
-    assert "was killed" in failed["dead"] and sorted(told) == ["alive", "dead", "failing"]
+    assert "was killed" in failed["dead"] and "try fewer jobs or a smaller batch_size" in failed["dead"]
+    assert sorted(told) == ["alive", "dead", "failing"]
+
+
+def reporting(name: str, news: object) -> float:
+    for step in range(5):
+        news.put((name, step, 5))
+        time.sleep(0.1)
+    return 1.0
+
+
+@pytest.mark.slow
+def test_runs_go_on_though_the_process_that_hears_their_news_is_killed(monkeypatch):
+    start, heard = SyncManager.start, {}
+
+    def noted(self, *arguments):
+        start(self, *arguments)
+        heard["pid"] = self._process.pid
+
+    def kill(run, step, total):
+        if run == "deaf" and step == 0:
+            os.kill(heard["pid"], signal.SIGKILL)
+
+    monkeypatch.setattr(SyncManager, "start", noted)
+    tasks = {name: (name,) for name in ("deaf", "alive")}
+    assert run_apart(reporting, tasks, 1, kill, lambda *_: None) == ({"deaf": 1.0, "alive": 1.0}, {})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("error", [EOFError, ConnectionResetError(104, "Connection reset by peer")])
+def test_where_nothing_can_be_heard_from_the_first_the_run_is_told_as_lost(monkeypatch, error):
+    def killed(self):
+        raise error
+
+    monkeypatch.setattr(SyncManager, "Queue", killed, raising=False)
+    seconds, failed = run_apart(reporting, {"deaf": ("deaf",)}, 1, lambda *_: None, lambda *_: None)
+    assert not seconds and failed["deaf"].startswith("its process was killed")
+
+
+def test_a_report_that_is_lost_ends_no_run():
+    def deaf(run, step, total):
+        raise BrokenPipeError(32, "Broken pipe")
+
+    assert run_here(reporting, {"deaf": ("deaf",)}, deaf, lambda *_: None) == ({"deaf": 1.0}, {})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -18,14 +19,15 @@ import pytest
 import buttress as bt
 from buttress.baseline import baseline
 from buttress.cli import main as cli
+from buttress.cli.commands.rescue import search
 from buttress.core.recipe import Recipe
 from buttress.data.linear_gaussian import LinearGaussianData
 from buttress.diagnostics.estimate import Estimate
 from buttress.diagnostics.evidence import Evidence, Groups, Verdict
-from buttress.experiments import one_run
+from buttress.experiments import branches, one_run
 from buttress.experiments.branches import Watch
 from buttress.experiments.halving import can_halve, plan, standing
-from buttress.experiments.rescue import _advised, branches_of, rescue
+from buttress.experiments.rescue import Rescue, _advised, branches_of, rescue
 from buttress.report.ranking import BY_EXAMPLE, rank, sentences
 from buttress.report.results import ArmResult, ComparisonResult, RunResult
 from buttress.schedules.constant import Constant
@@ -272,6 +274,21 @@ def made_up(
 
 def ranked(*arms: ArmResult):
     return rank(ComparisonResult(Path(), "", {"steps": 10}, arms))
+
+
+def test_no_name_is_broken_where_nobody_sees_a_terminal(capsys):
+    names = ("calibrated_variance@step-500", f"pretrained_autoencoder:{'fraction=0.3:' * 12}floor=0.5@step-1000")
+    found = Rescue(Path("x"), ranking=ranked(*(made_up(name, "used", -90.0, 0.1) for name in names)))
+    search(lambda watch: found, LinearGaussianData(), as_json=False)
+    for told in (str(found), capsys.readouterr().out):
+        assert [any(name in line.split() for line in told.splitlines()) for name in names] == [True, True]
+
+
+def test_the_number_of_branches_and_their_time_are_told_before_they_begin(collapsed, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(branches, "_run", lambda tasks, jobs, by, watch: ({}, dict.fromkeys(tasks, "not now")))
+    with pytest.raises(ValueError, match="every branch failed"):
+        rescue(Run.load(collapsed), tmp_path / "out", settings=LITTLE, remedies=["calibrated_variance"], budget=40)
+    assert re.match(r"3 branches: each makes 40 steps, about [0-9.]+ s for all of them", capsys.readouterr().err)
 
 
 def test_z_in_use_comes_first_then_the_likelihood_and_what_errors_leave_open_is_a_tie():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from dataclasses import replace
 
 import pytest
@@ -10,7 +12,7 @@ from torch import nn
 from torch.nn import functional as F
 
 import buttress as bt
-from buttress.experiments import rescue_own
+from buttress.experiments import own_code, rescue_own
 from buttress.experiments.branches import EFFORT
 from buttress.experiments.outside import OUTSIDE, Outside, TrainingWishes, lines_of
 from buttress.experiments.rescue_own import Own
@@ -77,7 +79,7 @@ def test_the_first_model_is_trained_as_it_is_and_a_healthy_one_is_left_alone(x, 
     assert found.ranking is None and found.reason.startswith("nothing to rescue, z is used")
 
 
-def test_a_training_function_that_fails_loses_its_branch_alone(x, tmp_path):
+def test_a_training_function_that_fails_loses_its_branch_alone(x, tmp_path, capsys):
     def fails(model, loader, settings):
         if settings.remedy == "free_bits":
             raise RuntimeError("on purpose")
@@ -85,6 +87,8 @@ def test_a_training_function_that_fails_loses_its_branch_alone(x, tmp_path):
 
     wishes = {"likelihood": "gaussian", "variance": 6.0, "steps": 20, "evidence": LITTLE, "out": tmp_path / "out"}
     found = bt.rescue(Vae, x, train=fails, remedies=["free_bits", "kl_annealing"], **wishes)
+    told = capsys.readouterr().err
+    assert re.match(r"5 branches: each makes 20 steps, about [0-9.]+ (s|min) for all of them\nnone: finished", told)
     assert found.ranking.failed == {f"free_bits@{s}": "RuntimeError: on purpose" for s in ("step-20", "scratch")}
     assert len(found.ranking.rows) == 4
 
@@ -234,3 +238,79 @@ def test_a_model_that_takes_pairs_is_told_with_what_it_was_called(x):
 
     with pytest.raises(ValueError, match=r"forward\(x\) fails on x of shape \(64, 6\) .*too many values to unpack"):
         bt.diagnose(Pairs(), [(x[:, :6], x[:, 6:])], likelihood="mse")
+
+
+BETA = 1.0
+
+
+def other_rate(kl):
+    return kl.mean()
+
+
+def weighing(model, loader, settings):
+    return BETA * other_rate(0.0)
+
+
+class Wide(Vae):
+    def __init__(self):
+        super().__init__()
+        self.decoder = nn.Linear(2, 12, bias=False)
+
+
+class Doubled(Vae):
+    def forward(self, x):
+        recon, mu, logvar = super().forward(x)
+        return 2 * recon, mu, logvar
+
+
+class Shifted(Vae):
+    def __init__(self):
+        super().__init__()
+        nn.init.zeros_(self.decoder.bias)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"make_model": Wide}, "the structure or code and the initial weights are not what they were"),
+        ({"make_model": Doubled}, "the structure or code is not what it was"),
+        ({"make_model": Shifted}, "the structure or code and the initial weights are"),
+        ({"train": lambda model, loader, settings: None}, "the training function is not what it was"),
+    ],
+)
+def test_branches_of_another_model_or_loss_are_not_taken_for_this_one(x, tmp_path, changes, said):
+    def of(make_model=Vae, train=train):
+        made_of = own_code.identity(rescue_own._made_twice(make_model, 0), train)
+        return Own(make_model, train, [x[:64]], x[64:], "mse", None, 2, 0, made_of)
+
+    effort, place = {**EFFORT, **LITTLE, "seed": 0}, tmp_path / "out"
+    rescue_own._branch(of(), place, "first", "none", False, effort)
+    assert rescue_own._branch(of(), place, "first", "none", False, effort) > 0
+    with pytest.raises(ValueError, match=f"first holds a branch of another model or loss: {said}.*another folder"):
+        rescue_own._branch(of(**changes), place, "first", "none", False, effort)
+    asked = json.loads((place / "first" / "branch.json").read_text())
+    del asked["made_of"]  # as earlier versions wrote it
+    (place / "first" / "branch.json").write_text(json.dumps(asked))
+    rescue_own._branch(of(**changes), place, "first", "none", False, effort)
+
+
+def test_what_a_training_function_names_of_its_script_belongs_to_it(monkeypatch):
+    def told():
+        return list(own_code.code_of(weighing))
+
+    before = told()
+    assert told() == before
+    with monkeypatch.context() as changed:
+        changed.setitem(globals(), "BETA", 4.0)
+        assert told() != before
+    with monkeypatch.context() as changed:
+        changed.setitem(globals(), "other_rate", lambda kl: kl.sum())
+        assert told() != before
+    with monkeypatch.context() as changed:
+        changed.setitem(globals(), "LITTLE", {"nll_samples": 5})  # not named by it
+        assert told() == before
+
+
+def test_weights_that_the_seed_does_not_decide_are_not_compared():
+    models = [nn.Linear(3, 3), nn.Linear(3, 3)]
+    assert own_code.identity(models, train)["initial weights"] == ""

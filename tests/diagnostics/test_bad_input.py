@@ -5,8 +5,10 @@ import math
 import pytest
 import torch
 from torch import nn
+from torch.distributions import Independent, Normal
 
 import buttress as bt
+from buttress.cli import main as cli
 
 D = 12
 QUICK = {"nll_samples": 4, "nll_examples": 20, "gap_steps": 3, "gap_examples": 10, "mi_examples": 100}
@@ -126,6 +128,87 @@ def test_a_nan_is_an_error_of_the_linter_and_half_precision_is_told():
     with pytest.raises(ValueError, match=r"type float32 and device cpu: .*on the model's device and in its type"):
         lint(Half, X, None)
     assert "kl-sign" not in lint(Half, X.half(), None).rules
+
+
+class Split(Vae):
+    def __init__(self):
+        super().__init__()
+        self.decoder.to("meta")
+
+
+class AnyKeywords(Vae):
+    def forward(self, **inputs):
+        return super().forward(inputs["x"])
+
+
+def normal(device="cpu"):
+    return Independent(Normal(torch.zeros(3, device=device), 1.0, validate_args=False), 1)
+
+
+def of_callables(net, prior=normal):
+    return bt.Adapter(
+        lambda x: Independent(Normal(net.encoder(x)[:, :3], 1.0), 1),
+        lambda: prior(),
+        lambda x, z: Normal(net.decoder(z), 1.0).log_prob(x).sum(-1),
+        net,
+    )
+
+
+@pytest.mark.parametrize(
+    ("make", "data", "said"),
+    [
+        (lambda: of_callables(Elsewhere()), X, r"posterior\(x\) fails on .*the model is on meta and x on cpu: move it"),
+        (lambda: of_callables(Split()), X, r"log_likelihood\(x, z\) fails on .*parts of the model are on cpu and meta"),
+        (lambda: of_callables(Half()), X, r"posterior\(x\) fails on .*weights are float16 and x float32: try x.to"),
+        (lambda: of_callables(Vae()), X.half(), r"weights are float32 and x float16: try x.to\(torch.float32\)"),
+        (lambda: of_callables(Vae()), X.long(), r"posterior\(x\) fails on .*a model of real numbers wants x.float\(\)"),
+        (lambda: of_callables(Vae()), X[:, :5], rf"posterior\(x\) fails on x of shape \(64, 5\) .*{WIDTH}.*`given`"),
+        (lambda: of_callables(NanEncoder()), X, r"posterior\(x\) fails on .*Expected parameter loc .*invalid values;"),
+        (lambda: of_callables(Vae(), lambda: 1 / 0), X, r"prior\(\) fails: ZeroDivisionError: division by zero;"),
+        (lambda: of_callables(Vae(), lambda: normal("meta")), X, r"posterior\(x\) and prior\(\) are on cpu and meta"),
+        (lambda: of_callables(Vae()), [X.to("meta")], "batch 0 is on the meta device, which holds no values"),
+        (lambda: of_callables(Vae()), [X.to_sparse()], r"wanted a dense one; try x.to_dense\(\)"),
+    ],
+)
+def test_callables_that_fail_are_told_in_a_sentence_with_what_is_at_odds(make, data, said):
+    with pytest.raises(ValueError, match=said) as failure:
+        bt.diagnose(make(), data, **QUICK)
+    assert "\n" not in str(failure.value)
+
+
+def test_modules_of_several_devices_and_of_any_keywords_are_told():
+    with pytest.raises(ValueError, match="parts of the model are on cpu and meta"):
+        diagnose(Split, X, None)
+    with pytest.raises(ValueError, match=r"takes 1 positional argument but 2 were given; wanted a forward\(self, x\)"):
+        diagnose(AnyKeywords, X, None)
+
+
+def test_a_loss_that_fails_and_what_is_no_batch_are_told_by_the_linter():
+    with pytest.raises(ValueError, match=r"loss_fn\(model, batch\) fails: .* positional argument.*training loop calls"):
+        bt.lint(Keyword(), lambda model, batch: model(batch)[0].sum(), X)
+    for batch, said in ((torch.utils.data.DataLoader(X), "next"), (X.to("meta"), "meta"), (X.to_sparse(), "dense")):
+        with pytest.raises(ValueError, match=said):
+            bt.lint(Vae(), loss, batch)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("import no_such_package\n", "line 1: ModuleNotFoundError: No module named"),
+        ("def make():\n    return 1 / 0\n", "line 2: ZeroDivisionError: division by zero; mend the script"),
+        ("def make(:\n", "line 1: SyntaxError"),
+        ("def make():\n    return {'model': 1}\n", "a dict without loss_fn"),
+        (
+            "def make():\n    return dict(model=1, loss_fn=1, batch=1, stesp=3)\n",
+            "stesp, wanted nothing but model, loss_fn, batch, schedule, steps",
+        ),
+    ],
+)
+def test_a_script_that_fails_is_told_by_the_command_with_its_line(text, said, tmp_path, capsys):
+    (tmp_path / "mine.py").write_text(text)
+    assert cli.main(["lint", f"{tmp_path / 'mine.py'}:make"]) == 2
+    told = capsys.readouterr().err
+    assert said in told and told.count("\n") == 1
 
 
 def test_half_precision_keywords_dicts_and_loaders_are_read(tmp_path):

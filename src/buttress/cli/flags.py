@@ -16,9 +16,8 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from functools import cached_property
 from typing import Any
 
+from buttress.cli.lazily import registry, room_of
 from buttress.cli.values import NO, YES, Misread, is_switch, kind_of, options, value_of
-from buttress.core import registry
-from buttress.core.recipe import Recipe
 
 __all__ = ["Command", "Line", "UnknownFlag", "change", "hints_at"]
 
@@ -77,7 +76,7 @@ class Command:
         hints = typing.get_type_hints(function)
         self.root: Any = hints.get("recipe", hints.get("experiment"))
         """The dataclass whose fields are flags too, or None."""
-        self.takes_recipe = self.root is Recipe
+        self.takes_recipe = _is_recipe(self.root)
         parameters = [
             p for p in inspect.signature(function).parameters.values() if p.name not in ("recipe", "experiment")
         ]
@@ -177,6 +176,7 @@ def hints_at(hint: Any, path: list[str]) -> list[Any]:
     """The types of the setting at a path, one for each part that may stand on the way.
 
     Example:
+        >>> from buttress.core.recipe import Recipe
         >>> hints_at(Recipe, ["training", "steps"]), hints_at(Recipe, ["objective", "beta", "hold"])
         ([<class 'int'>], [<class 'int'>])
     """
@@ -188,18 +188,23 @@ def hints_at(hint: Any, path: list[str]) -> list[Any]:
 
 def _kinds(hint: Any) -> list[Any]:
     """The dataclasses that a value of this type may be."""
-    if (room := registry.room_of(hint)) is not None:
+    if (room := room_of(hint)) is not None:
         return list(registry.parts(room).values())
     return [hint] if is_dataclass(hint) else []
 
 
 def _fields(kind: Any) -> list[str]:
-    return [f.name for f in fields(kind) if (kind, f.name) != (Recipe, "remedies")]
+    return [f.name for f in fields(kind) if not (f.name == "remedies" and _is_recipe(kind))]
+
+
+def _is_recipe(kind: Any) -> bool:
+    """Whether a type is :class:`buttress.core.recipe.Recipe`, which is not imported to say no."""
+    return isinstance(kind, type) and (kind.__module__, kind.__name__) == ("buttress.core.recipe", "Recipe")
 
 
 def _only_group(hint: Any) -> bool:
     """Whether a type has settings and no value: ``--training`` alone."""
-    return is_dataclass(hint) and registry.room_of(hint) is None
+    return is_dataclass(hint) and room_of(hint) is None
 
 
 def _names(hint: Any, before: str = "") -> Iterator[str]:
@@ -237,6 +242,7 @@ def change(kind: Any, plain: dict[str, Any], given: Mapping[str, str]) -> dict[s
         Misread: A value of another type, or a setting that the part which is there has not.
 
     Example:
+        >>> from buttress.core.recipe import Recipe
         >>> start = {"data": {"name": "images", "path": "a"}, "decoder": {"name": "conv"}}
         >>> change(Recipe, start, {"decoder.layers": "8", "decoder": "pixelcnn"})["decoder"]
         {'name': 'pixelcnn', 'layers': 8}
@@ -250,13 +256,13 @@ def change(kind: Any, plain: dict[str, Any], given: Mapping[str, str]) -> dict[s
         hint = typing.get_type_hints(owner).get(last)
         if hint is None or last not in _fields(owner):
             raise Misread(_misplaced(flag, kind, owner))
-        room = registry.room_of(options(hint)[0])
+        room = room_of(options(hint)[0])
         here[last] = value_of(hint, given[flag], flag) if room is None else _part(room, given[flag], here.get(last))
     return plain
 
 
 def _owner(hint: Any, plain: dict[str, Any]) -> Any:
-    room = registry.room_of(options(hint)[0])
+    room = room_of(options(hint)[0])
     return options(hint)[0] if room is None else registry.part(room, plain["name"])
 
 
@@ -277,7 +283,7 @@ def _misplaced(flag: str, kind: Any, owner: Any) -> str:
     """Why a setting cannot be changed that another part has."""
     way, _, last = flag.rpartition(".")
     *before, place = way.split(".")
-    room = next(room for room in map(registry.room_of, hints_at(kind, [*before, place])) if room)
+    room = next(room for room in map(room_of, hints_at(kind, [*before, place])) if room)
     having = [name for name, part in registry.parts(room).items() if last in _fields(part)]
     has = ", ".join(_fields(owner)) or "no settings"
     return (

@@ -11,10 +11,8 @@ from typing import Any
 
 from buttress.cli.docs import arguments, summary
 from buttress.cli.flags import DATA, START, Command, Line, hints_at
-from buttress.cli.recipes import starting_recipe
+from buttress.cli.lazily import registry, room_of
 from buttress.cli.values import Misread, kind_of
-from buttress.core import Part, registry
-from buttress.core.recipe import Recipe
 
 __all__ = ["command_help", "list_help", "part_help"]
 
@@ -41,9 +39,9 @@ def _row(left: str, text: str, width: int) -> str:
     return head.ljust(LEFT) + told[LEFT:] if len(head) < LEFT - 1 else f"{head}\n{told}"
 
 
-def list_help(name: Sequence[str], package: Any, known: Mapping[str, Any]) -> str:
-    """The commands there are."""
-    rows = [(command, summary(function)) for command, function in known.items()]
+def list_help(name: Sequence[str], package: Any, known: Mapping[str, str]) -> str:
+    """The commands there are, each with its summary."""
+    rows = list(known.items())
     usage = " ".join([*name, "COMMAND ..."])
     about = summary(package) if name else "Trains VAEs whose latent variables stay in use, and measures how much."
     return _page(usage, about, {"Commands": rows}, f"buttress {' '.join([*name, 'COMMAND'])} --help explains one.")
@@ -104,12 +102,14 @@ def _root(command: Command, line: Line) -> dict[str, list[Row]]:
     """The sections of a recipe or an experiment."""
     if command.root is None:
         return {}
+    from buttress.cli.recipes import starting_recipe
+
     start = starting_recipe(command, line) if command.takes_recipe and line.words else None
     if not command.takes_recipe:
         return {"The experiment": _settings(command.root, "", command.root())}
-    hints = typing.get_type_hints(Recipe)
-    parts = [(name, room) for name, hint in hints.items() if (room := registry.room_of(hint))]
-    said = arguments(Recipe)
+    hints = typing.get_type_hints(command.root)
+    parts = [(name, room) for name, hint in hints.items() if (room := room_of(hint))]
+    said = arguments(command.root)
     rows = [
         (f"--{name} NAME", f"{said[name]} {', '.join(registry.names(room))}{_now(start, name)}") for name, room in parts
     ]
@@ -120,7 +120,7 @@ def _root(command: Command, line: Line) -> dict[str, list[Row]]:
     }
 
 
-def _now(start: Recipe | None, name: str) -> str:
+def _now(start: Any, name: str) -> str:
     return "" if start is None else f" [{getattr(start, name).name()}]"
 
 
@@ -129,8 +129,8 @@ def _with_default(text: str, value: Any) -> str:
 
 
 def _written(value: Any) -> str:
-    if isinstance(value, Part):
-        return value.name()
+    if callable(getattr(value, "name", None)):  # a part
+        return str(value.name())
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, tuple):
@@ -161,7 +161,7 @@ def part_help(command: Command, words: Sequence[str]) -> str:
         Misread: There is no such place for a part.
     """
     way = words[0].removeprefix("--").removesuffix(".help")
-    room = next(filter(None, map(registry.room_of, hints_at(command.root, way.split(".")))), None)
+    room = next(filter(None, map(room_of, hints_at(command.root, way.split(".")))), None)
     if room is None:
         raise Misread(f"--{way} is no part, so it has no settings to list; try buttress {command.name} --help")
     if len(words) < 2 or words[1].startswith("-"):

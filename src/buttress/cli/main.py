@@ -18,15 +18,14 @@ from typing import Any
 
 from buttress import __version__
 from buttress.cli import commands
+from buttress.cli.docs import summary
 from buttress.cli.flags import Command, Line, UnknownFlag
 from buttress.cli.help import command_help, list_help, part_help
-from buttress.cli.recipes import experiment_of, recipe_of
+from buttress.cli.sources import sources
 from buttress.cli.values import Misread
-from buttress.core import registry
-from buttress.data.opened import opening_once
 from buttress.runtime.atomic_write import FULL
-from buttress.runtime.denormals import flushed
 from buttress.runtime.one_line import one_line
+from buttress.runtime.suggest import suggest
 
 __all__ = ["call", "functions", "main", "script"]
 
@@ -48,9 +47,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         2
     """
     try:
-        with flushed(), opening_once():  # flushed before torch starts its threads
-            run(list(sys.argv[1:] if argv is None else argv))
-            sys.stdout.flush()
+        run(list(sys.argv[1:] if argv is None else argv))
+        sys.stdout.flush()
     except BrokenPipeError:
         return _unread()
     except SystemExit as ended:
@@ -118,7 +116,7 @@ def run(words: list[str]) -> None:
     found: Any = commands
     name: list[str] = []
     while isinstance(found, ModuleType):
-        known = functions(found)
+        known = _summaries(found)
         if not words or words[0] in HELP:
             if words:
                 print(list_help(name, found, known))
@@ -129,16 +127,27 @@ def run(words: list[str]) -> None:
             raise Misread(_no_command(words[0], known, name))
         words.pop(0)
         name.append(word)
-        found = known[name[-1]]
+        found = _command(found, name[-1])
     try:
         _run(Command(found, " ".join(name)), words)
     except UnknownFlag as error:
-        having = [other for other, command in functions().items() if _has(command, error.flag)]
+        having = [other for other, source in _ordered(sources(commands)).items() if error.flag in source.flags]
         raise Misread(f"{error}{f' ({having[0]} has it)' if having else ''}") from error
 
 
-def _has(command: Any, flag: str) -> bool:
-    return not isinstance(command, ModuleType) and flag in Command(command, "").own
+def _summaries(package: ModuleType) -> dict[str, str]:
+    """The commands in a folder with a line of each; nothing is imported for it, unless the folder makes its own."""
+    if hasattr(package, "functions"):
+        return {name: summary(function) for name, function in functions(package).items()}
+    return {name: source.summary for name, source in _ordered(sources(package)).items()}
+
+
+def _command(package: ModuleType, name: str) -> Any:
+    """One command of a folder, the only one that is imported; a folder of commands as its module."""
+    if hasattr(package, "functions"):
+        return functions(package)[name]
+    module = importlib.import_module(f"{package.__name__}.{name}")
+    return module if hasattr(module, "__path__") else getattr(module, name)
 
 
 def _no_command(word: str, known: Mapping[str, Any], name: Sequence[str]) -> str:
@@ -148,7 +157,7 @@ def _no_command(word: str, known: Mapping[str, Any], name: Sequence[str]) -> str
         if word[:1] == "-"
         else f"there is no command {word!r}"
     )
-    return f"{what}; {registry.suggest(word, known)}try {whole} --help"
+    return f"{what}; {suggest(word, known)}try {whole} --help"
 
 
 def _run(command: Command, words: list[str]) -> None:
@@ -161,8 +170,13 @@ def _run(command: Command, words: list[str]) -> None:
         print(command_help(command, command.read([word for word in words if word not in HELP])))
         return
     line = command.read(words)
+    command.values(line)  # a word that is wrong is told before anything is loaded
+    from buttress.data.opened import opening_once
+    from buttress.runtime.denormals import flushed
+
     try:
-        call(command.function, _values(command, line))
+        with flushed(), opening_once():  # flushed before torch starts its threads
+            call(command.function, _values(command, line))
     except ValueError as error:
         if (told := _in_flags(str(error), line.given)) == str(error):
             raise
@@ -171,6 +185,8 @@ def _run(command: Command, words: list[str]) -> None:
 
 def _values(command: Command, line: Line) -> tuple[list[Any], dict[str, Any]]:
     """What the function is called with."""
+    from buttress.cli.recipes import experiment_of, recipe_of
+
     places, named = command.values(line)
     if command.takes_recipe:
         return [recipe_of(command, line), *places], named
@@ -206,8 +222,7 @@ def script(function: Callable[..., None], words: Sequence[str]) -> None:
         >>> script(repeat, ["so", "--times", "3"])
         so so so
     """
-    with opening_once():
-        _run(Command(function, function.__name__), list(words))
+    _run(Command(function, function.__name__), list(words))
 
 
 @cache
@@ -219,8 +234,8 @@ def functions(package: ModuleType = commands) -> dict[str, Any]:
     if hasattr(package, "functions"):
         made: dict[str, Any] = package.functions()
         return made
-    found = {}
-    for info in pkgutil.iter_modules(package.__path__):
-        module = importlib.import_module(f"{package.__name__}.{info.name}")
-        found[info.name] = module if info.ispkg else getattr(module, info.name)
+    return _ordered({info.name: _command(package, info.name) for info in pkgutil.iter_modules(package.__path__)})
+
+
+def _ordered(found: Mapping[str, Any]) -> dict[str, Any]:
     return {n: found[n] for n in sorted(found, key=lambda n: (ORDER.index(n) if n in ORDER else len(ORDER), n))}

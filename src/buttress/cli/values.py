@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from buttress.core import registry
+from buttress.cli.lazily import room_of
 from buttress.runtime.plain_data import parse_yaml
 
 __all__ = ["NO", "YES", "Misread", "is_switch", "kind_of", "options", "value_of"]
@@ -74,7 +74,9 @@ def _single_kind(hint: Any, names: dict[Any, str]) -> str:
     if typing.get_origin(hint) is tuple:
         inner = [_single_kind(t, KINDS) if t is not Ellipsis else "..." for t in typing.get_args(hint)]
         return ",".join([inner[0], *inner]) if inner[-1] == "..." else ",".join(inner)
-    return names.get(hint, "NAME" if registry.room_of(hint) else getattr(hint, "__name__", str(hint)).upper())
+    if hint in names:
+        return names[hint]
+    return "NAME" if room_of(hint) else getattr(hint, "__name__", str(hint)).upper()
 
 
 def value_of(hint: Any, text: str, flag: str) -> Any:

@@ -8,14 +8,13 @@ other code.
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import inspect
 import pkgutil
 import sys
 import types
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
 from importlib.metadata import entry_points
@@ -38,6 +37,7 @@ from buttress.core import (
 )
 from buttress.runtime.plain_data import parse_yaml
 from buttress.runtime.safe_files import read_text
+from buttress.runtime.suggest import suggest
 
 __all__ = [
     "ROOMS",
@@ -175,19 +175,6 @@ def part(room: str, name: str) -> type[Part]:
     if name not in known:
         raise ValueError(f"{room} has no {name!r}; {suggest(name, known, 'It has')} {', '.join(sorted(known))}")
     return known[name]
-
-
-def suggest(name: str, known: Iterable[str], then: str = "") -> str:
-    """'did you mean ...? ' where a known name is near, else nothing; behind it ``then``, which may begin a sentence.
-
-    Example:
-        >>> suggest("linaer", ["linear", "constant"]), suggest("xyz", ["linear"])
-        ("did you mean 'linear'? ", '')
-        >>> suggest("linaer", ["linear"], "It has"), suggest("xyz", ["linear"], "It has")
-        ("did you mean 'linear'? It has", 'it has')
-    """
-    near = difflib.get_close_matches(name, list(known), n=1)
-    return f"did you mean {near[0]!r}? {then}" if near else then[:1].lower() + then[1:]
 
 
 def room_of(kind: Any) -> str | None:

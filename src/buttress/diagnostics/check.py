@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -16,10 +17,12 @@ from buttress.diagnostics.check_posterior import differs, steady_posterior, valu
 from buttress.diagnostics.check_remarks import remarks
 from buttress.diagnostics.conditions import RESERVED, with_others
 from buttress.diagnostics.evaluation import draw, evaluating
+from buttress.diagnostics.failed_call import at_odds, first_line
 from buttress.diagnostics.modules import noticing
 from buttress.diagnostics.passes import Encoded, as_codes, one_hot
 from buttress.diagnostics.protocol import ARGUMENTS, Batches, Conditional, Model
 from buttress.distributions.inspect import factors, within
+from buttress.distributions.rows import parameters
 
 __all__ = ["Checked", "check"]
 
@@ -112,11 +115,14 @@ def _posterior(model: Conditional, batch: Batch, data: Encoded) -> Distribution:
             raise ValueError(told) from error
         if why := _misfit(model, data):
             raise ValueError(f"posterior(x) failed for x of shape {tuple(x.shape)}{why}") from error
-        error.add_note(
-            f"posterior(x) was called with x {tuple(x.shape)} = (B, ...), the first examples of batch 0; it must take "
-            "any number of examples; labels and the like must come in a last argument `given`"
-        )
-        raise
+        raise ValueError(
+            f"posterior(x) fails on x of shape {tuple(x.shape)} = (B, ...), the first examples of batch 0: "
+            f"{first_line(error)}"
+            + (
+                at_odds(model.model, x)
+                or "; it must take any number of examples, and labels and the like in a last argument `given`"
+            )
+        ) from error
     if not isinstance(q, Distribution):
         raise ValueError(f"posterior(x) gave a {type(q).__name__}, wanted a torch.distributions.Distribution")
     if q.batch_shape[:1] != (len(x),) and (why := _misfit(model, data)):
@@ -165,7 +171,10 @@ def _takes(model: Conditional, batch: Batch) -> bool:
 
 
 def _prior(model: Conditional, given: Given, q: Distribution) -> Distribution:
-    p: object = model.prior(given)
+    try:
+        p: object = model.prior(given)
+    except Exception as error:
+        raise ValueError(f"prior() fails: {first_line(error)}; wanted a torch.distributions.Distribution") from error
     if not isinstance(p, Distribution):
         raise ValueError(f"prior() gave a {type(p).__name__}, wanted a torch.distributions.Distribution")
     allowed = [(), tuple(q.batch_shape)] if "prior" in model.takes else [()]
@@ -175,7 +184,16 @@ def _prior(model: Conditional, given: Given, q: Distribution) -> Distribution:
             f"shape {' or '.join(map(str, allowed))} and the event shape of the posterior, {tuple(q.event_shape)}"
             f"{_prior_hint(p, q)}"
         )
+    on = {place for one in (q, p) if (found := parameters(one)) for place in _devices(found.tensors.values())}
+    if len(on) > 1:
+        raise ValueError(
+            f"posterior(x) and prior() are on {' and '.join(sorted(on))}; make the prior on the device of the model"
+        )
     return p
+
+
+def _devices(tensors: Iterable[Tensor]) -> set[str]:
+    return {str(value.device) for value in tensors if value.dim()}  # a single number fits every device
 
 
 def _prior_hint(p: Distribution, q: Distribution) -> str:
@@ -205,11 +223,14 @@ def _call(model: Conditional, x: Tensor, z: Tensor, given: Given) -> object:
     try:
         return model.log_likelihood(x, z, given)
     except Exception as error:
-        error.add_note(
-            f"log_likelihood(x, z) was called with x {tuple(x.shape)} and z {tuple(z.shape)} = (S, B, *event); it "
-            "must take the leading dimension of samples, and any number of examples"
-        )
-        raise
+        raise ValueError(
+            f"log_likelihood(x, z) fails on x of shape {tuple(x.shape)} and z of shape {tuple(z.shape)} = (S, B, "
+            f"*event): {first_line(error)}"
+            + (
+                at_odds(model.model, z if z.is_floating_point() else x)
+                or "; it must take the leading dimension of samples, and any number of examples"
+            )
+        ) from error
 
 
 def _log_likelihood(value: object, z: Tensor, b: int) -> None:

@@ -53,6 +53,11 @@ def _tensor(batch: Any, number: int) -> Tensor:
     x = batch.x if isinstance(batch, Batch) else batch
     if not isinstance(x, Tensor):
         raise ValueError(f"batch {number} is a {type(x).__name__}, wanted one tensor x; try [x for x, _ in loader]")
+    if x.device.type == "meta":
+        raise ValueError(f"batch {number} is on the meta device, which holds no values; wanted it on cpu or cuda")
+    if x.is_nested or x.layout is not torch.strided:
+        try_this = "torch.nested.to_padded_tensor(x, 0.0)" if x.is_nested else "x.to_dense()"
+        raise ValueError(f"batch {number} is a tensor that is nested or sparse, wanted a dense one; try {try_this}")
     return x
 
 

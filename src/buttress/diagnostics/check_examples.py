@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from buttress.core.batch import Batch
+from buttress.diagnostics.failed_call import first_line
 from buttress.diagnostics.passes import Encoded
 from buttress.diagnostics.protocol import Conditional
 from buttress.distributions.rows import parameters
@@ -43,7 +44,10 @@ def check_every_posterior(data: Encoded) -> None:
         except Exception as error:
             if told := failing(data.asked, block.batch, place, error):
                 raise ValueError(told) from error
-            raise
+            raise ValueError(
+                f"posterior(x) fails on x of shape {tuple(block.x.shape)}, from example {place[0]} on (row {place[1]} "
+                f"of batch {number}): {first_line(error)}; wanted examples shaped as in training"
+            ) from error
         check_finite(q, place)
 
 

@@ -8,7 +8,9 @@ one that dies loses itself alone.
 from __future__ import annotations
 
 import json
+import math
 import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +22,7 @@ from buttress.experiments.compare import MOST, refuse_another
 from buttress.experiments.halving import GRAIN, Halving, can_halve, plan
 from buttress.experiments.one_run import AsBranch, run_one
 from buttress.experiments.pool import run_apart, run_here
+from buttress.report.numbers import seconds
 from buttress.runtime.arguments import check_whole
 from buttress.runtime.atomic_write import write_text
 from buttress.training.folder import RECIPE
@@ -32,10 +35,12 @@ __all__ = [
     "By",
     "Watch",
     "all_failed",
+    "budget_in_words",
     "check_budget",
     "check_jobs",
     "entry",
     "grow",
+    "in_words",
     "refuse_run",
     "write_branches",
 ]
@@ -48,6 +53,33 @@ By = Literal["processes", "here", "ray"]
 """Who runs branches: processes of this machine, this process one after another, or Ray Tune."""
 
 
+def in_words(runs: int, note: str) -> str:
+    """How many branches there are, and what else to know of them.
+
+    Example:
+        >>> in_words(7, "each makes 500 steps"), in_words(1, "")
+        ('7 branches: each makes 500 steps', '1 branch')
+    """
+    return f"{runs} branch{'es' * (runs != 1)}{f': {note}' if note else ''}"
+
+
+def budget_in_words(branches: int, steps: int, jobs: int, each: float | None) -> str:
+    """What some branches cost, as far as it is known before they begin.
+
+    Args:
+        branches: How many.
+        steps: Of each.
+        jobs: How many at a time.
+        each: Seconds that one takes; None where it is not known.
+
+    Example:
+        >>> budget_in_words(7, 500, 2, 30.0), budget_in_words(7, 500, 2, None)
+        ('each makes 500 steps, about 2.0 min for all of them', 'each makes 500 steps')
+    """
+    time = "" if each is None else f", about {seconds(each * math.ceil(branches / jobs))} for all of them"
+    return f"each makes {steps:,} step{'s' * (steps != 1)}{time}"
+
+
 @dataclass(frozen=True)
 class Watch:
     """Who hears of branches at work.
@@ -56,11 +88,13 @@ class Watch:
         step: Called with (branch, step, total) as they proceed.
         begin: Called with how many there are, once nothing speaks against them, and what else to know.
         ended: Called with (branch, outcome in words) as each ends.
+
+    Who gives no ``begin`` and ``ended`` gets both as lines on stderr.
     """
 
     step: Callable[[str, int, int], None] = lambda run, step, total: None
-    begin: Callable[[int, str], None] = lambda runs, note: None
-    ended: Callable[[str, str], None] = lambda run, outcome: None
+    begin: Callable[[int, str], None] = lambda runs, note: print(in_words(runs, note), file=sys.stderr)
+    ended: Callable[[str, str], None] = lambda run, outcome: print(f"{run}: {outcome}", file=sys.stderr)
 
 
 @dataclass(frozen=True)
@@ -109,6 +143,7 @@ def grow(
     grain: float = GRAIN,
     left_out: Mapping[str, str] | None = None,
     watch: Watch | None = None,
+    pace: float | None = None,
 ) -> None:
     """Train and diagnose all branches, or take up what is there, and write ``comparison.json``.
 
@@ -122,6 +157,7 @@ def grow(
         grain: Nats of −ELBO that are no ground to stop a branch.
         left_out: Remedies that are not tried, each with the reason.
         watch: Who hears of it.
+        pace: Seconds that a step takes; None where it is not known.
 
     Errors:
         ValueError: A number is too small, the folder holds other branches, or every branch failed.
@@ -147,16 +183,17 @@ def grow(
     for start in dict.fromkeys(one.start for one in branches) if halve else ():
         names = [one.folder for one in branches if one.start == start]
         parts |= plan(folder, start or "scratch", names, steps, grain, spared)
-    note = "Optuna is not installed, so that no branch ends early (pip install 'buttress[rescue]')" if missing else ""
-    watch.begin(len(branches), note)
+    note = "; Optuna is not installed, so that no branch ends early (pip install 'buttress[rescue]')" if missing else ""
+    each = None if pace is None else pace * steps
+    watch.begin(len(branches), budget_in_words(len(branches), steps, jobs, each) + note)
     tasks = {
         one.folder: (one.recipe.to_yaml(), str(folder), one.folder, effort, AsBranch(one.init, parts.get(one.folder)))
         for one in branches
     }
-    seconds, failed = _run(tasks, jobs, "here" if any(registry.only_here(b.recipe) for b in branches) else by, watch)
-    if not seconds:
+    taken, failed = _run(tasks, jobs, "here" if any(registry.only_here(b.recipe) for b in branches) else by, watch)
+    if not taken:
         raise ValueError(all_failed(failed))
-    arms = [entry(one.name, one.folder, seconds, failed) for one in branches]
+    arms = [entry(one.name, one.folder, taken, failed) for one in branches]
     write_branches(folder, branches[0].recipe.data.name(), steps, arms, left_out or {})
 
 
@@ -228,24 +265,24 @@ def _refuse_other_start(branch: Branch, folder: Path) -> None:
         )
 
 
-def entry(name: str, run: str, seconds: Mapping[str, float], failed: Mapping[str, str]) -> dict[str, Any]:
+def entry(name: str, run: str, taken: Mapping[str, float], failed: Mapping[str, str]) -> dict[str, Any]:
     """What ``comparison.json`` holds of one branch.
 
     Args:
         name: What it is called.
         run: Its folder, inside.
-        seconds: Of training, by folder, of all that are finished.
+        taken: Seconds of training, by folder, of all that are finished.
         failed: Why, by folder, of all that are not.
 
     Example:
         >>> entry("none", "step-10/none", {"step-10/none": 2.0}, {})
         {'name': 'none', 'runs': ['step-10/none'], 'seconds': [2.0], 'failed': {}}
     """
-    done = run in seconds
+    done = run in taken
     return {
         "name": name,
         "runs": [run] if done else [],
-        "seconds": [seconds[run]] if done else [],
+        "seconds": [taken[run]] if done else [],
         "failed": {run: failed[run]} if run in failed else {},
     }
 

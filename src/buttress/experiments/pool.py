@@ -12,9 +12,11 @@ import signal
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager, suppress
+from multiprocessing.context import BaseContext
 from multiprocessing.managers import SyncManager
 from queue import SimpleQueue
 from typing import Any, Protocol, runtime_checkable
@@ -24,6 +26,13 @@ from buttress.runtime.denormals import flushed
 from buttress.runtime.threads import allowed_threads
 
 __all__ = ["News", "run_all", "run_apart", "run_here"]
+
+KILLED = (
+    "its process was killed, perhaps because memory ran out; try fewer jobs or a smaller batch_size; asked again, it "
+    "goes on at its last checkpoint"
+)
+UNHEARD = (ConnectionError, EOFError)
+"""What a queue raises whose own process was killed."""
 
 
 @runtime_checkable
@@ -81,10 +90,10 @@ def run_all(
     seconds: dict[str, float] = {}
     failed: dict[str, str] = {}
     check_room(tempfile.gettempdir())  # where processes meet; one that cannot write there dies without a word
-    manager = SyncManager(ctx=context)
-    manager.start(_end_with_parent)
-    with manager, ProcessPoolExecutor(jobs, mp_context=context, initializer=_end_with_parent) as pool:
-        news: News = manager.Queue()
+    with (
+        _queue(context, tasks) as news,
+        ProcessPoolExecutor(jobs, mp_context=context, initializer=_end_with_parent) as pool,
+    ):
         pending = {pool.submit(_run_or_end, work, threads, *task, news): name for name, task in tasks.items()}
         begun: set[str] = set()
 
@@ -141,7 +150,7 @@ def run_apart(
         try:
             one, other = run_all(work, {name: tasks[name]}, 1, tell_step, tell_end, share=jobs)
         except ChildProcessError:
-            one, other = {}, {name: "its process was killed, perhaps because memory ran out; asked again, it goes on"}
+            one, other = {}, {name: KILLED}
             tell_end(name, f"failed: {other[name]}")
         seconds.update(one)
         failed.update(other)
@@ -239,8 +248,44 @@ def _while_watching(
 
 
 def _pass_on(news: News, watch: Callable[[str, int, int], None]) -> None:
-    while not news.empty():
-        watch(*news.get())
+    """Pass on what was reported; nothing where the process of the queue was killed, for runs go on without it."""
+    while True:
+        try:
+            if news.empty():
+                return
+            one = news.get()
+        except UNHEARD:
+            return
+        watch(*one)
+
+
+class _Careful:
+    """A queue for a run, which goes on though its reports are lost."""
+
+    def __init__(self, news: News) -> None:
+        self.news = news
+
+    def put(self, item: tuple[str, int, int]) -> None:
+        with suppress(*UNHEARD):
+            self.news.put(item)
+
+    def get(self) -> tuple[str, int, int]:
+        return self.news.get()
+
+    def empty(self) -> bool:
+        return self.news.empty()
+
+
+@contextmanager
+def _queue(context: BaseContext, tasks: Iterable[str]) -> Iterator[News]:
+    """A queue in a process of its own; where that is killed before all runs have it, they are told as lost."""
+    manager = SyncManager(ctx=context)
+    try:
+        manager.start(_end_with_parent)
+        with manager:
+            yield manager.Queue()
+    except UNHEARD as error:
+        raise ChildProcessError(_killed(list(tasks))) from error
 
 
 @flushed()
@@ -253,7 +298,7 @@ def _run_or_end(work: Callable[..., float], threads: int, *task: Any) -> float |
 
     torch.set_num_threads(threads)
     try:
-        return work(*task)
+        return work(*task[:-1], _Careful(task[-1]))
     except ValueError as reason:  # ours, and written for people
         return str(reason)
     except Exception as reason:

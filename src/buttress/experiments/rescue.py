@@ -22,7 +22,7 @@ from buttress.diagnostics.verdict import COLLAPSED, IGNORED, LAGS, PARTLY, UNKNO
 from buttress.experiments.branches import EFFORT, UNTOUCHED, Branch, By, Watch, check_budget, grow
 from buttress.experiments.halving import GRAIN
 from buttress.report.comparison import write_comparison
-from buttress.report.ranking import Ranking, rank_folder, ranking_table, save_ranking, sentences
+from buttress.report.ranking import Ranking, as_text, rank_folder, ranking_table, save_ranking, sentences
 from buttress.schedules.constant import Constant
 from buttress.training.folder import EVIDENCE
 from buttress.training.run import Run
@@ -64,14 +64,9 @@ class Rescue:
         """As people read it."""
         if self.ranking is None:
             return self.reason
-        from rich.console import Console
-
-        console = Console(width=120)
-        with console.capture() as caught:
-            console.print(ranking_table(self.ranking))
         failed = [f"failed: {name}: {why}" for name, why in self.ranking.failed.items()]
         applied = [f"apply it: {self.apply}" if "\n" not in self.apply else self.apply] if self.apply else []
-        return "\n".join([caught.get().rstrip(), *sentences(self.ranking), *failed, *applied])
+        return "\n".join([as_text(ranking_table(self.ranking)), *sentences(self.ranking), *failed, *applied])
 
 
 def rescue(
@@ -140,6 +135,7 @@ def rescue(
         grain=grain,
         left_out=left_out,
         watch=watch,
+        pace=run.seconds / run.step if run.step and run.seconds else None,
     )
     return conclude(folder, branches, run.recipe, run.folder, left_out)
 

@@ -10,7 +10,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -28,9 +28,19 @@ from buttress.diagnostics.evidence import Evidence
 from buttress.diagnostics.passes import as_batch
 from buttress.diagnostics.protocol import conditional
 from buttress.diagnostics.verdict import COLLAPSED, PARTLY, UNKNOWN
-from buttress.experiments.branches import EFFORT, UNTOUCHED, Watch, all_failed, entry, refuse_run, write_branches
+from buttress.experiments.branches import (
+    EFFORT,
+    UNTOUCHED,
+    Watch,
+    all_failed,
+    budget_in_words,
+    entry,
+    refuse_run,
+    write_branches,
+)
 from buttress.experiments.one_run import save_by_example
 from buttress.experiments.outside import OUTSIDE, TrainingWishes, lines_of
+from buttress.experiments.own_code import identity
 from buttress.experiments.pool import News, run_here
 from buttress.experiments.rescue import Rescue, healthy
 from buttress.report.comparison import write_comparison
@@ -68,6 +78,7 @@ class Own:
         variance: sigma^2 of "gaussian".
         steps: Of every branch.
         seed: Of weights and noise.
+        made_of: Fingerprints of model and training function, by which branches of others are told.
     """
 
     make_model: Callable[[], nn.Module]
@@ -78,6 +89,7 @@ class Own:
     variance: float | None
     steps: int
     seed: int = 0
+    made_of: Mapping[str, str] = field(default_factory=dict)
 
 
 def rescue_own(
@@ -134,12 +146,13 @@ def rescue_own(
         raise ValueError(f"{unknown[0]} can't act from outside; wanted some of {', '.join(OUTSIDE)}")
     refuse_file(Path(out))
     refuse_run(Path(out))
-    _refuse_shared(make_model)
+    made_of = identity(_made_twice(make_model, seed), train)
     loader, rest = _parted(data, held_out, seed)
     _refuse_few(rest)
-    own, folder = Own(make_model, train, loader, rest, likelihood, variance, int(steps), int(seed)), Path(out)
+    own, folder = Own(make_model, train, loader, rest, likelihood, variance, int(steps), int(seed), made_of), Path(out)
     watch = Watch() if watch is None else watch
     _refuse_unreadable(own)
+    began = time.monotonic()
     try:
         spent = _branch(own, folder, FIRST, UNTOUCHED, False, effort)
     except (RuntimeError, TypeError, LookupError, AttributeError) as error:
@@ -147,6 +160,7 @@ def rescue_own(
             f"training your model as it is failed with {type(error).__name__}: {one_line(str(error))[:300]}; try "
             "train(make_model(), loader, settings) alone"
         ) from error
+    each = max(spent, time.monotonic() - began)  # with its diagnosis, unless it was there already
     found = Evidence.load(folder / FIRST / "evidence.json")
     if found.verdict.state == UNKNOWN:
         raise ValueError(f"no verdict, so nothing says what to try: {'; '.join(found.verdict.reasons)}")
@@ -160,6 +174,7 @@ def rescue_own(
     plan = {UNTOUCHED: (UNTOUCHED, True)}
     for name in names:
         plan |= {f"{name}@step-{steps}": (name, True), f"{name}@scratch": (name, False)}
+    watch.begin(len(plan), budget_in_words(len(plan), own.steps, 1, each))
     arms = _grown(own, folder, plan, effort, watch)
     arms.append(entry(f"{UNTOUCHED}@scratch", FIRST, {FIRST: spent}, {}))
     write_branches(folder, "your model", steps, arms, left_out)
@@ -187,7 +202,6 @@ def _grown(
     own: Own, folder: Path, plan: Mapping[str, tuple[str, bool]], effort: Mapping[str, Any], watch: Watch
 ) -> list[dict[str, Any]]:
     """Train and measure every branch; what is written of each."""
-    watch.begin(len(plan), "")
 
     def work(branch: str, news: News) -> float:
         news.put((branch, 0, own.steps))
@@ -252,6 +266,7 @@ def _branch(own: Own, folder: Path, branch: str, name: str, trained: bool, effor
             f"{key} is {had.get(key)} there and {asked[key]} here" for key in asked if had.get(key) != asked[key]
         ]:
             raise ValueError(f"{place} holds another branch: {'; '.join(other)}; choose another folder with out")
+        _refuse_changed(own.made_of, had.get("made_of"), place)
         return float(had["seconds"])
     place.mkdir(parents=True, exist_ok=True)
     with torch.random.fork_rng([]):
@@ -262,24 +277,41 @@ def _branch(own: Own, folder: Path, branch: str, name: str, trained: bool, effor
         began = time.monotonic()
         model.train()
         own.train(model, own.loader, TrainingWishes(own.steps, name))
-        asked["seconds"] = time.monotonic() - began
+        asked |= {"seconds": time.monotonic() - began, "made_of": dict(own.made_of)}
     checkpoint.save(place / WEIGHTS, model.state_dict())
     _measure(own, model, place, TrainingWishes(own.steps, name).outside.variance, effort)
     write_text(place / ASKED, json.dumps(asked) + "\n")
     return float(asked["seconds"])
 
 
-def _refuse_shared(make_model: Callable[[], nn.Module]) -> None:
-    """Refuse what gives no module, or the same one again: a branch from scratch would begin with another's weights."""
+def _refuse_changed(now: Mapping[str, str], then: Mapping[str, str] | None, place: Path) -> None:
+    """Refuse a branch of a model or a training function that has changed; earlier versions did not record them."""
+    changed = [name for name in now if then and then.get(name) and now[name] and then[name] != now[name]]
+    if changed:
+        raise ValueError(
+            f"{place} holds a branch of another model or loss: the {' and the '.join(changed)} "
+            f"{'is' if len(changed) == 1 else 'are'} not what {'it was' if len(changed) == 1 else 'they were'}; choose "
+            "another folder with out, or delete this one"
+        )
+
+
+def _made_twice(make_model: Callable[[], nn.Module], seed: int) -> list[nn.Module]:
+    """Two models under one seed. Refuse what gives no module, or the same one again: a branch from scratch would begin
+    with another's weights.
+    """
+    models = []
     with torch.random.fork_rng([]):
-        one = make_model()
-        if not isinstance(one, nn.Module):
-            raise ValueError(f"make_model() gave a {type(one).__name__}, wanted a torch.nn.Module")
-        if one is make_model():
-            raise ValueError(
-                "make_model() gave the same module twice, wanted a new, untrained one at each call; make it inside the "
-                "function"
-            )
+        for _ in range(2):
+            seed_step(seed, 0)
+            models.append(make_model())
+            if not isinstance(models[0], nn.Module):
+                raise ValueError(f"make_model() gave a {type(models[0]).__name__}, wanted a torch.nn.Module")
+    if models[0] is models[1]:
+        raise ValueError(
+            "make_model() gave the same module twice, wanted a new, untrained one at each call; make it inside the "
+            "function"
+        )
+    return models
 
 
 def _refuse_unreadable(own: Own) -> None:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from typing import Any
 
 import numpy as np
 from rich.box import SIMPLE_HEAD
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -32,7 +34,17 @@ from buttress.report.numbers import plus_minus, seconds
 from buttress.report.results import NOTHING, ArmResult, ComparisonResult, RunResult, load_comparison
 from buttress.runtime.atomic_write import write_text
 
-__all__ = ["BY_EXAMPLE", "Ranked", "Ranking", "rank", "rank_folder", "ranking_table", "save_ranking", "sentences"]
+__all__ = [
+    "BY_EXAMPLE",
+    "Ranked",
+    "Ranking",
+    "as_text",
+    "rank",
+    "rank_folder",
+    "ranking_table",
+    "save_ranking",
+    "sentences",
+]
 
 BY_EXAMPLE = "by_example.npz"
 """In the folder of a run: −ELBO and NLL of each of some held-out examples, the same ones for all branches."""
@@ -233,7 +245,7 @@ def ranking_table(ranking: Ranking) -> Table:
     table = Table(title="held-out data, nats per example", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.show_edge = table.pad_edge = False
     table.add_column("rank", justify="right", no_wrap=True)
-    table.add_column("branch", overflow="fold")
+    table.add_column("branch", no_wrap=True, overflow="fold")
     table.add_column("z")
     for title in (*NUMBERS.values(), "steps", "time"):
         table.add_column(title, justify="right")
@@ -245,6 +257,22 @@ def ranking_table(ranking: Ranking) -> Table:
         cells = [f"{row.rank}{tie}", row.name, state, *numbers, steps, seconds(row.seconds)]
         table.add_row(*(Text(cell) for cell in cells))
     return table
+
+
+def as_text(table: Table) -> str:
+    """A table as plain text, as wide as it needs to be, so that nothing in it is broken.
+
+    Example:
+        >>> table = Table("branch", box=None)
+        >>> table.add_row(130 * "a")
+        >>> as_text(table).split() == ["branch", 130 * "a"]
+        True
+    """
+    console = Console(width=sys.maxsize, color_system=None)
+    console.width = console.measure(table).maximum
+    with console.capture() as caught:
+        console.print(table)
+    return caught.get().rstrip()
 
 
 def _shown(found: Estimate) -> str:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from buttress.core import Data
+if TYPE_CHECKING:
+    from buttress.core import Data
 
 __all__ = ["rescue", "search"]
-
-WIDE = 120
-"""Characters in a line of the table where output goes to a file."""
 
 
 def rescue(
@@ -115,15 +113,13 @@ def search(go: Callable[[Any], Any], data: Data, as_json: bool) -> None:
     from rich.console import Console
 
     from buttress.cli.commands.compare import PLAIN, bars
-    from buttress.experiments.branches import Watch
-    from buttress.report.ranking import ranking_table, sentences
+    from buttress.experiments.branches import Watch, in_words
+    from buttress.report.ranking import as_text, ranking_table, sentences
 
     console = Console(file=sys.stderr if as_json else None)
-    if not console.is_terminal:
-        console.width = max(console.width, WIDE)
 
     def begin(runs: int, note: str) -> None:
-        console.print(f"{runs} branches{f'. {note}' if note else ''}", **PLAIN)
+        console.print(in_words(runs, note), **PLAIN)
 
     def ended(run: str, outcome: str) -> None:
         if not console.is_terminal:
@@ -144,7 +140,8 @@ def search(go: Callable[[Any], Any], data: Data, as_json: bool) -> None:
         return
     for name, reason in found.left_out.items():
         console.print(f"left out: {name}: {reason}", style="dim", **PLAIN)
-    console.print(ranking_table(found.ranking))
+    table = ranking_table(found.ranking)
+    console.print(table if console.is_terminal else as_text(table), **PLAIN)
     for line in sentences(found.ranking):
         console.print(line, **PLAIN)
     for name, reason in found.ranking.failed.items():

@@ -13,9 +13,10 @@ from torch.distributions import Distribution, Independent, Normal
 
 from buttress.core.batch import EMPTY, Batch, Given
 from buttress.diagnostics.adapters.likelihoods import NAMES, scored
-from buttress.diagnostics.adapters.outputs import Output, at_least_single, broken, elsewhere, in_precision_of, read
+from buttress.diagnostics.adapters.outputs import Output, at_least_single, broken, in_precision_of, read
 from buttress.diagnostics.adapters.signatures import arguments, called, takes_condition
 from buttress.diagnostics.evaluation import evaluating
+from buttress.diagnostics.failed_call import at_odds, first_line
 from buttress.diagnostics.passes import as_batch
 from buttress.diagnostics.protocol import Adapter, Batches
 
@@ -136,13 +137,10 @@ def _first_answer(model: nn.Module, batch: Batch) -> Any:
         return model(*places, **named)
     except (RuntimeError, TypeError, LookupError, AttributeError, ValueError) as error:
         kind = str(batch.x.dtype).removeprefix("torch.")
-        advice = (
-            "" if batch.x.is_floating_point() else "; a model of real numbers wants x.float(), scaled as in training"
-        )
+        wanted = "a forward(self, x), or (self, x, y)" if "argument" in str(error) else "examples shaped as in training"
         raise ValueError(
             f"forward(x) fails on x of shape {tuple(batch.x.shape)} and type {kind}, the first examples: "
-            f"{next(iter(str(error).splitlines()), type(error).__name__)}; wanted examples shaped as in training"
-            f"{advice}{elsewhere(model, batch.x)}"
+            f"{first_line(error)}; wanted {wanted}{at_odds(model, in_precision_of(model, batch.x))}"
         ) from error
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Output", "at_least_single", "broken", "elsewhere", "in_precision_of", "read", "tensors"]
+__all__ = ["Output", "at_least_single", "broken", "in_precision_of", "read", "tensors"]
 
 RECON = (
     "recon",
@@ -140,19 +140,6 @@ def in_precision_of(model: nn.Module, value: Tensor) -> Tensor:
     """
     own = next((p.dtype for p in model.parameters() if p.is_floating_point()), value.dtype)
     return value.to(own) if value.is_floating_point() else value
-
-
-def elsewhere(model: nn.Module, x: Tensor) -> str:
-    """What to say where a module is on another device than the data; empty where it is not.
-
-    Example:
-        >>> elsewhere(nn.Linear(2, 2), torch.zeros(1)), elsewhere(nn.Linear(2, 2, device="meta"), torch.zeros(1))
-        ('', '; the model is on meta and x on cpu: move it with model.to("cpu"), or the batches to it')
-    """
-    own = next((p.device for p in model.parameters()), x.device)
-    if own == x.device:
-        return ""
-    return f'; the model is on {own} and x on {x.device}: move it with model.to("{x.device}"), or the batches to it'
 
 
 def _named(value: Any) -> Mapping[str, Any] | None:

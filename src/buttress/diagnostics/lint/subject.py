@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from buttress.diagnostics.adapters.outputs import LOG_VARIANCE, MEAN, RECON, Output, tensors
 from buttress.diagnostics.adapters.signatures import called
+from buttress.diagnostics.failed_call import at_odds, first_line
 from buttress.diagnostics.lint.terms import LossTerms, Pieces, terms
 
 __all__ = ["Linted", "Silent", "no_dropout", "seeded"]
@@ -80,8 +81,9 @@ class Linted:
         except (RuntimeError, TypeError, LookupError, AttributeError, NotImplementedError) as error:
             kind = str(x.dtype).removeprefix("torch.")
             raise ValueError(
-                f"model(x) fails on x of shape {tuple(x.shape)}, type {kind} and device {x.device}: {_line(error)}; "
-                "wanted a batch as the training loop has it, on the model's device and in its type"
+                f"model(x) fails on x of shape {tuple(x.shape)}, type {kind} and device {x.device}: "
+                f"{first_line(error)}; wanted a batch as the training loop has it, on the model's device and in its "
+                f"type{at_odds(self.model, x)}"
             ) from error
 
     @cached_property
@@ -133,11 +135,17 @@ class Linted:
             except RuntimeError as error:
                 shapes = ", ".join(str(tuple(value.shape)) for value in (*output.values, x))
                 raise ValueError(
-                    f"loss_fn fails on recon, mu, logvar and x of shapes {shapes}: {_line(error)}; wanted a recon of "
-                    "the shape that the loss takes"
+                    f"loss_fn fails on recon, mu, logvar and x of shapes {shapes}: {first_line(error)}; wanted a "
+                    "recon of the shape that the loss takes"
                 ) from error
         else:
-            found = self.loss(self.model, batch)
+            try:
+                found = self.loss(self.model, batch)
+            except (RuntimeError, TypeError, LookupError, AttributeError) as error:
+                raise ValueError(
+                    f"loss_fn(model, batch) fails: {first_line(error)}; wanted the function that the training loop "
+                    "calls, with a batch as it comes there"
+                ) from error
         return _scalar(found)
 
     def _pieces(self, batch: Any) -> Pieces:
@@ -169,14 +177,12 @@ def _first(batch: Any) -> Tensor:
     if not isinstance(found, Tensor) or found.dim() < 1 or len(found) < 2:
         raise ValueError(
             f"the batch gave {type(found).__name__ if not isinstance(found, Tensor) else tuple(found.shape)} for x, "
-            "wanted a tensor of two examples or more, (x, ...), or a dict with x first"
+            "wanted a tensor of two examples or more, (x, ...), or a dict with x first; of a loader, one batch: "
+            "next(iter(loader))"
         )
+    if found.device.type == "meta" or found.layout is not torch.strided:
+        raise ValueError("x is on the meta device or sparse, wanted a dense tensor with values, on cpu or cuda")
     return found
-
-
-def _line(error: BaseException) -> str:
-    """The first line of an error."""
-    return next(iter(str(error).splitlines()), "") or type(error).__name__
 
 
 def _rows(value: Any, rows: slice, n: int) -> Any:
