@@ -26,6 +26,7 @@ from buttress.core import registry
 from buttress.data.opened import opening_once
 from buttress.runtime.atomic_write import FULL
 from buttress.runtime.denormals import flushed
+from buttress.runtime.heap import kept
 from buttress.runtime.one_line import one_line
 
 __all__ = ["call", "functions", "main", "script"]
@@ -48,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         2
     """
     try:
-        with flushed(), opening_once():  # flushed before torch starts its threads
+        with flushed(), kept(), opening_once():  # flushed before torch starts its threads
             run(list(sys.argv[1:] if argv is None else argv))
             sys.stdout.flush()
     except BrokenPipeError:
