@@ -135,7 +135,9 @@ def compare(channels: int, trees: dict[str, Path], rounds: int) -> None:
     for process in children.values():
         process.communicate()
     rate, count = statistics.median(rates), operations(channels)
-    print(f"{f'PixelCNN, {channels} channels' if channels else 'convolutions'}: {count / 1e9:.2f} GFLOP a step; ", end="")
+    print(
+        f"{f'PixelCNN, {channels} channels' if channels else 'convolutions'}: {count / 1e9:.2f} GFLOP a step; ", end=""
+    )
     print(f"a product in float32 {rate / 1e9:.0f} GFLOP/s")
     whole = [seconds for seconds, _ in seen[next(reversed(trees)), "32-true"][WARM:]]
     for (name, precision), turns in seen.items():
@@ -143,9 +145,9 @@ def compare(channels: int, trees: dict[str, Path], rounds: int) -> None:
         times = [w / s for w, s in zip(whole, seconds, strict=True)]
         middle = statistics.median(seconds)
         print(
-            f"  {name:11} {precision:11} {1e3 * middle:7.1f} ms ({1e3 * min(seconds):.1f} to {1e3 * max(seconds):.1f})  "
-            f"{statistics.median(times):.2f} x ({min(times):.2f} to {max(times):.2f})  "
-            f"{100 * count / middle / rate:3.0f} % of the product's rate  loss {turns[-1][1]:.2f}"
+            f"  {name:11} {precision:11} {1e3 * middle:7.1f} ms "
+            f"({1e3 * min(seconds):.1f} to {1e3 * max(seconds):.1f})  {statistics.median(times):.2f} x ({min(times):.2f} to {max(times):.2f})  "
+            f"{100 * count / middle / rate:3.0f} % of the product's rate  loss {turns[-1][1]:.4f}"
         )
 
 

@@ -1,5 +1,7 @@
 """One training epoch of an MLP VAE, 784-512-16, batch 100, fp32: ours beside pythae's, in turn, in one process.
 
+CPU seconds of all threads, so that other programs on the same cores weigh little; the first turn is not counted.
+
 Two rows say how far down one could go. "products" is the matrix products of as many steps and nothing else: what calls
 the same kernels at the same precision cannot be faster. "bare loop" is the same network and optimiser in a dozen lines
 of PyTorch that clip, check, log and save nothing.
@@ -26,7 +28,7 @@ from buttress.encoders.mlp import MlpEncoder
 from buttress.likelihoods.bernoulli import Bernoulli
 from buttress.training.run import train
 
-BATCH, EPOCHS, ROUNDS, WANTED = 100, 10, 3, 0.65
+BATCH, EPOCHS, ROUNDS, WANTED, WANTED_BARE = 100, 10, 3, 0.6, 1.15
 LAYERS = ((784, 512), (512, 2 * 16), (16, 512), (512, 784))
 """(inputs, outputs) of each layer; mean and log-variance come from one."""
 
@@ -52,7 +54,9 @@ def ours(folder: Path, images: int) -> float:
         likelihood=Bernoulli("threshold"),
         training=training,
     )
-    return train(recipe, folder, progress=False).seconds / EPOCHS
+    begin = time.process_time()
+    train(recipe, folder, progress=False)
+    return (time.process_time() - begin) / EPOCHS
 
 
 def theirs(folder: Path, images: Tensor) -> float:
@@ -66,9 +70,9 @@ def theirs(folder: Path, images: Tensor) -> float:
         output_dir=str(folder), num_epochs=EPOCHS, per_device_train_batch_size=BATCH, learning_rate=1e-3, no_cuda=True
     )
     pipeline = TrainingPipeline(model=model, training_config=config)
-    begin = time.perf_counter()
+    begin = time.process_time()
     pipeline(train_data=images)
-    return (time.perf_counter() - begin) / EPOCHS
+    return (time.process_time() - begin) / EPOCHS
 
 
 def products(images: int) -> float:
@@ -76,21 +80,21 @@ def products(images: int) -> float:
     weights = [torch.randn(a, b) for a, b in LAYERS]
     read = [torch.randn(BATCH, a) for a, _ in LAYERS]
     slopes = [torch.randn(BATCH, b) for _, b in LAYERS]
-    begin = time.perf_counter()
+    begin = time.process_time()
     for _ in range(EPOCHS * (images // BATCH)):
         for w, x, slope in zip(weights, read, slopes, strict=True):
             x @ w
             x.t() @ slope
         for w, slope in zip(weights[1:], slopes[1:], strict=True):  # nobody asks for the slope of an image
             slope @ w.t()
-    return (time.perf_counter() - begin) / EPOCHS
+    return (time.process_time() - begin) / EPOCHS
 
 
 def bare(images: Tensor) -> float:
     """Seconds of an epoch of a bare loop."""
     layers = [torch.nn.Linear(a, b) for a, b in LAYERS]
     optimizer = torch.optim.Adam([p for layer in layers for p in layer.parameters()], 1e-3, fused=True)
-    begin = time.perf_counter()
+    begin = time.process_time()
     for _ in range(EPOCHS):
         for index in torch.randperm(len(images))[: len(images) // BATCH * BATCH].split(BATCH):
             x = images[index].flatten(1)
@@ -101,7 +105,7 @@ def bare(images: Tensor) -> float:
             optimizer.zero_grad()
             ((distortion + rate) / BATCH).backward()
             optimizer.step()
-    return (time.perf_counter() - begin) / EPOCHS
+    return (time.process_time() - begin) / EPOCHS
 
 
 def main() -> None:
@@ -110,22 +114,25 @@ def main() -> None:
     images = (splits.train.batch(torch.arange(len(splits.train))) > 127).float()
     rows = []
     with tempfile.TemporaryDirectory() as folder:
-        for turn in range(ROUNDS):
+        for turn in range(ROUNDS + 1):
             a = ours(Path(folder) / f"ours{turn}", len(images))
             b = theirs(Path(folder) / f"theirs{turn}", images)
             c, d = bare(images), products(len(images))
-            rows.append((a, b, c, d, a / b, c / b, d / b))
-    print(f"{len(images)} images, {torch.get_num_threads()} threads, seconds per epoch, {ROUNDS} rounds")
+            rows.append((a, b, c, d, a / b, a / c, c / b, d / b))
+    print(f"{len(images)} images, {torch.get_num_threads()} threads, CPU seconds per epoch, {ROUNDS} rounds")
     names = (
         "buttress",
         "pythae",
         "bare loop",
         "products",
-        *(f"{n} / pythae" for n in ("buttress", "bare", "products")),
+        "buttress / pythae",
+        "buttress / bare",
+        "bare / pythae",
+        "products / pythae",
     )
-    for name, column in zip(names, zip(*rows, strict=True), strict=True):
+    for name, column in zip(names, zip(*rows[1:], strict=True), strict=True):
         print(f"{name:18} median {statistics.median(column):.3f}  min {min(column):.3f}  max {max(column):.3f}")
-    print(f"wanted: buttress / pythae <= {WANTED}")
+    print(f"wanted: buttress / pythae <= {WANTED}, or buttress / bare <= {WANTED_BARE}")
 
 
 if __name__ == "__main__":
