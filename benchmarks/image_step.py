@@ -146,7 +146,8 @@ def compare(channels: int, trees: dict[str, Path], rounds: int) -> None:
         middle = statistics.median(seconds)
         print(
             f"  {name:11} {precision:11} {1e3 * middle:7.1f} ms "
-            f"({1e3 * min(seconds):.1f} to {1e3 * max(seconds):.1f})  {statistics.median(times):.2f} x ({min(times):.2f} to {max(times):.2f})  "
+            f"({1e3 * min(seconds):.1f} to {1e3 * max(seconds):.1f})  "
+            f"{statistics.median(times):.2f} x ({min(times):.2f} to {max(times):.2f})  "
             f"{100 * count / middle / rate:3.0f} % of the product's rate  loss {turns[-1][1]:.4f}"
         )
 

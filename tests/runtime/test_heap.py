@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import resource
+from dataclasses import replace
 
 import pytest
 import torch
 
+from buttress.baseline import baseline
+from buttress.data.linear_gaussian import LinearGaussianData
 from buttress.runtime import heap
 from buttress.runtime.heap import kept
+from buttress.training.callbacks import ProgressCallback
+from buttress.training.fit import fit
+from buttress.training.stop import Stop
 
 PAGES = 48 * 2**20 // 4096
 """Pages of the tensor below, which is larger than what glibc keeps by itself."""
@@ -70,3 +76,13 @@ def test_an_older_glibc_gets_the_most_it_takes(monkeypatch):
     with kept():
         assert libc.asked[-2:] == [(heap.MMAP_THRESHOLD, heap.USUAL), (heap.TRIM_THRESHOLD, heap.ALL)]
     assert libc.asked[-1] == ("trim", 0)
+
+
+def test_training_keeps_its_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr(heap, "_glibc", Recorder)
+    data, depth = LinearGaussianData(dim=4, n=50), []
+    recipe = baseline(data, data.open().spec)
+    recipe = replace(recipe, training=replace(recipe.training, steps=2, batch_size=8))
+    look = ProgressCallback(lambda step, total: depth.append(heap._depth[0]), every=1)
+    fit(recipe, data.open(), tmp_path, Stop(), progress=False, callbacks=[look], loggers=[])
+    assert depth == [1, 1] and heap._depth == [0]
