@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from buttress.core import DataSpec, Layout
+from buttress.decoders import _pixels
 from buttress.decoders.pixelcnn import PixelCNN
 from buttress.likelihoods.bernoulli import Bernoulli
 from buttress.nn.gated import Vertical, gate, reaches
@@ -97,6 +98,20 @@ def test_every_parameter_learns_from_the_start(field):
     module = SMALL.replace(field=field).build(spec, (3,), Bernoulli().build(spec))
     module(torch.randn(5, 3)).log_prob(torch.rand(5, 1, 6, 6).round()).sum().backward()
     assert [name for name, p in module.named_parameters() if p.grad is None or not p.grad.any()] == []
+
+
+def test_in_mixed_precision_maps_turned_once_give_what_maps_turned_by_every_layer_give(monkeypatch):
+    spec = DataSpec(Layout.image(1, 6, 6))
+    module = SMALL.replace(field=None).build(spec, (3,), Bernoulli().build(spec))
+    z, x = torch.randn(2, 5, 3), torch.rand(5, 1, 6, 6).round()
+    read = []
+    module.horizontal[1].side.register_forward_pre_hook(lambda _, inputs: read.append(inputs[0].dtype))
+    with torch.autocast("cpu", torch.bfloat16):
+        once = module.parameters_of(z, x)
+        monkeypatch.setattr(_pixels, "lowered", lambda maps: maps)
+        every = module.parameters_of(z, x)
+    assert torch.equal(once, every)
+    assert read == [torch.bfloat16, torch.float32]
 
 
 def test_it_starts_near_the_mean_of_the_data():

@@ -173,9 +173,10 @@ def _run(command: Command, words: list[str]) -> None:
     command.values(line)  # a word that is wrong is told before anything is loaded
     from buttress.data.opened import opening_once
     from buttress.runtime.denormals import flushed
+    from buttress.runtime.heap import kept
 
     try:
-        with flushed(), opening_once():  # flushed before torch starts its threads
+        with flushed(), kept(), opening_once():  # flushed before torch starts its threads
             call(command.function, _values(command, line))
     except ValueError as error:
         if (told := _in_flags(str(error), line.given)) == str(error):

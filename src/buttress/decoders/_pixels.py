@@ -22,7 +22,7 @@ from buttress.decoders._pixel_loop import PixelLoop
 from buttress.nn.attention import Attention
 from buttress.nn.dropout import Dropout, check_dropout
 from buttress.nn.gated import Horizontal, Vertical, gate, reaches
-from buttress.nn.layers import channels_last
+from buttress.nn.layers import channels_last, lowered
 from buttress.nn.maps import Upsample, is_map
 
 __all__ = ["PixelsModule", "Stack", "check_sizes"]
@@ -118,7 +118,7 @@ class PixelsModule(AutoregressiveModule):
     def parameters_of(self, z: Float[Tensor, "*rest"], x: Tensor) -> Float[Tensor, "*rest2"]:
         """See :class:`AutoregressiveModule`. What does not depend on z is computed once for all samples of it."""
         lead = torch.broadcast_shapes(z.shape[:-1], x.shape[:-3])
-        maps = self.maps_of(z.expand(*lead, z.shape[-1]).reshape(-1, z.shape[-1]))
+        maps = lowered(self.maps_of(z.expand(*lead, z.shape[-1]).reshape(-1, z.shape[-1])))  # once for all layers
         seen = channels_last(self.read(self.likelihood.features(x).to(z.dtype).flatten(0, -4)))
         above, h = seen, seen
         layers: list[Any] = list(self.horizontal)

@@ -21,6 +21,7 @@ __all__ = [
     "channels_last",
     "check_widths",
     "full",
+    "lowered",
     "perceptron",
     "run_gru",
     "run_lstm",
@@ -59,6 +60,20 @@ def full(parameters: Float[Tensor, "*rest"]) -> Float[Tensor, "*rest"]:
         (torch.float32, torch.float64)
     """
     return parameters.float() if parameters.dtype in (torch.bfloat16, torch.float16) else parameters
+
+
+def lowered(numbers: Float[Tensor, "*rest"]) -> Float[Tensor, "*rest"]:
+    """In the type to which autocast turns what convolutions read, where it is on: then they need not turn it again.
+
+    Example:
+        >>> with torch.autocast("cpu", torch.bfloat16):
+        ...     lowered(torch.ones(1)).dtype
+        torch.bfloat16
+        >>> lowered(torch.ones(1)).dtype
+        torch.float32
+    """
+    kind = numbers.device.type
+    return numbers.to(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else numbers
 
 
 def bounded(raw: Tensor, low: float, high: float) -> Tensor:

@@ -20,6 +20,7 @@ from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedExc
 from buttress.core import Splits
 from buttress.core.recipe import Recipe
 from buttress.runtime.denormals import flushed
+from buttress.runtime.heap import kept
 from buttress.training import checkpoint
 from buttress.training.callbacks import Callback, ProgressBar
 from buttress.training.engine import Engine
@@ -41,6 +42,7 @@ TALKATIVE = (
 
 
 @flushed()
+@kept()
 def fit(
     recipe: Recipe,
     splits: Splits,

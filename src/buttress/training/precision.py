@@ -13,6 +13,7 @@ from buttress.core import Batch, Splits
 from buttress.core.model import LatentVariableModel
 from buttress.core.recipe import Recipe
 from buttress.runtime.denormals import flushed
+from buttress.runtime.heap import kept
 from buttress.runtime.randomness import seed_step
 from buttress.training.batch_sampler import BatchSampler
 from buttress.training.folder import RECIPE
@@ -105,6 +106,7 @@ def chosen(recipe: Recipe, splits: Splits) -> tuple[Recipe, str]:
 
 
 @flushed()
+@kept()
 def timed(recipe: Recipe, splits: Splits) -> Timing:
     """Time forward and backward passes of the first batch in both precisions, in turn, uncompiled.
 
