@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import replace
 
 import torch
@@ -32,7 +33,7 @@ from buttress.diagnostics.estimate import Estimate
 from buttress.diagnostics.evidence import Evidence
 from buttress.diagnostics.numbers import Numbers
 
-__all__ = ["ODDS", "confidences", "confidences_of", "plain", "shifted"]
+__all__ = ["ODDS", "calibrated", "confidences", "drawn", "plain", "shifted"]
 
 DRAWS = 200
 ODDS = 0.5
@@ -63,14 +64,13 @@ def shifted(share: float, odds: float = ODDS) -> float:
     return odds * share / (1 - share + odds * share)
 
 
-def confidences(evidence: Evidence, draws: int = DRAWS, seed: int = 0, odds: float = ODDS) -> dict[str, float]:
+def confidences(evidence: Evidence, draws: int = DRAWS, seed: int = 0) -> dict[str, float]:
     """The confidence of each cause that some draw names, the surest first.
 
     Args:
         evidence: Of a diagnosis.
         draws: How often the numbers are drawn.
         seed: Of the draws.
-        odds: r; 1 for the plain share of draws.
 
     Example:
         >>> from buttress.diagnostics.evidence import Groups
@@ -80,17 +80,31 @@ def confidences(evidence: Evidence, draws: int = DRAWS, seed: int = 0, odds: flo
         >>> 0.9 < found["inference lags"] < 1.0  # both gains are two errors above 0.1
         True
     """
-    return confidences_of(Numbers(evidence.estimates, evidence.kind, evidence.notes), draws, seed, odds)
+    return calibrated(drawn(Numbers(evidence.estimates, evidence.kind, evidence.notes), draws, seed))
 
 
-def confidences_of(numbers: Numbers, draws: int = DRAWS, seed: int = 0, odds: float = ODDS) -> dict[str, float]:
-    """The same of numbers without a verdict.
+def calibrated(found: Mapping[str, tuple[float, float]], odds: float = ODDS) -> dict[str, float]:
+    """The confidence of each cause, the surest first.
+
+    Args:
+        found: As :func:`drawn` gives it.
+        odds: r.
+
+    Example:
+        >>> calibrated({"one of two": (1.0, 0.5), "rare": (0.5, 1.0), "certain": (1.0, 1.0)}, odds=1 / 3)
+        {'certain': 1.0, 'one of two': 0.5, 'rare': 0.25}
+    """
+    sure = {cause: share * shifted(often, odds) for cause, (often, share) in found.items()}
+    return dict(sorted(sure.items(), key=lambda pair: -pair[1]))
+
+
+def drawn(numbers: Numbers, draws: int = DRAWS, seed: int = 0) -> dict[str, tuple[float, float]]:
+    """In which share of the draws each cause is named, and which share of these it has where another is as likely.
 
     Args:
         numbers: Of a diagnosis.
         draws: How often they are drawn.
         seed: Of the draws.
-        odds: r; 1 for the plain share of draws.
     """
     own = torch.Generator().manual_seed(seed)
     noise = torch.randn(draws, len(numbers.estimates), generator=own, dtype=torch.float64).tolist()
@@ -104,9 +118,8 @@ def confidences_of(numbers: Numbers, draws: int = DRAWS, seed: int = 0, odds: fl
                 shares[plain(one.cause)].append(one.share)
     of_errors = {said.cause for one in catalogue() if one.of_errors and (said := one.find(numbers)) is not None}
     certain = {one.cause for one in found(numbers) if one.holds} & of_errors
-    sure = {one: sum(of) / len(of) * shifted(min(len(of), draws) / draws, odds) for one, of in shares.items()}
-    sure |= dict.fromkeys(certain, 1.0)
-    return dict(sorted(sure.items(), key=lambda pair: -pair[1]))
+    told = {cause: (min(1.0, len(of) / draws), sum(of) / len(of)) for cause, of in shares.items()}
+    return told | dict.fromkeys(certain, (1.0, 1.0))
 
 
 def _drawn(estimate: Estimate, e: float) -> Estimate:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 __all__ = [
+    "ACTIVE_VARIANCE",
     "ALIVE_SHARE",
     "AVERAGED_TIMES",
-    "ACTIVE_VARIANCE",
     "COLLAPSED_DELTA",
     "COLLAPSED_EPSILON",
     "COLLAPSED_NATS",

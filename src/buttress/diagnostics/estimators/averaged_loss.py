@@ -47,12 +47,12 @@ def averaged_gain(subject: Subject, weight: float) -> Estimate | None:
         True
     """
     steps, examples = subject.settings["gap_steps"], subject.settings["gap_examples"]
-    found = refinement(
-        subject.model, subject.data, steps=steps, examples=examples, seed=subject.seed, weight=weight
-    )
+    found = refinement(subject.model, subject.data, steps=steps, examples=examples, seed=subject.seed, weight=weight)
     if found.obstacle:
         return None
-    return mean(found.saved, found.method, note=f"distortion saved with the best q at a weight of the rate of {weight:g}")
+    return mean(
+        found.saved, found.method, note=f"distortion saved with the best q at a weight of the rate of {weight:g}"
+    )
 
 
 @estimator("amortisation gap")
@@ -66,7 +66,9 @@ def measure(subject: Subject) -> dict[str, Estimate]:
         return {}
     if below(n.get("rate"), COLLAPSED_NATS) is not True or (saved := averaged_gain(subject, weight)) is None:
         return {}
-    told = f"not in nats: weight that a mean over the {sites} numbers of x and a beta of {AVERAGED_TIMES:g} give the rate"
+    told = (
+        f"not in nats: weight that a mean over the {sites} numbers of x and a beta of {AVERAGED_TIMES:g} give the rate"
+    )
     return {
         "decoder_gain_averaged": saved,
         "averaged_weight": Estimate(weight, None, count(subject.data), "counting", note=told),
