@@ -245,11 +245,12 @@ def dead_codebook() -> Patient:
 
 @_patient
 def idle_codewords() -> Patient:
-    """Codewords at random, most of which nothing is near to, and no revival."""
+    """Codewords that start at random and are learned by gradient, so that most stay where nothing is near them."""
     plain = _start(_clusters(noise=0.3), steps=600)
-    healthy = _one_stage(remedy.apply("vector_quantized:codes=64:slots=1:dim=4", plain))
-    ill = replace(healthy, posterior=healthy.posterior.replace(start="random", revive=10**9))
-    about = "the corners of a cube; 64 codewords that start at random and are never revived"
+    healthy = _one_stage(remedy.apply("vector_quantized:codes=64:slots=1:dim=16", plain))
+    idle = {"start": "random", "learning": "gradient", "revive": 10**9}
+    ill = replace(healthy, posterior=healthy.posterior.replace(**idle))
+    about = "the corners of a cube; 64 codewords that start at random, are learned by gradient and never revived"
     fsq = "finite_scalar_quantized:levels=[8,8]:slots=1"
     arms = {**_arms(ill, "codebook_restarts"), fsq: _one_stage(remedy.apply(fsq, plain))}
     return Patient("the codebook is under-used", about, arms)
@@ -300,8 +301,8 @@ LOSSES: Mapping[str, tuple[float | None, float]] = {
     "light_pixels": (0.49, 0.1),
     "light_columns": (0.49, 0.2),
 }
-"""Patients of :mod:`buttress.patients` whose trouble is in their loss: the variance of the likelihood, in squared units of
-x (None where x is black and white), and the weight of the rate. Training from scratch brings it about again."""
+"""Patients of :mod:`buttress.patients` whose trouble is in their loss: the variance of the likelihood, in squared units
+of x (None where x is black and white), and the weight of the rate. Training from scratch brings it about again."""
 
 
 def _from_scratch(name: str) -> Patient:

@@ -46,10 +46,8 @@ def check_weights(n: Numbers) -> list[str]:
             f"would save {saved} nats at a weight of {weight} too"
         ]
     ratio = n.get("optimum_ratio")
-    pays = (
-        f"; at a weight of 1 a direction of x offers z {ratio} times what it must pay here" if above(ratio, 1) else ""
-    )
-    return [f"{WEIGHTS}{pays}"]
+    pays = f"; at a weight of 1 a direction of x offers z {ratio} times what it must pay here"
+    return [f"{WEIGHTS}{pays if above(ratio, 1) else ''}"]
 
 
 @cause(priority=50, explains=("the model ignores z", "q's family is too narrow"))

@@ -12,7 +12,8 @@ standard errors:
 An encoder that falls short of a right loss, behind a decoder that reads z as faintly, gives the same numbers: no number
 of the model tells the two apart, so each has an even chance, and "inference lags" is borderline. The loss tells them
 apart at once. Where the decoder would save more at that weight too, a mean does not explain it, and inference lags; a
-weight beyond it, as of a KL summed over a large batch beside a mean, would. Where q is not the prior, its means and widths tell the weight: :mod:`buttress.diagnostics.causes.rate_weight`.
+weight beyond it, as of a KL summed over a large batch beside a mean, would. Where q is not the prior, its means and
+widths tell the weight: :mod:`buttress.diagnostics.causes.rate_weight`.
 """
 
 from __future__ import annotations
@@ -42,12 +43,12 @@ def loss_not_elbo(n: Numbers) -> Finding | None:
 
 def _sentence(n: Numbers) -> str:
     """Where q is at rest and where not, and what to do."""
-    weight = n["averaged_weight"]
+    weight, saved = n["averaged_weight"], n.text("decoder_gain_averaged")
     mean = short(weight / AVERAGED_TIMES, 4)
     return (
-        f"q equals the prior, though at a weight of 1 {n.told}; at a weight of the rate of {short(weight, 4)} the best q "
-        f"would save it {n.text('decoder_gain_averaged')}: so q is at rest in a loss that averages over the {mean} "
-        f"numbers of x beside a summed KL (an effective beta of {mean}, up to ten times that), and in no ELBO. Lint the "
-        "loss first: bt.lint(model, loss_fn, batch). If both terms are summed, say beta=1: then inference lags, which "
-        "gives the same numbers"
+        f"q equals the prior, though at a weight of 1 {n.told}; at a weight of the rate of {short(weight, 4)} the best "
+        f"q would save it {saved}: so q is at rest in a loss that averages over the {mean} numbers of x beside a "
+        f"summed KL (an effective beta of {mean}, up to ten times that), and in no ELBO. Lint the loss first: "
+        "bt.lint(model, loss_fn, batch). If both terms are summed, say beta=1: then inference lags, which gives the "
+        "same numbers"
     )

@@ -1,11 +1,11 @@
 r"""The codebook is under-used: z is used, and most codes are never taken.
 
-Sentence: "the codebook is under-used". True where fewer than half of the codes are ever taken, by two standard errors of
-a count that foresees codes not met yet (``codes_alive``, :mod:`buttress.diagnostics.estimators.codes_alive`). Codes that
-are taken rarely are in use: two codes taken in 80 and 20 of a hundred examples are all there are, and a thousand whose
-frequencies fall as those of words do are too. So it rests on codes that are not taken at all, and not on perplexity,
-which is low for both and is told beside it. Where one code takes everything the codebook is dead, which is more
-(:mod:`buttress.diagnostics.causes.codebook`).
+Sentence: "the codebook is under-used". True where fewer than half of the codes are ever taken, by two standard errors
+of a count that foresees codes not met yet (``codes_alive``, :mod:`buttress.diagnostics.estimators.codes_alive`). Codes
+that are taken rarely are in use: two codes taken in 80 and 20 of a hundred examples are all there are, and a thousand
+whose frequencies fall as those of words do are too. So it rests on codes that are not taken at all, and not on
+perplexity, which is low for both and is told beside it. Where one code takes everything the codebook is dead, which is
+more (:mod:`buttress.diagnostics.causes.codebook`).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def under_used(n: Numbers) -> Finding | None:
     k = short(used.ceiling or 0.0, 4)
     told = (
         f"{size(used):.0f} of {k} codes are taken in the data, and a share of {alive} ever would be (below "
-        f"{ALIVE_SHARE}), with a perplexity of {n.text('code_perplexity')}: start the codebook from encoder outputs and "
+        f"{ALIVE_SHARE}), with a perplexity of {n.text('code_perplexity')}: start the codebook from encoder outputs, "
         "revive what is not taken, or make it smaller"
     )
     return finding(UNDER_USED, below(alive, ALIVE_SHARE), [told], [(alive, ALIVE_SHARE)])

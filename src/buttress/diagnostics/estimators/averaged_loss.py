@@ -1,12 +1,12 @@
 r"""Would a loss that averages over the D numbers of x explain a q that equals the prior?
 
 A mean over the D pixels, tokens or columns of x in place of a sum, beside a summed KL, is distortion / D + rate: an
-ELBO whose rate has a weight of D. At a weight $\beta$ the best q of an example stands $-g / (\beta + h)$ from a standard
-normal prior, with g the slope of its distortion there and h the curvature, and the decoder saves $g^2 / \beta$ by it, to
-first order. So in such a loss q stays at the prior for any decoder whose slopes are small beside $\sqrt D$, though at a
-weight of 1 a better q would gain. As a mean often has a beta of some units beside it, or a KL that is summed over more
-than one example, the best q is searched for at a weight of 10 D, as the one at a weight of 1 is
-(:mod:`buttress.diagnostics.estimators.amortisation`), and what the decoder saves with it is told.
+ELBO whose rate has a weight of D. At a weight $\beta$ the best q of an example stands $-g / (\beta + h)$ from a
+standard normal prior, with g the slope of its distortion there and h the curvature, and the decoder saves
+$g^2 / \beta$ by it, to first order. So in such a loss q stays at the prior for any decoder whose slopes are small
+beside $\sqrt D$, though at a weight of 1 a better q would gain. As a mean often has a beta of some units beside it, or
+a KL that is summed over more than one example, the best q is searched for at a weight of 10 D, as the one at a weight
+of 1 is (:mod:`buttress.diagnostics.estimators.amortisation`), and what the decoder saves with it is told.
 
 It is measured where the weight of the rate is not known, q equals the prior, so that its width tells no weight either
 (``effective_beta``), and a better q may gain at a weight of 1.

@@ -47,7 +47,7 @@ class Task:
         return replace(self, block=part)
 
     def distortion(self, z: Tensor) -> Float[Tensor, "S B"]:
-        """-log p(x|z) over the weight, for z of shape (S, B, *event); infinite where it is NaN: no search goes there."""
+        """-log p(x|z) over the weight, z of shape (S, B, *event); infinite where it is NaN: no search goes there."""
         return -decode(self.model, self.block.x, z, self.block.given, lost=True) / self.weight
 
     def energy(self, z: Tensor) -> Float[Tensor, "S B"]:
