@@ -36,8 +36,8 @@ from buttress.diagnostics.numbers import Numbers
 __all__ = ["ODDS", "calibrated", "confidences", "drawn", "plain", "shifted"]
 
 DRAWS = 200
-ODDS = 0.5
-"""r."""
+ODDS = 0.43
+"""r, fitted to the 17 findings of the development half that some draws name and some do not."""
 
 
 def plain(cause: str) -> str:
@@ -77,7 +77,7 @@ def confidences(evidence: Evidence, draws: int = DRAWS, seed: int = 0) -> dict[s
         >>> gap = {name: Estimate(0.2, 0.05, 100, "made up") for name in ("amortisation_gap", "decoder_gain")}
         >>> silent = dict.fromkeys(("rate", "mutual_information", "worth_shuffled"), Estimate(0.0, 0.0, 100, "made up"))
         >>> found = confidences(Evidence(100, "table", {**silent, **gap}, Groups((), (), (), ())))
-        >>> 0.9 < found["inference lags"] < 1.0  # both gains are two errors above 0.1
+        >>> 0.8 < found["inference lags"] < 1.0  # both gains are two errors above 0.1
         True
     """
     return calibrated(drawn(Numbers(evidence.estimates, evidence.kind, evidence.notes), draws, seed))
