@@ -1,10 +1,12 @@
 """Patients: what is true of them by construction, that the halves stay what they are, and what is made of diagnoses."""
 
 import csv
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from buttress.diagnostics.confidence import confidences
+from buttress.diagnostics.confidence import ODDS, confidences
 from buttress.diagnostics.estimate import Estimate
 from buttress.diagnostics.evidence import Evidence, Groups, Verdict
 from buttress.diagnostics.finding import Finding
@@ -12,7 +14,7 @@ from buttress.diagnostics.state import COLLAPSED, USED
 from buttress.experiments import ward
 from buttress.experiments.ward import EFFORT, Visit, look, run_ward
 from buttress.experiments.ward_page import write_ward
-from buttress.experiments.ward_tables import calibration, confusion, half_table, share
+from buttress.experiments.ward_tables import calibration, confusion, fitted_odds, half_table, share
 from buttress.patients import HEALTHY, half_of, patients
 
 QUICK = {**EFFORT, "nll_examples": 100, "gap_examples": 30}
@@ -20,7 +22,7 @@ ONE_OF_EACH = (
     "two_slots", "the_word_before", "one_topic", "codes_by_place", "mean_squared_error", "an_unread_slot",
     "untrained_reader", "no_constants", "padding_counts", "the_sum_of_six_in_words", "weak_levels",
     "length_in_codes", "moved_words", "light_words", "a_hundredth_of_sentences", "pictures_of_their_label",
-    "raw_rows",
+    "raw_rows", "averaged_and_weighted", "four_topics_of_30",
 )  # fmt: skip
 """Of the development half, the quickest."""
 
@@ -83,6 +85,25 @@ def test_a_borderline_patient_may_be_on_either_side():
     assert all(one.right(cause) for cause in (one.cause, *one.allowed)) and not one.right("made up")
 
 
+@pytest.mark.parametrize(("name", "cause"), [("faint_at_a_stated_weight", "inference lags"), ("four_to_one", HEALTHY)])
+def test_a_near_miss_of_a_new_cause_is_passed_by(name, cause):
+    assert half_of(name) == "development" and Visit(patients()[name], look(patients()[name], QUICK), {}).first == cause
+
+
+def test_the_factor_of_the_odds_is_fitted_to_findings_that_are_neither_certain_nor_never_drawn():
+    half = {"drawn": {LAGS: (0.5, 1.0)}}
+    seen = [replace(made_up("untrained_eye" if k < 3 else "wide_table", None), **half) for k in range(10)]
+    certain = replace(made_up("wide_table", None), drawn={LAGS: (1.0, 0.5)})
+    assert fitted_odds([*seen, certain]) == pytest.approx(3 / 7, rel=0.02)  # 3 of 10 are true
+    assert [row[2] for row in calibration(seen, odds=1.0)] == [0.5]
+    assert [row[2] for row in calibration(seen)] == [pytest.approx(ODDS / (1 + ODDS))]
+
+
+def test_the_page_shows_what_the_factor_was_fitted_to():
+    page = (Path(__file__).parents[1] / "docs" / "patients.md").read_text("utf-8")
+    assert f"multiplied by {ODDS:g}; fitted to these findings of the development half: {ODDS:.2f}." in page
+
+
 def test_the_confidence_of_a_cause_falls_with_the_error_of_its_numbers():
     def sure(error):
         gap = {name: Estimate(0.2, error, 100, "made up") for name in ("amortisation_gap", "decoder_gain")}
@@ -94,7 +115,7 @@ def test_the_confidence_of_a_cause_falls_with_the_error_of_its_numbers():
 
 
 def test_a_ward_takes_up_what_is_there_and_writes_its_page(tmp_path, monkeypatch):
-    monkeypatch.setattr(ward, "confidences", lambda evidence: {})
+    monkeypatch.setattr(ward, "drawn", lambda numbers: {})
     taken = []
     seen = run_ward(tmp_path / "runs", only=["one_colour", "two_slots"], seen=lambda one, s: taken.append(s))
     again = run_ward(tmp_path / "runs", only=["one_colour", "two_slots"], seen=lambda one, s: taken.append(s))

@@ -21,6 +21,7 @@ from buttress.distributions.point import Point
 WEIGHT, NO_MORE = "the rate has a weight", "the data offer no more"
 OPTIMUM, NARROW, IDLE = "the optimum is collapsed", "q's family is too narrow", "a level is idle"
 BY_FEW, NUISANCE = "used by few examples", "only a nuisance is encoded"
+NOT_ELBO, UNDER_USED = "the loss is not built as an ELBO", "the codebook is under-used"
 EXPLAINED, UNTRUSTED = "the condition explains everything", "the estimates are not to be trusted"
 
 
@@ -186,8 +187,12 @@ def test_an_optimum_near_its_threshold_is_borderline_and_one_that_is_read_says_n
 def test_a_q_that_would_gain_at_a_weight_of_one_alone_does_not_lag_behind_a_weight_of_ten():
     """The numbers of a VAE of pythae with a beta of 10, after 15 passes over digits."""
     gains = {"amortisation_gap": (0.229, 0.02), "decoder_gain": (0.502, 0.03), "optimum_ratio": (5.17, 0.2)}
-    verdict = judged("image", **SILENT, **gains, rate_weight=10.0)
+    gaussian = {"largest_eigenvalue": 2.6, "likelihood_variance": 0.5}
+    verdict = judged("image", **SILENT, **gains, **gaussian, rate_weight=10.0)
     assert verdict.causes == (OPTIMUM,) and verdict.advice == ("calibrated_variance",)
+    bernoulli = judged("image", **SILENT, **gains, rate_weight=10.0)  # it has no variance that could be calibrated
+    assert bernoulli.causes == (OPTIMUM,) and bernoulli.advice == ()
+    assert "used at a weight below 5.17" in bernoulli.reasons[-1]
     assert judged("image", **SILENT, **gains, rate_weight=1.0).causes == (LAGS,)
     free = {
         **gains,
@@ -195,6 +200,61 @@ def test_a_q_that_would_gain_at_a_weight_of_one_alone_does_not_lag_behind_a_weig
         "decoder_gain": (0.502, 0.001),
     }  # it pays next to nothing for what the decoder saves
     assert judged("image", **SILENT, **free, rate_weight=10.0).causes == (LAGS,)
+
+
+# --- a loss that averages ---
+
+
+GAINS = {"amortisation_gap": (3.4, 0.3), "decoder_gain": (4.6, 0.4), "averaged_weight": 7840.0}
+
+
+def test_a_q_at_rest_in_an_averaged_loss_alone_may_be_either_and_the_loss_is_asked_first():
+    verdict = judged("image", **SILENT, **GAINS, decoder_gain_averaged=(0.02, 0.01))
+    assert (verdict.causes, verdict.advice) == ((NOT_ELBO,), ()) and strength(verdict, LAGS) == BORDERLINE
+    assert [one.confidence for one in verdict.findings] == [0.5, 0.5]
+    told = " ".join(verdict.reasons)
+    assert "effective beta of 784," in told and "bt.lint(model, loss_fn, batch)" in told and "say beta=1" in told
+
+
+def test_a_q_that_an_averaged_loss_would_move_too_lags():
+    verdict = judged("image", **SILENT, **GAINS, decoder_gain_averaged=(12.0, 1.0))
+    assert verdict.causes == (LAGS,) and verdict.advice[0] == "aggressive" and strength(verdict, NOT_ELBO) is None
+    assert "averaged over the numbers of x would not explain it" in verdict.reasons[-1]
+
+
+def test_what_an_averaged_loss_would_do_is_borderline_within_its_error():
+    verdict = judged("image", **SILENT, **GAINS, decoder_gain_averaged=(0.12, 0.05))
+    assert verdict.causes == () and {strength(verdict, one) for one in (LAGS, NOT_ELBO)} == {BORDERLINE}
+    both = {one.cause: one.confidence for one in verdict.findings}
+    assert both[NOT_ELBO] < 0.5 < both[LAGS] < 1
+
+
+def test_a_weight_that_q_tells_is_more_than_a_loss_that_may_average():
+    balance = {"effective_beta": (12.0, 0.3), "effective_beta_means": (12.0, 0.3)}
+    verdict = judged("text", **SILENT, **GAINS, **balance, decoder_gain_averaged=(0.0, 0.001))
+    assert verdict.cause == f"{WEIGHT} of about 12" and strength(verdict, NOT_ELBO) is None
+
+
+# --- codes ---
+
+
+def coded(alive, taken, k=64, **values):
+    """The verdict on codes."""
+    named = {name: Estimate(value, 0.01, 1000, "counting") for name, value in {**IN_USE, **values}.items()}
+    of = {"codes_used": Estimate(taken, None, 1000, "counting", float(k)), "codes_alive": Estimate(*alive, 1000, "")}
+    perplexity = {"code_perplexity": Estimate(values.get("code_perplexity", 8.0), 0.01, 1000, "counting")}
+    return judge({**named, "rate_uniform": Estimate(math.log(k), 0.0, 1000, ""), **of, **perplexity}, "table")
+
+
+def test_codes_of_which_most_are_never_taken_are_under_used():
+    verdict = coded((0.2, 0.02), 12.0)
+    assert (verdict.state, verdict.causes) == (USED, (UNDER_USED,))
+    assert verdict.advice == ("codebook_restarts", "finite_scalar_quantized")
+    assert "12 of 64 codes are taken" in verdict.reasons[-1]
+    assert strength(coded((0.45, 0.04), 28.0), UNDER_USED) == BORDERLINE
+    assert coded((0.7, 0.04), 45.0).causes == ()
+    dead = coded((1 / 64, 0.0), 1.0, mutual_information=0.0, code_perplexity=1.0)
+    assert dead.causes == ("the codebook is dead",)
 
 
 # --- where q is as a whole ---

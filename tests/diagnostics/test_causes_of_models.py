@@ -8,9 +8,11 @@ from closed_forms import normals
 from torch.distributions import Categorical, Independent, MultivariateNormal, Normal
 
 from buttress.diagnostics.diagnose import diagnose
+from buttress.diagnostics.estimators.codes_alive import ever_taken
 from buttress.diagnostics.protocol import Adapter
 from buttress.diagnostics.reference import LinearGaussian
 from buttress.distributions.point import Point
+from buttress.patients.worlds.pixels import logistic
 
 NARROW, IDLE = "q's family is too narrow", "a level is idle"
 BY_FEW, NUISANCE, AVERAGED = "used by few examples", "only a nuisance is encoded", "the log-likelihood is averaged"
@@ -194,3 +196,59 @@ def test_a_q_of_no_width_that_is_read_is_no_model_that_ignores_z():
 def test_two_or_three_examples_are_measured_without_a_fault(n):
     model = LinearGaussian(torch.ones(2, 1).double(), torch.zeros(2).double(), 1.0)
     assert look(model.vae(), model.sample(n)[0]).state
+
+
+# --- a loss that averages ---
+
+
+class Plain(torch.nn.Module):
+    """A VAE as people write it."""
+
+    def __init__(self):
+        super().__init__()
+        self.encoder, self.decoder = torch.nn.Linear(64, 8), torch.nn.Sequential(
+            torch.nn.Linear(4, 64), torch.nn.ReLU(), torch.nn.Linear(64, 64)
+        )  # fmt: skip
+
+    def decode(self, z):
+        return self.decoder(z)
+
+    def forward(self, x):
+        mean, log_variance = self.encoder(x.flatten(1)).chunk(2, -1)
+        return self.decode(mean + torch.randn_like(mean) * (log_variance / 2).exp()), mean, log_variance
+
+
+def trained(x, steps):
+    """With a cross-entropy that is averaged over pixels beside a summed KL."""
+    torch.manual_seed(0)
+    model = Plain()
+    optimiser = torch.optim.Adam(model.parameters(), 3e-3)
+    for _ in range(steps):
+        recon, mean, log_variance = model(x)
+        kl = 0.5 * (mean**2 + log_variance.exp() - 1 - log_variance).sum(-1).mean()
+        loss = torch.nn.functional.binary_cross_entropy_with_logits(recon, x.flatten(1)) + kl
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    return model.eval()
+
+
+def test_an_averaged_cross_entropy_is_no_lag_unless_the_loss_is_said_to_be_an_elbo():
+    x = logistic(500, 8, 3, 2.0)[1]
+    model, quick = trained(x, 80), {"likelihood": "bernoulli", "gap_steps": 40, "gap_examples": 40}
+    found, said = look(model, x, **quick), look(model, x, **quick, beta=1.0)
+    assert (found.cause, said.cause) == ("the loss is not built as an ELBO", "inference lags")
+    assert found.advice == () and "averages over the 64 numbers" in " ".join(found.reasons)
+
+
+# --- codes that are ever taken ---
+
+
+def test_codes_not_met_yet_are_counted_in_with_an_honest_error():
+    """A hundred codes, each taken 2.5 times on average: 92 are met."""
+    own, k = torch.Generator().manual_seed(0), 100
+    rows = [torch.bincount(torch.randint(k, (250,), generator=own), minlength=k) for _ in range(200)]
+    found = torch.tensor([ever_taken(row) for row in rows])
+    assert (torch.stack(rows) > 0).sum(1).double().mean() < 93
+    assert abs(found[:, 0].mean() - k) < 2
+    assert 0.6 < found[:, 0].std() / found[:, 1].sqrt().mean() < 1.5

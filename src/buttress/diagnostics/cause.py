@@ -65,6 +65,7 @@ def finding(
     decided_by: Iterable[tuple[Estimate | None, float]] = (),
     remedies_for: str = "",
     missing: str = "",
+    share: float = 1.0,
 ) -> Finding | None:
     """A finding from the truth of all that it needs: None where that is false.
 
@@ -75,6 +76,7 @@ def finding(
         decided_by: Estimates and their thresholds: where one is undecided, how many examples would decide it.
         remedies_for: See :class:`buttress.diagnostics.finding.Finding`.
         missing: What would have to be measured to know; empty where it was.
+        share: See :class:`buttress.diagnostics.finding.Finding`.
 
     Example:
         >>> finding("inference lags", None, ["gains 0.2"], [(Estimate(0.2, 0.1, 50, ""), 0.1)]).examples
@@ -86,7 +88,7 @@ def finding(
     strength = HOLDS if truth else NOT_KNOWN if missing else BORDERLINE
     measure = [f"measure {missing}"] if strength == NOT_KNOWN else []
     examples = max(wanted) if wanted and strength == BORDERLINE else None
-    return Finding(name, strength, (*reasons, *measure), examples, remedies_for)
+    return Finding(name, strength, (*reasons, *measure), examples, remedies_for, share=share)
 
 
 @cache

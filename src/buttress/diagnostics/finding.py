@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["BORDERLINE", "HOLDS", "NOT_KNOWN", "Finding"]
+__all__ = ["BORDERLINE", "EVEN", "HOLDS", "NOT_KNOWN", "Finding"]
 
 HOLDS, BORDERLINE, NOT_KNOWN = "holds", "borderline", "not known"
+EVEN = 0.5
+"""Share of each of two causes that give the same numbers: nothing measured favours one of them."""
 SURE = 0.99
 """Confidence above which no digits are printed: it is counted in two hundred draws."""
 
@@ -25,6 +27,7 @@ class Finding:
         remedies_for: What a remedy declares in ``cures`` to be advised here; the cause where it is empty.
         confidence: How often the cause would be named if every number were what its error allows, between 0 and 1; see
             :mod:`buttress.diagnostics.confidence`. None where that was not asked.
+        share: How often it is true where its numbers are what they are: below 1 where another cause gives the same.
 
     Example:
         >>> Finding("inference lags", "holds", ("refining q gains 14 ± 1 nats",)).holds
@@ -37,6 +40,7 @@ class Finding:
     examples: int | None = None
     remedies_for: str = ""
     confidence: float | None = None
+    share: float = 1.0
 
     @property
     def holds(self) -> bool:

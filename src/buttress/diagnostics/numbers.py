@@ -175,6 +175,11 @@ class Numbers:
         return above(minus(gap, minus(gain, gap), beta - 1), self.matters)
 
     @property
+    def averaged(self) -> Truth:
+        """Whether a loss that averages over the numbers of x leaves q where it is; None where that was not measured."""
+        return below(self.get("decoder_gain_averaged"), LAG_NATS)
+
+    @property
     def refined(self) -> bool:
         """Whether a better q was searched for."""
         return self.get("amortisation_gap") is not None and self.get("decoder_gain") is not None

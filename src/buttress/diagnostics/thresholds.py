@@ -4,6 +4,8 @@ from __future__ import annotations
 
 __all__ = [
     "ACTIVE_VARIANCE",
+    "ALIVE_SHARE",
+    "AVERAGED_TIMES",
     "COLLAPSED_DELTA",
     "COLLAPSED_EPSILON",
     "COLLAPSED_NATS",
@@ -32,6 +34,14 @@ __all__ = [
 
 ACTIVE_VARIANCE = 0.01
 """Squared units of z. Burda et al. 2016; the curve of most models jumps across it, and the whole curve is given too."""
+
+ALIVE_SHARE = 0.5
+"""Share of the codes that are ever taken, below which a codebook is under-used: the other half can be left out. In runs
+whose codes start from data and are revived it is 0.8 to 1 (docs/normal.md)."""
+
+AVERAGED_TIMES = 10.0
+"""Times D, the numbers of one x: weight of the rate up to which a loss that averages over x is expected. A beta of 4 to
+10 beside a mean is common (Higgins et al. 2017)."""
 
 COLLAPSED_EPSILON = 0.1
 """The epsilon of Lucas et al. 2019, who plot a range of it: for one factor what COLLAPSED_NATS is for all of z."""

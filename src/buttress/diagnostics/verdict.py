@@ -18,7 +18,7 @@ from buttress.diagnostics.causes.codebook import DEAD, SAME
 from buttress.diagnostics.causes.ignored import IGNORED
 from buttress.diagnostics.causes.lagging import LAGS
 from buttress.diagnostics.causes.prior_mismatch import FAR
-from buttress.diagnostics.confidence import confidences_of, plain
+from buttress.diagnostics.confidence import calibrated, drawn, plain
 from buttress.diagnostics.estimate import Estimate
 from buttress.diagnostics.evidence import Verdict
 from buttress.diagnostics.finding import Finding
@@ -68,7 +68,7 @@ def judge(estimates: Mapping[str, Estimate], kind: str, notes: tuple[str, ...] =
 
 def _with_confidence(findings: tuple[Finding, ...], numbers: Numbers) -> tuple[Finding, ...]:
     """Findings with their confidence; nothing is drawn where there are none."""
-    sure = confidences_of(numbers) if findings else {}
+    sure = calibrated(drawn(numbers)) if findings else {}
     return tuple(replace(one, confidence=sure.get(plain(one.cause), 0.0)) for one in findings)
 
 

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from buttress.algorithms.joint import Joint
 from buttress.baseline import baseline
 from buttress.core import Data, remedy
+from buttress.core.batch import Batch
 from buttress.core.recipe import Recipe
 from buttress.data.in_memory import as_data
 from buttress.data.linear_gaussian import LinearGaussianData
@@ -26,13 +29,15 @@ from buttress.data.opened import opened
 from buttress.decoders.mlp import MlpDecoder
 from buttress.decoders.pixelcnn import PixelCNN
 from buttress.decoders.recurrent import RecurrentDecoder
+from buttress.diagnostics.causes.collapsed_optimum import OPTIMUM, WEIGHED_DOWN
 from buttress.encoders.mlp import MlpEncoder
 from buttress.encoders.recurrent import RecurrentEncoder
+from buttress.patients import patients as closed_forms
 from buttress.posteriors.gaussian import GaussianPosterior
 from buttress.priors.uniform import Uniform
 from buttress.schedules.constant import Constant
 
-__all__ = ["UNTRIED", "Patient", "patients"]
+__all__ = ["LOSSES", "UNTRIED", "Patient", "patients"]
 
 UNTRIED = {
     "contrastive_codes": "it trains codes without a decoder, so there is none that could ignore z",
@@ -239,6 +244,19 @@ def dead_codebook() -> Patient:
     return Patient("the codebook is dead", about, arms)
 
 
+@_patient
+def idle_codewords() -> Patient:
+    """Codewords that start at random and are learned by gradient, so that most stay where nothing is near them."""
+    plain = _start(_clusters(noise=0.3), steps=600)
+    healthy = _one_stage(remedy.apply("vector_quantized:codes=64:slots=1:dim=16", plain))
+    idle = {"start": "random", "learning": "gradient", "revive": 10**9}
+    ill = replace(healthy, posterior=healthy.posterior.replace(**idle))
+    about = "the corners of a cube; 64 codewords that start at random, are learned by gradient and never revived"
+    fsq = "finite_scalar_quantized:levels=[8,8]:slots=1"
+    arms = {**_arms(ill, "codebook_restarts"), fsq: _one_stage(remedy.apply(fsq, plain))}
+    return Patient("the codebook is under-used", about, arms)
+
+
 def _one_stage(recipe: Recipe) -> Recipe:
     """Codes under the uniform prior, whatever they say: the second stage refuses a dead codebook."""
     return replace(recipe, algorithm=Joint(), prior=Uniform())
@@ -260,5 +278,53 @@ def digits() -> Patient:
     }
     recipe = _start(_digits(), steps=300, rate=4e-3, **parts)
     about = "digits of 7 x 7 pixels; a PixelCNN that sees all earlier ones, and z through a gain of 0.1"
-    tried = ("local_decoder:field=1", "vlae:field=3:total=2.0:hidden=64", "decoder_dropout")
+    tried = (
+        "kl_annealing:hold=0.3:fraction=0.5",
+        "local_decoder:field=1",
+        "vlae:field=3:total=2.0:hidden=64",
+        "decoder_dropout",
+    )
     return Patient("the model ignores z", about, _arms(recipe, *tried))
+
+
+LOSSES: Mapping[str, tuple[float | None, float]] = {
+    "mean_squared_error": (10.0, 1.0),
+    "mean_squared_pixels": (32.0, 1.0),
+    "weight_of_ten": (1.0, 10.0),
+    "levels_that_do_not_pay": (8.5, 1.0),
+    "paid_where_nothing_pays": (8.0, 1.0),
+    "black_and_white_under_a_weight": (None, 9.0),
+    "weight_of_five": (1.0, 5.0),
+    "weight_of_twenty": (1.0, 20.0),
+    "weight_of_fifteen": (1.0, 15.0),
+    "averaged_pixels_in_balance": (1.0, 8.0),
+    "weight_of_a_twentieth": (1.0, 0.05),
+    "light_pixels": (0.49, 0.1),
+    "light_columns": (0.49, 0.2),
+}
+"""Patients of :mod:`buttress.patients` whose trouble is in their loss: the variance of the likelihood, in squared units
+of x (None where x is black and white), and the weight of the rate. Training from scratch brings it about again."""
+
+
+def _from_scratch(name: str) -> Patient:
+    """A closed form as a recipe: its data, and its loss."""
+    known, (variance, beta) = closed_forms()[name], LOSSES[name]
+    x = torch.cat([_x(batch) for batch in known.make().batches])
+    x = x.float() if variance is None else x.flatten(1).float()
+    recipe = _start(as_data(x), steps=600)
+    if variance is not None:  # the likelihood's unit is the standard deviation of a column
+        scaled = variance / float(x.var(0).mean())
+        recipe = replace(recipe, likelihood=recipe.likelihood.replace(learned="fixed", variance=scaled))
+    ill = replace(recipe, objective=recipe.objective.replace(beta=Constant(beta)))
+    by_hand = {} if beta == 1 else {"beta = 1": recipe}
+    cured = "calibrated_variance"
+    remedies = _arms(ill, cured) if cured in remedy.cures(known.cause, ill) else {"none": ill}
+    cause = WEIGHED_DOWN if known.cause == OPTIMUM and variance is None else known.cause
+    return Patient(cause, f"trained on the data of the closed form: {known.about}", {**remedies, **by_hand}, name=name)
+
+
+def _x(batch: Tensor | Batch) -> Tensor:
+    return batch.x if isinstance(batch, Batch) else batch
+
+
+_known |= {name: partial(_from_scratch, name) for name in LOSSES}

@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from buttress.diagnostics.causes.log_likelihood import AVERAGED
 from buttress.diagnostics.causes.untrusted import REFUSALS, UNTRUSTED
-from buttress.diagnostics.confidence import confidences, plain
+from buttress.diagnostics.confidence import calibrated, drawn, plain
 from buttress.diagnostics.diagnose import diagnose
 from buttress.diagnostics.evidence import Evidence, Groups, Verdict
 from buttress.diagnostics.finding import BORDERLINE, HOLDS, Finding
+from buttress.diagnostics.numbers import Numbers
 from buttress.diagnostics.state import COLLAPSED
 from buttress.patients import HEALTHY, KnownPatient, patients
 
@@ -37,6 +38,7 @@ class Visit:
         patient: What is true.
         evidence: What was measured and concluded.
         confidence: Of each cause, see :mod:`buttress.diagnostics.confidence`.
+        drawn: What it was made of: how often each cause was drawn, and its share.
 
     Example:
         >>> from buttress.diagnostics.evidence import Groups, Verdict
@@ -48,6 +50,7 @@ class Visit:
     patient: KnownPatient
     evidence: Evidence
     confidence: dict[str, float]
+    drawn: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     @property
     def first(self) -> str:
@@ -145,6 +148,7 @@ def run_ward(
             evidence = Evidence.load(path)
         except ValueError as error:
             raise ValueError(f"{path}: {error}; remove it, and the patient is diagnosed anew") from error
-        found.append(Visit(one, evidence, confidences(evidence)))
+        often = drawn(Numbers(evidence.estimates, evidence.kind, evidence.notes))
+        found.append(Visit(one, evidence, calibrated(often), often))
         seen(found[-1], time.perf_counter() - start if new else 0.0)
     return found

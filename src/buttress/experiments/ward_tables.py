@@ -7,10 +7,11 @@ import io
 import math
 from collections.abc import Sequence
 
+from buttress.diagnostics.confidence import ODDS, calibrated, shifted
 from buttress.experiments.ward import Visit
 from buttress.patients import HEALTHY
 
-__all__ = ["BINS", "calibration", "confusion", "csv_of", "half_table", "markdown", "missed", "share"]
+__all__ = ["BINS", "calibration", "confusion", "csv_of", "fitted_odds", "half_table", "markdown", "missed", "share"]
 
 BINS = ((0.0, 0.1), (0.1, 0.5), (0.5, 0.9), (0.9, 1.0), (1.0, 1.0))
 """Of the confidence; the last is certainty."""
@@ -65,7 +66,35 @@ def confusion(seen: Sequence[Visit]) -> tuple[list[str], list[str], list[list[in
     return rows, columns, [[pairs.count((true, said)) for said in columns] for true in rows]
 
 
-def calibration(seen: Sequence[Visit], least: int = 1) -> list[tuple[str, int, float, float]]:
+def fitted_odds(seen: Sequence[Visit]) -> float:
+    """The r of :mod:`buttress.diagnostics.confidence` under which the findings of some patients are most likely.
+
+    Findings that every draw names, or none, say nothing of it. NaN where there are no others.
+
+    Args:
+        seen: The patients: of the development half.
+
+    Example:
+        >>> fitted_odds([])
+        nan
+    """
+    pairs = [
+        (often, share, cause in one.patient.true)
+        for one in seen
+        for cause, (often, share) in one.drawn.items()
+        if 0 < often < 1
+    ]
+    if not pairs:
+        return math.nan
+
+    def surprise(odds: float) -> float:
+        sure = ((share * shifted(often, odds), true) for often, share, true in pairs)
+        return -sum(math.log(c if true else 1 - c) for c, true in sure)
+
+    return min((math.exp(k / 50) for k in range(-150, 151)), key=surprise)
+
+
+def calibration(seen: Sequence[Visit], least: int = 1, odds: float = ODDS) -> list[tuple[str, int, float, float]]:
     """For each bin of the confidence: its name, findings in it, their mean confidence and the share that is true.
 
     Every cause that some draw names of any patient is a finding; of a borderline one that is true which the exact
@@ -74,12 +103,17 @@ def calibration(seen: Sequence[Visit], least: int = 1) -> list[tuple[str, int, f
     Args:
         seen: The patients.
         least: Findings in a bin; smaller ones are joined with the next, and the last with the one before.
+        odds: r; 1 for the confidence before it was calibrated.
 
     Example:
         >>> calibration([])
         []
     """
-    found = [(sure, cause in one.patient.true) for one in seen for cause, sure in one.confidence.items()]
+    found = [
+        (sure, cause in one.patient.true)
+        for one in seen
+        for cause, sure in (calibrated(one.drawn, odds) if one.drawn else one.confidence).items()
+    ]
     bins: list[tuple[float, float, list[tuple[float, bool]]]] = []
     for low, high in BINS:
         inside = [pair for pair in found if (low <= pair[0] < high if low < high else pair[0] >= low)]
@@ -183,9 +217,13 @@ def _wrong(group: Sequence[Visit]) -> str:
 
 
 def _calibrated(group: Sequence[Visit]) -> str:
-    rows = [("confidence", "findings", "mean confidence", "true")]
-    rows += [(name, str(n), f"{mean:.2f}", f"{true:.2f}") for name, n, mean, true in calibration(group)]
-    return _table(rows)
+    """The confidence, and what it was before it was calibrated."""
+    tables = []
+    for what, odds in (("confidence", ODDS), ("as drawn, before calibration", 1.0)):
+        rows = [(what, "findings", "mean", "true")]
+        rows += [(name, str(n), f"{mean:.2f}", f"{true:.2f}") for name, n, mean, true in calibration(group, odds=odds)]
+        tables.append(_table(rows))
+    return "\n\n".join(tables)
 
 
 def _listed(seen: Sequence[Visit]) -> str:

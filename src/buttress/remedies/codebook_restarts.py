@@ -17,7 +17,7 @@ DEFAULTS: dict[str, Any] = {"start": "data", "learning": "ema", "decay": 0.9, "c
     source="Łańcucki et al. 2020; Dhariwal et al. 2020 (Jukebox)",
     needs={"posterior": ("vector_quantized", "residual_quantized", "hierarchical_quantized")},
     because="only these have codewords that can die",
-    cures=("the codebook is dead",),
+    cures=("the codebook is dead", "the codebook is under-used"),
     rank=1,
 )
 def codebook_restarts(recipe: Recipe, revive: int = 100) -> Recipe:

@@ -16,7 +16,7 @@ from buttress.remedies._codes import TAKES, mapped, with_codes
     source="Mentzer et al. 2023 (FSQ)",
     takes=TAKES,
     needs={"objective": ("elbo",)},
-    cures=("the model ignores z", "the codebook is dead"),
+    cures=("the model ignores z", "the codebook is dead", "the codebook is under-used"),
 )
 def finite_scalar_quantized(
     recipe: Recipe,

@@ -20,7 +20,10 @@ __all__ = ["DEAD", "SAME"]
 DEAD, SAME = "the codebook is dead", "the codes ignore x"
 
 
-@cause(priority=40, explains=("inference lags", "the model ignores z", "q's family is too narrow"))
+@cause(
+    priority=40,
+    explains=("inference lags", "the model ignores z", "q's family is too narrow", "the codebook is under-used"),
+)
 def codebook(n: Numbers) -> Finding | None:
     """Whether codes tell examples apart at all."""
     perplexity = n.get("code_perplexity")

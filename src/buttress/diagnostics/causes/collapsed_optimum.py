@@ -21,9 +21,11 @@ from buttress.diagnostics.estimate import short
 from buttress.diagnostics.finding import Finding
 from buttress.diagnostics.numbers import Numbers
 
-__all__ = ["OPTIMUM"]
+__all__ = ["OPTIMUM", "WEIGHED_DOWN"]
 
 OPTIMUM = "the optimum is collapsed"
+WEIGHED_DOWN = "the optimum is collapsed without a variance to choose"
+"""What remedies would have to cure where the likelihood has no variance, as a Bernoulli: the weight alone is left."""
 
 
 @cause(priority=20, explains=("the model ignores z", "the data offer no more"))
@@ -35,7 +37,8 @@ def collapsed_optimum(n: Numbers) -> Finding | None:
     weight = 1.0 if beta is None else size(beta)
     reads = every(n.gains("decoder_gain"), n.gains_at_weight) is True
     truth = every(n.collapsed, below(ratio, weight), opposite(reads))
-    return finding(OPTIMUM, truth, [_sentence(n, weight)], [(ratio, weight)])
+    key = WEIGHED_DOWN if n.get("likelihood_variance") is None else OPTIMUM
+    return finding(OPTIMUM, truth, [_sentence(n, weight)], [(ratio, weight)], key)
 
 
 def _sentence(n: Numbers, weight: float) -> str:
@@ -50,6 +53,8 @@ def _sentence(n: Numbers, weight: float) -> str:
             f"{short(weight * size(noise))} (ratio {ratio}, {beta}); z would be used at a variance below "
             f"{short(size(top) / weight)}"
         )
+    elif weight > 1:
+        found += f"; z would be used at a weight below {short(size(n.get('optimum_ratio')))}"
     saved = n.get("savable_distortion")
     most = "" if saved is None else f"; no z can save the decoder more than {saved} nats"
     return f"{found}: near the collapsed point z does not pay for itself, whatever the schedule or the encoder{most}"

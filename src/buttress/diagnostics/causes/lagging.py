@@ -8,6 +8,9 @@ $\Delta$, which is on the safe side. If only the rate falls, the decoder does no
 Where the loss gave the rate a weight above 2, the better q must gain at that weight too: the encoder was trained for
 it.
 
+Where the loss is not known and q equals the prior, a loss that averages may leave it there just as well: then it is
+borderline, see :mod:`buttress.diagnostics.causes.loss_not_elbo`.
+
 Where no q can be searched for, $-\mathrm{ELBO} - \mathrm{NLL} = E\,\mathrm{KL}(q(z|x) \| p(z|x))$ stands in for the
 gap, and distortion - NLL for what the decoder saves, of which it is a lower bound: with z of the true posterior its
 distortion is no more than the NLL. For a family without limits, as any distribution over codes, the first is the gap.
@@ -16,10 +19,11 @@ distortion is no more than the NLL. For a family without limits, as any distribu
 from __future__ import annotations
 
 from buttress.diagnostics.cause import cause, finding
-from buttress.diagnostics.compare import above, every
-from buttress.diagnostics.finding import Finding
+from buttress.diagnostics.compare import Truth, above, every
+from buttress.diagnostics.estimate import short
+from buttress.diagnostics.finding import EVEN, Finding
 from buttress.diagnostics.numbers import Numbers
-from buttress.diagnostics.thresholds import COLLAPSED_NATS
+from buttress.diagnostics.thresholds import COLLAPSED_NATS, LAG_NATS
 
 __all__ = ["LAGS", "check_weights"]
 
@@ -33,7 +37,17 @@ WEIGHTS = (
 
 def check_weights(n: Numbers) -> list[str]:
     """What else makes a rate of 0, where the weight of the rate in the loss is not known."""
-    return [WEIGHTS] if n["rate"] < COLLAPSED_NATS and n.get("rate_weight") is None else []
+    if n["rate"] >= COLLAPSED_NATS or n.get("rate_weight") is not None:
+        return []
+    if n.averaged is False:
+        weight, saved = short(n["averaged_weight"], 4), n.text("decoder_gain_averaged")
+        return [
+            "q equals the prior, and a reconstruction averaged over the numbers of x would not explain it: the decoder "
+            f"would save {saved} nats at a weight of {weight} too"
+        ]
+    ratio = n.get("optimum_ratio")
+    pays = f"; at a weight of 1 a direction of x offers z {ratio} times what it must pay here"
+    return [f"{WEIGHTS}{pays if above(ratio, 1) else ''}"]
 
 
 @cause(priority=50, explains=("the model ignores z", "q's family is too narrow"))
@@ -42,6 +56,8 @@ def lagging(n: Numbers) -> Finding | None:
     weights = check_weights(n)
     if n.refined:
         truth = every(n.gains("amortisation_gap"), n.gains("decoder_gain"), n.gains_at_weight)
+        if n.averaged is not False and n.get("decoder_gain_averaged") is not None:
+            return _or_averaged(n, truth)
         decided = [(n.get(name), n.matters) for name in ("amortisation_gap", "decoder_gain")]
         lags = f"{n.told}: the decoder would use a better z, so the encoder is what falls short"
         return finding(LAGS, truth, [lags, *weights], decided)
@@ -53,3 +69,11 @@ def lagging(n: Numbers) -> Finding | None:
     )
     truth = every(above(n.bound_gap, n.matters), above(n.readable, n.matters))
     return finding(LAGS, truth, [told, *weights], [(n.bound_gap, n.matters), (n.readable, n.matters)])
+
+
+def _or_averaged(n: Numbers, truth: Truth) -> Finding | None:
+    """Of numbers that an averaged loss gives as well, or may give."""
+    told = "an encoder that falls short of a right loss gives the same numbers as a loss that averages"
+    if truth is not True:
+        return finding(LAGS, truth, [told])
+    return finding(LAGS, None, [told], [(n.get("decoder_gain_averaged"), LAG_NATS)], share=EVEN)

@@ -144,6 +144,7 @@ def refinement(
     learning_rate: float = 0.1,
     samples: int = 16,
     seed: int = 0,
+    weight: float = 1.0,
 ) -> RefinementGain:
     """Refine q for each example and measure the gain.
 
@@ -157,6 +158,8 @@ def refinement(
         samples: Fresh samples per example, in antithetic pairs, that measure the gain, and as many that decide what
             to keep.
         seed: Of the choice and the noise.
+        weight: Of the rate: the best q of distortion + weight rate is searched for. What is gained is that sum over the
+            weight, what the decoder saves stays in nats.
 
     Errors:
         ValueError: steps is below 1, or samples is not an even number.
@@ -179,16 +182,17 @@ def refinement(
         chosen = choose(n, examples, seed)
         blocks = passes(asked, batches, keep=chosen, joined=True)
         for block in (part for whole in blocks for part in whole.split(max(1, pairs_at_once(whole.x) // 2))):
-            search = _search(Task(asked, block, seed), steps, learning_rate)
+            search = _search(Task(asked, block, seed, weight), steps, learning_rate)
             if isinstance(search, str):
                 return _none(n if chosen is None else len(chosen), search)
             rows.append(search.run(samples))
     exact = isinstance(search, DiscreteSearch) and search.small
     how = "every value of z tried" if exact else f"at most {steps} steps"
-    return _kept(rows, steps, f"{how}, {sum(len(row.hint) for row in rows)} examples; {samples} fresh samples")
+    method = f"{how}, {sum(len(row.hint) for row in rows)} examples; {samples} fresh samples"
+    return _kept(rows, steps, method, weight)
 
 
-def _kept(rows: list[Found], steps: int, method: str) -> RefinementGain:
+def _kept(rows: list[Found], steps: int, method: str, weight: float) -> RefinementGain:
     """The gain where the refined q is kept, and nothing elsewhere."""
     hint, gain, error, saved, rate, refined, ended = (
         torch.cat([getattr(row, name) for row in rows]).cpu()
@@ -196,7 +200,7 @@ def _kept(rows: list[Found], steps: int, method: str) -> RefinementGain:
     )
     keep = hint > 0
     gain, error, saved = (torch.where(keep, value, 0) for value in (gain, error, saved))
-    return RefinementGain(gain, error, saved, torch.where(keep, refined, rate), ended, steps, method)
+    return RefinementGain(gain, error, weight * saved, torch.where(keep, refined, rate), ended, steps, method)
 
 
 def amortisation_gap(model: Model, batches: Batches, **settings: Any) -> Estimate:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -31,25 +31,27 @@ class Task:
         model: Every callable takes ``given``.
         block: The examples.
         seed: Of the noise.
+        weight: Of the rate, by which the distortion is divided in its place.
     """
 
     model: Conditional
     block: Block
     seed: int
+    weight: float = 1.0
 
     def take(self, rows: Int[Tensor, " R"]) -> Task:
         """The same for some of the examples."""
         if len(rows) == len(self.block):
             return self
         part = Block(self.block.data, [], self.block.index[rows.cpu()], self.block.batch.take(rows))
-        return Task(self.model, part, self.seed)
+        return replace(self, block=part)
 
     def distortion(self, z: Tensor) -> Float[Tensor, "S B"]:
-        """-log p(x|z) for z of shape (S, B, *event); infinite where the decoder gives NaN: no search goes there."""
-        return -decode(self.model, self.block.x, z, self.block.given, lost=True)
+        """-log p(x|z) over the weight, z of shape (S, B, *event); infinite where it is NaN: no search goes there."""
+        return -decode(self.model, self.block.x, z, self.block.given, lost=True) / self.weight
 
     def energy(self, z: Tensor) -> Float[Tensor, "S B"]:
-        """-log p(x, z)."""
+        """-log p(x, z), that of p(x|z) over the weight."""
         return self.distortion(z) - log_density(self.block.prior, z).double()
 
     def halves(

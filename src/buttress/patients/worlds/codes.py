@@ -98,12 +98,22 @@ class CodedData:
         return Adapter(posterior or self.sure, lambda: own, self.log_likelihood(read), space=space)
 
 
-def _drawn(n: int, slots: int, classes: int, own: torch.Generator) -> Int[Tensor, "N G"]:
-    return torch.randint(classes, (n, slots), generator=own)
+def _drawn(n: int, slots: int, classes: int, own: torch.Generator, shares: Sequence[float]) -> Int[Tensor, "N G"]:
+    """The codes that make each example, all equally often unless there are shares."""
+    if not shares:
+        return torch.randint(classes, (n, slots), generator=own)
+    of = torch.tensor([*shares, *[0.0] * (classes - len(shares))])
+    return torch.multinomial(of, n * slots, replacement=True, generator=own).reshape(n, slots)
 
 
 def colours(
-    n: int = 600, slots: int = 2, classes: int = 4, width: int = 3, noise: float = 0.4, seed: int = 0
+    n: int = 600,
+    slots: int = 2,
+    classes: int = 4,
+    width: int = 3,
+    noise: float = 0.4,
+    seed: int = 0,
+    shares: Sequence[float] = (),
 ) -> CodedData:
     """Rows of a table: each slot gives ``width`` columns one of K colours, with Gaussian noise.
 
@@ -114,6 +124,7 @@ def colours(
         width: Columns of each slot.
         noise: Standard deviation, of colours that are spread by 2.
         seed: Of everything.
+        shares: How often the first codes make an example, the others never; empty where all do equally often.
 
     Example:
         >>> colours(n=5).x.shape
@@ -121,7 +132,7 @@ def colours(
     """
     own = torch.Generator().manual_seed(seed)
     table = 2 * torch.randn(slots, classes, width, generator=own)
-    z = _drawn(n, slots, classes, own)
+    z = _drawn(n, slots, classes, own, shares)
     x = torch.cat([table[g, z[:, g]] for g in range(slots)], 1)
     x = x + noise * torch.randn(x.shape, generator=own)
 
@@ -134,7 +145,14 @@ def colours(
 
 
 def pictures(
-    n: int = 600, slots: int = 1, classes: int = 8, height: int = 6, width: int = 6, sharp: float = 0.9, seed: int = 0
+    n: int = 600,
+    slots: int = 1,
+    classes: int = 8,
+    height: int = 6,
+    width: int = 6,
+    sharp: float = 0.9,
+    seed: int = 0,
+    shares: Sequence[float] = (),
 ) -> CodedData:
     """Black and white images: each slot chooses the pattern of a band of pixel rows.
 
@@ -146,6 +164,7 @@ def pictures(
         width: Pixels in a row.
         sharp: Probability of the colour of the pattern.
         seed: Of everything.
+        shares: How often the first codes make an example, the others never; empty where all do equally often.
 
     Example:
         >>> pictures(n=5, slots=2, height=3).x.shape
@@ -153,7 +172,7 @@ def pictures(
     """
     own = torch.Generator().manual_seed(seed)
     chance = torch.rand(slots, classes, height * width, generator=own).round() * (2 * sharp - 1) + 1 - sharp
-    z = _drawn(n, slots, classes, own)
+    z = _drawn(n, slots, classes, own, shares)
     x = torch.stack([torch.bernoulli(chance[g, z[:, g]], generator=own) for g in range(slots)], 1)
 
     def score(x: Tensor) -> Tensor:
@@ -164,7 +183,14 @@ def pictures(
 
 
 def topics(
-    n: int = 600, slots: int = 1, classes: int = 6, words: int = 30, length: int = 12, clear: float = 0.8, seed: int = 0
+    n: int = 600,
+    slots: int = 1,
+    classes: int = 6,
+    words: int = 30,
+    length: int = 12,
+    clear: float = 0.8,
+    seed: int = 0,
+    shares: Sequence[float] = (),
 ) -> CodedData:
     """Sentences: each slot is the topic of a stretch of words, a share ``clear`` of which are its own.
 
@@ -176,6 +202,7 @@ def topics(
         length: Words of a stretch.
         clear: Share of the words that are those of the topic.
         seed: Of everything.
+        shares: How often the first codes make an example, the others never; empty where all do equally often.
 
     Example:
         >>> topics(n=5).x.shape
@@ -184,7 +211,7 @@ def topics(
     own = torch.Generator().manual_seed(seed)
     mine = torch.arange(words) % classes == torch.arange(classes)[:, None]
     chance = clear * mine / mine.sum(1, keepdim=True) + (1 - clear) / words
-    z = _drawn(n, slots, classes, own)
+    z = _drawn(n, slots, classes, own, shares)
     each = [torch.multinomial(chance[z[:, g]], length, replacement=True, generator=own) + 1 for g in range(slots)]
 
     def score(x: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from buttress.diagnostics.reference import LinearGaussian, LinearVAE
 
-__all__ = ["at_weight", "factors", "loud", "moved", "shared", "silent", "weak"]
+__all__ = ["at_rest", "at_weight", "factors", "loud", "moved", "shared", "silent", "weak"]
 
 
 def factors(dims: int, strengths: Sequence[float], noise: float, seed: int = 0, middle: float = 0.0) -> LinearGaussian:
@@ -80,6 +80,27 @@ def at_weight(model: LinearGaussian, beta: float) -> LinearVAE:
     weight = model.weight / strength * left.sqrt()
     spread = torch.where(left > 0, beta * model.variance / eigenvalue, 1.0)
     return LinearVAE(LinearGaussian(weight, model.mean, model.variance), (weight / eigenvalue).T, spread)
+
+
+def at_rest(model: LinearGaussian, read: float, beta: float) -> LinearVAE:
+    r"""A decoder that reads z more faintly than the data offer it, and the best q for it at a weight of the rate.
+
+    For a decoder with columns $w_j$ and $H_j = |w_j|^2 / \sigma^2$ it is $\mu_j = w_j^\top (x - m) / (\sigma^2
+    (H_j + \beta))$ with a variance of $\beta / (H_j + \beta)$.
+
+    Args:
+        model: Made the data.
+        read: Part of its weights that the decoder has.
+        beta: Weight of the rate.
+
+    Example:
+        >>> at_rest(factors(6, [2.0], 1.0), 0.5, 9.0).spread.tolist()  # H = 1
+        [0.9...]
+    """
+    weight = read * model.weight
+    precision = weight.square().sum(0) / model.variance + beta
+    decoder = LinearGaussian(weight, model.mean, model.variance)
+    return LinearVAE(decoder, (weight / model.variance / precision).T, beta / precision)
 
 
 def loud(model: LinearGaussian, times: float) -> LinearVAE:

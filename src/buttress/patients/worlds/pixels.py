@@ -2,7 +2,7 @@ r"""Black and white pixels: independent given z with logits linear in it, or tol
 
 The posterior of $x_i \sim \text{Bernoulli}(\text{logit}^{-1}(b + w_i^\top z))$ is found by Newton's steps, with
 $H = I + \sum_i p_i (1 - p_i) w_i w_i^\top$ at its mode; the best normal with independent coordinates has about the
-variances $1 / H_{jj}$.
+variances $1 / H_{jj}$. At a weight $\beta$ of the rate, $\beta I$ stands for I, and the variances are $\beta / H_{jj}$.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ STEPS = 12
 
 
 def logistic(
-    n: int, side: int, factors: int, strength: float, seed: int = 0
+    n: int, side: int, factors: int, strength: float, seed: int = 0, read: float = 1.0, beta: float = 1.0
 ) -> tuple[Adapter, Float[Tensor, "N one side side"]]:
     """A model and its data.
 
@@ -31,6 +31,8 @@ def logistic(
         factors: Dimensions of z.
         strength: Size of a weight; each pixel listens to one factor, in turn.
         seed: Of the data.
+        read: Part of the weights that the decoder has.
+        beta: Weight of the rate that q is the best for.
 
     Example:
         >>> model, x = logistic(5, 6, 3, 2.0)
@@ -43,15 +45,16 @@ def logistic(
     weight = strength * sign * listens
     z = torch.randn(n, factors, generator=own, dtype=torch.float64)
     x = torch.bernoulli((z @ weight.T).sigmoid(), generator=own)
+    weight = read * weight
 
     def posterior(x: Tensor) -> Distribution:
         pixels, m = x.flatten(1).double(), torch.zeros(len(x), factors, dtype=torch.float64)
         curvature = torch.ones_like(m)
         for _ in range(STEPS):  # the factors have pixels of their own, so H is diagonal
             p = (m @ weight.T).sigmoid()
-            curvature = 1 + (p * (1 - p)) @ weight.square()
-            m = m + ((pixels - p) @ weight - m) / curvature
-        return normals(m, curvature.rsqrt())
+            curvature = beta + (p * (1 - p)) @ weight.square()
+            m = m + ((pixels - p) @ weight - beta * m) / curvature
+        return normals(m, (curvature / beta).rsqrt())
 
     def log_likelihood(x: Tensor, z: Tensor) -> Tensor:
         return Bernoulli(logits=z.double() @ weight.T).log_prob(x.flatten(1).double()).sum(-1)
