@@ -124,5 +124,6 @@ def test_negatives_of_another_pool_need_no_speaker():
         for words in ("", ":speaker=speaker", ":speaker=speaker:across=true")
     ]
     assert pools == [("sequence", ""), ("batch", "speaker"), ("batch", "")]
+    assert remedy.apply("contrastive_codes:commitment=0.02", recipe).posterior.commitment == 0.02
     with pytest.raises(ValueError, match="stride is 3, wanted 2, 4, 8"):
         remedy.apply("contrastive_codes:stride=3", recipe)

@@ -9,6 +9,7 @@ from queue import Queue
 
 import pytest
 
+from buttress.core import remedy
 from buttress.data.linear_gaussian import LinearGaussianData
 from buttress.data.made_speech import MadeSpeech
 from buttress.experiments import compare
@@ -51,10 +52,18 @@ def test_a_tiny_trial_runs_is_taken_up_and_draws(tmp_path, monkeypatch):
     assert picture.stat().st_size > 5000
 
 
+def test_codewords_of_every_arm_are_revived_after_the_same_steps():
+    recipe = TINY.recipe()
+    arms = {arm: remedy.apply(written, recipe).posterior for arm, written in replace(TINY, revive=7).arms.items()}
+    assert arms["kmeans"].revive == arms["flat"].revive == 7 and not hasattr(arms["gumbel"], "revive")
+
+
 def test_data_of_which_nothing_is_known_are_refused():
     with pytest.raises(ValueError, match="got table data with the label 'word', wanted sound"):
         replace(TINY, data=LinearGaussianData(n=50)).recipe()
     with pytest.raises(ValueError, match=r"baevski2019: ahead is 1, wanted at least 2"):
         replace(TINY, ahead=1)
+    with pytest.raises(ValueError, match=r"baevski2019: revive is 0, wanted at least 1"):
+        replace(TINY, revive=0)
     with pytest.raises(ValueError, match="no condition 'digit'"):
         replace(TINY, label="digit").recipe()

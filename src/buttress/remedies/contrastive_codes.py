@@ -39,6 +39,7 @@ def contrastive_codes(
     ahead: int = 1,
     negatives: int = 17,
     hidden: int = 128,
+    commitment: float = 0.25,
     first: float = 0.9,
 ) -> Recipe:
     """Let z be one code for every few frames, learned by telling codes to come from other codes of the same speaker.
@@ -58,6 +59,8 @@ def contrastive_codes(
         ahead: The first of them: above 1 where neighbouring codes are made of the same frames.
         negatives: Others that each code to come is compared with.
         hidden: Numbers in the state of the LSTM that reads the codes before.
+        commitment: Weight of the pull of the encoder towards its codewords, a sum over their numbers, beside the sum
+            over all predictions. The authors' code has means of both: its 0.25 is 0.25 * steps / dim here.
         first: Share of the steps that train the codes; the rest trains their prior.
 
     Example:
@@ -73,7 +76,12 @@ def contrastive_codes(
     if layers < 1 or stride != 1 << layers:
         raise DoesNotFit(f"contrastive_codes: stride is {stride}, wanted 2, 4, 8 or another power of 2")
     changed = with_codes(
-        recipe, "contrastive_codes", VectorQuantized(codes=codes, dim=dim), RecurrentPrior(), True, first
+        recipe,
+        "contrastive_codes",
+        VectorQuantized(codes=codes, dim=dim, commitment=commitment),
+        RecurrentPrior(),
+        True,
+        first,
     )
     critic = Contrastive(steps, ahead, negatives, hidden=hidden)
     if speaker or across:

@@ -8,7 +8,8 @@ trained on the codes alone.
 
 Deviations from the paper: log-mel frames instead of samples (the encoder reads samples too), a small encoder and few
 codes, hundreds of steps in place of 400,000, probes in place of speech recognition; codewords of k-means start at
-outputs of the encoder. The marks are not the paper's; they were set before the runs.
+outputs of the encoder, and those that fall out of use start there anew. The marks are not the paper's; they were set
+before the runs.
 """
 
 from __future__ import annotations
@@ -56,6 +57,8 @@ class Baevski2019(Experiment):
         width: Channels of the encoder and of the causal convolution.
         ahead: Steps ahead that are predicted.
         negatives: Others that each code to come is compared with.
+        revive: Steps without use after which a codeword of k-means starts anew; more than ``steps`` for never, as in
+            the paper.
         steps: Of every run; the last twentieth trains the prior of the codes.
         batch_size: Recordings in a step.
         learning_rate: Of Adam.
@@ -80,6 +83,7 @@ class Baevski2019(Experiment):
     width: int = 48
     ahead: int = 4
     negatives: int = 10
+    revive: int = 25
     steps: int = 500
     batch_size: int = 16
     learning_rate: float = 3e-3
@@ -89,7 +93,9 @@ class Baevski2019(Experiment):
 
     def __post_init__(self) -> None:
         """Refuse what would fail only after the data are read."""
-        for name, least in {"steps": 10, "groups": 1, "ahead": 2, "masked_steps": 1, "seeds": 1}.items():
+        for name, least in {
+            "steps": 10, "groups": 1, "ahead": 2, "revive": 1, "masked_steps": 1, "seeds": 1,
+        }.items():  # fmt: skip
             if getattr(self, name) < least:
                 raise ValueError(f"baevski2019: {name} is {getattr(self, name)}, wanted at least {least}")
 
@@ -103,10 +109,10 @@ class Baevski2019(Experiment):
 
     @property
     def arms(self) -> dict[str, str]:
-        """Arm -> its remedy. Codewords are not revived, so that it is seen how many stay in use."""
+        """Arm -> its remedy."""
         rest = (
             f"stride={self.stride}:width={self.width}:steps={self.ahead}:negatives={self.negatives}"
-            f":revive={self.steps + 1}:first=0.95"
+            f":revive={self.revive}:first=0.95"
         )
         grouped = f"wav2vec_codes:codes={self.codes}:groups={self.groups}:dim={self.dim}:{rest}"
         flat = f"wav2vec_codes:codes={self.codes**self.groups}:groups=1:dim={self.groups * self.dim}:{rest}"
