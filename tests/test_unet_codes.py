@@ -172,3 +172,9 @@ def test_what_cannot_be_converted_says_why(trained):
     assert isinstance(run.recipe, Recipe)
     with pytest.raises(AssertionError):
         typed("convert", trained / "run", trained / "speech" / "0.wav", "--to_sound", trained / "none.wav")
+
+
+@pytest.mark.parametrize("values", [1, 257, 100_000])
+def test_as_many_values_as_no_recording_could_tell_apart_are_refused(values):
+    with pytest.raises(ValueError, match=f"speaker_values is {values}, wanted 2 to 256, such as 16"):
+        UNetQuantized(speaker_values=values)

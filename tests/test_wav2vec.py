@@ -120,6 +120,10 @@ def test_the_remedy_finds_strides_and_the_first_step_that_is_no_overlap():
     changed = remedy.apply("wav2vec_codes:stride=80:shared=true", wave)
     assert changed.encoder.strides == (5, 2, 2, 2, 2) and changed.critic.first == changed.encoder.apart == 4
     assert changed.posterior.shared and changed.posterior.learning == "gradient"
+    assert changed.posterior.revive == 100
+    short = replace(wave, training=replace(wave.training, steps=60))  # else one codeword would be left, and no time
+    revives = {rest: remedy.apply(f"wav2vec_codes{rest}", short).posterior.revive for rest in ("", ":revive=61")}
+    assert revives == {"": 5, ":revive=61": 61}
     drawn = remedy.apply("wav2vec_codes:quantizer=gumbel:ahead=2", wave)
     assert drawn.objective.beta.value == 0 and drawn.critic.first == 2
     with pytest.raises(DoesNotFit, match="stride is 0"):

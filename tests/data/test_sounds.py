@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from buttress import api
 from buttress.core import DataSpec, Layout
 from buttress.data.reading.resample import resampled
+from buttress.data.reading.utterances import alignment_in, columns_in
 from buttress.data.sounds import Sounds
 from buttress.data.source import detect
 from buttress.encoders.conv1d import Conv1dEncoder
@@ -96,6 +98,44 @@ def test_stereo_empty_and_clipped_files_are_said(folder):
     notes = " ".join(Sounds(str(folder)).open().notes)
     assert "several channels" in notes and "1 of 23 recordings are clipped" in notes and "loud.wav" in notes
     assert "1 of 23 recordings are empty and were set aside" in notes
+
+
+def test_files_cut_off_are_said_and_hidden_folders_left_alone(folder):
+    raw = (folder / "low" / "0.wav").read_bytes()
+    (folder / "low" / "cut.wav").write_bytes(raw[: len(raw) // 2])
+    streamed = raw[:4] + b"\xff" * 4 + raw[8:-80]  # whoever wrote it did not know how long it would get
+    (folder / "low" / "streamed.wav").write_bytes(streamed)
+    (folder / ".cache").mkdir()
+    (folder / ".cache" / "junk.wav").write_bytes(b"junk")
+    notes = " ".join(Sounds(str(folder)).open().notes)
+    assert "1 of 22 recordings end before their headers say" in notes and "cut.wav" in notes
+
+
+def test_a_name_that_is_no_text_and_a_folder_of_that_name_are_refused(folder):
+    raw = (folder / "low" / "0.wav").read_bytes()
+    odd = Path(os.fsdecode(os.fsencode(folder / "low") + b"/\xff.wav"))
+    try:
+        odd.write_bytes(raw)
+    except OSError:
+        pytest.skip("this file system takes no such names")
+    with pytest.raises(ValueError, match=r"xff.wav': this name is not UTF-8; try renaming"):
+        Sounds(str(folder)).open()
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"rate": 10**9}, r"rate is 1000000000, wanted 100 to 1,000,000"),
+        ({"rate": 1}, r"rate is 1, wanted 100"),
+        ({"window": 10**7}, r"window 10000000; wanted a window of at most 65,536"),
+        ({"bands": 258}, r"bands is 258 and window 512; wanted .* no more bands than it has frequencies"),
+        ({"trim": float("nan")}, r"trim is nan"),
+    ],
+)
+def test_sizes_that_would_fill_the_disk_or_say_nothing_are_refused_before_reading(settings, said):
+    with pytest.raises(ValueError, match=said):
+        Sounds("nowhere", **settings)
+    Sounds("nowhere", bands=257)
 
 
 def test_sound_files_of_every_subtype_hold_the_same_samples(tmp_path, own_cache):
@@ -188,6 +228,31 @@ def test_text_grids_beside_files_are_labels_of_frames(folder):
     file.with_suffix(".TextGrid").write_text(GRID.replace("size = 3", "size = 30"))
     with pytest.raises(ValueError, match=r"TextGrid: not readable as a TextGrid"):
         Sounds(str(folder)).open()
+    for count in ("999999999999", "-2"):  # a lie that a loop must not follow
+        file.with_suffix(".TextGrid").write_text(GRID.replace("size = 3", f"size = {count}"))
+        with pytest.raises(ValueError, match=r"TextGrid: (not readable as a TextGrid|no tier 'phones')"):
+            Sounds(str(folder)).open()
+
+
+def test_rows_name_files_by_any_path_and_do_not_contradict_each_other(tmp_path):
+    files = [tmp_path / "in" / name for name in ("a.wav", "b.wav")]
+    table = tmp_path / "who.csv"
+    table.write_text(f"file,speaker\n./in/a.wav,ann\n{files[1]},bob\nelsewhere.wav,eve\n")
+    numbers, names = columns_in(table, tmp_path, files)["speaker"]
+    assert [names[i] for i in numbers] == ["ann", "bob"]
+    table.write_text("file,speaker\na,ann\nb,bob\na,bob\n")
+    with pytest.raises(ValueError, match=r"who.csv: two rows about .*a.wav, \['a', 'ann'\] and \['a', 'bob'\]"):
+        columns_in(table, tmp_path, files)
+    with pytest.raises(ValueError, match=r"none.csv: there is no such table"):
+        columns_in(tmp_path / "none.csv", tmp_path, files)
+    for start, end, said in (
+        (0.5, 0.2, "ends before it begins"),
+        ("nan", 1, "no such times"),
+        (0, "inf", "such times"),
+    ):
+        table.write_text(f"file,start,end,label\na,{start},{end},x\n")
+        with pytest.raises(ValueError, match=rf"who.csv: alignment of .*a.wav: 'x' from .*{said}"):
+            alignment_in(table, tmp_path, files)
 
 
 def test_tables_say_who_speaks_and_what_and_crops_keep_their_times(folder):
@@ -218,7 +283,7 @@ def test_tables_say_who_speaks_and_what_and_crops_keep_their_times(folder):
     with pytest.raises(ValueError, match=r"who.csv: no row for .* and 18 other files"):
         part.open()
     (folder / "said.csv").write_text(f"file,start,end,label\n{names[0]},0,2,a\n{names[0]},1,2,b\n")
-    with pytest.raises(ValueError, match=r"said.csv: alignment of example 0: 'b' from 1 to 2 s"):
+    with pytest.raises(ValueError, match=r"said.csv: alignment of .*high/1.flac: 'b' from 1 to 2 s"):
         part.replace(table=None).open()
     (folder / "said.csv").write_text("file,start,end,label\nother.wav,0,2,a\n")
     with pytest.raises(ValueError, match=r"said.csv: none of its 1 rows is about one of the .*; try '"):

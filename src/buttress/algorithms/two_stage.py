@@ -48,7 +48,7 @@ class DegenerateCodes(ValueError):
         >>> module, batch = TwoStage(first=0.5).build(model, recipe.objective, training), Batch(torch.zeros(5, 4))
         >>> module.step(Step(2, batch, lambda: batch))  # five times one x: one code
         Traceback (most recent call last):
-        buttress.algorithms.two_stage.DegenerateCodes: after the first stage (step 2) 1 codes of 4 are in use, ...
+        buttress.algorithms.two_stage.DegenerateCodes: after the first stage (step 2) 1 of 4 codes is in use, ...
     """
 
 
@@ -147,9 +147,10 @@ class TwoStageModule(Stages):
         one = counts.perplexities.max().item()
         if one < self.part.least:
             raise DegenerateCodes(
-                f"after the first stage (step {step.number}) {counts.used} codes of {self.classes} are in use, and "
-                f"even the one that varies most over {counts.n} examples has a perplexity of {one:.3f}, wanted at "
-                f"least {self.part.least}: z says nothing of x, and there is nothing to fit a prior to. Try more steps "
-                "or a larger share of them in the first stage (first), a lower learning_rate, another commitment, more "
-                "slots, fewer codes, or a weaker decoder; the checkpoint made before this step, if any, is kept"
+                f"after the first stage (step {step.number}) {counts.used} of {self.classes} codes "
+                f"{'is' if counts.used == 1 else 'are'} in use, and even the place that varies most has a perplexity "
+                f"of {one:.3f}, wanted at least {self.part.least}: z says nothing of x, and there is nothing to fit a "
+                "prior to. Try more steps or a larger share of them in the first stage (first), a smaller revive, a "
+                "lower learning_rate, another commitment, more slots, fewer codes, or a weaker decoder; the "
+                "checkpoint made before this step, if any, is kept"
             )

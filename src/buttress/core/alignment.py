@@ -44,20 +44,27 @@ class Alignment:
         return len(self.first) - 1
 
     @classmethod
-    def of(cls, examples: Sequence[Sequence[tuple[float, float, str]]], names: Sequence[str] = ()) -> Alignment:
+    def of(
+        cls,
+        examples: Sequence[Sequence[tuple[float, float, str]]],
+        names: Sequence[str] = (),
+        called: Sequence[str] = (),
+    ) -> Alignment:
         """From (start, end, label) of the segments of each example.
 
         Args:
             examples: Segments in any order.
             names: All labels there are; none for those that occur, sorted.
+            called: What errors call each example; none for its number.
 
         Errors:
-            ValueError: A segment ends before it begins, two overlap, or a label is not among ``names``.
+            ValueError: A segment ends before it begins, a time is not finite, two overlap, or a label is not among
+                ``names``.
         """
         rows = [sorted(segments) for segments in examples]
         names = tuple(names) or tuple(sorted({label for segments in rows for *_, label in segments}))
         for number, segments in enumerate(rows):
-            _check(number, segments, names)
+            _check(called[number] if called else f"example {number}", segments, names)
         number_of = {name: i for i, name in enumerate(names)}
         flat = [segment for segments in rows for segment in segments]
         return cls(
@@ -99,14 +106,17 @@ class Alignment:
         return Alignment(self.names, first, self.start[rows] - back, self.end[rows] - back, self.label[rows])
 
 
-def _check(number: int, segments: Sequence[tuple[float, float, str]], names: Sequence[str]) -> None:
+def _check(example: str, segments: Sequence[tuple[float, float, str]], names: Sequence[str]) -> None:
     before = -np.inf
     for start, end, label in segments:
-        if not start <= end or start < before - 1e-6:
+        said = f"alignment of {example}: {label!r} from {start:g} to {end:g} s"
+        if not -np.inf < start <= end < np.inf:
+            raise ValueError(f"{said} ends before it begins, or has no such times; wanted seconds, the start first")
+        if start < before - 1e-6:
             raise ValueError(
-                f"alignment of example {number}: {label!r} from {start:g} to {end:g} s ends before it begins, or "
-                f"begins before {before:g} s, where another ends; wanted one after the other"
+                f"{said} begins before {before:g} s, where another ends; wanted one after the other, such as those of "
+                "a single tier"
             )
         if label not in names:
-            raise ValueError(f"alignment of example {number}: label {label!r}, wanted one of {', '.join(names)}")
+            raise ValueError(f"alignment of {example}: label {label!r}, wanted one of {', '.join(names)}")
         before = end

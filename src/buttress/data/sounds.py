@@ -22,6 +22,11 @@ from buttress.runtime.safe_files import expanded
 
 __all__ = ["Sounds"]
 
+LONGEST_WINDOW = 65536
+"""Samples of a frame's window: more than a second at all usual rates."""
+LEAST_RATE, MOST_RATE = 100, 1_000_000
+"""Samples a second to which sound is resampled: a slip of the pen could fill the disk otherwise."""
+
 
 @dataclass(frozen=True)
 class Sounds(Data):
@@ -92,15 +97,22 @@ class Sounds(Data):
         for name in ("bands", "window", "hop"):
             if getattr(self, name) < 1:
                 raise ValueError(f"sounds data: {name} is {getattr(self, name)}, wanted at least 1")
+        if self.form == "mel" and not 2 * (self.bands - 1) <= self.window <= LONGEST_WINDOW:
+            raise ValueError(
+                f"sounds data: bands is {self.bands} and window {self.window}; wanted a window of at most "
+                f"{LONGEST_WINDOW:,} samples, and no more bands than it has frequencies, window / 2 + 1"
+            )
         if self.crop < (self.form == "wave") or not 2 <= self.levels <= 65536:
             raise ValueError(
                 f"sounds data: crop is {self.crop} and levels {self.levels}; wanted a crop of 1 or more samples (0 for "
                 "whole files only with form mel) and 2 to 65,536 levels"
             )
-        if not 0 <= self.trim < np.inf or (self.rate is not None and self.rate < 1):
+        if not 0 <= self.trim < np.inf:
+            raise ValueError(f"sounds data: trim is {self.trim}, wanted 0 or more decibels")
+        if self.rate is not None and not LEAST_RATE <= self.rate <= MOST_RATE:
             raise ValueError(
-                f"sounds data: trim is {self.trim} and rate {self.rate}; wanted 0 or more decibels, and at least one "
-                "sample a second"
+                f"sounds data: rate is {self.rate}, wanted {LEAST_RATE:,} to {MOST_RATE:,} samples a second, such as "
+                "16000"
             )
 
     @classmethod

@@ -67,14 +67,15 @@ class UNetQuantized(Posterior):
         quantizer: "codebook"; or "none", which rounds each number of n to one of 256 values, so that z is made of
             codes still and what it costs is known: the paper's ablation, which reconstructs and does not convert.
         skips: Whether all scales have codes; if not, the coarsest alone.
-        speaker_values: K, values of each number of S.
+        speaker_values: K, values of each number of S, at most 256.
         decay: Weight of the past in the moving averages of the codewords.
         commitment: Weight of the pull of the features towards their codewords; squares are summed over places and
             numbers.
         revive: Steps without use after which a codeword starts anew.
 
     Errors:
-        ValueError: A size that is too small; when built, features that are no sequence.
+        ValueError: A size that is too small, or more than 256 values of a number; when built, features that are no
+            sequence.
 
     Example:
         >>> module = UNetQuantized(codes=8, dim=4).build(features=5, places=(32,))
@@ -100,10 +101,13 @@ class UNetQuantized(Posterior):
     def __post_init__(self) -> None:
         """Refuse contradictions."""
         _ = self.books
-        if self.scales < 1 or self.speaker_values < 2 or self.dim < 2:
+        if self.scales < 1 or self.dim < 2:
             raise ValueError(
-                f"unet_quantized posterior: scales is {self.scales}, dim {self.dim} and speaker_values "
-                f"{self.speaker_values}; wanted at least 1, 2 and 2"
+                f"unet_quantized posterior: scales is {self.scales} and dim {self.dim}; wanted at least 1 and 2"
+            )
+        if not 2 <= self.speaker_values <= FINE:
+            raise ValueError(
+                f"unet_quantized posterior: speaker_values is {self.speaker_values}, wanted 2 to {FINE}, such as 16"
             )
 
     @property

@@ -49,13 +49,17 @@ def wav2vec_codes(
     negatives: int = 10,
     layers: int = 3,
     commitment: float = 0.25,
-    revive: int = 100,
+    revive: int | None = None,
     first: float = 0.9,
 ) -> Recipe:
     """Let z be groups of codes of sound, learned by telling those to come from others of the same recording.
 
     The codes of all groups at a place make one of codes^groups units. A causal convolution reads the codes so far, and
     each candidate is asked by itself whether it comes next. There is no decoder.
+
+    While nothing can be foretold yet, it pays to say no to all candidates, and so to move all vectors towards one: in
+    the first steps they come so close together that one codeword is nearest to all, most of all on raw samples.
+    Codewords of k-means move too little to follow, so that it is their restarts that bring them back.
 
     Args:
         recipe: The recipe to change.
@@ -77,7 +81,7 @@ def wav2vec_codes(
         layers: Of the causal convolution, which sees 2^layers - 1 places before its own.
         commitment: Of kmeans, the weight of the pull of the encoder towards its codewords.
         revive: Of kmeans, the steps without use after which a codeword becomes an output of the encoder; more than the
-            run has for never, as in the paper.
+            run has for never, as in the paper. None for a tenth of the steps that train codes, at most 100.
         first: Share of the steps that train the codes; the rest trains their prior.
 
     Example:
@@ -90,15 +94,17 @@ def wav2vec_codes(
         ((5, 2, 2, 2, 2, 2), 'binary', 4, 2)
     """
     strides = _prime_factors(stride)
+    learned = round(first * recipe.training.steps) if 0 < first < 1 else 1  # else refused below
+    if revive is None:
+        revive = max(1, min(100, learned // 10))
     encoder = Conv1dEncoder(
         (width,) * len(strides), positions=True, deeper=deeper, strides=strides, normalize=True, compress=True
     )
-    learning = max(1, round(0.7 * first * recipe.training.steps)) if 0 < first < 1 else 1  # else refused below
     made: Posterior = VectorQuantized(
         codes, dim, groups, shared, learning="gradient", commitment=commitment, revive=revive, normalize=True
     )
     if quantizer == "gumbel":
-        made = CategoricalPosterior(codes, dim, groups, 2.0, 0.5, learning, shared, hidden=width)
+        made = CategoricalPosterior(codes, dim, groups, 2.0, 0.5, max(1, round(0.7 * learned)), shared, hidden=width)
     changed = with_codes(recipe, "wav2vec_codes", made, RecurrentPrior(), True, first)
     return replace(
         changed,

@@ -45,7 +45,7 @@ def listing(
     held_out: str | None = None,
     beside: Sequence[str] = (),
 ) -> Listing:
-    """All files with these endings under a folder.
+    """All files with these endings under a folder; hidden ones, and those in hidden folders, are left out.
 
     Args:
         root: The folder, searched through all its sub-folders.
@@ -55,7 +55,7 @@ def listing(
         beside: Endings of files that belong to them, and are not spoken of.
 
     Errors:
-        ValueError: There is no such sub-folder.
+        ValueError: There is no such sub-folder, or a file's name is not UTF-8.
 
     Example:
         >>> import tempfile
@@ -90,7 +90,8 @@ def listing(
 def _walk(root: Path, endings: Sequence[str], beside: Sequence[str]) -> tuple[list[Path], tuple[str, ...]]:
     """The files, sorted, and notes on what else was there."""
     files, others, nowhere = [], Counter[str](), []
-    for folder, _, names in os.walk(root):
+    for folder, inner, names in os.walk(root):
+        inner[:] = [name for name in inner if not name.startswith(".")]
         for name in (n for n in names if not n.startswith(".")):
             if (ending := Path(name).suffix.lower()) in beside:
                 continue
@@ -98,6 +99,8 @@ def _walk(root: Path, endings: Sequence[str], beside: Sequence[str]) -> tuple[li
                 others[ending or "no ending"] += 1
             elif (path := Path(folder, name)).is_symlink() and not path.exists():
                 nowhere.append(name)
+            elif any("\ud800" <= letter <= "\udfff" for letter in str(path)):  # how Python writes other bytes
+                raise ValueError(f"{os.fsencode(path)!r}: this name is not UTF-8; try renaming the file or its folder")
             else:
                 files.append(path)
     left = ", ".join(f"{n} of {ending}" for ending, n in others.most_common(5))

@@ -12,14 +12,16 @@ import numpy as np
 from buttress.data.reading.memory import Array, NpyWriter, cached, file_key
 from buttress.data.reading.recordings import FULL_SCALE, Recordings, Track, load, said_of, save
 from buttress.data.reading.resample import resampled
-from buttress.runtime.safe_files import regular
+from buttress.runtime.safe_files import open_regular, regular
 
 __all__ = ["ENDINGS", "decoded"]
 
 ENDINGS = (".wav", ".flac", ".ogg")
 BLOCK = 2**16
 """Samples decoded at a time."""
-_VERSION = 2  # of what is in the cache
+UNKNOWN = 2**31 - 1
+"""Bytes that the header of a WAV file announces, at least, where it was written before they were known."""
+_VERSION = 3  # of what is in the cache
 
 
 def library() -> Any:
@@ -59,6 +61,7 @@ def _decode(files: Sequence[Path], rate: int | None, trim: float, folder: Path) 
     tracks: list[tuple[int, str, Track]] = []
     mixed: list[str] = []
     others: list[str] = []
+    short: list[str] = []
     with NpyWriter(folder / "samples.npy", (), np.int16) as out:
         for number, file in enumerate(files):
             try:
@@ -69,11 +72,16 @@ def _decode(files: Sequence[Path], rate: int | None, trim: float, folder: Path) 
                         samples = np.clip(np.round(block * FULL_SCALE), -FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
                         out.append(samples)
                         track.add(samples)
+                    short += [str(file)] * _cut_off(file)
                     mixed += [str(file)] * (sound.channels > 1)
                     others += [str(file)] * (sound.samplerate != wanted)
             except (soundfile.LibsndfileError, RuntimeError) as error:
                 raise ValueError(f"{file}: not readable as sound ({error}); try removing or replacing it") from error
-    what = {"have several channels, which were averaged": mixed, f"were resampled to {wanted} samples a second": others}
+    what = {
+        "have several channels, which were averaged": mixed,
+        f"were resampled to {wanted} samples a second": others,
+        "end before their headers say, as if cut off in copying": short,
+    }
     save(
         folder,
         tracks,
@@ -81,6 +89,14 @@ def _decode(files: Sequence[Path], rate: int | None, trim: float, folder: Path) 
         trim,
         (note for said, names in what.items() for note in said_of(names, len(files), said)),
     )
+
+
+def _cut_off(file: Path) -> bool:
+    """Whether a WAV file is shorter than its header says; headers written before the end was known say 2 GB or more."""
+    with open_regular(file) as raw:
+        head = raw.read(8)
+    said = int.from_bytes(head[4:], "little") + 8
+    return head[:4] == b"RIFF" and file.stat().st_size < said < UNKNOWN
 
 
 def _same_rate(sound: Any, tracks: list[tuple[int, str, Track]], file: Path) -> int:

@@ -56,6 +56,8 @@ def _tiers(tokens: list[str]) -> dict[str, list[tuple[float, float, str]]]:
     at = 4
     for _ in range(int(tokens[3])):
         kind, name, count = _unquoted(tokens[at]), _unquoted(tokens[at + 1]), int(tokens[at + 4])
+        if not 0 <= count <= len(tokens):
+            raise ValueError(f"{count} of {len(tokens)} tokens, wanted as many as there are")
         size = 3 if kind == INTERVALS else 2
         rows = [tokens[at + 5 + size * i : at + 5 + size * (i + 1)] for i in range(count)]
         at += 5 + size * count

@@ -31,10 +31,12 @@ class TableOfFiles:
         files: They themselves.
 
     Errors:
-        ValueError: There is no such column, or a name is that of no file or of several.
+        ValueError: There is no such table, or no such column.
     """
 
     def __init__(self, path: Path, root: Path, files: Sequence[Path]) -> None:
+        if not path.exists():
+            raise ValueError(f"{path}: there is no such table (looked in {Path.cwd()}); try an absolute path")
         tab = path.suffix.lower() == ".tsv"
         rows = [cells for _, cells in text_rows(path, Asked(delimiter="\t" if tab else ","))]
         head = [name.strip().lower() for name in rows[0]] if rows else []
@@ -46,7 +48,7 @@ class TableOfFiles:
         short = next((cells for cells in rows[1:] if len(cells) != len(head)), None)
         if short is not None:
             raise ValueError(f"{path}: a row of {len(short)} cells below {len(head)} names: {short}; try adding commas")
-        self.rows = [(known.get(cells[at]), cells) for cells in rows[1:]]
+        self.rows = [(known.get(Path(cells[at]).as_posix()), cells) for cells in rows[1:]]
 
     def column(self, name: str) -> int:
         """Where a column is.
@@ -64,7 +66,7 @@ def _by_name(root: Path, files: Sequence[Path]) -> dict[str, int]:
     found: dict[str, int | None] = {}
     for number, file in enumerate(files):
         inside = file.relative_to(root)
-        for name in {inside.as_posix(), inside.with_suffix("").as_posix(), inside.name, inside.stem}:
+        for name in {inside.as_posix(), inside.with_suffix("").as_posix(), inside.name, inside.stem, file.as_posix()}:
             found[name] = None if name in found else number
     return {name: number for name, number in found.items() if number is not None}
 
@@ -78,7 +80,7 @@ def columns_in(path: Path, root: Path, files: Sequence[Path]) -> dict[str, Colum
         files: They themselves.
 
     Errors:
-        ValueError: A file has no row, or no value in a column.
+        ValueError: A file has no row, or two that differ.
 
     Example:
         >>> import tempfile
@@ -88,7 +90,10 @@ def columns_in(path: Path, root: Path, files: Sequence[Path]) -> dict[str, Colum
         {'speaker': (array([1, 0]), ('ann', 'bob'))}
     """
     table = TableOfFiles(path, root, files)
-    rows = {number: cells for number, cells in table.rows if number is not None}
+    rows: dict[int, list[str]] = {}
+    for number, cells in table.rows:
+        if number is not None and rows.setdefault(number, cells) != cells:
+            raise ValueError(f"{path}: two rows about {files[number]}, {rows[number]} and {cells}; try removing one")
     if missing := [str(files[i]) for i in range(len(files)) if i not in rows]:
         raise ValueError(f"{path}: no row for {missing[0]} and {len(missing) - 1} other files; try adding them")
     found = {}
@@ -130,7 +135,7 @@ def alignment_in(path: Path, root: Path, files: Sequence[Path]) -> Alignment:
             f"{path}: none of its {len(table.rows)} rows is about one of the {len(files)} sound files in {root}; try "
             f"{files[0].relative_to(root).as_posix()!r} for the first of them"
         )
-    return _of(segments, str(path))
+    return _of(segments, str(path), files)
 
 
 def alignment_beside(files: Sequence[Path], tier: str) -> Alignment | None:
@@ -148,11 +153,11 @@ def alignment_beside(files: Sequence[Path], tier: str) -> Alignment | None:
     ]
     if not any(grids):
         return None
-    return _of([[] if grid is None else intervals(grid, tier) for grid in grids], "TextGrid")
+    return _of([[] if grid is None else intervals(grid, tier) for grid in grids], "TextGrid", files)
 
 
-def _of(segments: list[list[Segment]], where: str) -> Alignment:
+def _of(segments: list[list[Segment]], where: str, files: Sequence[Path]) -> Alignment:
     try:
-        return Alignment.of(segments)
+        return Alignment.of(segments, called=[str(file) for file in files])
     except ValueError as error:
         raise ValueError(f"{where}: {error}") from error
