@@ -71,7 +71,18 @@ def verdicts(runs: Sequence[dict[str, Any]]) -> str:
     return kinds[0] if len(kinds) == 1 else ", ".join(f"{states.count(one)} {one}" for one in kinds)
 
 
-HEADS = ["remedy", "−ELBO", "NLL above `none`", "rate", "information", "worth of z", "active", "time", "seeds", "verdict"]
+HEADS = [
+    "remedy",
+    "−ELBO",
+    "NLL above `none`",
+    "rate",
+    "information",
+    "worth of z",
+    "active",
+    "time",
+    "seeds",
+    "verdict",
+]
 
 
 def trial_table(name: str) -> str:

@@ -142,5 +142,9 @@ class ImageRemedies(Experiment):
         from buttress.experiments.papers._by_setting import write_by_arm
 
         names = {written: arm for arm, written in self.arms.all.items()}
-        panels = [("mutual_information", "information, nats"), ("worth_shuffled", "worth of z, nats"), ("nll", "NLL, nats")]
+        panels = [
+            ("mutual_information", "information, nats"),
+            ("worth_shuffled", "worth of z, nats"),
+            ("nll", "NLL, nats"),
+        ]
         return [write_by_arm(folder, names, panels)]
