@@ -71,7 +71,7 @@ def verdicts(runs: Sequence[dict[str, Any]]) -> str:
     return kinds[0] if len(kinds) == 1 else ", ".join(f"{states.count(one)} {one}" for one in kinds)
 
 
-HEADS = ["remedy", "−ELBO", "NLL above `none`", "rate", "information", "worth of z", "active", "time", "seeds", "verdict"]
+HEADS = ["remedy", "−ELBO", "NLL above `none`", "rate", "information", "worth of z", "active", "time × `none`", "seeds"]
 
 
 def trial_table(name: str) -> str:
@@ -81,7 +81,7 @@ def trial_table(name: str) -> str:
         return "Not run yet."
     by_arm = arms(found)
     plain = by_arm["none"]
-    heads = [*HEADS[:7], *(["R² of length"] if name == "sentences" else []), *HEADS[7:]]
+    heads = [*HEADS[:7], *(["R² of length"] if name == "sentences" else []), *HEADS[7:], "verdict"]
     lines = [f"| {' | '.join(heads)} |", "|:--" + "|--:" * (len(heads) - 2) + "|:--|"]
     for arm, runs in by_arm.items():
         cells = [f"`{arm}`", spread([-run["elbo"] for run in runs if run.get("elbo") is not None])]

@@ -27,5 +27,10 @@ def test_the_page_is_found(page):
 
 def test_differences_are_of_runs_with_the_same_seed():
     plain = [{"seed": 0, "nll": 10.0}, {"seed": 1, "nll": 20.0}]
-    runs = [{"seed": 1, "nll": 21.0}, {"seed": 0, "nll": 12.0}, {"seed": 2, "nll": 7.0}, {"seed": 0, "broke_off": "NaN"}]
+    runs = [
+        {"seed": 1, "nll": 21.0},
+        {"seed": 0, "nll": 12.0},
+        {"seed": 2, "nll": 7.0},
+        {"seed": 0, "broke_off": "NaN"},
+    ]
     assert MADE["beside"](runs, plain, "nll") == [1.0, 2.0]

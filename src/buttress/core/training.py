@@ -27,8 +27,8 @@ class Training:
         validate_every: Steps between looks at held-out data (ELBO, rate, mutual information); also an aggressive
             algorithm's "epoch".
         checkpoint_every: Steps between checkpoints.
-        patience: Stop after this many validations without a better held-out ELBO; None to run all steps. What is kept is
-            then the best model.
+        patience: Stop after this many validations without a better held-out ELBO, and keep the best model; None to run
+            all steps.
         decay: Every learning rate is multiplied by this after a validation without a better held-out ELBO (in the
             algorithm's last phase, once schedules have ended); 1 for constant ones.
         validation: Share of the held-out examples that only validations read, and with them ``patience``, ``decay`` and

@@ -16,8 +16,8 @@ from buttress.core.registry import only_here
 from buttress.nn.quantized.apply import left_whole
 from buttress.runtime.memory import check_memory
 from buttress.runtime.randomness import seed_step
-from buttress.training.held_out import divided
 from buttress.training.batch_sampler import BatchSampler
+from buttress.training.held_out import divided
 from buttress.training.room import decoding
 from buttress.training.warm_start import begin_with
 

@@ -107,8 +107,8 @@ def divided(examples: Examples, share: float) -> tuple[Int[Tensor, " V"] | None,
     few = round(share * n)
     if not 0 < few < n:
         raise ValueError(
-            f"training: validation is {share}, which leaves one side of {n} held-out examples empty; try a share nearer "
-            "to 0.5, 0, or more held-out data"
+            f"training: validation is {share}, which leaves one side of {n} held-out examples empty; try a share "
+            "nearer to 0.5, 0, or more held-out data"
         )
     mixed = torch.randperm(n, generator=torch.Generator().manual_seed(n))
     return mixed[:few].sort().values, mixed[few:].sort().values

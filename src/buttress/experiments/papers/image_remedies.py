@@ -1,10 +1,10 @@
 r"""Which remedies keep z in use beside a PixelCNN that sees the whole image, once it has converged, and at what price?
 
 Binary images, a gated PixelCNN whose window holds the whole image, and nothing that weakens what z says to it. Adam
-with a rate that is multiplied by 0.3 wherever held-out data are no better, until three validations in a row are no better or the
-steps are spent; the best model is kept. Validations read a quarter of the held-out images, the table the others. No
-arm's settings were searched for: those of the remedies are their defaults, but for floors and targets, which are
-made equal (8 nats), and the dear remedies' inner steps, which are cut.
+with a rate that is multiplied by 0.3 wherever held-out data are no better, until three validations in a row are no
+better or the steps are spent; the best model is kept. Validations read a quarter of the held-out images, the table the
+others. No arm's settings were searched for: those of the remedies are their defaults, but for floors and targets, which
+are made equal (8 nats), and the dear remedies' inner steps, which are cut.
 
 Deviations from the literature's decoders: few channels and layers, some passes over the data.
 """
@@ -142,5 +142,9 @@ class ImageRemedies(Experiment):
         from buttress.experiments.papers._by_setting import write_by_arm
 
         names = {written: arm for arm, written in self.arms.all.items()}
-        panels = [("mutual_information", "information, nats"), ("worth_shuffled", "worth of z, nats"), ("nll", "NLL, nats")]
+        panels = [
+            ("mutual_information", "information, nats"),
+            ("worth_shuffled", "worth of z, nats"),
+            ("nll", "NLL, nats"),
+        ]
         return [write_by_arm(folder, names, panels)]

@@ -1,11 +1,11 @@
 r"""Which remedies keep z in use in a sentence VAE that has converged, and at what price?
 
-The LSTM VAE of Bowman et al. 2016 as He et al. 2019 and Li et al. 2019 train it: SGD with a rate of 1 that is multiplied
-by 0.3 wherever held-out data are no better, dropout in the decoder, until three validations in a row are no better or the steps
-are spent; the best model is kept. Validations read a quarter of the held-out sentences, the table the others. Where a
-paper anneals, so does the arm, over the same share of the steps. No arm's settings were searched for: those of the
-remedies are their defaults, but for floors and targets, which are made equal (4 nats), and encoder steps of
-``aggressive``, which are cut.
+The LSTM VAE of Bowman et al. 2016 as He et al. 2019 and Li et al. 2019 train it: SGD with a rate of 1 that is
+multiplied by 0.3 wherever held-out data are no better, dropout in the decoder, until three validations in a row are no
+better or the steps are spent; the best model is kept. Validations read a quarter of the held-out sentences, the table
+the others. Where a paper anneals, so does the arm, over the same share of the steps. No arm's settings were searched
+for: those of the remedies are their defaults, but for floors and targets, which are made equal (4 nats), and encoder
+steps of ``aggressive``, which are cut.
 
 Deviations: smaller LSTMs, a vocabulary of 3,000, and fewer sentences by default; one layer of dropout at the decoder's
 output and input; the word vectors of encoder and decoder are not shared.
@@ -140,5 +140,9 @@ class SentenceRemedies(Experiment):
         from buttress.experiments.papers._by_setting import write_by_arm
 
         names = {written: arm for arm, written in self.arms.all.items()}
-        panels = [("mutual_information", "information, nats"), ("worth_shuffled", "worth of z, nats"), ("nll", "NLL, nats")]
+        panels = [
+            ("mutual_information", "information, nats"),
+            ("worth_shuffled", "worth of z, nats"),
+            ("nll", "NLL, nats"),
+        ]
         return [write_by_arm(folder, names, panels)]
