@@ -190,6 +190,8 @@ def test_the_command_prints_the_spectrum_of_a_table(x, tmp_path, capsys):
     printed = capsys.readouterr().out
     assert "stays collapsed" in printed and "0 of 2" in printed and "2 of 2" in printed
     assert (tmp_path / "s.json").read_text().count("\n") > 7
+    assert main(["ppca", str(tmp_path / "table.npy")]) == 0  # of 50 latents there can be but 6
+    assert "of 6" in capsys.readouterr().out
     assert main(["ppca", str(tmp_path / "table.npy"), "--latents", "7"]) == 2
     assert "wanted 1 to 6" in capsys.readouterr().err
 

@@ -12,9 +12,12 @@ __all__ = ["ppca"]
 SHOWN = 8
 """Eigenvalues that are printed; ``--out`` writes all."""
 
+USUAL = 50
+"""Latents, where examples have more numbers."""
+
 
 def ppca(
-    recipe: Recipe, latents: int = 50, variance: float | None = None, seed: int = 0, out: Path | None = None
+    recipe: Recipe, latents: int | None = None, variance: float | None = None, seed: int = 0, out: Path | None = None
 ) -> None:
     """The optimum of a linear VAE of your data, in closed form: what z would carry at which variance.
 
@@ -24,7 +27,7 @@ def ppca(
 
     Args:
         recipe: Its data are read, and of a Gaussian likelihood how it treats them.
-        latents: Dimensions of z.
+        latents: Dimensions of z; none for 50, or for all but one where an example has no more numbers.
         variance: sigma^2 to look at beside the best one: of grey levels in [0, 1], of standardised numbers.
         seed: Seed of the uniform noise on grey levels.
         out: A .json file for all eigenvalues and the numbers printed; none for no file.
@@ -42,7 +45,7 @@ def ppca(
     from buttress.experiments.ppca import Scaled, gaussian_for, optimum_at, write_spectrum
     from buttress.likelihoods.gaussian import GaussianLikelihood
 
-    if latents < 1:
+    if latents is not None and latents < 1:
         raise ValueError(f"latents is {latents}, wanted at least 1")
     if variance is not None and not variance > 0:
         raise ValueError(f"variance is {variance}, wanted more than 0")
@@ -50,6 +53,8 @@ def ppca(
     own = recipe.likelihood
     data = Scaled(splits, own if isinstance(own, GaussianLikelihood) else gaussian_for(splits.spec), seed)
     spectrum = Spectrum.of(data.train())
+    if latents is None:
+        latents = max(1, min(USUAL, spectrum.dims - 1))
     found = [optimum_at(data, spectrum, latents)]
     if variance is not None:
         found.append(optimum_at(data, spectrum, latents, variance))
