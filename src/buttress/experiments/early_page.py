@@ -44,6 +44,7 @@ done; the others came afterwards, and a row of the second table is about them al
 to all runs. An AUROC is the probability that a run that ends collapsed is given a larger p than one that does not; its
 error is from drawing runs anew {DRAWS} times."""
 
+THRESHOLDS = (0.1, 0.2, 0.3, 0.5, 0.7)
 LIMITS = """## Limits
 
 - The runs are short (240 to 800 steps) and the models small. On a real run, where 10 % is thousands of steps, more is
@@ -88,6 +89,7 @@ def text(runs: Sequence[EarlyRun], probabilities: Sequence[float], fitted: Forec
         _summary(runs, probabilities),
         _by_data(runs, probabilities),
         _by_start(runs, probabilities),
+        _thresholds(runs, probabilities),
         _rules(runs, probabilities),
         _lead(runs, probabilities),
         _reliability(runs, probabilities),
@@ -148,6 +150,27 @@ def _by_start(runs: Sequence[EarlyRun], p: Sequence[float]) -> str:
     }
     rows = [_row(name, *_some(runs, p, chosen)) for name, chosen in groups.items()]
     return "\n".join(["## By kind of run\n", HEAD.format("runs that are"), *rows])
+
+
+def _thresholds(runs: Sequence[EarlyRun], p: Sequence[float]) -> str:
+    """What a warning catches and what it costs in false alarms, by the p from which on it is given."""
+    waiting = [not run.collapsed_early and not run.borderline for run in runs]
+    few = _some(runs, p, waiting)
+    rows = [f"| {level:g} | {_caught(runs, p, level)} | {_caught(*few, level)} |" for level in THRESHOLDS]
+    told = (
+        "The monitor warns from p = 1/2 on: a warning is then nearly always right, and most runs that only collapse "
+        "later get none. Who would rather stop a few good runs than lose a bad one takes a smaller p "
+        "(`monitor.probability`)."
+    )
+    head = "| warning from p | all: caught, false alarms | not collapsed at 10 %: caught, false alarms |\n|--:|:--|:--|"
+    return "\n".join(["## What a warning costs\n", f"{told}\n", head, *rows])
+
+
+def _caught(runs: Sequence[EarlyRun], p: Sequence[float], level: float) -> str:
+    kept = [(run.collapsed, q >= level) for run, q in zip(runs, p, strict=True) if not run.borderline]
+    ends = sum(end for end, _ in kept)
+    right, wrong = (sum(end is is_end and warned for end, warned in kept) for is_end in (True, False))
+    return f"{right} of {ends}, {wrong} of {len(kept) - ends}"
 
 
 def _some(runs: Sequence[EarlyRun], p: Sequence[float], chosen: Sequence[bool]) -> tuple[list[EarlyRun], list[float]]:
