@@ -53,9 +53,10 @@ def here(place: Path, monkeypatch) -> Path:
 
 def test_settings_of_a_part_that_a_remedy_replaces_are_said_to_be_lost(capsys):
     data = LinearGaussianData(dim=4, n=50)
-    start = baseline(data, data.open().spec)
+    splits = data.open()
+    start = baseline(data, splits.spec, len(splits.train))
     say_if_lost(start, replace(start, posterior=VectorQuantized()))
-    asked = replace(start, posterior=start.posterior.replace(dim=3))
+    asked = replace(start, posterior=start.posterior.replace(dim=2))
     say_if_lost(asked, asked)
     assert capsys.readouterr().err == ""
     say_if_lost(asked, replace(asked, posterior=VectorQuantized()))
