@@ -15,11 +15,13 @@ from buttress.baseline import baseline
 from buttress.cli import main as cli
 from buttress.cli import preview
 from buttress.cli.commands import compare
+from buttress.cli.commands.train import say_if_lost
 from buttress.core import remedy
 from buttress.data.linear_gaussian import LinearGaussianData
 from buttress.diagnostics.estimate import Estimate
 from buttress.diagnostics.evidence import Evidence, Groups
 from buttress.diagnostics.merge import merge
+from buttress.posteriors.vector_quantized import VectorQuantized
 from buttress.training.run import Run
 
 LITTLE = ("--nll_samples", "0", "--gap_steps", "0")
@@ -47,6 +49,18 @@ def place(tmp_path_factory) -> Path:
 def here(place: Path, monkeypatch) -> Path:
     monkeypatch.chdir(place)
     return place
+
+
+def test_settings_of_a_part_that_a_remedy_replaces_are_said_to_be_lost(capsys):
+    data = LinearGaussianData(dim=4, n=50)
+    splits = data.open()
+    start = baseline(data, splits.spec, len(splits.train))
+    say_if_lost(start, replace(start, posterior=VectorQuantized()))
+    asked = replace(start, posterior=start.posterior.replace(dim=2))
+    say_if_lost(asked, asked)
+    assert capsys.readouterr().err == ""
+    say_if_lost(asked, replace(asked, posterior=VectorQuantized()))
+    assert "posterior.dim has no effect: remedies put vector_quantized in the place of" in capsys.readouterr().err
 
 
 def test_a_run_takes_the_next_free_folder_and_latest_leads_to_it(here, capsys):

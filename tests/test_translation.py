@@ -12,6 +12,7 @@ import torch
 
 from buttress.baseline import baseline
 from buttress.cli import main as cli
+from buttress.cli.commands.translate import translate as translate_files
 from buttress.core import EOS, PAD, Column, DataSpec, Layout, remedy
 from buttress.core.model import LatentVariableModel
 from buttress.data.made_translations import MadeTranslations
@@ -210,6 +211,13 @@ def test_pairs_stay_pairs(files, own_cache):
         Pairs(str(files / "a.en"), str(files / "short.de")).open()
     with pytest.raises(ValueError, match="either source_path"):
         Pairs(str(files / "a.en"))
+
+
+def test_references_that_are_too_few_are_refused_before_anything_is_translated(tmp_path):
+    (tmp_path / "a.de").write_text("ein hut\nein hund\n")
+    (tmp_path / "a.en").write_text("a hat\n")
+    with pytest.raises(ValueError, match="got 2 candidates and 1 references"):
+        translate_files(tmp_path / "no run", tmp_path / "a.de", reference=tmp_path / "a.en")
 
 
 @pytest.mark.slow

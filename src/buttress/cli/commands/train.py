@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from buttress.core import remedy
 from buttress.core.recipe import Recipe
 
-__all__ = ["say_if_binarised", "train"]
+__all__ = ["say_if_binarised", "say_if_lost", "train"]
 
 
 def train(
@@ -69,6 +70,7 @@ def train(
     changed = remedy.apply(remedies, recipe)
     changed.check()
     say_if_binarised(changed)
+    say_if_lost(recipe, changed)
     folder = out or _folder(changed, resume)
     callbacks = [_first_steps(changed, folder)] if devices == 1 else []
     more: dict[str, Any] = {} if init is None else {"init": init}
@@ -120,3 +122,30 @@ def say_if_binarised(recipe: Recipe) -> None:
 
     if recipe.likelihood.name() == "bernoulli" and (note := binarised(recipe, opened(recipe.data).spec)):
         print(f"buttress: {note}", file=sys.stderr)
+
+
+def say_if_lost(asked: Recipe, changed: Recipe) -> None:
+    """Say on stderr which settings of a part are lost, because a remedy put another part in its place.
+
+    Example:
+        What a user reads on stderr who sets the layers of a decoder that the remedy replaces::
+
+            $ buttress train speech/ --decoder.layers 4 --remedies speech_codes
+            buttress: decoder.layers has no effect: remedies put wavenet in the place of the causal_conv decoder; ...
+    """
+    from buttress.baseline import baseline
+    from buttress.data.opened import opened
+
+    splits = opened(asked.data)
+    start = baseline(asked.data, splits.spec, len(splits.train))
+    for room in ("encoder", "posterior", "prior", "decoder", "condition", "critic"):
+        first, old, new = (getattr(recipe, room) for recipe in (start, asked, changed))
+        if type(first) is not type(old) or type(old) is type(new):
+            continue
+        if lost := [f"{room}.{f.name}" for f in fields(old) if getattr(first, f.name) != getattr(old, f.name)]:
+            said = f"{', '.join(lost)} {'has' if len(lost) == 1 else 'have'} no effect"
+            print(
+                f"buttress: {said}: remedies put {new.name()} in the place of the {old.name()} {room}; try settings of "
+                f"the remedy, or --{room} {new.name()} with its own",
+                file=sys.stderr,
+            )

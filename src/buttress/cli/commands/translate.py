@@ -45,14 +45,18 @@ def translate(
     def lines(path: Path) -> list[str]:
         return [line for _, some in blocks(path) for line in some]
 
-    found = translated(Run.load(run), lines(file), beam, alpha)
+    sentences = lines(file)
+    people = None if reference is None else lines(reference)
+    if people is not None:  # means nothing, and refuses before the work what could not be measured after it
+        _ = standard_bleu(sentences, people) if sacrebleu else bleu(sentences, people)
+    found = translated(Run.load(run), sentences, beam, alpha)
     text = "".join(f"{line}\n" for line in found)
     if out is None:
         print(text, end="")
     else:
         write_text(out, text)
-    if reference is not None and sacrebleu:
-        score, signature = standard_bleu(found, lines(reference))
-        print(f"BLEU {score:.1f} ({signature})")
-    elif reference is not None:
-        print(f"BLEU {bleu(found, lines(reference)):.1f}")
+    if people is not None and sacrebleu:
+        value, signature = standard_bleu(found, people)
+        print(f"BLEU {value:.1f} ({signature})")
+    elif people is not None:
+        print(f"BLEU {bleu(found, people):.1f}")
