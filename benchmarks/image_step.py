@@ -61,7 +61,8 @@ def child(channels: int, precision: str, rounds: int) -> None:
             self.wait()
 
         def wait(self) -> None:
-            sys.stdin.readline()
+            if not sys.stdin.readline():
+                raise SystemExit  # the parent is gone
             self.start = time.process_time()
 
         def on_step(self, step: int, total: int, latest: Any) -> bool | None:
