@@ -97,6 +97,25 @@ def test_a_target_that_is_met_anyway_changes_nothing():
     assert logs[-1]["rate"].sum().item() == pytest.approx(plain_logs()[299]["rate"].sum().item(), rel=0.2)
 
 
+@pytest.mark.parametrize(
+    ("part", "average", "met"),
+    [
+        (TargetRate(4.0), math.nan, False),
+        (TargetRate(4.0), 3.5, False),
+        (TargetRate(4.0), 3.7, True),
+        (TargetRate(4.0), 9.0, True),
+        (TargetRate(4.0, of="distortion"), 4.5, False),
+        (TargetRate(4.0, of="distortion"), 1.0, True),
+        (TargetRate(-4.0, of="distortion"), -3.5, False),
+        (TargetRate(-4.0, of="distortion"), -3.7, True),
+    ],
+)
+def test_a_model_that_misses_its_target_is_not_kept_as_the_best(part, average, met):
+    _, module, _ = trained(part, 0)
+    module.average.fill_(average)
+    assert module.model_complete is met
+
+
 def test_the_distortion_is_held_at_its_target_and_the_rate_falls():
     plain = plain_logs()
     distortion = torch.stack([log["distortion"] for log in plain[-50:]]).mean().item()

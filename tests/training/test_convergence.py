@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from buttress.algorithms.target_rate import TargetRate
 from buttress.baseline import baseline
 from buttress.core.recipe import Training
 from buttress.data.linear_gaussian import LinearGaussianData
@@ -61,6 +62,14 @@ def test_a_resumed_run_has_the_learning_rate_it_had_fallen_to(tmp_path):
     parts = train(recipe(decay=0.5), tmp_path / "parts", progress=False, resume=True)
     assert rates(tmp_path / "parts") == rates(tmp_path / "whole") != {0.5}
     assert all(torch.equal(a, b) for a, b in zip(whole.model.parameters(), parts.model.parameters(), strict=True))
+
+
+@pytest.mark.parametrize(("target", "kept"), [(1e6, 6), (1e-6, 4)])
+def test_a_target_that_is_missed_to_the_end_keeps_the_last_model(tmp_path, monkeypatch, target, kept):
+    """And one that is met keeps the best, though an aim of less may come late."""
+    heard(monkeypatch)
+    run = train(replace(recipe(patience=9), algorithm=TargetRate(target=target)), tmp_path / "run", progress=False)
+    assert run.progress.best_step == kept
 
 
 def test_examples_that_choose_and_examples_that_judge_are_different_ones(tmp_path, monkeypatch):

@@ -29,6 +29,8 @@ __all__ = ["TargetRate"]
 
 SMOOTHING = 0.9
 """Share of the past in the moving average."""
+MISSED = 0.1
+"""Share of the target by which the average may miss it in a model that is kept as the best."""
 LARGEST = 1e6
 """Most that the multiplier of the distortion becomes, or one over it the least."""
 
@@ -94,6 +96,14 @@ class TargetRateModule(AlgorithmModule):
         self.optimizers = (make_optimizer(model.parameters(), training),)
         self.register_buffer("multiplier", torch.tensor(0.0 if part.of == "rate" else 1.0))
         self.register_buffer("average", torch.tensor(math.nan))
+
+    @property
+    def model_complete(self) -> bool:
+        """Whether the target is met: a model that misses it may have a better ELBO, and is not what was asked for."""
+        part = self.part
+        least, most = (part.target, math.inf) if part.of == "rate" else (-math.inf, part.target)
+        slack = MISSED * abs(part.target)
+        return bool(least - slack <= self.average.item() <= most + slack)
 
     def step(self, step: Step) -> dict[str, float | Tensor]:
         """See :class:`buttress.core.AlgorithmModule`."""
