@@ -79,7 +79,9 @@ def wav2vec_codes(
         ahead: The first of them; 0 for the first that is made of other frames than the last code that is known.
         negatives: Others of the recording that each code to come is compared with.
         layers: Of the causal convolution, which sees 2^layers - 1 places before its own.
-        commitment: Of kmeans, the weight of the pull of the encoder towards its codewords.
+        commitment: Of kmeans, the weight of the pull of the encoder towards its codewords, a sum over their numbers.
+            The authors' code has means, and counts it once for each step ahead: its 0.25 is
+            0.25 * steps / (groups * dim) here. Where nothing is revived, more lets codewords die.
         revive: Of kmeans, the steps without use after which a codeword becomes an output of the encoder; more than the
             run has for never, as in the paper. None for a tenth of the steps that train codes, at most 100.
         first: Share of the steps that train the codes; the rest trains their prior.
