@@ -348,7 +348,7 @@ def test_a_module_of_scvi_has_the_terms_of_its_loss(modules, kind):
     check(found.model, found.batches)
     data, torch_q = found.batches[0], found.model.posterior(found.batches[0].x, found.batches[0].given)
     with torch.no_grad():
-        told, out, loss = model(batch)
+        told, _, loss = model(batch)
         untransformed = told["qz"].loc
         told["z"] = model.z_encoder.z_transformation(untransformed)
         z = untransformed
@@ -372,7 +372,11 @@ def test_a_module_of_scvi_is_diagnosed_and_what_cannot_be_read_is_refused(module
     assert alone.estimates["rate"].value is not None
     for wrong, data, said in (
         (model, batch["X"], "batch 0 has no entry 'batch', and VAE tells 2 apart"),
-        (modules.VAE(**SIZE, dispersion="gene-label"), [{"X": batch["X"], "batch": batch["batch"]}], "no entry 'labels'"),
+        (
+            modules.VAE(**SIZE, dispersion="gene-label"),
+            [{"X": batch["X"], "batch": batch["batch"]}],
+            "no entry 'labels'",
+        ),
         (modules.SCANVAE(**SIZE), [batch], "SCANVAE can't be read: its loss is"),
         (modules.PEAKVAE(12, n_batch=2), [batch], "PEAKVAE can't be read: .* wanted a"),
     ):
