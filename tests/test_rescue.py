@@ -27,6 +27,7 @@ from buttress.diagnostics.evidence import Evidence, Groups, Verdict
 from buttress.experiments import branches, one_run
 from buttress.experiments.branches import Watch
 from buttress.experiments.halving import can_halve, plan, standing
+from buttress.experiments.pool import KILLED as TOLD_KILLED
 from buttress.experiments.rescue import Rescue, _advised, branches_of, rescue
 from buttress.report.ranking import BY_EXAMPLE, rank, sentences
 from buttress.report.results import ArmResult, ComparisonResult, RunResult
@@ -358,6 +359,29 @@ def test_branches_are_run_by_ray(collapsed, tmp_path):
         budget=10,
     )
     assert len(done.ranking.rows) == 3 and not done.ranking.failed
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # of Ray's, which are not ours to mend
+def test_a_worker_of_ray_that_is_killed_loses_its_branch_alone(capsys):
+    pytest.importorskip("ray")
+    from buttress.experiments.ray_pool import run_by_ray
+
+    def work(seconds, news):
+        news.put(("step", int(seconds), 9))
+        if seconds < 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if not seconds:
+            raise ValueError("lr is 0, wanted more")
+        return seconds
+
+    heard: list[tuple[str, int, int]] = []
+    ended: list[tuple[str, str]] = []
+    tasks = {"one": (1.0,), "killed": (-1.0,), "two": (2.0,), "refused": (0.0,)}
+    taken, failed = run_by_ray(work, tasks, 2, lambda *news: heard.append(news), lambda *outcome: ended.append(outcome))
+    assert taken == {"one": 1.0, "two": 2.0} and failed == {"refused": "lr is 0, wanted more", "killed": TOLD_KILLED}
+    assert not capsys.readouterr().out
+    assert {("step", 1, 9), ("step", 2, 9)} <= set(heard) and sorted(name for name, _ in ended) == sorted(tasks)
 
 
 def test_without_ray_it_is_said_how_to_get_it(collapsed, tmp_path, capsys):

@@ -324,6 +324,23 @@ def test_a_label_with_a_default_is_left_out_and_a_keyword_is_named(kind):
     assert math.isfinite(evidence.estimates["elbo"].value)
 
 
+class ByKeys(CVAE):
+    """As Hugging Face calls models: with the entries of a batch."""
+
+    def forward(self, **batch):
+        return super().forward(batch["pixel_values"], batch["labels"])
+
+
+def test_a_forward_of_keywords_alone_gets_the_entries_of_a_batch_by_their_names():
+    torch.manual_seed(0)
+    one = diagnose(ByKeys(), [{"labels": Y, "pixel_values": X}], likelihood="bernoulli", **QUICK)
+    torch.manual_seed(0)
+    other = diagnose(CVAE(), TensorDataset(X, Y), likelihood="bernoulli", **QUICK)
+    assert numbers(one) == pytest.approx(numbers(other), rel=1e-4)
+    with pytest.raises(ValueError, match="KeyError: 'pixel_values'"):
+        diagnose(ByKeys(), X, likelihood="bernoulli", **QUICK)
+
+
 @pytest.mark.parametrize(
     ("model", "x"),
     [

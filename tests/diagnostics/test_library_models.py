@@ -2,8 +2,10 @@
 
 import math
 import types
+import warnings
 from collections import OrderedDict
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -305,6 +307,83 @@ def test_a_bart_with_a_latent_in_place_of_its_memory_is_read():
     model.leak = True
     with pytest.raises(ValueError, match="cross-attention to the encoder's states"):
         adapted(model, [tokenised()], None, None, None)
+
+
+# --- scvi-tools ---
+
+
+@pytest.fixture(scope="module")
+def modules():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return pytest.importorskip("scvi.module", exc_type=ImportError)
+
+
+def cells(n=40):
+    """Counts of cells of two batches and three types, as the loader of scvi-tools gives them."""
+    own = torch.Generator().manual_seed(0)
+    draw = lambda k: torch.randint(k, (n, 1), generator=own)  # noqa: E731
+    x = torch.poisson(3 * torch.rand(n, 12, generator=own) + 0.1, generator=own)
+    return {"X": x, "batch": draw(2), "labels": draw(3)}
+
+
+SIZE = {"n_input": 12, "n_batch": 2, "n_labels": 3, "n_hidden": 8, "n_latent": 3}
+PRIORS = {"library_log_means": np.array([[3.0, 2.0]]), "library_log_vars": np.array([[0.5, 0.2]])}
+KINDS = {
+    "zinb": ("VAE", {}),
+    "nb of each batch": ("VAE", {"gene_likelihood": "nb", "dispersion": "gene-batch", "encode_covariates": True}),
+    "nb of each label": ("VAE", {"gene_likelihood": "nb", "dispersion": "gene-label"}),
+    "logistic normal": ("VAE", {"gene_likelihood": "poisson", "latent_distribution": "ln"}),
+    "latent size": ("VAE", {"use_observed_lib_size": False, **PRIORS}),
+    "linear": ("LDVAE", PRIORS),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_module_of_scvi_has_the_terms_of_its_loss(modules, kind):
+    name, more = KINDS[kind]
+    torch.manual_seed(0)
+    model, batch = getattr(modules, name)(**SIZE, **more).eval(), cells()
+    found = adapted(model, [batch], None, None, None)
+    check(found.model, found.batches)
+    data, torch_q = found.batches[0], found.model.posterior(found.batches[0].x, found.batches[0].given)
+    with torch.no_grad():
+        told, _, loss = model(batch)
+        untransformed = told["qz"].loc
+        told["z"] = model.z_encoder.z_transformation(untransformed)
+        z = untransformed
+        if told["ql"] is not None:
+            told["library"] = told["ql"].loc
+            z = torch.cat([z, told["library"]], -1)
+        px = model.generative(**model._get_generative_input(batch, told))["px"]
+        expected = px.log_prob(batch["X"]).sum(-1)
+        got = found.model.log_likelihood(data.x, torch.stack([z, 3 * z]), data.given)
+        rate = torch.distributions.kl_divergence(torch_q, found.model.prior(data.given))
+    assert torch.allclose(got[0], expected, rtol=1e-4) and got.shape == (2, 40) and not torch.allclose(got[1], got[0])
+    assert torch.allclose(rate, sum(loss.kl_local.values()), rtol=1e-4)
+    assert found.beta == 1.0 and type(px).__name__ in found.model.notes[0]
+
+
+def test_a_module_of_scvi_is_diagnosed_and_what_cannot_be_read_is_refused(modules):
+    batch, model = cells(), modules.VAE(**SIZE)
+    evidence = diagnose(model, [batch], **QUICK)
+    assert evidence.estimates["elbo"].value < 0 and evidence.kind == "table" and "scvi-tools' VAE" in evidence.notes[0]
+    alone = diagnose(modules.VAE(n_input=12, n_latent=3), batch["X"], **QUICK)
+    assert alone.estimates["rate"].value is not None
+    for wrong, data, said in (
+        (model, batch["X"], "batch 0 has no entry 'batch', and VAE tells 2 apart"),
+        (
+            modules.VAE(**SIZE, dispersion="gene-label"),
+            [{"X": batch["X"], "batch": batch["batch"]}],
+            "no entry 'labels'",
+        ),
+        (modules.SCANVAE(**SIZE), [batch], "SCANVAE can't be read: its loss is"),
+        (modules.PEAKVAE(12, n_batch=2), [batch], "PEAKVAE can't be read: .* wanted a"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            diagnose(wrong, data, **QUICK)
+    with pytest.raises(ValueError, match="which has its own"):
+        diagnose(model, [batch], likelihood="poisson", **QUICK)
 
 
 # --- without any of them ---

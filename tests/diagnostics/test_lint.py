@@ -288,6 +288,16 @@ def test_every_form_of_output_is_cut_apart(x):
         assert "kl-sign" not in bt.lint(model, by_name, x).silent
 
 
+def test_a_forward_of_keywords_alone_gets_the_entries_of_a_batch(x):
+    class ByKeys(Vae):
+        def forward(self, **batch):
+            return super().forward(batch["data"] + batch["shift"])
+
+    wrong = lambda recon, x, mu, logvar: (recon - x).square().sum(1).mean() - kl(mu, logvar).sum(1).mean()  # noqa: E731
+    batch = {"data": x, "shift": torch.zeros_like(x)}
+    assert errors(bt.lint(ByKeys(), wrong, batch)) == errors(bt.lint(Vae(), wrong, x)) != set()
+
+
 def test_the_command_prints_json_and_ends_with_1_on_an_error(tmp_path, capsys):
     script = tmp_path / "mine.py"
     script.write_text(

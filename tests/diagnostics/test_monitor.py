@@ -18,6 +18,9 @@ from buttress.diagnostics.monitor.monitor import CollapseWarning, Monitor, _plai
 from buttress.diagnostics.monitor.seen import Seen
 from buttress.diagnostics.reference import LinearGaussian
 
+others_may_warn = pytest.mark.filterwarnings("ignore")
+"""Of libraries that are not ours, whose warnings are not ours to mend."""
+
 
 def look(nats, warning=""):
     state = "used" if nats > 0.5 else "collapsed"
@@ -271,6 +274,94 @@ def test_the_hugging_face_trainer_is_told_to_stop(linear, monkeypatch):
             for step in range(4)
         ]
     assert control.should_training_stop
+
+
+def columns_of(names):
+    assert "z/mutual_information" in names and "z/collapsed" in names
+
+
+def test_tensorboard_keeps_what_was_seen(linear, tmp_path):
+    board = pytest.importorskip("torch.utils.tensorboard", exc_type=ImportError)
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    with board.SummaryWriter(str(tmp_path)) as writer:
+        seen = Monitor(linear[0].vae(), linear[1], logger=writer)(7)
+    kept = EventAccumulator(str(tmp_path))
+    kept.Reload()
+    columns_of(kept.Tags()["scalars"])
+    [event] = kept.Scalars("z/rate")
+    assert event.step == 7 and event.value == pytest.approx(seen.values()["rate"])
+
+
+@others_may_warn
+def test_mlflow_keeps_what_was_seen(linear, tmp_path, monkeypatch):
+    mlflow = pytest.importorskip("mlflow", exc_type=ImportError)
+    monkeypatch.chdir(tmp_path)
+    mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/mlflow.db")
+    with mlflow.start_run() as run:
+        seen = Monitor(linear[0].vae(), linear[1], logger=mlflow)(7)
+    client = mlflow.MlflowClient()
+    columns_of(client.get_run(run.info.run_id).data.metrics)
+    [kept] = client.get_metric_history(run.info.run_id, "z/rate")
+    assert kept.step == 7 and kept.value == pytest.approx(seen.values()["rate"])
+
+
+def test_weights_and_biases_gets_the_step_as_an_axis_and_keeps_its_own_count(linear):
+    told, rows = [], []
+
+    class Run:
+        def define_metric(self, name, step_metric=None):
+            told.append((name, step_metric))
+
+        def log(self, numbers, commit):
+            rows.append((numbers, commit))
+
+    monitor = Monitor(linear[0].vae(), linear[1], logger=Run(), every=1)
+    monitor(7), monitor(8)
+    assert told == [("z/step", None), ("z/*", "z/step")]
+    assert [(numbers["z/step"], commit) for numbers, commit in rows] == [(7, False), (8, False)]
+    columns_of(rows[0][0])
+
+
+@others_may_warn
+def test_wandb_keeps_what_was_seen_whatever_else_is_logged(linear, tmp_path):
+    wandb = pytest.importorskip("wandb", exc_type=ImportError)
+    run = wandb.init(mode="offline", dir=tmp_path, project="mine", settings=wandb.Settings(silent=True))
+    for step in range(20):  # a run counts the calls without a step
+        run.log({"loss": 1.0 * step})
+    Monitor(linear[0].vae(), linear[1], logger=run)(7)
+    run.finish()
+    [kept] = tmp_path.glob("wandb/offline*/*.wandb")
+    columns_of(kept.read_bytes().decode("latin-1"))
+
+
+@others_may_warn
+@pytest.mark.parametrize("stop", [False, True])
+def test_the_real_hugging_face_trainer_looks_and_stops(linear, tmp_path, stop):
+    transformers = pytest.importorskip("transformers", exc_type=ImportError)
+    pytest.importorskip("accelerate")
+
+    class Module(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net = nn.Linear(2, 1)
+
+        def forward(self, x):
+            return {"loss": self.net(x).square().mean()}
+
+    monitor = Monitor(linear[0].collapsed(), linear[1], every=1, stop=stop, logger=tmp_path / "z.csv")
+    settings = transformers.TrainingArguments(
+        str(tmp_path), max_steps=6, per_device_train_batch_size=2, report_to=[], use_cpu=True, save_strategy="no",
+        disable_tqdm=True,
+    )  # fmt: skip
+    trainer = transformers.Trainer(
+        Module(), settings, train_dataset=[{"x": torch.randn(2)} for _ in range(12)],
+        callbacks=[transformers_callback(monitor)],
+    )  # fmt: skip
+    with pytest.warns(CollapseWarning):
+        trainer.train()
+    assert monitor.steps == 6 and trainer.state.global_step == (4 if stop else 6) == len(monitor.looks)
+    assert [line.split(",")[0] for line in (tmp_path / "z.csv").read_text().splitlines()[1:]][:4] == list("1234")
 
 
 @pytest.mark.parametrize(

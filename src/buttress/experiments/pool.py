@@ -25,7 +25,7 @@ from buttress.runtime.atomic_write import check_room
 from buttress.runtime.denormals import flushed
 from buttress.runtime.threads import allowed_threads
 
-__all__ = ["News", "run_all", "run_apart", "run_here"]
+__all__ = ["KILLED", "News", "run_all", "run_apart", "run_here"]
 
 KILLED = (
     "its process was killed, perhaps because memory ran out; try fewer jobs or a smaller batch_size; asked again, it "

@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from typing import Any
 
-from buttress.experiments.pool import News
+from buttress.experiments.pool import KILLED, News
 
 __all__ = ["run_by_ray"]
 
 QUIET: dict[str, Any] = {"include_dashboard": False, "log_to_driver": False, "configure_logging": False}
+DIED = ("RayActorError", "WorkerCrashedError", "OutOfMemoryError")
+"""What Ray raises where the process of a trial is gone."""
 
 
 def run_by_ray(
@@ -41,7 +44,8 @@ def run_by_ray(
     if importlib.util.find_spec("ray") is None:
         raise ValueError("Ray is not installed; try pip install 'buttress[ray]', or --by processes")
     ray, tune, queue = (importlib.import_module(name) for name in ("ray", "ray.tune", "ray.util.queue"))
-    with _cluster(ray, jobs), tempfile.TemporaryDirectory() as results:
+    # what Ray prints, however quiet it is told to be, must not stand in the table or the JSON of a command
+    with redirect_stdout(sys.stderr), _cluster(ray, jobs), tempfile.TemporaryDirectory() as results:
         news = queue.Queue()
         trial = tune.with_parameters(_trial, work=work, tasks=dict(tasks), news=news)
         tuner = tune.Tuner(
@@ -75,6 +79,8 @@ def _outcomes(found: Any, ended: Callable[[str, str], None]) -> tuple[dict[str, 
 
 def _why(error: BaseException) -> str:
     """In a sentence why a trial failed: Ray wraps what was raised, and says at length that a process died."""
+    if any(base.__name__ in DIED for base in type(error).__mro__):
+        return KILLED
     cause = getattr(error, "cause", None)
     if isinstance(cause, ValueError):  # ours, and written for people
         return str(cause)

@@ -91,7 +91,7 @@ def adapted(model: Any, data: Any, likelihood: str | None, variance: float | Non
         found = _with_labels(known.adapter, came, False, labels)
         return replace(found, beta=known.beta)
     found = _with_labels(model, came, takes_condition(model), labels)
-    own = reconstructing(model, found.batches, likelihood, variance)
+    own = reconstructing(model, found.batches, likelihood, variance, came.names)
     return Adapted(own, found.batches, found.labels, found.named, (*found.notes, *own.notes))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,9 @@ from buttress.diagnostics.protocol import Batches
 
 __all__ = ["LABELS", "Loaded", "loaded", "with_conditions"]
 
-INPUTS = ("x", "image", "images", "input", "inputs", "pixel_values", "input_ids", "input_values", "data", "features")
+INPUTS = (
+    "x", "image", "images", "input", "inputs", "pixel_values", "input_ids", "input_values", "data", "features", "X",
+)  # fmt: skip
 """Names of x in batches that are dicts."""
 LABELS = ("label", "labels", "y", "target", "targets", "class")
 """Names of labels in batches that are dicts."""
@@ -33,12 +35,14 @@ class Loaded:
         labels: Of all examples, (N, ...), or None.
         beside: Of every batch, all that came with x by name, labels as "label".
         ready: Whether the batches carry their conditions already.
+        names: What batches that are dicts call "x" and "label".
     """
 
     batches: Batches
     labels: Tensor | None = None
     beside: tuple[Mapping[str, Tensor], ...] = ()
     ready: bool = False
+    names: Mapping[str, str] = field(default_factory=dict)
 
 
 def loaded(data: Any) -> Loaded:
@@ -88,7 +92,8 @@ def _parted(raw: list[Any]) -> Loaded:
     beside = tuple(beside for _, beside in parts)
     labels = [given["label"] for given in beside if "label" in given]
     same = labels and len(labels) == len(parts) and len({label.shape[1:] for label in labels}) == 1
-    return Loaded([x for x, _ in parts], torch.cat(labels) if same else None, beside)
+    names = _names(raw[0]) if isinstance(raw[0], Mapping) else {}
+    return Loaded([x for x, _ in parts], torch.cat(labels) if same else None, beside, names=names)
 
 
 def _part(batch: Any, number: int) -> tuple[Any, dict[str, Tensor]]:
@@ -118,8 +123,14 @@ def _of_mapping(batch: Mapping[str, Any], number: int) -> tuple[Tensor, dict[str
     x = _tensor(batch[name])
     others = {key: _tensor(value) for key, value in batch.items() if key != name}
     rows = {k: v for k, v in others.items() if isinstance(v, Tensor) and v.dim() and len(v) == len(x)}
-    label = next((key for key in LABELS if key in rows), None)
+    label = _names(rows).get("label")
     return x, {"label" if key == label else key: value for key, value in rows.items()}
+
+
+def _names(batch: Mapping[str, Any]) -> dict[str, str]:
+    """What a dict calls "x" and "label"."""
+    found = (("x", INPUTS), ("label", LABELS))
+    return {own: name for own, names in found if (name := next((n for n in names if n in batch), None)) is not None}
 
 
 def _tensor(value: Any) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,7 +14,7 @@ from torch.distributions import Distribution, Independent, Normal
 from buttress.core.batch import EMPTY, Batch, Given
 from buttress.diagnostics.adapters.likelihoods import NAMES, scored
 from buttress.diagnostics.adapters.outputs import Output, at_least_single, broken, in_precision_of, read
-from buttress.diagnostics.adapters.signatures import arguments, called, takes_condition
+from buttress.diagnostics.adapters.signatures import NONE, arguments, called, takes_condition
 from buttress.diagnostics.evaluation import evaluating
 from buttress.diagnostics.failed_call import at_odds, first_line
 from buttress.diagnostics.passes import as_batch
@@ -30,7 +30,13 @@ FINISHES: dict[str, Callable[[Tensor], Tensor]] = {"": lambda r: r, "sigmoid": t
 """What ``forward`` may do to the decoder's output."""
 
 
-def reconstructing(model: nn.Module, batches: Batches, likelihood: str | None, variance: float | None) -> Adapter:
+def reconstructing(
+    model: nn.Module,
+    batches: Batches,
+    likelihood: str | None,
+    variance: float | None,
+    names: Mapping[str, str] = NONE,
+) -> Adapter:
     """The module as three callables, with notes on what was taken for what.
 
     Args:
@@ -38,6 +44,7 @@ def reconstructing(model: nn.Module, batches: Batches, likelihood: str | None, v
         batches: Held-out data, of which some are tried.
         likelihood: "bernoulli", "gaussian", "mse" or "poisson".
         variance: sigma^2, for "gaussian".
+        names: What the data call "x" and "label", for a ``forward`` that takes ``**batch`` alone.
 
     Errors:
         ValueError: No likelihood is named, ``forward`` returns something else, or there is no way to decode a z.
@@ -62,12 +69,12 @@ def reconstructing(model: nn.Module, batches: Batches, likelihood: str | None, v
         )
     batch = as_batch(batches[0]).take(slice(0, ROWS))
     with evaluating(model):
-        output, decode, note = _tried(model, batch, batches)
+        output, decode, note = _tried(model, batch, batches, names)
         score = scored(likelihood, variance, batch.x, output.recon.reshape(batch.x.shape))
     mean = output.mean
 
     def posterior(x: Tensor, given: Given = EMPTY) -> Distribution:
-        found = read(called(model, in_precision_of(model, x), given), x)
+        found = read(called(model, in_precision_of(model, x), given, names), x)
         _refuse_broken(found, x, batches)
         return Independent(Normal(found.mean, (found.log_variance / 2).exp()), found.mean.dim() - 1)
 
@@ -103,7 +110,9 @@ def _refuse_broken(output: Output, x: Tensor, batches: Batches) -> None:
 Decode = Callable[[Tensor, Given], Tensor]
 
 
-def _tried(model: nn.Module, batch: Batch, batches: Batches) -> tuple[Output, Decode, list[str]]:
+def _tried(
+    model: nn.Module, batch: Batch, batches: Batches, names_of: Mapping[str, str]
+) -> tuple[Output, Decode, list[str]]:
     """What ``forward`` returns for some examples, and the way of the module from z to a reconstruction."""
     names = [name for name in DECODERS if callable(getattr(model, name, None))]
     if not names:
@@ -112,7 +121,7 @@ def _tried(model: nn.Module, batch: Batch, batches: Batches) -> tuple[Output, De
             "z than those forward draws; give it a method decode(self, z) that returns what forward returns as recon"
         )
     with _listening(model, names) as heard:
-        output = read(_first_answer(model, batch), batch.x)
+        output = read(_first_answer(model, batch, names_of), batch.x)
     _refuse_broken(output, batch.x, batches)
     for name, z, out in heard:
         for finish, function in FINISHES.items():
@@ -130,9 +139,9 @@ def _tried(model: nn.Module, batch: Batch, batches: Batches) -> tuple[Output, De
     )
 
 
-def _first_answer(model: nn.Module, batch: Batch) -> Any:
+def _first_answer(model: nn.Module, batch: Batch, names: Mapping[str, str]) -> Any:
     """What ``forward`` returns for the first examples."""
-    places, named = arguments(model, in_precision_of(model, batch.x), batch.given)
+    places, named = arguments(model, in_precision_of(model, batch.x), batch.given, names)
     try:
         return model(*places, **named)
     except (RuntimeError, TypeError, LookupError, AttributeError, ValueError) as error:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from buttress.diagnostics.adapters.outputs import LOG_VARIANCE, MEAN, RECON, Output, tensors
-from buttress.diagnostics.adapters.signatures import called
+from buttress.diagnostics.adapters.signatures import by_name_alone, called
 from buttress.diagnostics.failed_call import at_odds, first_line
 from buttress.diagnostics.lint.terms import LossTerms, Pieces, terms
 
@@ -77,6 +77,8 @@ class Linted:
         given = {"label": batch[1]} if isinstance(batch, tuple | list) and len(batch) > 1 else {}
         x = _first(batch)
         try:
+            if isinstance(batch, Mapping) and by_name_alone(self.model):
+                return self.model(**batch)
             return called(self.model, x, given)
         except (RuntimeError, TypeError, LookupError, AttributeError, NotImplementedError) as error:
             kind = str(x.dtype).removeprefix("torch.")

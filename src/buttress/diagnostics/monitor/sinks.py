@@ -15,7 +15,7 @@ Sink = Callable[[Mapping[str, float], int], None]
 """Called with numbers by name, and the step."""
 WANTED = (
     "wanted None, the path of a .csv file, a function of (numbers, step), or something with add_scalar (TensorBoard), "
-    "log_metrics (Lightning, MLflow) or log (Weights & Biases)"
+    "log_metrics (Lightning, MLflow) or log (Weights & Biases: wandb, or a run of it)"
 )
 
 
@@ -45,6 +45,8 @@ def _writer(logger: Any) -> Sink:
         return lambda numbers, step: _each(logger.add_scalar, numbers, step)
     if hasattr(logger, "log_metrics"):
         return lambda numbers, step: logger.log_metrics(dict(numbers), step=step)
+    if hasattr(logger, "define_metric"):
+        return _WandB(logger)
     if hasattr(logger, "log"):
         return lambda numbers, step: logger.log(dict(numbers), step=step)
     if callable(logger):
@@ -55,6 +57,23 @@ def _writer(logger: Any) -> Sink:
 def _each(add: Callable[[str, float, int], None], numbers: Mapping[str, float], step: int) -> None:
     for name, value in numbers.items():
         add(name, value, step)
+
+
+class _WandB:
+    """Hands numbers to the next row of Weights & Biases, with the step as their axis.
+
+    A step of our own would move the count that a run keeps of its rows, and a run drops what comes below that count.
+    """
+
+    def __init__(self, run: Any) -> None:
+        self.run, self.told = run, False
+
+    def __call__(self, numbers: Mapping[str, float], step: int) -> None:
+        if not self.told:  # not before: the module wandb has no run until wandb.init
+            self.run.define_metric("z/step")
+            self.run.define_metric("z/*", step_metric="z/step")
+            self.told = True
+        self.run.log({**numbers, "z/step": step}, commit=False)
 
 
 class _Table:
