@@ -154,13 +154,16 @@ def jackknife(
         >>> v = torch.arange(100.0)
         >>> bool((jackknife(lambda keep: v[keep].mean(), 100) - v.std() / 10).abs() < 1)
         True
+        >>> both = jackknife(lambda keep: torch.stack([v[keep].mean(), 2 * v[keep].mean()]), 100, each=True)
+        >>> bool((both[1] / both[0]).isclose(torch.tensor(2.0)))
+        True
     """
     groups = min(groups, n)
     if groups < 3:
         return None
     part = torch.randperm(n, generator=torch.Generator().manual_seed(0)) % groups
     left = torch.stack([statistic((part != i).nonzero()[:, 0]) for i in range(groups)])
-    return ((left if each else left.flatten(1).mean(1)).var(0, correction=0) * (groups - 1)).sqrt()
+    return ((left if each else left.reshape(groups, -1).mean(1)).var(0, correction=0) * (groups - 1)).sqrt()
 
 
 class Moments:

@@ -89,9 +89,10 @@ def likeness(real: Float[Tensor, "N F"], others: Float[Tensor, "M F"]) -> dict[s
         others: Of samples, or of other real examples.
 
     Example:
-        >>> x = torch.arange(40.0).view(20, 2)
-        >>> likeness(x, x), likeness(x, x + 100)["precision"]
-        ({'frechet': 0.0, 'precision': 1.0, 'recall': 1.0}, 0.0)
+        >>> x = torch.arange(20.0)[:, None]
+        >>> found = likeness(x, x + 3)
+        >>> round(found["frechet"], 6), found["recall"], likeness(x, x + 100)["recall"]
+        (9.0, 1.0, 0.0)
     """
     number = min(len(real), len(others))
     precision, recall = precision_recall(real[:number], others[:number])

@@ -67,9 +67,9 @@ def sample_quality(
 
     opened = open_run(run, data, other_data)
     found = judged(opened, samples, keep, classifier_steps, label, mean, temperature, seed, say)
-    print(
-        f"on {found.features}" + (f", which is right on {found.accuracy} of held-out images" if found.accuracy else "")
-    )
+    print(f"on {found.features}")
+    if found.accuracy is not None and found.accuracy.value is not None:
+        print(f"which is right on {found.accuracy.value:.1%} of the held-out images")
     Console().print(sample_quality_table(found.rows, found.count))
     if any("cas" in row for name, row in found.rows.items() if name != "real"):
         print(f"accuracy score: of classifiers that learned from {found.taught:,} images of their row")
