@@ -20,6 +20,7 @@ import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -236,7 +237,7 @@ class _Bench:
         assert judged.labels is not None
         return _share(self.classifier(JUDGES).accuracy(judged.x, judged.labels), len(judged.x))
 
-    def _training(self, part: int) -> dict[str, int]:
+    def _training(self, part: int) -> dict[str, Any]:
         return {"steps": self.steps, "seed": 10 * self.seed + part}
 
 
