@@ -11,11 +11,11 @@ from buttress.diagnostics.estimate import Estimate
 __all__ = ["sample_quality_table"]
 
 HEADINGS = {
-    "frechet": "Fréchet distance",
+    "frechet": "Fréchet\ndistance",
     "precision": "precision",
     "recall": "recall",
-    "agreement": "seen as its label",
-    "cas": "accuracy score",
+    "agreement": "seen as\nits label",
+    "cas": "accuracy\nscore",
 }
 """Of each measure; those that no row has are left out. All but the first are shares."""
 
