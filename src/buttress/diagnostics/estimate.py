@@ -139,25 +139,31 @@ def share(held: Bool[Tensor, " N"], method: str, note: str = "") -> Estimate:
     return Estimate(k / n, math.sqrt(p * (1 - p) / (n + 4)), n, method, note=note)
 
 
-def jackknife(statistic: Callable[[Int[Tensor, " M"]], Tensor], n: int, groups: int = 10) -> Float[Tensor, ""] | None:
+def jackknife(
+    statistic: Callable[[Int[Tensor, " M"]], Tensor], n: int, groups: int = 10, each: bool = False
+) -> Float[Tensor, "*entries"] | None:
     """The standard error of a statistic's mean over its entries, from leaving out one group of examples at a time.
 
     Args:
         statistic: Numbers of examples -> what is measured on them, of any shape.
         n: Number of examples.
         groups: Parts they are divided into, at random.
+        each: Give the error of each entry in place of that of their mean.
 
     Example:
         >>> v = torch.arange(100.0)
         >>> bool((jackknife(lambda keep: v[keep].mean(), 100) - v.std() / 10).abs() < 1)
+        True
+        >>> both = jackknife(lambda keep: torch.stack([v[keep].mean(), 2 * v[keep].mean()]), 100, each=True)
+        >>> bool((both[1] / both[0]).isclose(torch.tensor(2.0)))
         True
     """
     groups = min(groups, n)
     if groups < 3:
         return None
     part = torch.randperm(n, generator=torch.Generator().manual_seed(0)) % groups
-    left = torch.stack([statistic((part != i).nonzero()[:, 0]).mean() for i in range(groups)])
-    return (left.var(correction=0) * (groups - 1)).sqrt()
+    left = torch.stack([statistic((part != i).nonzero()[:, 0]) for i in range(groups)])
+    return ((left if each else left.reshape(groups, -1).mean(1)).var(0, correction=0) * (groups - 1)).sqrt()
 
 
 class Moments:

@@ -15,11 +15,10 @@ from buttress.core import Data, Space, Splits
 from buttress.data.opened import opened
 from buttress.experiments.examples import center, seeded
 from buttress.experiments.papers._dcgan import train_dcgan
+from buttress.experiments.sample_quality import likeness
 from buttress.priors.level_product import LevelProduct
 from buttress.quality.accuracy_score import classification_accuracy_score
 from buttress.quality.classifier import fit_classifier
-from buttress.quality.frechet import frechet_distance
-from buttress.quality.manifold import precision_recall
 from buttress.quality.rejection import surest
 from buttress.training.run import Run
 
@@ -136,11 +135,8 @@ class Bench:
         }
         for name, share in zip(SHARES, (1.0, 0.5, 1 / self.pool), strict=True):
             kept = surest(sure, labels, share)[: self.judged]
-            features = judging.features(samples[kept])
-            number = min(len(features), len(real))  # there may be fewer real images than samples wanted
-            precision, recall = precision_recall(real[:number], features[:number])
-            distance = frechet_distance(real[:number], features[:number])
-            found |= {f"precision{name}": precision, f"recall{name}": recall, f"frechet{name}": distance}
+            alike = likeness(real, judging.features(samples[kept]))
+            found |= {f"{measure}{name}": value for measure, value in alike.items()}
         _keep(pictures, samples=self._shown(samples, labels), best=self._shown(samples[kept], labels[kept]))
         return found
 
