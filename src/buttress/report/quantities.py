@@ -96,6 +96,13 @@ QUANTITIES: dict[str, Quantity] = {
         better="higher",
         short="loss with the z of another x",
     ),
+    "worth_critic": Quantity(
+        "Critic dependence (shuffled codes)",
+        "Of a critic of codes: nats of an example that its predictions lose, mean over the steps ahead, when the codes "
+        "change places within the example. 0: the critic ignores the codes, or their order tells nothing.",
+        better="higher",
+        short="loss with codes in another order",
+    ),
     "worth_prior": Quantity(
         "Decoder dependence (prior z)",
         "How much the distortion rises when z is drawn from the prior instead of q(z|x).",
