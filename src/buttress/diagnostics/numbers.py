@@ -5,7 +5,8 @@ What z carries is the smallest of three measures,
 $$ \min(I_q, R, W_\text{shuffled}) $$
 
 what q puts into z, its ceiling the rate ($I_q \le R$, which an estimate from few examples may pass), and what the
-decoder takes out of it; where a critic reads codes in its place, what they are worth to that ($W_\text{critic}$). The rate alone decides nothing: a floor under it can be paid for nothing.
+decoder takes out of it; where a critic reads codes in its place, what they are worth to that ($W_\text{critic}$). The
+rate alone decides nothing: a floor under it can be paid for nothing.
 """
 
 from __future__ import annotations

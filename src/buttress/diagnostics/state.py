@@ -34,7 +34,6 @@ DEGENERATE = "degenerate to a deterministic autoencoder"
 UNKNOWN = "unknown"
 
 
-
 @dataclass(frozen=True)
 class State:
     """How z is used.

@@ -58,8 +58,9 @@ def worth_critic(model: Model, batches: Batches, *, samples: int = 4, seed: int 
             z = draw(block.q, block.index, samples if point(block.q) is None else 1, seed, "worth of the critic")
             valid = own.encoder.valid(own.likelihood.features(block.x), block.given)
             moved = _moved(z.expand(samples, *z.shape[1:]), valid, block, seed)
-            each = [own.contrast(block.x, codes, block.given).surprise.mean((0, 2)) for codes in (moved, z)]
-            lost.append((each[0] - each[1]).double().cpu())
+            orders = [own.contrast(block.x, codes, block.given).surprise.mean((0, 2)) for codes in moved.split(1)]
+            true = own.contrast(block.x, z, block.given).surprise.mean((0, 2))
+            lost.append((torch.stack(orders).mean(0) - true).double().cpu())
     note = "nats lost when the codes of each example are shuffled over its places; mean over the steps ahead"
     return mean(torch.cat(lost), "Monte Carlo", note=note)
 
