@@ -173,7 +173,7 @@ def test_mixed_precision_keeps_padding_free_and_the_codes_of_the_same_features(p
     whole = model(x, given=given)
     torch.testing.assert_close(terms.latent.rate, whole.latent.rate, rtol=0.02, atol=0.02)
     torch.testing.assert_close(terms.distortion, whole.distortion, rtol=0.05, atol=0.3)
-    if posterior.name() != "categorical":
+    if posterior.name() != "categorical" and getattr(posterior, "quantizer", "") != "none":
         assert torch.equal(mixed.sample(), model.posterior(x, given).sample())
     losses, halved = trained(posterior)[0], trained(posterior, precision=torch.bfloat16)[0]
     assert halved == pytest.approx(losses, rel=0.05)

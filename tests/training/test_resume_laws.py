@@ -150,9 +150,10 @@ def test_a_resumed_run_equals_one_that_never_stopped(recipes, tmp_path, own_cach
 
 OF_MAPS = "hierarchical_quantized"
 CODERS = [part for part in tiny("posteriors") if part.discrete and part.reads and part.name() != OF_MAPS]
+FIRST = {part.name(): part for part in reversed(CODERS)}
 
 
-@pytest.mark.parametrize("posterior", {part.name(): part for part in CODERS}.values(), ids=lambda part: part.name())
+@pytest.mark.parametrize("posterior", FIRST.values(), ids=lambda part: part.name())
 def test_a_resumed_run_of_codes_of_raw_sound_equals_one_that_never_stopped(posterior, tmp_path, own_cache):
     """Crops of recordings, some of which are shorter than a crop."""
     soundfile = pytest.importorskip("soundfile", reason="needs the audio extra (soundfile)")

@@ -12,7 +12,6 @@ rate alone decides nothing: a floor under it can be paid for nothing.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import exp
 
 from buttress.diagnostics.compare import Truth, above, below, every, minus, size, some
 from buttress.diagnostics.estimate import Estimate, short
@@ -31,7 +30,7 @@ from buttress.diagnostics.thresholds import (
 __all__ = ["Numbers"]
 
 ROUNDING = 1e-5
-"""Of an accuracy in float32 that is that of chance."""
+"""Of a share in float32 that is 0."""
 
 
 class Numbers:
@@ -95,11 +94,8 @@ class Numbers:
 
     @property
     def above_chance(self) -> Truth:
-        """Whether the critic finds the true future more often than chance does."""
-        found, most = self.get("contrastive_accuracy"), self.get("contrastive_information")
-        if found is None or most is None or most.ceiling is None:
-            return None
-        return above(found, exp(-most.ceiling) + ROUNDING)
+        """Whether the critic finds the true future more often than among shuffled codes, which is chance."""
+        return above(self.get("contrastive_accuracy_gain"), ROUNDING)
 
     @property
     def enough(self) -> float:

@@ -11,7 +11,7 @@ Let m be what z carries, $m = \min(I_q, R, W_\text{shuffled})$; see :mod:`buttre
 
 Where a critic reads codes in place of a decoder, $W_\text{critic}$ stands for $W_\text{shuffled}$
 (:mod:`buttress.diagnostics.estimators.worth_critic`), is not held against the rate, and z is only called used or partly
-used where the critic is right more often than by chance.
+used where the critic is right more often than with shuffled codes.
 
 Each comparison minds its standard error. Where one state is left, it is the state; where two are, the estimates choose
 and the other is named as borderline; where more are, the state is unknown.
@@ -103,11 +103,13 @@ def _without_density(n: Numbers, missing: tuple[str, ...]) -> State:
 def _right(n: Numbers) -> str:
     """How often the critic is right, beside chance, and what its context tells."""
     told = n.get("contrastive_information")
-    if told is None or told.ceiling is None or n.get("contrastive_accuracy") is None:
+    shares = ("contrastive_accuracy", "contrastive_accuracy_gain")
+    if told is None or told.ceiling is None or any(n.get(name) is None for name in shares):
         return "how often the critic is right was not measured"
+    right, more = map(n.text, shares)
     return (
-        f"the critic finds the true future in a share of {n.text('contrastive_accuracy')}, by chance in "
-        f"{short(exp(-told.ceiling))}, and its context tells {told} nats of it, of at most {short(told.ceiling)}"
+        f"the critic finds the true future in a share of {right} (1 of N is {short(exp(-told.ceiling))}), {more} more "
+        f"than among shuffled codes, and its context tells {told} nats of it, of at most {short(told.ceiling)}"
     )
 
 

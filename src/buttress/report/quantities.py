@@ -350,6 +350,13 @@ QUANTITIES: dict[str, Quantity] = {
         better="higher",
         short="true future ranked first",
     ),
+    "contrastive_accuracy_gain": Quantity(
+        "Contrastive accuracy, gained by the order of codes",
+        "The contrastive accuracy minus what it is when the codes of each example change places, which is chance.",
+        unit="",
+        better="higher",
+        short="accuracy beyond that with shuffled codes",
+    ),
     "feature_cosine": Quantity(
         "Similarity of features",
         "Mean cosine similarity of the encoder's features of two different examples. Near 1, the features are the same "
