@@ -260,7 +260,7 @@ def test_a_run_learns_and_is_diagnosed_without_a_density(trained, capsys):
         assert found[name].value is None and "needs p(x|z)" in found[name].note, name
     assert evidence.verdict.state == "used" and evidence.verdict.cause is None
     assert found["worth_critic"].value > 1 and "costs the critic" in evidence.verdict.reasons[0]
-    assert "1 of N is 0.0625" in evidence.verdict.reasons[1] and found["contrastive_accuracy_gain"].value > 0.1
+    assert "1 of N is 0.0625" in evidence.verdict.reasons[1] and found["contrastive_accuracy_gain"].value > 0.03
     assert any("codes are taken" in reason for reason in evidence.verdict.reasons)
     assert "The critic uses z" in (run.folder / "report.html").read_text()
 
