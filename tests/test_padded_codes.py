@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
 
 from buttress.core import Batch, DataSpec, Layout
 from buttress.core.model import LatentVariableModel
@@ -15,7 +17,10 @@ from buttress.distributions.code_counts import UNCOUNTED, CodeCounts
 from buttress.encoders.conv1d import Conv1dEncoder
 from buttress.likelihoods.gaussian import GaussianLikelihood
 from buttress.priors.uniform import Uniform
+from buttress.runtime import distributed
+from buttress.runtime.randomness import seed_step, shard
 from cells import tiny
+from copies import start_processes
 
 CODES = [p for p in tiny("posteriors") if p.discrete and p.name() not in ("none", "hierarchical_quantized")]
 PRIORS = [p for p in tiny("priors") if p.discrete and p.name() in ("uniform", "recurrent")]
@@ -106,6 +111,72 @@ def test_rates_bits_and_counts_do_not_know_how_long_the_longest_is(posterior):
     ):
         assert one[key].value == pytest.approx(two[key].value, rel=1e-5), key
     assert one["rate"].value == pytest.approx(one["rate_uniform"].value)
+
+
+def trained(part, rank=0, world=1, precision=torch.float32, steps=5):
+    """Losses, codes of padding, codebooks, counts and idle steps of a few steps on one process's rows of each batch."""
+    part = part.replace(revive=2) if hasattr(part, "revive") else part
+    model = model_of(part, Uniform(), 12).train()
+    adam, losses = torch.optim.Adam(model.parameters(), 0.01), []
+    generator = torch.Generator().manual_seed(3)
+    with shard(rank, world):
+        for number in range(steps):
+            x = torch.randn(4, 12, 2, generator=generator).chunk(world)[rank]
+            lengths = LENGTHS.roll(number).chunk(world)[rank]
+            seed_step(0, number)
+            with torch.autocast("cpu", torch.bfloat16, enabled=precision == torch.bfloat16):
+                terms = model(x, given={"lengths": lengths})
+                loss = (-terms.elbo).mean() + sum(penalty.mean() for penalty in terms.latent.penalty.values())
+            adam.zero_grad()
+            loss.backward()
+            losses.append(distributed.average_gradients(list(model.parameters()), loss.detach().float()).item())
+            adam.step()
+            model.after_step()
+    kept = ("codebook", "counts", "idle")
+    return losses, {k: v.detach().tolist() for k, v in model.state_dict().items() if k.endswith(kept)}
+
+
+def apart(rank, world, address, answers):
+    """One of ``world`` processes at work on its rows, for every posterior."""
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=address, rank=rank, world_size=world)
+    try:
+        answers[rank] = [trained(part, rank, world) for part in CODES]
+    finally:
+        dist.destroy_process_group()
+
+
+@pytest.mark.slow
+def test_two_processes_with_recordings_of_other_lengths_equal_one(tmp_path):
+    with mp.Manager() as manager:
+        answers = manager.dict()
+        start_processes(apart, (2, f"file://{tmp_path}/meet", answers), nprocs=2, start_method="spawn")
+        one, answers = [trained(part) for part in CODES], dict(answers)
+    assert answers[0] == answers[1]
+    for part, (losses, books), (shared, theirs) in zip(CODES, one, answers[0], strict=True):
+        assert shared == pytest.approx(losses, rel=1e-4), part
+        for name, value in books.items():
+            found, wanted = torch.tensor(theirs[name]), torch.tensor(value)
+            torch.testing.assert_close(found, wanted, rtol=1e-3, atol=1e-5, msg=f"{part}: {name}")
+
+
+def test_mixed_precision_keeps_padding_free_and_the_codes_of_the_same_features(posterior):
+    model = model_of(posterior, Uniform(), 12).eval()
+    given, x = {"lengths": LENGTHS}, torch.randn(4, 12, 2)
+    inside = model.codes_inside(given)
+    h = model.encoder(x, given)
+    with torch.autocast("cpu", torch.bfloat16):
+        q, terms = model.posterior(x, given), model(x, given=given)
+        mixed = model.inference(h, model.encoder.valid(x, given))
+    z = q.sample()
+    assert (z[~inside] == 0).all()
+    whole = model(x, given=given)
+    torch.testing.assert_close(terms.latent.rate, whole.latent.rate, rtol=0.02, atol=0.02)
+    torch.testing.assert_close(terms.distortion, whole.distortion, rtol=0.05, atol=0.3)
+    if posterior.name() != "categorical" and getattr(posterior, "quantizer", "") != "none":
+        assert torch.equal(mixed.sample(), model.posterior(x, given).sample())
+    losses, halved = trained(posterior)[0], trained(posterior, precision=torch.bfloat16)[0]
+    assert halved == pytest.approx(losses, rel=0.05)
 
 
 def test_a_sentence_pays_for_all_of_its_codes_since_nobody_tells_its_length():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import random
 import signal
@@ -13,10 +14,13 @@ import torch
 from torch.nn.functional import one_hot
 
 from buttress.cli.main import main
-from buttress.core import EMPTY, Column, Contrast, Critic, CriticModule, DataSpec, Layout, registry
+from buttress.core import EMPTY, EOS, Batch, Column, Contrast, Critic, CriticModule, DataSpec, Layout, registry
 from buttress.core.recipe import Recipe, Training
 from buttress.critics.contrastive import Contrastive, others, others_of_kind
 from buttress.data.sentences import Sentences
+from buttress.diagnostics.causes.codebook import DEAD
+from buttress.diagnostics.causes.ignored import IGNORED
+from buttress.diagnostics.diagnose import ENOUGH, diagnose
 from buttress.diagnostics.estimate import NO_DENSITY, Estimate
 from buttress.diagnostics.evidence import Evidence
 from buttress.diagnostics.verdict import judge
@@ -235,8 +239,13 @@ def test_a_resumed_run_equals_one_that_never_stopped(recipe, tmp_path):
         assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "run" / name).read_bytes(), name
 
 
-def test_a_run_learns_and_is_diagnosed_without_a_density(recipe, tmp_path, capsys):
-    run = train(recipe, tmp_path / "whole", progress=False)
+@pytest.fixture(scope="module")
+def trained(recipe, tmp_path_factory):
+    return train(recipe, tmp_path_factory.mktemp("trained") / "run", progress=False)
+
+
+def test_a_run_learns_and_is_diagnosed_without_a_density(trained, capsys):
+    run = trained
     assert main(["diagnose", str(run.folder), "--nll_samples", "5", "--gap_steps", "5"]) == 0
     assert "contrastive critic" in (run.folder / "report.html").read_text()
     evidence = Evidence.load(run.folder / "evidence.json")
@@ -249,14 +258,48 @@ def test_a_run_learns_and_is_diagnosed_without_a_density(recipe, tmp_path, capsy
     assert found["code_perplexity"].value > 2 and found["rate"].value == pytest.approx(found["rate_uniform"].value)
     for name in ("elbo", "worth_shuffled", "worth_prior", "nll", "amortisation_gap"):
         assert found[name].value is None and "needs p(x|z)" in found[name].note, name
-    assert evidence.verdict.state == "unknown" and "a critic has none" in evidence.verdict.reasons[0]
+    assert evidence.verdict.state == "used" and evidence.verdict.cause is None
+    assert found["worth_critic"].value > 1 and "costs the critic" in evidence.verdict.reasons[0]
+    assert "1 of N is 0.0625" in evidence.verdict.reasons[1] and found["contrastive_accuracy_gain"].value > 0.03
     assert any("codes are taken" in reason for reason in evidence.verdict.reasons)
+    assert "The critic uses z" in (run.folder / "report.html").read_text()
 
     capsys.readouterr()
     for command in ("sample", "reconstruct", "interpolate", "traverse"):
         assert main([command, str(run.folder)]) == 2
         said = capsys.readouterr().err
         assert said.count("\n") == 1 and "no p(x|z)" in said, command
+
+
+@pytest.mark.parametrize("ill", ["constant", "ignored", "any order"])
+def test_codes_that_a_critic_does_not_live_by_are_not_called_used(trained, ill):
+    """Codes made alike; scores made equal; and codes that come in any order, which no critic can foresee."""
+    model, batches = copy.deepcopy(trained.model), list(trained.held_out())
+    with torch.no_grad():
+        if ill == "constant":
+            model.inference.linear.weight.zero_()
+        if ill == "ignored":
+            for predict in model.decoder.predict:
+                predict.weight.zero_(), predict.bias.zero_()
+    if ill == "any order":
+        batches = [Batch(in_any_order(batch.x), batch.given) for batch in batches]
+    evidence = diagnose(model, batches, only=ENOUGH)
+    found, verdict = evidence.estimates, evidence.verdict
+    gain, worth = found["contrastive_accuracy_gain"], found["worth_critic"]
+    assert abs(gain.value) <= 3 * gain.error + 1e-5
+    if ill != "any order":
+        assert worth.value == pytest.approx(0, abs=1e-4)
+    assert (found["mutual_information"].value > 2) is (ill != "constant")
+    wanted = {"constant": DEAD, "ignored": IGNORED}
+    assert verdict.state in ("collapsed", "unknown")[: 1 if ill in wanted else 2]
+    if ill in wanted:
+        assert verdict.cause == wanted[ill]
+
+
+def in_any_order(x):
+    """The words of each sentence shuffled, its end where it was."""
+    rows = [torch.cat([row[:n][torch.randperm(n)], row[n:]]) for row, n in zip(x, (x > EOS).sum(1), strict=True)]
+    return torch.stack(rows)
 
 
 @pytest.mark.parametrize("part", CRITICS, ids=str)

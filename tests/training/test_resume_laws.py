@@ -17,6 +17,7 @@ from buttress.core import Schedule
 from buttress.core.recipe import Recipe
 from buttress.data.images import Images
 from buttress.data.made_speech import MadeSpeech
+from buttress.data.sounds import Sounds
 from buttress.data.table import Table
 from buttress.decoders.conv import ConvDecoder
 from buttress.decoders.unet import UNetDecoder
@@ -24,6 +25,7 @@ from buttress.encoders.conv import ConvEncoder
 from buttress.encoders.conv1d import Conv1dEncoder
 from buttress.encoders.none import NoEncoder
 from buttress.likelihoods.bernoulli import Bernoulli
+from buttress.likelihoods.categorical import Categorical
 from buttress.likelihoods.gaussian import GaussianLikelihood
 from buttress.objectives.elbo import ELBO
 from buttress.posteriors.gaussian import GaussianPosterior
@@ -138,6 +140,32 @@ def test_a_resumed_run_equals_one_that_never_stopped(recipes, tmp_path, own_cach
     rows = [f"{a:.3f},{b:.3f},{kind}\n" for kind in ("cat", "dog") for a, b in noise.standard_normal((40, 2))]
     (tmp_path / "table.csv").write_text("".join(["a,b,kind\n", *rows]))
     recipe = first_that_fits([_with_files_in(tmp_path, recipe) for recipe in recipes])
+    train(recipe, tmp_path / "whole", progress=False)
+    with pytest.raises(SystemExit):
+        train(recipe, tmp_path / "run", progress=False, callbacks=[End()])
+    train(recipe, tmp_path / "run", progress=False, resume=True)
+    for name in ("state.safetensors", "weights.safetensors", "metrics.csv"):
+        assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "run" / name).read_bytes(), name
+
+
+OF_MAPS = "hierarchical_quantized"
+CODERS = [part for part in tiny("posteriors") if part.discrete and part.reads and part.name() != OF_MAPS]
+FIRST = {part.name(): part for part in reversed(CODERS)}
+
+
+@pytest.mark.parametrize("posterior", FIRST.values(), ids=lambda part: part.name())
+def test_a_resumed_run_of_codes_of_raw_sound_equals_one_that_never_stopped(posterior, tmp_path, own_cache):
+    """Crops of recordings, some of which are shorter than a crop."""
+    soundfile = pytest.importorskip("soundfile", reason="needs the audio extra (soundfile)")
+    (tmp_path / "sounds").mkdir()
+    noise = np.random.default_rng(0)
+    for i in range(24):
+        samples = np.sin((0.1 + 0.02 * i) * np.arange(60 + 10 * i)) + 0.1 * noise.standard_normal(60 + 10 * i)
+        soundfile.write(tmp_path / "sounds" / f"{i}.wav", 0.3 * samples, 8000)
+    data = Sounds(str(tmp_path / "sounds"), "wave", crop=128, levels=16, held_out=0.3)
+    encoder = Conv1dEncoder(widths=(3, 3), strides=(4, 4), positions=True)
+    decoder = next(part for part in tiny("decoders") if part.name() == "wavenet")
+    recipe = replace(CODES, data=data, encoder=encoder, decoder=decoder, likelihood=Categorical(), posterior=posterior)
     train(recipe, tmp_path / "whole", progress=False)
     with pytest.raises(SystemExit):
         train(recipe, tmp_path / "run", progress=False, callbacks=[End()])

@@ -46,6 +46,7 @@ ENOUGH = (
     "prior_moments",
     "contrastive",
     "worth",
+    "worth_critic",
 )
 """Estimators that the state of a model rests on; causes and advice rest on others too."""
 

@@ -5,7 +5,8 @@ What z carries is the smallest of three measures,
 $$ \min(I_q, R, W_\text{shuffled}) $$
 
 what q puts into z, its ceiling the rate ($I_q \le R$, which an estimate from few examples may pass), and what the
-decoder takes out of it. The rate alone decides nothing: a floor under it can be paid for nothing.
+decoder takes out of it; where a critic reads codes in its place, what they are worth to that ($W_\text{critic}$). The
+rate alone decides nothing: a floor under it can be paid for nothing.
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ from buttress.diagnostics.thresholds import (
 )
 
 __all__ = ["Numbers"]
+
+ROUNDING = 1e-5
+"""Of a share in float32 that is 0."""
 
 
 class Numbers:
@@ -74,9 +78,24 @@ class Numbers:
         return abs(uniform - self["rate"]) < 1e-3 * max(1.0, uniform)
 
     @property
+    def critic(self) -> bool:
+        """Whether a critic reads codes where a decoder would read z."""
+        return self.get("worth_critic") is not None
+
+    @property
+    def measures(self) -> tuple[str, str, str]:
+        """The names of the three numbers whose smallest is what z carries."""
+        return ("mutual_information", "worth_critic" if self.critic else "worth_shuffled", "rate")
+
+    @property
     def carried(self) -> float:
         """What z carries."""
-        return min(self["mutual_information"], self["rate"], self["worth_shuffled"])
+        return min(self[name] for name in self.measures)
+
+    @property
+    def above_chance(self) -> Truth:
+        """Whether the critic finds the true future more often than among shuffled codes, which is chance."""
+        return above(self.get("contrastive_accuracy_gain"), ROUNDING)
 
     @property
     def enough(self) -> float:
@@ -85,7 +104,7 @@ class Numbers:
 
     def carries(self, threshold: float) -> Truth:
         """Whether z carries as much."""
-        return every(*(above(self.get(name), threshold) for name in ("mutual_information", "rate", "worth_shuffled")))
+        return every(*(above(self.get(name), threshold) for name in self.measures))
 
     @property
     def collapsed(self) -> Truth:
@@ -95,8 +114,11 @@ class Numbers:
 
     @property
     def unread(self) -> Truth:
-        """Whether shuffling z costs less than READ_SHARE of the rate; under a uniform prior the rate says nothing."""
-        if self.uniform or self["worth_shuffled"] == float("inf"):
+        """Whether shuffling z costs less than READ_SHARE of the rate; under a uniform prior the rate says nothing.
+
+        Nor does it say what a critic should lose, who is not asked for x.
+        """
+        if self.uniform or self.critic or self["worth_shuffled"] == float("inf"):
             return False
         return below(minus(self.get("worth_shuffled"), self.get("rate"), READ_SHARE), 0)
 
@@ -229,6 +251,8 @@ class Numbers:
     @property
     def costs(self) -> str:
         """What shuffling z costs."""
+        if self.critic:
+            return f"shuffling the codes over the places costs the critic {self.text('worth_critic')} nats"
         return f"shuffling z over the data costs the decoder {self.text('worth_shuffled')} nats"
 
     @property

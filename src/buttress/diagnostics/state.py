@@ -9,6 +9,10 @@ Let m be what z carries, $m = \min(I_q, R, W_\text{shuffled})$; see :mod:`buttre
   third or more of the rate is the distance of all q together from the prior. Where information is at its ceiling,
   R - I proves nothing, since I may be anything up to R: then the moments of q(z) must prove it.
 
+Where a critic reads codes in place of a decoder, $W_\text{critic}$ stands for $W_\text{shuffled}$
+(:mod:`buttress.diagnostics.estimators.worth_critic`), is not held against the rate, and z is only called used or partly
+used where the critic is right more often than with shuffled codes.
+
 Each comparison minds its standard error. Where one state is left, it is the state; where two are, the estimates choose
 and the other is named as borderline; where more are, the state is unknown.
 """
@@ -16,6 +20,7 @@ and the other is named as borderline; where more are, the state is unknown.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import exp
 
 from buttress.diagnostics.compare import Truth, above, below, every, needed, opposite, size
 from buttress.diagnostics.estimate import NO_DENSITY, short
@@ -27,8 +32,6 @@ __all__ = ["COLLAPSED", "DEGENERATE", "PARTLY", "UNKNOWN", "USED", "State", "sta
 USED, PARTLY, COLLAPSED = "used", "partly used", "collapsed"
 DEGENERATE = "degenerate to a deterministic autoencoder"
 UNKNOWN = "unknown"
-
-RESTS_ON = ("mutual_information", "worth_shuffled", "rate")
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,8 @@ def state_of(n: Numbers) -> State:
     if missing := _missing(n):
         alone = n.estimates.get("worth_shuffled") is NO_DENSITY and len(missing) == 1
         return _without_density(n, missing) if alone else State(UNKNOWN, "", missing)
+    if n.critic and n.collapsed is not True and n.above_chance is not True:
+        return State(UNKNOWN, "", (f"{_right(n)}: that shows no use of the codes", n.informs, *others(n, UNKNOWN)))
     possible = _possible(n)
     if len(possible) > 2:
         return State(UNKNOWN, "", _vague(n), vague=True)
@@ -80,7 +85,7 @@ def _missing(n: Numbers) -> tuple[str, ...]:
     return tuple(
         f"no verdict without a finite {name}; it is {estimate}"
         + (f" ({estimate.note})" if estimate is not None and estimate.note else "")
-        for name, estimate in ((name, n.estimates.get(name)) for name in RESTS_ON)
+        for name, estimate in ((name, n.estimates.get(name)) for name in n.measures)
         if size(estimate) != size(estimate)
     )
 
@@ -93,6 +98,19 @@ def _without_density(n: Numbers, missing: tuple[str, ...]) -> State:
         return State(UNKNOWN, "", (*missing, *critic, *others(n, UNKNOWN)))
     below_it = f"{n.informs}: below {COLLAPSED_NATS}, whatever reads z"
     return State(COLLAPSED, "", (below_it, *critic, *others(n, COLLAPSED)))
+
+
+def _right(n: Numbers) -> str:
+    """How often the critic is right, beside chance, and what its context tells."""
+    told = n.get("contrastive_information")
+    shares = ("contrastive_accuracy", "contrastive_accuracy_gain")
+    if told is None or told.ceiling is None or any(n.get(name) is None for name in shares):
+        return "how often the critic is right was not measured"
+    right, more = map(n.text, shares)
+    return (
+        f"the critic finds the true future in a share of {right} (1 of N is {short(exp(-told.ceiling))}), {more} more "
+        f"than among shuffled codes, and its context tells {told} nats of it, of at most {short(told.ceiling)}"
+    )
 
 
 def _possible(n: Numbers) -> list[str]:
@@ -110,13 +128,13 @@ def _guess(n: Numbers) -> str:
     """The state of the estimates as they are, errors aside."""
     if n.carried < COLLAPSED_NATS:
         return COLLAPSED
-    read = n.uniform or n["worth_shuffled"] >= READ_SHARE * n["rate"]
+    read = n.uniform or n.critic or n["worth_shuffled"] >= READ_SHARE * n["rate"]
     return USED if n.carried >= n.enough and read else PARTLY
 
 
 def _thresholds(n: Numbers) -> list[int]:
     """How many examples each open comparison would take."""
-    pairs = [(n.get(name), threshold) for name in RESTS_ON for threshold in (COLLAPSED_NATS, n.enough)]
+    pairs = [(n.get(name), threshold) for name in n.measures for threshold in (COLLAPSED_NATS, n.enough)]
     return [wanted for found, threshold in pairs if (wanted := needed(found, threshold)) is not None]
 
 
@@ -132,7 +150,7 @@ def _vague(n: Numbers) -> tuple[str, ...]:
     return tuple(
         f"not enough precision: {name} is {n.text(name)} nats; measure more examples{some}, or look for extreme values "
         "in x"
-        for name in RESTS_ON
+        for name in n.measures
         if None in (above(n.get(name), COLLAPSED_NATS), above(n.get(name), n.enough))
     )
 
@@ -160,6 +178,8 @@ def _why(n: Numbers, name: str) -> tuple[str, ...]:
         name, f"below {short(n.enough)}"
     )
     carried = f"{n.informs}, and {n.costs}: the smaller is what z carries, and it is {bound}"
+    if n.critic:
+        return (carried, _right(n), *others(n, name))
     if name == COLLAPSED and n["rate"] > RISING_NATS:
         paid = f"a rate of {n.rates} is paid nevertheless: a rate alone does not show that z is used"
         return (carried, *others(n, name), paid)
@@ -187,4 +207,7 @@ def _codes(n: Numbers, name: str) -> tuple[str, ...]:
         return cost
     of = "" if (k := n.estimates["codes_used"].ceiling) is None else f" of {k:.0f}"
     perplexity = short(n["code_perplexity"])
-    return (*cost, f"{n['codes_used']:.0f}{of} codes are taken, with a perplexity of {perplexity}")
+    taken = f"{n['codes_used']:.0f}{of} codes are taken, with a perplexity of {perplexity}"
+    if n.get("code_bits_per_second") is None:
+        return (*cost, taken)
+    return (*cost, f"{taken}, and make {n.text('code_bits_per_second')} bits a second")

@@ -10,6 +10,12 @@ from buttress.decoders.cross_attention import CrossAttentionDecoder
 from buttress.encoders.transformer import TransformerEncoder
 from buttress.posteriors.vector_quantized import VectorQuantized
 
+COMMITMENT = 0.02
+"""Weight of the pull to the codewords. The usual 0.25 draws all sources to one row of codes before the decoder has
+learned to read any, and they stay there."""
+RESTARTED = 50
+"""Steps without use after which a codeword starts anew: the first are chosen among sources that look alike."""
+
 
 @remedy(
     family="discrete latents",
@@ -28,6 +34,9 @@ def source_bottleneck(recipe: Recipe, chunks: int = 8, codes: int = 64, dim: int
     translator; the rate, M ln K under the uniform prior, is what sending the codes costs, and both together bound
     -log p(x) for a reader who has no source.
 
+    Codes are of use from 100 to 150 steps on (``made_translations``). They are pulled to their codewords by a tenth of
+    the usual weight, and restarted after 50 steps without use: with the usual 0.25 and 100 z stays unused.
+
     Args:
         recipe: The recipe to change.
         chunks: M, codes of a source.
@@ -42,6 +51,8 @@ def source_bottleneck(recipe: Recipe, chunks: int = 8, codes: int = 64, dim: int
         >>> recipe = source_bottleneck(baseline(MadeTranslations(), spec), chunks=4)
         >>> recipe.encoder.source, recipe.posterior.slots, recipe.decoder.source
         ('source', 4, None)
+        >>> recipe.posterior.commitment, recipe.posterior.revive
+        (0.02, 50)
     """
     decoder = recipe.decoder
     assert isinstance(decoder, CrossAttentionDecoder)
@@ -51,5 +62,7 @@ def source_bottleneck(recipe: Recipe, chunks: int = 8, codes: int = 64, dim: int
         hidden=decoder.hidden, layers=decoder.source_layers, heads=decoder.heads, source=decoder.source,
         pooling="max", dropout=decoder.dropout,
     )  # fmt: skip
-    posterior = VectorQuantized(codes=codes, dim=dim, slots=chunks, shared=True, normalize=True)
+    posterior = VectorQuantized(
+        codes=codes, dim=dim, slots=chunks, shared=True, normalize=True, commitment=COMMITMENT, revive=RESTARTED
+    )
     return replace(recipe, encoder=reader, posterior=posterior, decoder=decoder.replace(source=None))

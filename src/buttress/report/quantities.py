@@ -96,6 +96,13 @@ QUANTITIES: dict[str, Quantity] = {
         better="higher",
         short="loss with the z of another x",
     ),
+    "worth_critic": Quantity(
+        "Critic dependence (shuffled codes)",
+        "Of a critic of codes: nats of an example that its predictions lose, mean over the steps ahead, when the codes "
+        "change places within the example. 0: the critic ignores the codes, or their order tells nothing.",
+        better="higher",
+        short="loss with codes in another order",
+    ),
     "worth_prior": Quantity(
         "Decoder dependence (prior z)",
         "How much the distortion rises when z is drawn from the prior instead of q(z|x).",
@@ -342,6 +349,13 @@ QUANTITIES: dict[str, Quantity] = {
         unit="",
         better="higher",
         short="true future ranked first",
+    ),
+    "contrastive_accuracy_gain": Quantity(
+        "Contrastive accuracy, gained by the order of codes",
+        "The contrastive accuracy minus what it is when the codes of each example change places, which is chance.",
+        unit="",
+        better="higher",
+        short="accuracy beyond that with shuffled codes",
     ),
     "feature_cosine": Quantity(
         "Similarity of features",

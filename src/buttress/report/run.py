@@ -138,6 +138,8 @@ def sentence(run: RunResult) -> str:
         return f"There is no verdict on this run: it was interrupted, or not diagnosed yet.{seen}"
     unread = run.state == COLLAPSED and (information(run) or 0.0) >= USED_NATS
     text = UNREAD if unread else SENTENCES.get(run.state, f"Verdict: {run.state}. z carries {{carried}}.")
+    if run.value("worth_critic") is not None:
+        text = text.replace("decoder", "critic")
     return text.replace("{carried}", carried(run))
 
 

@@ -24,6 +24,7 @@ MAIN = (
     "rate",
     "mutual_information",
     "worth_shuffled",
+    "worth_critic",
     "active_units",
     "nll",
     "perplexity",
@@ -39,12 +40,21 @@ MAIN = (
     "code_perplexity",
     "codes_used",
     "contrastive_information",
+    "contrastive_accuracy",
     "label_accuracy",
     "factor_vae_score",
     "mutual_information_gap",
 )
 """What a terminal shows; the page has every number. Those of levels are shown with that of the whole."""
-REPEATED = ("worth_shuffled", "worth_prior", "decoder_gain", "refined_rate", "effective_beta", "effective_sample_size")
+REPEATED = (
+    "worth_shuffled",
+    "worth_critic",
+    "worth_prior",
+    "decoder_gain",
+    "refined_rate",
+    "effective_beta",
+    "effective_sample_size",
+)
 """Quantities of whose values the notes say what their meaning says."""
 ONLY_N = re.compile(r"N = \d+")
 """A note that says what the column N says."""

@@ -32,11 +32,13 @@ UNREAD = "the rate is paid and not read"
 @cause(priority=80)
 def ignored(n: Numbers) -> Finding | None:
     """Whether the decoder leaves z aside."""
-    worth = n.get("worth_shuffled")
+    worth = n.get(n.measures[1])
     silent, unread = below(worth, COLLAPSED_NATS), n.unread
     key = UNREAD if n["rate"] > RISING_NATS and unread else IGNORED
     if n.discrete and every(silent, above(n.get("mutual_information"), USED_NATS)):
         told = "the codes differ from one x to the next, and the decoder does as well with those of another"
+        if n.critic:
+            told = "the codes differ from one x to the next, and the critic does as well with those of other places"
         return finding(IGNORED, True, [told], remedies_for=key)
     nothing = some(below(n.get("mutual_information"), COLLAPSED_NATS), silent, unread)
     left = every(nothing, unread is True or n.read_in_full is not True)

@@ -22,7 +22,7 @@ from buttress.diagnostics.cause import cause, finding
 from buttress.diagnostics.compare import above, needed, some
 from buttress.diagnostics.finding import Finding
 from buttress.diagnostics.numbers import Numbers
-from buttress.diagnostics.state import RESTS_ON, state_of
+from buttress.diagnostics.state import state_of
 from buttress.diagnostics.thresholds import COLLAPSED_NATS, CONSTANT_ERROR, ROUNDED
 
 __all__ = ["REFUSALS", "UNTRUSTED"]
@@ -76,10 +76,10 @@ def _constant(n: Numbers) -> str:
 @cause(priority=200, of_errors=True)
 def imprecise(n: Numbers) -> Finding | None:
     """Whether the errors are larger than what they are to decide."""
-    if any(n.get(name) is None for name in RESTS_ON):
+    if any(n.get(name) is None for name in n.measures):
         return None
     state, marks = state_of(n), (COLLAPSED_NATS, n.enough)
-    open_ = [found for name in RESTS_ON if (found := n.get(name)) and None in (above(found, mark) for mark in marks)]
+    open_ = [found for name in n.measures if (found := n.get(name)) and None in (above(found, mark) for mark in marks)]
     wide = state.borderline and any((found.error or 0.0) > COLLAPSED_NATS for found in open_)
     if not (state.vague or wide):
         return None
