@@ -133,7 +133,7 @@ def test_what_cannot_be_judged_is_refused_before_anything_is_drawn(folder, tmp_p
         with pytest.raises(ValueError, match=r"wanted at least 10, at least 1, and a share above 0"):
             sample_quality(run, **wrong)
     monkeypatch.setattr(module, "LEAST", 100)
-    with pytest.raises(ValueError, match="examples to train on and .* held out, wanted at least 200 and 100"):
+    with pytest.raises(ValueError, match=r"examples to train on and .* held out, wanted at least 200 and 100"):
         sample_quality(run, samples=300)
     monkeypatch.setattr(run, "spec", replace(run.spec, layout=Layout.text(10, longest=5)))
     with pytest.raises(ValueError, match="wanted images or a table"):
