@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from buttress.report.numbers import count
 from buttress.report.quantities_of_checks import QUANTITIES_OF_CHECKS
+from buttress.report.quantities_of_critics import QUANTITIES_OF_CRITICS
 from buttress.report.quantities_of_factors import QUANTITIES_OF_FACTORS
 from buttress.report.quantities_of_neighbours import QUANTITIES_OF_NEIGHBOURS
 from buttress.report.quantities_of_sound import QUANTITIES_OF_SOUND
@@ -334,29 +335,7 @@ QUANTITIES: dict[str, Quantity] = {
         unit="",
         short="share of dimensions with KL near 0",
     ),
-    "contrastive_information": Quantity(
-        "Contrastive information",
-        "Of a model with a critic: log N minus the contrastive loss of a prediction, in nats, at most log N. How well "
-        "the context tells a z some positions ahead from others of the same sequence. A lower bound of their mutual "
-        "information as far as the others are independent of the context: in short sequences it is too large.",
-        better="higher",
-        short="log N − contrastive loss",
-    ),
-    "contrastive_accuracy": Quantity(
-        "Contrastive accuracy",
-        "Of a model with a critic: the share of predictions that score the true future highest among N candidates; "
-        "1 / N by chance. Candidates that are equal share it.",
-        unit="",
-        better="higher",
-        short="true future ranked first",
-    ),
-    "contrastive_accuracy_gain": Quantity(
-        "Contrastive accuracy, gained by the order of codes",
-        "The contrastive accuracy minus what it is when the codes of each example change places, which is chance.",
-        unit="",
-        better="higher",
-        short="accuracy beyond that with shuffled codes",
-    ),
+    **QUANTITIES_OF_CRITICS,
     "feature_cosine": Quantity(
         "Similarity of features",
         "Mean cosine similarity of the encoder's features of two different examples. Near 1, the features are the same "

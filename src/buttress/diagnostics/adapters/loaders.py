@@ -92,7 +92,7 @@ def _parted(raw: list[Any]) -> Loaded:
     beside = tuple(beside for _, beside in parts)
     labels = [given["label"] for given in beside if "label" in given]
     same = labels and len(labels) == len(parts) and len({label.shape[1:] for label in labels}) == 1
-    names = _names(raw[0]) if isinstance(raw[0], Mapping) else {}
+    names = _names(raw[0]) if raw and isinstance(raw[0], Mapping) else {}
     return Loaded([x for x, _ in parts], torch.cat(labels) if same else None, beside, names=names)
 
 
