@@ -30,7 +30,9 @@ PATIENTS = {
     "dead_codebook": "table of 8 clusters, one code",
     "digits": "digits, PixelCNN",
 }
-"""What the patients of cures.csv are."""
+"""What the patients of cures.csv are, where their names don't say it."""
+FAR = 13.0
+"""Nats of −ELBO above the plain model beyond which an arm is left out of the picture, which it would squeeze."""
 
 
 def spread(values: Sequence[float | None], places: int | None = None) -> str:
@@ -112,7 +114,7 @@ def by_cause() -> str:
         kinds = {kind: [row for row in rows if row["cured"] == kind] for kind in ("yes", "at a price", "no")}
         free, failed = (", ".join(dict.fromkeys(map(_named, kinds[kind]))) for kind in ("yes", "no"))
         priced = ", ".join(f"{_named(row)} {float(row['price']):.1f}" for row in kinds["at a price"])
-        lines.append(f"| {cause} | {PATIENTS.get(patient, patient)} | {free} | {priced} | {failed} |")
+        lines.append(f"| {cause} | {PATIENTS.get(patient, patient.replace('_', ' '))} | {free} | {priced} | {failed} |")
     return "\n".join(lines)
 
 
@@ -160,16 +162,19 @@ def renewed(page: str) -> str:
 
 
 def draw(name: str) -> None:
-    """The plane of rate and distortion of a trial, as a comparison draws it."""
+    """The plane of rate and distortion of a trial, as a comparison draws it, without arms that are far off."""
     from buttress.report.drawing import write_png
     from buttress.report.plane import draw_arms
 
     found = trial(name)
     if found is None:
         return
+    of = {arm: [run for run in runs if run.get("elbo") is not None] for arm, runs in arms(found).items()}
+    most = FAR + mean(-run["elbo"] for run in of["none"])
     shown: Any = [
         SimpleNamespace(name=_short(arm), runs=[SimpleNamespace(value=run.get) for run in runs])
-        for arm, runs in arms(found).items()
+        for arm, runs in of.items()
+        if runs and mean(-run["elbo"] for run in runs) <= most
     ]
     figure = draw_arms(shown)
     if figure is not None:
