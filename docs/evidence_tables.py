@@ -16,6 +16,7 @@ from typing import Any
 
 HERE = Path(__file__).parent
 PAGE = HERE / "evidence.md"
+README = HERE.parent / "README.md"
 RESULTS = HERE / "results"
 TRIALS = {"sentences": "sentence_remedies", "images": "image_remedies"}
 """Trials of the whole catalogue, by what the tables are called."""
@@ -98,6 +99,20 @@ def trial_table(name: str) -> str:
     return "\n".join(lines)
 
 
+def short_table() -> str:
+    """The trial on sentences for the README: the price of each remedy, and what z carries for it."""
+    found = trial("sentences")
+    if found is None:
+        return "Not run yet."
+    by_arm = arms(found)
+    lines = ["| remedy | NLL above `none` | information | worth of z | verdict |", "|:--|--:|--:|--:|:--|"]
+    for arm, runs in by_arm.items():
+        price = "0" if arm == "none" else spread(beside(runs, by_arm["none"], "nll"), 2)
+        told = [spread([run.get(each) for run in runs]) for each in ("mutual_information", "worth_shuffled")]
+        lines.append(f"| {' | '.join([f'`{_short(arm)}`', price, *told])} | {verdicts(runs)} |")
+    return "\n".join(lines)
+
+
 def cures() -> list[dict[str, str]]:
     """The rows of cures.csv, without the patients as they are."""
     with (RESULTS / "cures.csv").open(encoding="utf-8") as file:
@@ -149,16 +164,20 @@ TABLES: dict[str, Callable[[], str]] = {
     "images": lambda: trial_table("images"),
     "never": never,
 }
+IN_README: dict[str, Callable[[], str]] = {"remedies on sentences": short_table}
 
 
-def renewed(page: str) -> str:
-    """The page with its tables written anew."""
-    for name, write in TABLES.items():
+def renewed(page: str, tables: dict[str, Callable[[], str]]) -> str:
+    """A page with its tables written anew."""
+    for name, write in tables.items():
         first, last = f"<!-- {name} -->", f"<!-- end of {name} -->"
         assert first in page and last in page, f"no marks for {name}"
         text = write()
         page = re.sub(f"{first}.*?{last}", lambda _: f"{first}\n\n{text}\n\n{last}", page, flags=re.DOTALL)  # noqa: B023
     return page
+
+
+PAGES = {PAGE: TABLES, README: IN_README}
 
 
 def draw(name: str) -> None:
@@ -187,6 +206,7 @@ def _short(arm: str) -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(renewed(PAGE.read_text("utf-8")), encoding="utf-8")
+    for path, tables in PAGES.items():
+        path.write_text(renewed(path.read_text("utf-8"), tables), encoding="utf-8")
     for each in TRIALS:
         draw(each)
