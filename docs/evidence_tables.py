@@ -133,6 +133,11 @@ def by_cause() -> str:
     return "\n".join(lines)
 
 
+def _patient(name: str) -> str:
+    """What a patient is: its name says it where nothing else does."""
+    return PATIENTS.get(name, name.replace("_", " "))
+
+
 def _named(row: dict[str, str]) -> str:
     """The remedies of an arm, without their settings."""
     name = "+".join(part.partition(":")[0] for part in row["arm"].split("+"))
