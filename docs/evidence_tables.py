@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -32,6 +33,8 @@ PATIENTS = {
     "digits": "digits, PixelCNN",
 }
 """What the patients of cures.csv are, where their names don't say it."""
+NEAR = 0.5
+"""Nats below its ceiling from which on information is called at it, as in a diagnosis."""
 FAR = 13.0
 """Nats of −ELBO above the plain model beyond which an arm is left out of the picture, which it would squeeze."""
 
@@ -87,9 +90,9 @@ def trial_table(name: str) -> str:
     heads = [*HEADS[:7], *(["R² of length"] if name == "sentences" else []), *HEADS[7:], "verdict"]
     lines = [f"| {' | '.join(heads)} |", "|:--" + "|--:" * (len(heads) - 2) + "|:--|"]
     for arm, runs in by_arm.items():
-        cells = [f"`{arm}`", spread([-run["elbo"] for run in runs if run.get("elbo") is not None])]
+        cells = [_annealed(arm), spread([-run["elbo"] for run in runs if run.get("elbo") is not None])]
         cells.append("0" if arm == "none" else spread(beside(runs, plain, "nll"), 2))
-        cells += [spread([run.get(each) for run in runs]) for each in ("rate", "mutual_information", "worth_shuffled")]
+        cells += [spread([run.get("rate") for run in runs]), told(runs, name), worth(runs)]
         cells.append(spread([run.get("active_units") for run in runs], 0).partition(" ")[0])
         if name == "sentences":
             cells.append(spread([run.get("nuisance_r2") for run in runs], 2).partition(" ")[0])
@@ -97,6 +100,19 @@ def trial_table(name: str) -> str:
         cells.append(f"{mean(seconds) / mean(usual):.1f}" if seconds and usual else "")
         lines.append(f"| {' | '.join([*cells, str(len(runs)), verdicts(runs)])} |")
     return "\n".join(lines)
+
+
+def told(runs: Sequence[dict[str, Any]], name: str) -> str:
+    """Information, with a sign before it where it is at its ceiling, ln of the examples it was measured among."""
+    values = [run["mutual_information"] for run in runs if run.get("mutual_information") is not None]
+    with (RESULTS / TRIALS[name] / "comparison.csv").open(encoding="utf-8") as file:
+        ceiling = math.log(int(next(csv.DictReader(file))["n"]))
+    return ("≥ " if values and mean(values) > ceiling - NEAR else "") + spread(values)
+
+
+def worth(runs: Sequence[dict[str, Any]]) -> str:
+    """The worth of z."""
+    return spread([run.get("worth_shuffled") for run in runs])
 
 
 def short_table() -> str:
@@ -108,8 +124,9 @@ def short_table() -> str:
     lines = ["| remedy | NLL above `none` | information | worth of z | verdict |", "|:--|--:|--:|--:|:--|"]
     for arm, runs in by_arm.items():
         price = "0" if arm == "none" else spread(beside(runs, by_arm["none"], "nll"), 2)
-        told = [spread([run.get(each) for run in runs]) for each in ("mutual_information", "worth_shuffled")]
-        lines.append(f"| {' | '.join([f'`{_short(arm)}`', price, *told])} | {verdicts(runs)} |")
+        lines.append(
+            f"| {' | '.join([_annealed(arm), price, told(runs, 'sentences'), worth(runs)])} | {verdicts(runs)} |"
+        )
     return "\n".join(lines)
 
 
@@ -158,7 +175,7 @@ def outcomes() -> dict[str, list[bool]]:
 
 
 def never() -> str:
-    """The remedies that did not help once."""
+    """The remedies that cured no patient, and under which no run of the trials ended with z in use."""
     lost = [f"`{name}` ({len(hits)} tried)" for name, hits in outcomes().items() if not any(hits)]
     return ", ".join(lost) if lost else "None: every remedy that was tried helped somewhere."
 
@@ -203,6 +220,12 @@ def draw(name: str) -> None:
     figure = draw_arms(shown)
     if figure is not None:
         write_png(figure, RESULTS / TRIALS[name] / "plane.png")
+
+
+def _annealed(arm: str) -> str:
+    """An arm in a table: its remedy with settings, and whether the rate was annealed beside it."""
+    *beside, last = arm.split("+")
+    return f"`{last}`" + (", annealed" if beside else "")
 
 
 def _short(arm: str) -> str:

@@ -118,6 +118,13 @@ def test_bounds_are_below_the_distances_of_all_rows_of_a_group(kind, name):
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("dims", [1, 2, 3, 64])
+def test_points_of_any_number_of_columns(kind, dims):
+    points, queries = made("normal", 500, dims), torch.randn(9, dims)
+    assert torch.equal(found(kind, points, queries, 2), brute(points, queries, 2))
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_bounds_spare_most_distances(kind, monkeypatch):
     monkeypatch.setattr(Neighbours, "_among_all", None)
     looked = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -292,6 +293,24 @@ def test_branches_of_another_model_or_loss_are_not_taken_for_this_one(x, tmp_pat
     del asked["made_of"]  # as earlier versions wrote it
     (place / "first" / "branch.json").write_text(json.dumps(asked))
     rescue_own._branch(of(**changes), place, "first", "none", False, effort)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (torch.tanh, torch.relu),
+        (lambda z: z, lambda z: 2 * z),
+        (partial(F.leaky_relu, negative_slope=0.1), partial(F.leaky_relu, negative_slope=0.9)),
+        (torch.ones(4), 3 * torch.ones(4)),
+    ],
+)
+def test_an_activation_or_a_table_that_a_model_keeps_belongs_to_it(one, other):
+    def told(value):
+        model = nn.Linear(2, 2)
+        model.kept = value
+        return own_code.identity([model, model], train)["structure or code"]
+
+    assert told(one) == told(one) != told(other)
 
 
 def test_what_a_training_function_names_of_its_script_belongs_to_it(monkeypatch):

@@ -12,7 +12,7 @@ from buttress.baseline import baseline
 from buttress.core.recipe import Training
 from buttress.data.linear_gaussian import LinearGaussianData
 from buttress.training import checkpoint, engine
-from buttress.training.folder import STATE
+from buttress.training.folder import STATE, WEIGHTS
 from buttress.training.held_out import HeldOut, divided, look
 from buttress.training.run import Run, train
 
@@ -116,6 +116,12 @@ def test_settings_that_mean_nothing_are_refused(settings):
         Training(**settings)
 
 
-def test_a_split_with_an_empty_side_is_refused_before_training(tmp_path):
-    with pytest.raises(ValueError, match="leaves one side of 40 held-out examples empty"):
-        train(recipe(validation=0.001), tmp_path / "run", progress=False)
+@pytest.mark.parametrize(("share", "said"), [(0.001, "0 of 40 .* and 40 for"), (0.98, "39 of 40 .* and 1 for")])
+def test_a_split_with_too_few_on_a_side_is_refused_before_training(tmp_path, share, said):
+    with pytest.raises(ValueError, match=said):
+        train(recipe(validation=share), tmp_path / "run", progress=False)
+
+
+def test_a_run_that_ends_before_it_is_rounded_keeps_its_model(tmp_path):
+    run = train(recipe(quantize=4, quantize_after=100, patience=2), tmp_path / "run", progress=False)
+    assert (run.folder / WEIGHTS).is_file()

@@ -71,11 +71,23 @@ def _structure(model: nn.Module) -> Iterator[Any]:
     """Names, classes and plain attributes of all parts, shapes of the weights, and the code of the user's classes."""
     for name, part in model.named_modules():
         yield name, type(part).__qualname__, _plain_attributes(part)
+        yield from _functions_and_tensors(part)
     for name, value in model.state_dict().items():
         yield name, str(getattr(value, "dtype", "")), tuple(getattr(value, "shape", ()))
     for kind in dict.fromkeys(base for part in model.modules() for base in type(part).__mro__):
         if _is_own(kind):
             yield from code_of(kind)
+
+
+def _functions_and_tensors(part: nn.Module) -> Iterator[Any]:
+    """What a part keeps beside plain values and weights: an activation, a table that is no buffer."""
+    for name, value in sorted(vars(part).items()):
+        if isinstance(value, torch.Tensor) and value.device.type != "meta":
+            yield name
+            yield value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
+        elif name[:1] != "_" and callable(value) and not isinstance(value, nn.Module):
+            yield name
+            yield from code_of(value)
 
 
 def _plain_attributes(thing: Any) -> list[tuple[str, Any]]:

@@ -27,7 +27,7 @@ from typing import Any
 
 import torch
 from jaxtyping import Float, Int, Shaped
-from torch import Tensor
+from torch import Tensor, nn
 
 __all__ = ["GROUP", "Bounds", "FloatBounds", "IntegerBounds", "Least", "integers_are_fast"]
 
@@ -41,6 +41,8 @@ LEVELS = 127
 """The largest number of 8 bits, to either side."""
 WIDEST = 4.0
 """Rounded numbers end so many standard deviations, of the widest column, from the mean."""
+FEWEST = 2
+"""Columns of a product of 8 bits: of a single one torch's is wrong, so a column of zeros stands beside it."""
 ROOM = 2**30
 """What is added to a product is at most this; the products are at most a quarter of it, so that 32 bits hold both."""
 
@@ -179,7 +181,7 @@ class IntegerBounds(Bounds):
         centered = points - self.center
         widest = WIDEST * centered.square().mean(0).amax().sqrt()
         self.step = min(centered.abs().amax().item(), widest.item()) / LEVELS
-        self.rounded = torch.empty_like(points, dtype=torch.int8)
+        self.rounded = points.new_zeros(len(points), max(FEWEST, points.shape[1]), dtype=torch.int8)
         self.half, self.norm, self.error = (points.new_empty(len(points)) for _ in range(3))
         self._note(slice(None), centered)
 
@@ -188,7 +190,7 @@ class IntegerBounds(Bounds):
         self._note(rows, self.points[rows] - self.center)
 
     def _note(self, rows: Any, centered: Float[Tensor, "R D"]) -> None:
-        self.rounded[rows], self.error[rows] = _rounded(centered, self.step)
+        self.rounded[rows, : centered.shape[1]], self.error[rows] = _rounded(centered, self.step)
         self.half[rows], self.norm[rows] = self._half(centered), centered.norm(dim=1)
 
     def of(self, queries: Float[Tensor, "B D"]) -> Least | None:
@@ -202,7 +204,7 @@ class IntegerBounds(Bounds):
         size = step * rounded.float().norm(dim=1)
         base = self.half.sub(self.error, alpha=size.amax().item()).sub_(self.norm, alpha=error.amax().item())
         base = base.div_(unit).floor_().nan_to_num_(nan=-ROOM).clamp_(-ROOM, ROOM).int()[:, None]
-        weights = (-rounded).T.contiguous()
+        weights = nn.functional.pad(-rounded, (0, self.rounded.shape[1] - rounded.shape[1])).T.contiguous()
 
         def multiply(rows: slice, out: Tensor) -> None:
             torch._int_mm(self.rounded[rows], weights, out=out).add_(base[rows])

@@ -268,7 +268,7 @@ class Engine:
         if self.algorithm.after_validation(seen, last):
             seen = self._look()
         self._record("held_out", seen)
-        if not ((self.algorithm.model_complete or last) and self.recipe.training.rounding(self.step_number)):
+        if not (last or (self.algorithm.model_complete and self.recipe.training.rounding(self.step_number))):
             return
         patience, objective = self.recipe.training.patience, self.recipe.objective
         final = self.algorithm.in_final_phase and objective.settled(self.step_number)

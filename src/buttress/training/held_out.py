@@ -93,7 +93,7 @@ def divided(examples: Examples, share: float) -> tuple[Int[Tensor, " V"] | None,
         share: Of the examples for validations alone; 0 where both read all.
 
     Errors:
-        ValueError: One side would be empty.
+        ValueError: None would be left for validations, or fewer than two for evidence.
 
     Example:
         >>> from buttress.data.linear_gaussian import LinearGaussianData
@@ -105,10 +105,10 @@ def divided(examples: Examples, share: float) -> tuple[Int[Tensor, " V"] | None,
         return None, None
     n = len(examples)
     few = round(share * n)
-    if not 0 < few < n:
+    if not 0 < few < n - 1:
         raise ValueError(
-            f"training: validation is {share}, which leaves one side of {n} held-out examples empty; try a share "
-            "nearer to 0.5, 0, or more held-out data"
+            f"training: validation is {share}, which leaves {few} of {n} held-out examples for validations and "
+            f"{n - few} for evidence, wanted at least 1 and 2; try a share nearer to 0.5, 0, or more held-out data"
         )
     mixed = torch.randperm(n, generator=torch.Generator().manual_seed(n))
     return mixed[:few].sort().values, mixed[few:].sort().values
