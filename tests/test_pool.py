@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from multiprocessing.managers import SyncManager
 
 import pytest
 
-from buttress.experiments.pool import run_apart, run_here
+from buttress.experiments.pool import _killed, run_apart, run_here
 
 
 def half_dead(name: str, news: object) -> float:
@@ -63,6 +65,21 @@ def test_where_nothing_can_be_heard_from_the_first_the_run_is_told_as_lost(monke
     monkeypatch.setattr(SyncManager, "Queue", killed, raising=False)
     seconds, failed = run_apart(reporting, {"deaf": ("deaf",)}, 1, lambda *_: None, lambda *_: None)
     assert not seconds and failed["deaf"].startswith("its process was killed")
+
+
+def test_a_script_without_a_guard_is_told_what_it_lacks(tmp_path):
+    script = tmp_path / "compared.py"
+    script.write_text(
+        "import time\nfrom buttress.experiments.pool import run_all\n"
+        "run_all(time.sleep, {f'run {i}': (0,) for i in range(9)}, 2, print, print)\n"
+    )
+    said = subprocess.run([sys.executable, str(script)], capture_output=True, text=True).stderr.splitlines()
+    assert "below `if __name__ == '__main__':`" in said[-1] and len(said[-1]) < 400
+
+
+def test_of_many_runs_that_are_lost_three_are_named():
+    lost = _killed([f"run {i}" for i in range(9)])
+    assert lost.startswith("a process was killed while run 0 and run 1 and run 2 and 6 other runs were under way")
 
 
 def test_a_report_that_is_lost_ends_no_run():

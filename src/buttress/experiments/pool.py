@@ -214,8 +214,9 @@ def _lost(future: Future[float | str]) -> bool:
 
 def _killed(lost: list[str]) -> str:
     was = "was" if len(lost) == 1 else "were"
+    named = lost if len(lost) <= 4 else [*lost[:3], f"{len(lost) - 3} other runs"]
     return (
-        f"a process was killed while {' and '.join(lost) or 'no run'} {was} under way, perhaps because memory ran out. "
+        f"a process was killed while {' and '.join(named) or 'no run'} {was} under way, perhaps because memory ran out. "
         "What is finished is kept, and the same comparison asked for again goes on with the rest; try fewer jobs, or a "
         "smaller batch_size"
     )
@@ -282,6 +283,13 @@ def _queue(context: BaseContext, tasks: Iterable[str]) -> Iterator[News]:
     manager = SyncManager(ctx=context)
     try:
         manager.start(_end_with_parent)
+    except UNHEARD as error:
+        raise ChildProcessError(
+            "no process could be started beside this one: a script that starts runs must do so below "
+            "`if __name__ == '__main__':`, because every process reads the script anew; where it does, memory ran out, "
+            "or the process was killed"
+        ) from error
+    try:
         with manager:
             yield manager.Queue()
     except UNHEARD as error:

@@ -48,6 +48,7 @@ class ImageRemedies(Experiment):
         steps: Most training steps of each run.
         batch_size: Images in a step.
         learning_rate: Of Adam, at the beginning.
+        precision: Of floats in training, as ``Training`` has it.
         validate_every: Steps between validations.
         max_inner: Most encoder steps before a decoder step of ``aggressive``.
         refine_steps: Of ``semi_amortized``.
@@ -66,10 +67,11 @@ class ImageRemedies(Experiment):
     layers: int = 6
     channels: int = 16
     windows: tuple[int, ...] = (3, 5, 9)
-    steps: int = 5_000
-    batch_size: int = 32
-    learning_rate: float = 1e-3
-    validate_every: int = 500
+    steps: int = 4_000
+    batch_size: int = 16
+    learning_rate: float = 4e-3
+    precision: str = "bf16-mixed"
+    validate_every: int = 400
     max_inner: int = 20
     refine_steps: int = 2
     seed: int = 0
@@ -108,6 +110,7 @@ class ImageRemedies(Experiment):
             self.batch_size,
             self.learning_rate,
             seed=self.seed,
+            precision=self.precision,
             validate_every=self.validate_every,
             checkpoint_every=self.validate_every,
             patience=3,
