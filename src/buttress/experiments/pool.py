@@ -215,8 +215,9 @@ def _lost(future: Future[float | str]) -> bool:
 def _killed(lost: list[str]) -> str:
     was = "was" if len(lost) == 1 else "were"
     named = lost if len(lost) <= 4 else [*lost[:3], f"{len(lost) - 3} other runs"]
+    told = " and ".join(named) or "no run"
     return (
-        f"a process was killed while {' and '.join(named) or 'no run'} {was} under way, perhaps because memory ran out. "
+        f"a process was killed while {told} {was} under way, perhaps because memory ran out. "
         "What is finished is kept, and the same comparison asked for again goes on with the rest; try fewer jobs, or a "
         "smaller batch_size"
     )
