@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -57,3 +58,19 @@ def test_a_run_that_broke_off_leaves_its_claim_without_a_number():
     found = claims([plain, {"arm": "delta_vae", "seed": 0, "broke_off": "step 3: mu became NaN"}], arms)
     assert [one.held for one in found] == [True, False, False]
     assert (found[1].missing, found[2].missing) == ("the run broke off", "z is in use in no arm")
+
+
+def test_a_trial_in_pieces_is_the_whole_trial(tmp_path, monkeypatch):
+    few = Arms(cheap={"none": "none", "annealing": "kl_annealing"}, dear={"aggressive": "aggressive:max_inner=3"})
+    monkeypatch.setattr(SentenceRemedies, "arms", few)
+    trial = SentenceRemedies(LstmText(**SMALL), 4, 4, 2, steps=20, validate_every=20, batch_size=10, seeds=1)
+    first = replace(trial, only=("annealing",)).run(tmp_path / "trial")
+    assert [one.missing for one in first[:3]] == ["", "", "it was not run"]
+    whole = replace(trial, only=("aggressive",)).run(tmp_path / "trial")
+    assert not any(one.missing for one in whole[:3])
+    assert whole[1].seen == first[1].seen
+
+
+def test_an_arm_that_there_is_not_is_refused_before_anything_is_trained():
+    with pytest.raises(ValueError, match=r"only: there is no arm 'agressive'; choose from none, annealing"):
+        SentenceRemedies(only=("agressive",))

@@ -45,6 +45,22 @@ class Arms:
         """Both."""
         return {**self.cheap, **self.dear}
 
+    def kept(self, names: Sequence[str]) -> Arms:
+        """The arms of these names, beside the first, to which all are compared; () for all.
+
+        Errors:
+            ValueError: A name that no arm has.
+
+        Example:
+            >>> Arms({"none": "none", "floor": "free_bits"}, {"aggressive": "aggressive"}).kept(["aggressive"]).all
+            {'none': 'none', 'aggressive': 'aggressive'}
+        """
+        if unknown := [name for name in names if name not in self.all]:
+            raise ValueError(f"only: there is no arm {unknown[0]!r}; choose from {', '.join(self.all)}")
+        wanted = {next(iter(self.all)), *(names or self.all)}
+        cheap, dear = ({k: v for k, v in some.items() if k in wanted} for some in (self.cheap, self.dear))
+        return Arms(cheap, dear)
+
 
 def tried(
     recipe: Recipe, arms: Arms, folder: Path, seeds: int, jobs: int, effort: Mapping[str, Any], watch: Watch
@@ -119,4 +135,9 @@ def claims(runs: Sequence[dict[str, Any]], arms: Mapping[str, str]) -> list[Clai
     price = claim("lowest NLL with z in use above that of the plain model, nats", "below", 0.0, best, without)
     if all(math.isnan(value) for value in best):
         price = replace(price, missing="z is in use in no arm")
-    return [*with_reason(found, runs), price]
+    ran = {run["arm"] for run in runs}
+    told = [
+        one if arms[name] in ran else replace(one, missing="it was not run")
+        for name, one in zip(arms, with_reason(found, runs), strict=True)
+    ]
+    return [*told, price]

@@ -54,6 +54,8 @@ class ImageRemedies(Experiment):
         refine_steps: Of ``semi_amortized``.
         seed: The first one.
         seeds: How many.
+        only: Names of the arms that are trained, beside ``none``; () for all. What is in the folder already is kept, so
+            the trial can be made in pieces.
 
     Example:
         >>> arms = ImageRemedies().arms
@@ -76,6 +78,11 @@ class ImageRemedies(Experiment):
     refine_steps: int = 2
     seed: int = 0
     seeds: int = 3
+    only: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse an arm that there is not."""
+        self.arms.kept(self.only)
 
     @classmethod
     def full(cls) -> ImageRemedies:
@@ -135,7 +142,7 @@ class ImageRemedies(Experiment):
             watch: Called with (run, step, total).
         """
         effort = {"nll_samples": 50, "nll_examples": 300, "gap_steps": 30, "gap_examples": 50}
-        runs = tried(self.recipe(), self.arms, folder, self.seeds, jobs, effort, watch)
+        runs = tried(self.recipe(), self.arms.kept(self.only), folder, self.seeds, jobs, effort, watch)
         found = claims(runs, self.arms.all)
         write_result(folder / "result.json", self, found, runs=runs)
         return found

@@ -50,6 +50,8 @@ class SentenceRemedies(Experiment):
         refine_steps: Of ``semi_amortized``.
         seed: The first one.
         seeds: How many.
+        only: Names of the arms that are trained, beside ``none``; () for all. What is in the folder already is kept, so
+            the trial can be made in pieces.
 
     Example:
         >>> arms = SentenceRemedies().arms
@@ -70,6 +72,11 @@ class SentenceRemedies(Experiment):
     refine_steps: int = 2
     seed: int = 0
     seeds: int = 3
+    only: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse an arm that there is not."""
+        self.arms.kept(self.only)
 
     @classmethod
     def full(cls) -> SentenceRemedies:
@@ -130,7 +137,7 @@ class SentenceRemedies(Experiment):
             watch: Called with (run, step, total).
         """
         effort = {"nll_samples": 25, "nll_examples": 500, "gap_steps": 20, "gap_examples": 60}
-        runs = tried(self.recipe(), self.arms, folder, self.seeds, jobs, effort, watch)
+        runs = tried(self.recipe(), self.arms.kept(self.only), folder, self.seeds, jobs, effort, watch)
         found = claims(runs, self.arms.all)
         write_result(folder / "result.json", self, found, runs=runs)
         return found
