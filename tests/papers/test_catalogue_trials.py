@@ -15,6 +15,7 @@ from buttress.experiments.papers.image_remedies import ImageRemedies
 from buttress.experiments.papers.sentence_remedies import SentenceRemedies
 
 SMALL = {"hidden": 8, "words": 20, "length": 4, "train": 200, "held_out": 40, "test": 10}
+TINY = {"data": LstmText(**SMALL), "embedding": 4, "hidden": 4, "latents": 2, "batch_size": 10, "seeds": 1}
 TRIALS = (SentenceRemedies(data=LstmText(**SMALL)), ImageRemedies())
 
 
@@ -40,7 +41,9 @@ def test_floors_and_targets_are_the_same_number_of_nats():
 def test_a_trial_measures_every_arm_and_counts_its_steps(tmp_path, monkeypatch):
     few = Arms(cheap={"none": "none"}, dear={"aggressive": "aggressive:max_inner=3"})
     monkeypatch.setattr(SentenceRemedies, "arms", few)
-    trial = SentenceRemedies(LstmText(**SMALL), 4, 4, 2, steps=50, validate_every=50, batch_size=10, seeds=1)
+    trial = SentenceRemedies(
+        data=LstmText(**SMALL), embedding=4, hidden=4, latents=2, steps=50, validate_every=50, batch_size=10, seeds=1
+    )
     found = trial.run(tmp_path / "trial")
     assert [one.says.partition(":")[0] for one in found[:2]] == ["none", "aggressive"]
     stored = json.loads((tmp_path / "trial" / "result.json").read_text("utf-8"))
@@ -63,7 +66,9 @@ def test_a_run_that_broke_off_leaves_its_claim_without_a_number():
 def test_a_trial_in_pieces_is_the_whole_trial(tmp_path, monkeypatch):
     few = Arms(cheap={"none": "none", "annealing": "kl_annealing"}, dear={"aggressive": "aggressive:max_inner=3"})
     monkeypatch.setattr(SentenceRemedies, "arms", few)
-    trial = SentenceRemedies(LstmText(**SMALL), 4, 4, 2, steps=20, validate_every=20, batch_size=10, seeds=1)
+    trial = SentenceRemedies(
+        data=LstmText(**SMALL), embedding=4, hidden=4, latents=2, steps=20, validate_every=20, batch_size=10, seeds=1
+    )
     first = replace(trial, only=("annealing",)).run(tmp_path / "trial")
     assert [one.missing for one in first[:3]] == ["", "", "it was not run"]
     whole = replace(trial, only=("aggressive",)).run(tmp_path / "trial")

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import abc
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from buttress.core.recipe import Recipe
 from buttress.experiments.claim import Claim
 from buttress.experiments.compare import compare
 from buttress.experiments.papers._arms import broken, claim, measured, seen, with_reason
-from buttress.experiments.papers._experiment import Watch
+from buttress.experiments.papers._experiment import Experiment, Watch
+from buttress.experiments.papers._result import write_result
 from buttress.report.comparison import write_comparison
 from buttress.report.results import load_run
 from buttress.training.engine import LOG_EVERY
 from buttress.training.progress import Progress
 
-__all__ = ["EMPTY", "IN_USE", "Arms", "carried", "claims", "tried"]
+__all__ = ["EMPTY", "IN_USE", "Arms", "CatalogueTrial", "carried", "claims", "tried"]
 
 IN_USE, EMPTY = 0.5, 0.1
 """What z carries is called in use from here, and empty below, in nats; the thresholds of the verdict."""
@@ -60,6 +62,76 @@ class Arms:
         wanted = {next(iter(self.all)), *(names or self.all)}
         cheap, dear = ({k: v for k, v in some.items() if k in wanted} for some in (self.cheap, self.dear))
         return Arms(cheap, dear)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CatalogueTrial(Experiment):
+    """A trial of the catalogue on one model: its arms and its recipe; running, measuring and drawing are here.
+
+    Args:
+        seed: The first one.
+        seeds: How many.
+        only: Names of the arms that are trained, beside the first; () for all. What is in the folder already is kept,
+            so the trial can be made in pieces.
+
+    Errors:
+        ValueError: A name that no arm has.
+
+    Example:
+        >>> from buttress.experiments.papers.image_remedies import ImageRemedies
+        >>> list(ImageRemedies(only=("VLAE",)).chosen.all)
+        ['none', 'VLAE']
+    """
+
+    effort: ClassVar[Mapping[str, Any]]
+    """Settings of the diagnosis."""
+
+    seed: int = 0
+    seeds: int = 3
+    only: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse an arm that there is not."""
+        self.arms.kept(self.only)
+
+    @property
+    @abc.abstractmethod
+    def arms(self) -> Arms:
+        """What is compared."""
+
+    @property
+    def chosen(self) -> Arms:
+        """What is trained now."""
+        return self.arms.kept(self.only)
+
+    @abc.abstractmethod
+    def recipe(self) -> Recipe:
+        """What is trained without a remedy."""
+
+    def run(self, folder: Path, jobs: int = 1, watch: Watch = lambda run, step, total: None) -> list[Claim]:
+        """Train everything, or take up what is in the folder, and write ``result.json``.
+
+        Args:
+            folder: Where the runs go.
+            jobs: Runs at a time.
+            watch: Called with (run, step, total).
+        """
+        runs = tried(self.recipe(), self.chosen, folder, self.seeds, jobs, self.effort, watch)
+        found = claims(runs, self.arms.all)
+        write_result(folder / "result.json", self, found, runs=runs)
+        return found
+
+    def figures(self, folder: Path) -> list[Path]:
+        """What z carries, NLL and information, a row an arm and a mark a seed."""
+        from buttress.experiments.papers._by_setting import write_by_arm
+
+        names = {written: arm for arm, written in self.arms.all.items()}
+        panels = [
+            ("mutual_information", "information, nats"),
+            ("worth_shuffled", "worth of z, nats"),
+            ("nll", "NLL, nats"),
+        ]
+        return [write_by_arm(folder, names, panels)]
 
 
 def tried(

@@ -11,8 +11,9 @@ Deviations from the literature's decoders: few channels and layers, some passes 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from typing import Any, ClassVar, Literal
 
 from buttress.baseline import baseline
 from buttress.core import Data
@@ -21,10 +22,7 @@ from buttress.data.mnist5k import Mnist5k
 from buttress.data.opened import opened
 from buttress.decoders.pixelcnn import PixelCNN
 from buttress.encoders.conv import ConvEncoder
-from buttress.experiments.claim import Claim
-from buttress.experiments.papers._catalogue import Arms, claims, tried
-from buttress.experiments.papers._experiment import Experiment, Watch
-from buttress.experiments.papers._result import write_result
+from buttress.experiments.papers._catalogue import Arms, CatalogueTrial
 from buttress.likelihoods.bernoulli import Bernoulli
 from buttress.posteriors.gaussian import GaussianPosterior
 
@@ -34,8 +32,8 @@ FLOOR = 8.0
 """Nats under which the rate is free, and the rate that is aimed at."""
 
 
-@dataclass(frozen=True)
-class ImageRemedies(Experiment):
+@dataclass(frozen=True, kw_only=True)
+class ImageRemedies(CatalogueTrial):
     """Ten remedies and a ladder of windows on one PixelCNN VAE, at convergence: what z carries, and its price.
 
     Args:
@@ -54,14 +52,15 @@ class ImageRemedies(Experiment):
         refine_steps: Of ``semi_amortized``.
         seed: The first one.
         seeds: How many.
-        only: Names of the arms that are trained, beside ``none``; () for all. What is in the folder already is kept, so
-            the trial can be made in pieces.
+        only: Names of the arms that are trained, beside ``none``; () for all.
 
     Example:
         >>> arms = ImageRemedies().arms
         >>> len(arms.all), arms.cheap["window 5"]
         (13, 'local_decoder:field=5')
     """
+
+    effort: ClassVar[Mapping[str, Any]] = {"nll_samples": 50, "nll_examples": 300, "gap_steps": 30, "gap_examples": 50}
 
     data: Data = field(default_factory=lambda: Mnist5k(held_out=0.2))
     widths: tuple[int, ...] = (16, 32)
@@ -72,17 +71,10 @@ class ImageRemedies(Experiment):
     steps: int = 4_000
     batch_size: int = 16
     learning_rate: float = 4e-3
-    precision: str = "bf16-mixed"
+    precision: Literal["32-true", "bf16-mixed", "auto"] = "bf16-mixed"
     validate_every: int = 400
     max_inner: int = 20
     refine_steps: int = 2
-    seed: int = 0
-    seeds: int = 3
-    only: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        """Refuse an arm that there is not."""
-        self.arms.kept(self.only)
 
     @classmethod
     def full(cls) -> ImageRemedies:
@@ -132,29 +124,3 @@ class ImageRemedies(Experiment):
             likelihood=Bernoulli(),
             training=training,
         )
-
-    def run(self, folder: Path, jobs: int = 1, watch: Watch = lambda run, step, total: None) -> list[Claim]:
-        """Train everything, or take up what is in the folder, and write ``result.json``.
-
-        Args:
-            folder: Where the runs go.
-            jobs: Runs at a time.
-            watch: Called with (run, step, total).
-        """
-        effort = {"nll_samples": 50, "nll_examples": 300, "gap_steps": 30, "gap_examples": 50}
-        runs = tried(self.recipe(), self.arms.kept(self.only), folder, self.seeds, jobs, effort, watch)
-        found = claims(runs, self.arms.all)
-        write_result(folder / "result.json", self, found, runs=runs)
-        return found
-
-    def figures(self, folder: Path) -> list[Path]:
-        """What z carries, NLL and information, a row an arm and a mark a seed."""
-        from buttress.experiments.papers._by_setting import write_by_arm
-
-        names = {written: arm for arm, written in self.arms.all.items()}
-        panels = [
-            ("mutual_information", "information, nats"),
-            ("worth_shuffled", "worth of z, nats"),
-            ("nll", "NLL, nats"),
-        ]
-        return [write_by_arm(folder, names, panels)]

@@ -13,17 +13,15 @@ output and input; the word vectors of encoder and decoder are not shared.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from typing import Any, ClassVar
 
 from buttress.core import Data
 from buttress.core.recipe import Recipe, Training
 from buttress.data.python_docs import PythonDocs
-from buttress.experiments.claim import Claim
-from buttress.experiments.papers._catalogue import Arms, claims, tried
-from buttress.experiments.papers._experiment import Experiment, Watch
+from buttress.experiments.papers._catalogue import Arms, CatalogueTrial
 from buttress.experiments.papers._recipes import sentence_vae
-from buttress.experiments.papers._result import write_result
 
 __all__ = ["SentenceRemedies"]
 
@@ -32,8 +30,8 @@ FLOOR = 4.0
 """Nats under which the rate is free, and the rate that is aimed at."""
 
 
-@dataclass(frozen=True)
-class SentenceRemedies(Experiment):
+@dataclass(frozen=True, kw_only=True)
+class SentenceRemedies(CatalogueTrial):
     """Sixteen remedies on one LSTM VAE of sentences, at convergence: what z carries, and its price in nats and time.
 
     Args:
@@ -50,14 +48,15 @@ class SentenceRemedies(Experiment):
         refine_steps: Of ``semi_amortized``.
         seed: The first one.
         seeds: How many.
-        only: Names of the arms that are trained, beside ``none``; () for all. What is in the folder already is kept, so
-            the trial can be made in pieces.
+        only: Names of the arms that are trained, beside ``none``; () for all.
 
     Example:
         >>> arms = SentenceRemedies().arms
         >>> len(arms.all), arms.cheap["free bits"]
         (16, 'kl_annealing:fraction=0.25+free_bits:per_group=0.25')
     """
+
+    effort: ClassVar[Mapping[str, Any]] = {"nll_samples": 25, "nll_examples": 500, "gap_steps": 20, "gap_examples": 60}
 
     data: Data = field(default_factory=PythonDocs)
     embedding: int = 64
@@ -70,13 +69,6 @@ class SentenceRemedies(Experiment):
     validate_every: int = 500
     max_inner: int = 30
     refine_steps: int = 2
-    seed: int = 0
-    seeds: int = 3
-    only: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        """Refuse an arm that there is not."""
-        self.arms.kept(self.only)
 
     @classmethod
     def full(cls) -> SentenceRemedies:
@@ -127,29 +119,3 @@ class SentenceRemedies(Experiment):
             validation=0.25,
         )
         return sentence_vae(self.data, (self.embedding, self.hidden, self.latents), training, self.dropout)
-
-    def run(self, folder: Path, jobs: int = 1, watch: Watch = lambda run, step, total: None) -> list[Claim]:
-        """Train everything, or take up what is in the folder, and write ``result.json``.
-
-        Args:
-            folder: Where the runs go.
-            jobs: Runs at a time.
-            watch: Called with (run, step, total).
-        """
-        effort = {"nll_samples": 25, "nll_examples": 500, "gap_steps": 20, "gap_examples": 60}
-        runs = tried(self.recipe(), self.arms.kept(self.only), folder, self.seeds, jobs, effort, watch)
-        found = claims(runs, self.arms.all)
-        write_result(folder / "result.json", self, found, runs=runs)
-        return found
-
-    def figures(self, folder: Path) -> list[Path]:
-        """What z carries, NLL and information, a row an arm and a mark a seed."""
-        from buttress.experiments.papers._by_setting import write_by_arm
-
-        names = {written: arm for arm, written in self.arms.all.items()}
-        panels = [
-            ("mutual_information", "information, nats"),
-            ("worth_shuffled", "worth of z, nats"),
-            ("nll", "NLL, nats"),
-        ]
-        return [write_by_arm(folder, names, panels)]
