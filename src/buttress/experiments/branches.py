@@ -25,6 +25,7 @@ from buttress.experiments.pool import run_apart, run_here
 from buttress.report.numbers import seconds
 from buttress.runtime.arguments import check_whole
 from buttress.runtime.atomic_write import write_text
+from buttress.runtime.provenance import calls
 from buttress.training.folder import RECIPE
 from buttress.training.progress import Progress
 
@@ -291,5 +292,6 @@ def write_branches(
     folder: Path, data: str, steps: int, arms: Sequence[Mapping[str, Any]], left_out: Mapping[str, str]
 ) -> None:
     """Write ``comparison.json`` for branches, as :func:`buttress.experiments.compare.compare` writes it for arms."""
-    plain = {"format": 1, "data": data, "budget": {"steps": steps}, "left_out": dict(left_out), "arms": list(arms)}
-    write_text(folder / "comparison.json", json.dumps(plain, indent=1) + "\n")
+    path = folder / "comparison.json"
+    plain = {"format": 1, "data": data, "made": calls(path), "budget": {"steps": steps}, "left_out": dict(left_out)}
+    write_text(path, json.dumps({**plain, "arms": list(arms)}, indent=1) + "\n")

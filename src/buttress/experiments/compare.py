@@ -30,6 +30,7 @@ from buttress.experiments.one_run import otherwise, run_one
 from buttress.experiments.pool import run_all, run_here
 from buttress.runtime.atomic_write import write_text
 from buttress.runtime.plain_data import load_json
+from buttress.runtime.provenance import calls
 from buttress.training.folder import RECIPE
 from buttress.training.precision import as_recorded, chosen
 
@@ -184,6 +185,7 @@ def compare(
     plain = {
         "format": 1,
         "data": recipe.data.name(),
+        "made": calls(folder / "comparison.json"),
         "budget": {"steps": recipe.training.steps, "batch_size": recipe.training.batch_size},
         "jobs": jobs,
         "left_out": {**before.get("left_out", {}), **left_out},
