@@ -268,7 +268,6 @@ def _branch(own: Own, folder: Path, branch: str, name: str, trained: bool, effor
             raise ValueError(f"{place} holds another branch: {'; '.join(other)}; choose another folder with out")
         _refuse_changed(own.made_of, had.get("made_of"), place)
         return float(had["seconds"])
-    place.mkdir(parents=True, exist_ok=True)
     with torch.random.fork_rng([]):
         seed_step(own.seed, 0)
         model = own.make_model()
@@ -278,6 +277,7 @@ def _branch(own: Own, folder: Path, branch: str, name: str, trained: bool, effor
         model.train()
         own.train(model, own.loader, TrainingWishes(own.steps, name))
         asked |= {"seconds": time.monotonic() - began, "made_of": dict(own.made_of)}
+    place.mkdir(parents=True, exist_ok=True)
     checkpoint.save(place / WEIGHTS, model.state_dict())
     _measure(own, model, place, TrainingWishes(own.steps, name).outside.variance, effort)
     write_text(place / ASKED, json.dumps(asked) + "\n")
