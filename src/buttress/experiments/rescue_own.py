@@ -44,7 +44,7 @@ from buttress.experiments.own_code import identity
 from buttress.experiments.pool import News, run_here
 from buttress.experiments.rescue import Rescue, healthy
 from buttress.report.comparison import write_comparison
-from buttress.report.ranking import Ranking, rank_folder, save_ranking
+from buttress.report.ranking import UNCHANGED, Ranking, rank_folder, save_ranking
 from buttress.runtime.arguments import check_number, check_type, check_whole
 from buttress.runtime.atomic_write import write_text
 from buttress.runtime.one_line import one_line
@@ -61,6 +61,10 @@ HELD_OUT = 0.2
 """Share of a tensor of examples, its last ones, that is held out."""
 FEWEST = 4
 """Examples of a tensor, two of which are held out, since errors are measured on no fewer."""
+NO_STEP = (
+    "train(model, loader, settings) changed no weight of the model it was given, wanted one that trains it in place; see "
+    "that it calls optimizer.step() on that model's parameters, with a learning rate above 0, and trains no copy"
+)
 WEIGHTS, ASKED = "weights.safetensors", "branch.json"
 
 
@@ -129,7 +133,8 @@ def rescue_own(
         use, or nothing that is advised can act from outside, the reason.
 
     Errors:
-        ValueError: There is nothing to measure on, a remedy can't act from outside, or the model can't be measured.
+        ValueError: There is nothing to measure on, a remedy can't act from outside, the model can't be measured, or
+            ``train`` changes no weight of it.
     """
     check_type("evidence", settings, Mapping, "a dict of settings of the diagnosis", optional=True)
     if twice := {"likelihood", "variance"} & set(settings or ()):
@@ -273,13 +278,17 @@ def _branch(own: Own, folder: Path, branch: str, name: str, trained: bool, effor
         model = own.make_model()
         if trained:
             _take_weights(model, folder / FIRST / WEIGHTS)
+        before = [weight.detach().clone() for weight in model.parameters()]
         began = time.monotonic()
         model.train()
         own.train(model, own.loader, TrainingWishes(own.steps, name))
         asked |= {"seconds": time.monotonic() - began, "made_of": dict(own.made_of)}
+    unchanged = all(map(torch.equal, before, (weight.detach() for weight in model.parameters())))
+    if unchanged and branch == FIRST:
+        raise ValueError(NO_STEP)
     place.mkdir(parents=True, exist_ok=True)
     checkpoint.save(place / WEIGHTS, model.state_dict())
-    _measure(own, model, place, TrainingWishes(own.steps, name).outside.variance, effort)
+    _measure(own, model, place, TrainingWishes(own.steps, name).outside.variance, effort, unchanged)
     write_text(place / ASKED, json.dumps(asked) + "\n")
     return float(asked["seconds"])
 
@@ -336,13 +345,15 @@ def _size(held_out: Any) -> str:
     return f"{len(held_out)} batches or examples" if hasattr(held_out, "__len__") else type(held_out).__name__
 
 
-def _measure(own: Own, model: nn.Module, place: Path, variance: bool, effort: Mapping[str, Any]) -> None:
-    """Measure a model under the likelihood that it was trained for."""
+def _measure(
+    own: Own, model: nn.Module, place: Path, variance: bool, effort: Mapping[str, Any], unchanged: bool
+) -> None:
+    """Measure a model under the likelihood that it was trained for, and note whether training changed no weight."""
     named, sigma2 = ("gaussian", _mean_square(own, model)) if variance else (own.likelihood, own.variance)
     found = adapted(model, own.held_out, named, sigma2, None)
     save_by_example(place, found.model, found.batches, effort)
     evidence = diagnose(model, own.held_out, likelihood=named, variance=sigma2, **effort)
-    evidence = replace(evidence, settings={**evidence.settings, "step": own.steps})
+    evidence = replace(evidence, settings={**evidence.settings, "step": own.steps, UNCHANGED: unchanged})
     write_text(place / "evidence.json", evidence.to_json() + "\n")
 
 
