@@ -62,8 +62,8 @@ HELD_OUT = 0.2
 FEWEST = 4
 """Examples of a tensor, two of which are held out, since errors are measured on no fewer."""
 NO_STEP = (
-    "train(model, loader, settings) changed no weight of the model it was given, wanted one that trains it in place; see "
-    "that it calls optimizer.step() on that model's parameters, with a learning rate above 0, and trains no copy"
+    "train(model, loader, settings) changed no weight of the model it was given, wanted one that trains it in place; "
+    "see that it calls optimizer.step() on that model's parameters, with a learning rate above 0, and trains no copy"
 )
 WEIGHTS, ASKED = "weights.safetensors", "branch.json"
 
