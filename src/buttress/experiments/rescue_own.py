@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from buttress.diagnostics.adapters import adapted
+from buttress.diagnostics.adapters.loaders import as_tensor
 from buttress.diagnostics.check import check
 from buttress.diagnostics.check_data import check_batches
 from buttress.diagnostics.diagnose import check_effort, diagnose
@@ -224,8 +225,12 @@ def _parted(data: Any, held_out: Any, seed: int) -> tuple[Any, Any]:
     """What is trained on and what is measured on."""
     if data is None:
         raise ValueError("got no data to train your model on; give a loader or a tensor of examples")
-    if isinstance(data, np.ndarray):
-        data = torch.from_numpy(data.astype(np.float32) if data.dtype == np.float64 else data)
+    data, held_out = as_tensor(data), as_tensor(held_out)
+    if isinstance(data, Iterator):
+        raise ValueError(
+            f"data is a {type(data).__name__}, which can be read once, and every branch reads it anew; give a "
+            "DataLoader or a list of batches"
+        )
     if isinstance(data, Tensor) and data.dim() and len(data) > 1:
         check_batches([data])
     if held_out is not None or not isinstance(data, Tensor):
@@ -342,7 +347,10 @@ def _size(held_out: Any) -> str:
     """What tells held-out examples from others, as far as it can be told without reading a loader."""
     if isinstance(held_out, Tensor):
         return f"{tuple(held_out.shape)}, mean {held_out.double().mean():.6g}"
-    return f"{len(held_out)} batches or examples" if hasattr(held_out, "__len__") else type(held_out).__name__
+    try:
+        return f"{len(held_out)} batches or examples"
+    except TypeError:  # a loader has a length only where its data have one
+        return type(held_out).__name__
 
 
 def _measure(
