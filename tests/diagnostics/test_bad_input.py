@@ -258,9 +258,7 @@ def test_a_class_with_the_three_callables_is_no_model_and_a_path_none_to_rescue(
 
     with pytest.raises(ValueError, match="the class Kept, wanted an instance"):
         bt.diagnose(Kept, X)
-    with pytest.raises(
-        ValueError, match="the class Vae, wanted a run or its folder; for a module of your own"
-    ):
+    with pytest.raises(ValueError, match="the class Vae, wanted a run or its folder; for a module of your own"):
         bt.rescue(Vae, X)
     with pytest.raises(ValueError, match=r"the text 'runs/a', wanted a function that makes .* without train="):
         bt.rescue("runs/a", X, train=train, out=tmp_path / "out")

@@ -16,7 +16,7 @@ __all__ = ["lint"]
 
 
 def lint(
-    model: nn.Module,
+    model: Any,
     loss_fn: Callable[..., Any],
     batch: Any,
     schedule: Callable[[int], float] | None = None,

@@ -130,11 +130,11 @@ class Monitor:
         """That the run ends collapsed, as forecast at 10 % of it; None before, and where ``steps`` is not known."""
         return next((one.probability for one in self.looks if one.probability is not None), None)
 
-    def __call__(self, step: int) -> Seen | None:
+    def __call__(self, step: Any) -> Seen | None:
         """Look if it is time, and return what was seen.
 
         Args:
-            step: Of training.
+            step: Of training, a whole number.
 
         Errors:
             ValueError: The model cannot be diagnosed; at the first call.
