@@ -17,6 +17,7 @@ from buttress.cli.recipes import recipe_of
 from buttress.cli.sources import sources
 from buttress.core import DataSpec, Layout
 from buttress.core.recipe import Recipe
+from buttress.core.remedy import catalogue
 from buttress.experiments.present import present, shown
 from buttress.report.examples import pixels
 from buttress.training.run import Run
@@ -105,11 +106,11 @@ WRONG = {
 
 @pytest.mark.parametrize("words", WRONG)
 def test_one_line_says_what_is_wrong_and_nothing_is_left(words, here, capsys):
-    before = {path for path in here.rglob("*") if path.is_file()}
+    before = set(here.rglob("*"))
     assert cli.main(words.split()) == 2
     said = capsys.readouterr().err
     assert said.startswith("buttress: ") and said.count("\n") == 1 and re.search(WRONG[words], said), said
-    assert {path for path in here.rglob("*") if path.is_file() and path.name != ".lock"} == before
+    assert set(here.rglob("*")) == before
 
 
 @pytest.mark.parametrize("words", [["48,64"], ["48", "64"], ["[48, 64]"]])
@@ -248,3 +249,16 @@ def test_what_is_read_from_the_files_of_commands_is_what_they_say():
     for name, function in known.items():
         assert read[name].summary == summary(function) and read[name].summary
         assert isinstance(function, ModuleType) or read[name].flags == set(Command(function, name).own)
+
+
+def written(value):
+    return f"[{','.join(map(str, value))}]" if isinstance(value, tuple) else value
+
+
+def test_no_setting_of_a_remedy_is_broken_at_the_end_of_a_line(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "80")
+    assert cli.main(["remedies"]) == 0
+    said = capsys.readouterr().out
+    for entry in catalogue().values():
+        assert all(f":{name}={written(value)}" in said for name, value in entry.settings.items())
+    assert all(len(line) <= 80 for line in said.splitlines())

@@ -161,3 +161,25 @@ def test_each_point_of_a_tour_is_followed_by_the_nearest_that_had_no_turn():
     for i in range(1, 40):
         waiting = tour[i:]
         assert (points[waiting] - points[tour[i - 1]]).norm(dim=1).argmin() == 0
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (3, 0), (0, 0)])
+def test_no_points_are_refused(shape):
+    with pytest.raises(ValueError, match=r"got points of shape \(\d, \d\), wanted \(N, D\): at least one"):
+        Neighbours(torch.zeros(shape))
+    if not shape[0]:
+        with pytest.raises(ValueError, match="a tour of no points"):
+            greedy_tour(torch.zeros(shape))
+
+
+def test_what_does_not_fit_the_points_is_told_in_a_sentence():
+    search = Neighbours(torch.randn(5, 3))
+    with pytest.raises(ValueError, match=r"got queries of shape \(2, 4\), wanted \(B, 3\)"):
+        search.nearest(torch.zeros(2, 4), 1)
+    with pytest.raises(ValueError, match=r"got own of shape \(3,\), wanted \(2,\)"):
+        search.nearest(torch.zeros(2, 3), 1, own=torch.arange(3))
+    with pytest.raises(ValueError, match=r"got points of shape \(1, 2\) for 1 rows, wanted \(1, 3\)"):
+        search.move(torch.tensor([0]), torch.zeros(1, 2))
+    with pytest.raises(ValueError, match="1 nearest points are wanted of 0; ask for none"):
+        Neighbours(torch.zeros(1, 3)).nearest(torch.zeros(1, 3), 1, own=torch.tensor([0]))
+    assert search.nearest(torch.zeros(0, 3), 2).shape == (0, 2)

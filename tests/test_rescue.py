@@ -29,7 +29,7 @@ from buttress.experiments.branches import Watch
 from buttress.experiments.halving import can_halve, plan, standing
 from buttress.experiments.pool import KILLED as TOLD_KILLED
 from buttress.experiments.rescue import Rescue, _advised, branches_of, rescue
-from buttress.report.ranking import BY_EXAMPLE, rank, sentences
+from buttress.report.ranking import BY_EXAMPLE, UNCHANGED, rank, sentences
 from buttress.report.results import ArmResult, ComparisonResult, RunResult
 from buttress.schedules.constant import Constant
 from buttress.training.callbacks import Callback
@@ -290,6 +290,15 @@ def test_the_number_of_branches_and_their_time_are_told_before_they_begin(collap
     with pytest.raises(ValueError, match="every branch failed"):
         rescue(Run.load(collapsed), tmp_path / "out", settings=LITTLE, remedies=["calibrated_variance"], budget=40)
     assert re.match(r"3 branches: each makes 40 steps, about [0-9.]+ s for all of them", capsys.readouterr().err)
+
+
+def test_what_is_unchanged_never_wins():
+    used, other = made_up("a", "used", -1.0, 0.1), made_up("b", "used", -2.0, 0.1)
+    idle = replace(used.runs[0].evidence, settings={UNCHANGED: True})
+    used = replace(used, runs=(replace(used.runs[0], evidence=idle),))
+    assert ranked(used).winner is None and [line for line in sentences(ranked(used)) if "has no rank" not in line] == []
+    both = ranked(used, other)
+    assert both.winner.name == "b" and not both.tied and [row.rank for row in both.rows] == [1, 0]
 
 
 def test_z_in_use_comes_first_then_the_likelihood_and_what_errors_leave_open_is_a_tie():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import re
 from dataclasses import replace
@@ -92,6 +93,40 @@ def test_a_training_function_that_fails_loses_its_branch_alone(x, tmp_path, caps
     assert re.match(r"5 branches: each makes 20 steps, about [0-9.]+ (s|min) for all of them\nnone: finished", told)
     assert found.ranking.failed == {f"free_bits@{s}": "RuntimeError: on purpose" for s in ("step-20", "scratch")}
     assert len(found.ranking.rows) == 4
+
+
+def no_step(model, loader, settings):
+    for step, x in settings.batches(loader):
+        recon, mu, _ = model(x)
+        (settings.distortion(F.mse_loss(recon, x), recon, x) + settings.rate(mu.square(), step)).backward()
+
+
+def of_a_copy(model, loader, settings):
+    train(copy.deepcopy(model), loader, settings)
+
+
+@pytest.mark.parametrize("idle", [no_step, of_a_copy])
+def test_a_training_function_that_changes_no_weight_is_refused(x, tmp_path, idle):
+    with pytest.raises(ValueError, match=r"changed no weight of the model it was given.*optimizer.step\(\)"):
+        bt.rescue(Vae, x, train=idle, likelihood="mse", steps=5, evidence=LITTLE, out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_branch_whose_weights_did_not_change_is_shown_so_and_has_no_rank(x, tmp_path):
+    """The branch goes on from trained weights: what it shows is the earlier training."""
+
+    def idle_under_free_bits(model, loader, settings):
+        (no_step if settings.remedy == "free_bits" else train)(model, loader, settings)
+
+    wishes = {"likelihood": "gaussian", "variance": 6.0, "steps": 20, "evidence": LITTLE, "out": tmp_path / "out"}
+    found = bt.rescue(Vae, x, train=idle_under_free_bits, remedies=["free_bits"], **wishes)
+    rows = [(row.name, bool(row.rank), row.unchanged) for row in found.ranking.rows]
+    assert {row[1:] for row in rows[:2]} == {(True, False)} and rows[2:] == [
+        (f"free_bits@{place}", False, True) for place in ("step-20", "scratch")
+    ]
+    told = [line for line in str(found).splitlines() if "free_bits@scratch" in line]
+    assert told[0].split()[0] == "—" and "(weights unchanged)" in told[0] and "has no rank" in told[-1]
+    assert json.loads((tmp_path / "out/ranking.json").read_text())["rows"][-1]["rank"] is None
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 
 from buttress import api
 from buttress.cli import main as cli
+from buttress.cli import watching
 from buttress.core import Column, Layout
 from buttress.experiments import sample_quality as module
 from buttress.experiments.papers import _vqvae2_judge
@@ -132,9 +134,52 @@ def test_what_cannot_be_judged_is_refused_before_anything_is_drawn(folder, tmp_p
     for wrong in ({"samples": 5}, {"keep": 0.0}, {"classifier_steps": 0}):
         with pytest.raises(ValueError, match=r"wanted at least 10, at least 1, and a share above 0"):
             sample_quality(run, **wrong)
+    monkeypatch.setattr(type(run), "splits", lambda self: pytest.fail("the data were read"))
+    for wrong, said in (({"seed": -1}, "seed is -1"), ({"seed": 2**62}, "seed is"), ({"temperature": -1.0}, "temp")):
+        with pytest.raises(ValueError, match=said):
+            sample_quality(run, **wrong)
+    monkeypatch.undo()
     monkeypatch.setattr(module, "LEAST", 100)
     with pytest.raises(ValueError, match=r"examples to train on and .* held out, wanted at least 200 and 100"):
         sample_quality(run, samples=300)
     monkeypatch.setattr(run, "spec", replace(run.spec, layout=Layout.text(10, longest=5)))
     with pytest.raises(ValueError, match="wanted images or a table"):
         sample_quality(run)
+
+
+@pytest.mark.parametrize("out", ["", "no/such/folder/a.json"])
+@pytest.mark.parametrize("command", ["sample-quality", "sample", "encode", "reconstruct", "interpolate"])
+def test_a_file_that_cannot_be_written_is_refused_before_the_work(command, out, folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(api.load(folder).model.__class__, "observe", lambda *given: pytest.fail("it began"))
+    assert cli.main([command, str(folder), "--out", str(tmp_path / out)]) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and ("is a folder, wanted a file" in said or "is no folder, wanted one" in said)
+    assert not any(tmp_path.iterdir())
+
+
+def test_the_largest_seed_reaches_every_classifier(folder):
+    found = sample_quality(api.load(folder), samples=20, classifier_steps=1, seed=2**62 - 1)
+    assert found.rows["samples"]["cas"].value is not None
+
+
+def test_where_nobody_sees_a_line_change_there_is_one_now_and_then(folder, monkeypatch, capsys):
+    monkeypatch.setattr(watching, "EVERY", 0.0)
+    assert cli.main(["sample-quality", str(folder), "--samples", "20", "--classifier-steps", "3", "--keep", "0.5"]) == 0
+    said = capsys.readouterr().err
+    for what in ("training the classifier that judges", "training the classifier that rejects", "on its row alone"):
+        assert f"{what}: 3 of 3\n" in said
+    assert "drawing samples: 40 of 40\n" in said
+    assert cli.main(["sample", str(folder), "--given", "label=1", "--count", "2", "--best_of", "2"]) == 0
+    assert "training the classifier: 400 of 400\n" in capsys.readouterr().err
+
+
+def test_a_run_that_is_not_finished_is_told(folder, tmp_path, capsys):
+    assert cli.main(["sample", str(folder), "--count", "1", "--out", str(tmp_path / "a.png")]) == 0
+    assert "not finished" not in capsys.readouterr().err
+    shutil.copytree(folder, tmp_path / "run")
+    known = json.loads((tmp_path / "run/progress.json").read_text())
+    (tmp_path / "run/progress.json").write_text(json.dumps({**known, "finished": False, "step": 1}))
+    for command in (["sample-quality", "--samples", "20", "--classifier-steps", "1"], ["sample", "--count", "1"]):
+        assert cli.main([command[0], str(tmp_path / "run"), *command[1:]]) == 0
+        said = capsys.readouterr().err
+        assert "training is not finished: these are the weights of step 1 of 2; buttress train --resume" in said

@@ -1,7 +1,10 @@
 """What people hand over wrongly, to each door: diagnose, lint, the monitor and rescue. One clear sentence each."""
 
 import math
+from collections import OrderedDict
+from dataclasses import dataclass
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -225,3 +228,159 @@ def test_half_precision_keywords_dicts_and_loaders_are_read(tmp_path):
 def test_a_training_function_that_fails_at_once_is_told_with_its_error(kind, said, tmp_path):
     with pytest.raises(ValueError, match=f"training your model as it is failed with .*{said}"):
         rescue(kind, X, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        (Vae, r"the class Vae, wanted an instance of it; try Vae\(...\)"),
+        ("runs/latest", r"the text 'runs/latest', wanted a torch.nn.Module"),
+        (Vae().state_dict(), r"a dict of tensors, .* load_state_dict"),
+        ((nn.Linear(1, 1), nn.Linear(1, 1)), "a tuple of 2 modules"),
+        (loss, "the function loss, wanted a torch.nn.Module; if it makes one, call it"),
+    ],
+)
+def test_what_came_in_place_of_a_model_is_told(model, said):
+    doors = [lambda: bt.lint(model, loss, X), lambda: bt.Monitor(model, X, every=1, likelihood="mse")(0)]
+    if not isinstance(model, str):  # the folder of a run may be diagnosed
+        doors.append(lambda: bt.diagnose(model, X, likelihood="mse"))
+    for door in doors:
+        with pytest.raises(ValueError, match=f"model is {said}") as failure:
+            door()
+        assert "\n" not in str(failure.value)
+
+
+def test_a_class_with_the_three_callables_is_no_model_and_a_path_none_to_rescue(tmp_path):
+    class Kept:
+        def posterior(self, x): ...
+        def prior(self): ...
+        def log_likelihood(self, x, z): ...
+
+    with pytest.raises(ValueError, match="the class Kept, wanted an instance"):
+        bt.diagnose(Kept, X)
+    with pytest.raises(ValueError, match="the class Vae, wanted a run or its folder; for a module of your own"):
+        bt.rescue(Vae, X)
+    with pytest.raises(ValueError, match=r"the text 'runs/a', wanted a function that makes .* without train="):
+        bt.rescue("runs/a", X, train=train, out=tmp_path / "out")
+    with pytest.raises(ValueError, match="the monitor's step is a str, wanted a whole number"):
+        bt.Monitor(Vae(), X, every=2, likelihood="mse")("1")
+    assert bt.Monitor(Vae(), X, every=2, likelihood="mse")(torch.tensor(1)) is None
+
+
+class Endless(torch.utils.data.IterableDataset):
+    def __iter__(self):
+        return iter(X)
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        ("x.npy", "got the text 'x.npy' for data"),
+        (torch.utils.data.TensorDataset, "got the class TensorDataset for data"),
+        (X + 1j, "holds complex numbers"),
+        (np.array(["a", "b"], object), "got an array of object, wanted numbers"),
+        ({"a": X}, "entries a, and none is called x"),
+        (iter(X.split(50)), "which can be read many times; try list"),
+        ([], "an iterator that was read gives no more"),
+    ],
+)
+def test_what_came_in_place_of_data_is_told(data, said):
+    with pytest.raises(ValueError, match=said):
+        bt.diagnose(Vae(), data, likelihood="mse")
+
+
+def test_frames_and_dicts_of_tensors_are_data_and_text_in_them_is_told(tmp_path):
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(X[:60].numpy())
+    whole = diagnose(Vae, X[:60], None)
+    assert diagnose(Vae, frame, None) == diagnose(Vae, {"x": X[:60], "label": torch.arange(60) % 3}, None) == whole
+    with pytest.raises(ValueError, match="leave out columns of text"):
+        diagnose(Vae, frame.assign(name="a"), None)
+    for batch in (X.numpy(), frame):
+        with pytest.raises(ValueError, match=r"x of the batch is a \w+, wanted a tensor .*; try torch.from_numpy\(x"):
+            bt.lint(Vae(), loss, batch)
+    with pytest.raises(ValueError, match="changed no weight"):  # which a frame did reach
+        bt.rescue(Vae, frame, train=train, out=tmp_path / "out", steps=2, likelihood="mse", evidence=QUICK)
+
+
+def test_an_iterator_is_refused_by_a_rescue_and_held_out_data_without_a_length_are_not(tmp_path):
+    wishes = {"train": train, "out": tmp_path / "out", "steps": 2, "likelihood": "mse", "evidence": QUICK}
+    with pytest.raises(ValueError, match="data is a generator, which can be read once"):
+        bt.rescue(Vae, (x for x in X.split(50)), held_out=X, **wishes)
+    with pytest.raises(ValueError, match="changed no weight"):
+        bt.rescue(Vae, X, held_out=torch.utils.data.DataLoader(Endless(), batch_size=50), **wishes)
+
+
+@dataclass(slots=True)
+class Slotted:
+    recon: torch.Tensor
+    mu: torch.Tensor
+    logvar: torch.Tensor
+
+
+class Slots(Vae):
+    def forward(self, x):
+        return Slotted(*super().forward(x))
+
+
+class Within(Vae):
+    """The loss, or its KL alone, is made in forward."""
+
+    def forward(self, x):
+        recon, mu, logvar = super().forward(x)
+        kl = 0.5 * (mu**2 + logvar.exp() - 1 - logvar).sum(1).mean()
+        loss = (recon - x).square().sum(1).mean() + kl
+        return {"loss": loss, "kl": kl, "recon": recon, "mu": mu, "logvar": logvar}
+
+
+class ByBoth(OrderedDict):
+    """Entries by name and as attributes, as outputs of Hugging Face."""
+
+    def __init__(self, **entries):
+        super().__init__(**entries)
+        self.__dict__.update(entries)
+
+
+class Attributes(Vae):
+    def forward(self, x):
+        return ByBoth(**dict(zip(("recon", "mu", "logvar"), super().forward(x), strict=True)))
+
+
+class LossAlone(Within):
+    def forward(self, x):
+        return super().forward(x)["loss"]
+
+
+def test_a_loss_made_inside_of_forward_gets_no_findings_that_rest_on_outputs():
+    for within in (
+        lambda model, x: model(x)["loss"],
+        lambda model, x: (model(x)["recon"] - x).square().sum() + model(x)["kl"],
+        lambda model, x: (lambda out: (out["recon"] - x).square().sum(1).mean() + out["kl"])(model(x)),
+    ):
+        report = bt.lint(Within(), within, X)
+        assert "kl-missing" not in report.rules and "kl-missing" in report.silent
+    without = bt.lint(Within(), lambda model, x: (model(x)["recon"] - x).square().sum(1).mean(), X)
+    assert "kl-missing" in without.rules  # the loss reads recon alone
+    with pytest.raises(ValueError, match=r"one tensor of shape \(\), which looks like a loss"):
+        bt.lint(LossAlone(), lambda model, x: model(x), X)
+
+
+def test_outputs_with_slots_and_outputs_by_attribute_are_read_and_cut():
+    assert diagnose(Slots, X[:60], None) == diagnose(Vae, X[:60], None)
+    plain = bt.lint(Vae(), loss, X).rules
+    for kind in (Slots, Attributes):
+        assert bt.lint(kind(), loss, X).rules == plain
+
+        def by_attribute(model, x):
+            out = model(x)
+            return loss(out.recon, x, out.mu, out.logvar)
+
+        assert bt.lint(kind(), by_attribute, X).rules == plain
+
+
+def test_a_loss_of_outputs_that_fails_in_any_way_is_told():
+    def flat(recon, x, mu, logvar):
+        return (recon - x).square().sum(3).mean()
+
+    with pytest.raises(ValueError, match=r"loss_fn fails on recon, mu, logvar and x of shapes .*IndexError"):
+        bt.lint(Vae(), flat, X)

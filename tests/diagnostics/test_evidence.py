@@ -4,6 +4,7 @@ from dataclasses import replace
 import pytest
 from closed_forms import data
 
+from buttress.diagnostics import telling
 from buttress.diagnostics.diagnose import STAGES, diagnose
 from buttress.diagnostics.estimate import Estimate
 from buttress.diagnostics.evidence import Evidence, Groups, Verdict
@@ -108,6 +109,22 @@ def test_diagnosing_gives_every_number_and_says_how():
     assert evidence.groups.names == ("a", "b") and None not in evidence.groups.rate
     assert stages == [(name, i, len(STAGES)) for i, name in enumerate(STAGES)]
     assert Evidence.from_json(evidence.to_json()) == evidence
+
+
+def test_a_stage_that_lasts_tells_what_it_is_at(monkeypatch):
+    monkeypatch.setattr(telling, "EVERY", 0.0)
+    model, batches = data(60)
+    said = []
+    wishes = {"nll_samples": 3, "gap_steps": 40, "gap_examples": 50}
+    diagnose(model.lagging(), batches, **wishes, progress=lambda what, done, total: said.append((what, done)))
+    gap = [what for what, done in said if done == STAGES.index("amortisation gap")]
+    assert gap[0] == "amortisation gap" and all(what.startswith(gap[0]) for what in gap)
+    best = "amortisation gap: the best q of examples 1 to 50 of 50"
+    for what in ("Adam, step 1 of 12", "Adam, step 12 of 12", "moving the means", "fitting the scales"):
+        assert f"{best}, {what}" in gap
+    assert (f"likelihood: batch {len(batches)} of {len(batches)}", STAGES.index("likelihood")) in said
+    assert (f"checking the model: batch 1 of {len(batches)}", 0) in said
+    assert {what.partition(": ")[0] for what, _ in said} == {"checking the model", *STAGES}
 
 
 def test_a_rate_without_groups_leaves_the_variance_curve():

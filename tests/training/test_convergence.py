@@ -9,6 +9,7 @@ import torch
 
 from buttress.algorithms.target_rate import TargetRate
 from buttress.baseline import baseline
+from buttress.cli.commands.compare import show
 from buttress.core.recipe import Training
 from buttress.data.linear_gaussian import LinearGaussianData
 from buttress.training import checkpoint, engine
@@ -81,6 +82,16 @@ def test_examples_that_choose_and_examples_that_judge_are_different_ones(tmp_pat
     assert chose.isdisjoint(judge)
     assert chose | judge == set(range(40))
     assert run.diagnose(nll_samples=0, gap_steps=0).estimates["elbo"].n == 30
+
+
+def test_how_many_examples_validate_and_how_many_are_evidence_is_told(tmp_path, capsys):
+    said = "data: of the 40 held-out examples, 10 are for validations in training and 30 for the evidence"
+    train(recipe(validation=0.25, steps=1), tmp_path / "run")
+    assert said in capsys.readouterr().err and "30 for the evidence" in (tmp_path / "run/notes.txt").read_text()
+    show(recipe(validation=0.25, steps=1), ["none"], tmp_path / "table", 1, 1, {"nll_samples": 0, "gap_steps": 0})
+    assert capsys.readouterr().err.count(said) == 1
+    train(recipe(steps=1), tmp_path / "all")
+    assert "for the evidence" not in capsys.readouterr().err
 
 
 def test_labels_belong_to_the_examples_that_judge(tmp_path, monkeypatch):

@@ -495,6 +495,30 @@ def test_a_folder_in_use_is_refused_and_left_as_it_is(tmp_path):
     assert [p.name for p in (tmp_path / "run").iterdir()] == [".lock"]
 
 
+@pytest.mark.parametrize("before", [[], ["a"], ["a", "a/b"], ["a", "a/b", "a/b/c"]])
+def test_a_run_that_is_refused_leaves_nothing(before, tmp_path):
+    for name in before:
+        (tmp_path / name).mkdir()
+    with pytest.raises(FileNotFoundError, match="no such checkpoint"):
+        train(small.joint(), tmp_path / "a/b/c", init=tmp_path / "none", progress=False)
+    assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")) == before
+
+
+def test_a_lock_file_stays_beside_what_was_written_and_where_it_was_before(tmp_path):
+    def fails(folder, writes=()):
+        with lock(folder):
+            for name in writes:
+                (folder / name).touch()
+            raise ValueError("on purpose")
+
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old/.lock").touch()
+    for folder, writes in (("old", []), ("new", ["recipe.yaml"])):
+        with pytest.raises(ValueError, match="on purpose"):
+            fails(tmp_path / folder, writes)
+    assert sorted(p.name for p in tmp_path.rglob("*") if p.is_file()) == [".lock", ".lock", "recipe.yaml"]
+
+
 def test_what_a_killed_process_left_half_written_is_swept_away_by_the_next(tmp_path):
     (tmp_path / ".state.safetensors.12345.tmp").touch()
     (tmp_path / ".recipe.yaml.tmp").touch()

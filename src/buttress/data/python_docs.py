@@ -7,18 +7,24 @@ import os
 import re
 import sys
 import sysconfig
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from buttress.core import Data, Splits
 from buttress.data.reading.memory import cached
+from buttress.data.reading.progress import ReadingProgress
 from buttress.data.sentences import Sentences
 
 __all__ = ["PythonDocs"]
 
-SENTENCE = re.compile(r"[A-Z][A-Za-z]*(?:[ ,'-] ?[A-Za-z'-]+)+\.")
-"""A capital letter, words with commas, hyphens and apostrophes, and a full stop: no code, no numbers, no brackets."""
+SENTENCE = re.compile(r"[A-Z][A-Za-z]*[ ,'-] ?[A-Za-z'-]+(?:[ ,] ?[A-Za-z'-]+)*\.")
+"""A capital letter, words with commas, hyphens and apostrophes, and a full stop: no code, no numbers, no brackets. Each
+character can match in one way only, so that no text takes long."""
+WITHIN = ("body", "handlers", "orelse", "finalbody", "cases")
+"""Where statements lie within a statement, in the order of ``ast``."""
 OTHERS = frozenset({"site-packages", "dist-packages", "test", "tests", "idlelib", "lib2to3", "turtledemo"})
 """Folders of the standard library that are no part of its documentation, or not installed everywhere."""
 
@@ -76,8 +82,10 @@ def sentences(text: str) -> Iterator[str]:
 def _extract(folder: Path) -> None:
     from pydoc_data.topics import topics
 
-    texts = [*topics.values(), *_docstrings(Path(sysconfig.get_paths()["stdlib"]))]
-    found = dict.fromkeys(sentence for text in texts for sentence in sentences(text))
+    found, progress = dict[str, None](), ReadingProgress("reading Python's documentation")
+    for text in chain(topics.values(), _docstrings(Path(sysconfig.get_paths()["stdlib"]))):
+        found |= dict.fromkeys(sentences(text))
+        progress(len(found))
     (folder / "sentences.txt").write_text("\n".join(found) + "\n", encoding="utf-8")
 
 
@@ -89,6 +97,15 @@ def _docstrings(library: Path) -> Iterator[str]:
                 tree = ast.parse((Path(place) / name).read_text(encoding="utf-8"))
             except (OSError, SyntaxError, ValueError):
                 continue  # a template, or of another encoding
-            for node in ast.walk(tree):
-                if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-                    yield ast.get_docstring(node) or ""
+            yield from _of_tree(tree)
+
+
+def _of_tree(tree: ast.Module) -> Iterator[str]:
+    """Docstrings, in the order of ``ast.walk``, which also looks into expressions, where there are none."""
+    waiting = deque[ast.AST]([tree])
+    while waiting:
+        node = waiting.popleft()
+        for place in WITHIN:
+            waiting.extend(getattr(node, place, ()))
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            yield ast.get_docstring(node) or ""

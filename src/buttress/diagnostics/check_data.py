@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -28,13 +29,19 @@ def check_batches(batches: Batches) -> None:
     """
     if isinstance(batches, Tensor):
         raise ValueError("got one tensor, wanted a list of batches; try [x], or x.split(100)")
+    if isinstance(batches, str | bytes | Path):
+        raise ValueError(f"got the text {str(batches)!r} for data, wanted the data themselves, read into a tensor")
+    if isinstance(batches, type):
+        raise ValueError(f"got the class {batches.__name__} for data, wanted a list of batches; try an instance of it")
     if not hasattr(batches, "__len__") or not hasattr(batches, "__getitem__"):
         raise ValueError(
             f"batches is a {type(batches).__name__}, wanted a list of tensors, which can be read many times; try "
             "list(batches), or [x for x, _ in loader] where it gives pairs"
         )
     if not len(batches):
-        raise ValueError("got no batches; wanted at least one with two or more examples")
+        raise ValueError(
+            "got no batches; wanted at least one with two or more examples; an iterator that was read gives no more"
+        )
     total, first = 0, batches[0]
     for i in range(len(batches)):
         batch = batches[i]
@@ -53,6 +60,8 @@ def _tensor(batch: Any, number: int) -> Tensor:
     x = batch.x if isinstance(batch, Batch) else batch
     if not isinstance(x, Tensor):
         raise ValueError(f"batch {number} is a {type(x).__name__}, wanted one tensor x; try [x for x, _ in loader]")
+    if x.is_complex():
+        raise ValueError(f"batch {number} holds complex numbers, wanted real ones; try torch.view_as_real(x)")
     if x.device.type == "meta":
         raise ValueError(f"batch {number} is on the meta device, which holds no values; wanted it on cpu or cuda")
     if x.is_nested or x.layout is not torch.strided:

@@ -20,6 +20,7 @@ from buttress.diagnostics.modules import Kept, training_parts
 from buttress.diagnostics.passes import Encoded, count, prior_of
 from buttress.diagnostics.protocol import Conditional
 from buttress.diagnostics.representation import as_factors
+from buttress.diagnostics.telling import Telling
 from buttress.diagnostics.verdict import judge
 from buttress.runtime.arguments import check_names, check_number, check_whole
 from buttress.runtime.memory import check_memory
@@ -156,7 +157,8 @@ def diagnose(
         mi_examples: Examples for mutual information, at most: its ceiling is their logarithm. None for all.
         only: Names of the files of ``estimators/`` to run, such as :data:`ENOUGH`, for a quick look; None for all.
         seed: Of all noise and choices.
-        progress: Called with (stage, stages done, stages in all) before each stage.
+        progress: Called with (stage, stages done, stages in all) before each stage; in one that lasts, every few
+            seconds, the stage followed by what it is at.
 
     Errors:
         ValueError: The model does not keep the protocol, gives NaN, or the data are not batches of tensors; a number of
@@ -192,23 +194,25 @@ def diagnose(
 
 def _diagnosis(found: Adapted, settings: Mapping[str, Any], wishes: Mapping[str, Any], kept: Kept) -> Evidence:
     """Check, measure, judge."""
-    groups, progress = wishes["groups"], wishes["progress"]
-    subject, noted = _subject(found, settings, wishes)
+    groups, telling = wishes["groups"], Telling(wishes["progress"], len(STAGES))
+    subject, noted = _subject(found, settings, wishes, telling)
     with evaluating(subject.model, subject.seed):
         shape = tuple(prior_of(subject.model, subject.data).event_shape)
     if groups is not None:
         _check_groups(groups, shape)
-    _measure(subject, wishes["only"], progress)
+    _measure(subject, wishes["only"], telling)
     notes = (*found.notes, *_mode_note(subject.model), *_change_note(kept.restore()), *noted)
     verdict = judge(subject.estimates, subject.kind, notes)
     named = _groups(subject, shape)
     return Evidence(count(subject.data), subject.kind, subject.estimates, named, settings, verdict, notes)
 
 
-def _subject(found: Adapted, settings: Mapping[str, Any], wishes: Mapping[str, Any]) -> tuple[Subject, tuple[str, ...]]:
+def _subject(
+    found: Adapted, settings: Mapping[str, Any], wishes: Mapping[str, Any], telling: Telling
+) -> tuple[Subject, tuple[str, ...]]:
     """What is measured, checked, and what was noted of it."""
     asked = Conditional(found.model)
-    data = Encoded(asked, found.batches)
+    data = Encoded(asked, found.batches, tell=telling.within)
     checked = check(asked, data, settings["seed"])
     offered = {name: getattr(found.model, name, None) for name in ("encode", "groups")}
     subject = Subject(
@@ -258,11 +262,10 @@ def _of_run(run: Any, batches: object, wishes: Mapping[str, Any]) -> Evidence:
     return evidence
 
 
-def _measure(subject: Subject, only: Sequence[str] | None, progress: Callable[[str, int, int], None] | None) -> None:
+def _measure(subject: Subject, only: Sequence[str] | None, telling: Telling) -> None:
     """Run every estimator that is wanted, stage by stage."""
     for done, stage in enumerate(STAGES):
-        if progress is not None:
-            progress(stage, done, len(STAGES))
+        telling.stage(stage, done)
         for one in catalogue():
             if one.stage == stage and (only is None or one.name in only):
                 subject.estimates |= one.measure(subject)

@@ -17,6 +17,7 @@ from torch.distributions import Distribution, Independent, OneHotCategorical
 
 from buttress.core.batch import Batch, Given
 from buttress.diagnostics.protocol import Batches, Conditional, Model, conditional
+from buttress.diagnostics.telling import Tell, silent
 from buttress.distributions.code_counts import UNCOUNTED
 from buttress.distributions.inspect import categorical, factors
 from buttress.distributions.point import Point
@@ -161,6 +162,7 @@ class Encoded:
         model: Keeps the protocol.
         batches: The data.
         limit: Bytes of parameters that are remembered; 0 for none.
+        tell: Is told how far each pass is.
 
     Example:
         >>> from buttress.diagnostics.reference import LinearGaussian
@@ -169,8 +171,9 @@ class Encoded:
         ([4, 2], 2, 2)
     """
 
-    def __init__(self, model: Model, batches: Batches, limit: int = LIMIT) -> None:
+    def __init__(self, model: Model, batches: Batches, limit: int = LIMIT, tell: Tell = silent) -> None:
         self.asked: Conditional = conditional(model)
+        self.tell = tell
         self.batches, self.limit, self.used = batches, limit, 0
         self._last: tuple[int, Batch] | None = None
         self._remembered: dict[int, _Remembered] = {}
@@ -210,6 +213,7 @@ class Encoded:
             return
         for i, own, numbers in self._parts(keep):
             for some, at in zip(own.split(rows), numbers.split(rows), strict=True):
+                self.tell(f"batch {i + 1:,} of {len(self):,}")
                 yield Block(self, [(i, some)], at)
 
     def _parts(self, keep: Int[Tensor, " M"] | None) -> Iterator[tuple[int, Tensor, Tensor]]:

@@ -175,8 +175,8 @@ def grow(
     refuse_another([(one.folder, one.recipe) for one in branches], folder)
     for one in branches:
         _refuse_other_start(one, folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    halve = stop_early and can_halve() and len(branches) > 1
+    if halve := stop_early and can_halve() and len(branches) > 1:
+        folder.mkdir(parents=True, exist_ok=True)
     missing = stop_early and not can_halve()
     steps = branches[0].recipe.training.steps
     spared = next((one.folder for one in branches if one.remedy == UNTOUCHED), "")

@@ -169,7 +169,6 @@ def compare(
     before = _before(folder)
     todo += [one for one in _listed(before, recipe, folder) if one not in todo]
     refuse_another(todo, folder)
-    folder.mkdir(parents=True, exist_ok=True)
     begin(len(todo))
     settings = dict(settings or {})
     effort = {run: _of_seed(settings, changed.training.seed) for run, changed in todo}

@@ -25,6 +25,7 @@ from buttress.training.run import Run, between
 __all__ = [
     "as_observed",
     "center",
+    "check_temperature",
     "decoded",
     "drawn_again",
     "evaluation_model",
@@ -130,6 +131,18 @@ def decoded(
     return drawn
 
 
+def check_temperature(temperature: float) -> None:
+    """Refuse one that can't be.
+
+    Example:
+        >>> check_temperature(-1.0)
+        Traceback (most recent call last):
+        ValueError: temperature is -1.0, wanted at least 0, and finite
+    """
+    if not 0 <= temperature < float("inf"):
+        raise ValueError(f"temperature is {temperature}, wanted at least 0, and finite")
+
+
 @contextmanager
 def tempered(likelihood: Any, temperature: float) -> Iterator[None]:
     """While this lasts, values are picked at a temperature (:meth:`buttress.core.LikelihoodModule.temper`).
@@ -137,8 +150,7 @@ def tempered(likelihood: Any, temperature: float) -> Iterator[None]:
     Errors:
         ValueError: It is negative or not finite, or the likelihood has none.
     """
-    if not 0 <= temperature < float("inf"):
-        raise ValueError(f"temperature is {temperature}, wanted at least 0, and finite")
+    check_temperature(temperature)
     if temperature == 1:
         yield
         return

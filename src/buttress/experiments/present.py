@@ -22,9 +22,10 @@ from buttress.experiments.traversal import Traversal
 from buttress.nn.mel import expand
 from buttress.report.examples import pixels
 from buttress.report.pictures import tiles
+from buttress.runtime.atomic_write import check_place
 from buttress.training.run import Run
 
-__all__ = ["Marks", "present", "present_traversal", "shortest", "shown"]
+__all__ = ["Marks", "check_out", "present", "present_traversal", "shortest", "shown"]
 
 
 def shown(spec: DataSpec, x: Tensor) -> Any:
@@ -74,6 +75,20 @@ class Marks:
         return ["_".join(pair).replace(" ", "-") for pair in pairs]
 
 
+def check_out(run: Run, out: Path | None) -> None:
+    """Refuse a file that :func:`present` could not write; call it before the work.
+
+    Errors:
+        ValueError: ``out`` is a folder, or lies in none.
+        OSError: The folder cannot be written.
+    """
+    if out is None or run.spec.kind in ("wave", "frames"):  # sound makes its folder
+        return
+    if out.is_dir():
+        raise ValueError(f"{out} is a folder, wanted a file to write; try {out / 'samples.png'}")
+    check_place(out)
+
+
 def present(
     run: Run,
     rows: Tensor,
@@ -102,8 +117,7 @@ def present(
         names = [f"{i:02d}" for i in range(1, len(rows) + 1)] if marks is None else marks.files()
         present_sound(run, rows, out, name, across, names, lengths)
         return
-    if out is not None and out.is_dir():
-        raise ValueError(f"{out} is a folder, wanted a file to write; try {out / 'samples.png'}")
+    check_out(run, out)
     if run.spec.kind == "image":
         canvas = tiles(pixels(shown(run.spec, rows).float().numpy()), across)
         save_picture(magnified(canvas), out or run.folder / f"{name}.png")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from buttress.diagnostics.adapters import adapted
+from buttress.diagnostics.adapters.loaders import as_tensor
 from buttress.diagnostics.check import check
 from buttress.diagnostics.check_data import check_batches
 from buttress.diagnostics.diagnose import check_effort, diagnose
@@ -44,7 +45,7 @@ from buttress.experiments.own_code import identity
 from buttress.experiments.pool import News, run_here
 from buttress.experiments.rescue import Rescue, healthy
 from buttress.report.comparison import write_comparison
-from buttress.report.ranking import Ranking, rank_folder, save_ranking
+from buttress.report.ranking import UNCHANGED, Ranking, rank_folder, save_ranking
 from buttress.runtime.arguments import check_number, check_type, check_whole
 from buttress.runtime.atomic_write import write_text
 from buttress.runtime.one_line import one_line
@@ -61,6 +62,10 @@ HELD_OUT = 0.2
 """Share of a tensor of examples, its last ones, that is held out."""
 FEWEST = 4
 """Examples of a tensor, two of which are held out, since errors are measured on no fewer."""
+NO_STEP = (
+    "train(model, loader, settings) changed no weight of the model it was given, wanted one that trains it in place; "
+    "see that it calls optimizer.step() on that model's parameters, with a learning rate above 0, and trains no copy"
+)
 WEIGHTS, ASKED = "weights.safetensors", "branch.json"
 
 
@@ -129,7 +134,8 @@ def rescue_own(
         use, or nothing that is advised can act from outside, the reason.
 
     Errors:
-        ValueError: There is nothing to measure on, a remedy can't act from outside, or the model can't be measured.
+        ValueError: There is nothing to measure on, a remedy can't act from outside, the model can't be measured, or
+            ``train`` changes no weight of it.
     """
     check_type("evidence", settings, Mapping, "a dict of settings of the diagnosis", optional=True)
     if twice := {"likelihood", "variance"} & set(settings or ()):
@@ -219,8 +225,12 @@ def _parted(data: Any, held_out: Any, seed: int) -> tuple[Any, Any]:
     """What is trained on and what is measured on."""
     if data is None:
         raise ValueError("got no data to train your model on; give a loader or a tensor of examples")
-    if isinstance(data, np.ndarray):
-        data = torch.from_numpy(data.astype(np.float32) if data.dtype == np.float64 else data)
+    data, held_out = as_tensor(data), as_tensor(held_out)
+    if isinstance(data, Iterator):
+        raise ValueError(
+            f"data is a {type(data).__name__}, which can be read once, and every branch reads it anew; give a "
+            "DataLoader or a list of batches"
+        )
     if isinstance(data, Tensor) and data.dim() and len(data) > 1:
         check_batches([data])
     if held_out is not None or not isinstance(data, Tensor):
@@ -268,18 +278,22 @@ def _branch(own: Own, folder: Path, branch: str, name: str, trained: bool, effor
             raise ValueError(f"{place} holds another branch: {'; '.join(other)}; choose another folder with out")
         _refuse_changed(own.made_of, had.get("made_of"), place)
         return float(had["seconds"])
-    place.mkdir(parents=True, exist_ok=True)
     with torch.random.fork_rng([]):
         seed_step(own.seed, 0)
         model = own.make_model()
         if trained:
             _take_weights(model, folder / FIRST / WEIGHTS)
+        before = [weight.detach().clone() for weight in model.parameters()]
         began = time.monotonic()
         model.train()
         own.train(model, own.loader, TrainingWishes(own.steps, name))
         asked |= {"seconds": time.monotonic() - began, "made_of": dict(own.made_of)}
+    unchanged = all(map(torch.equal, before, (weight.detach() for weight in model.parameters())))
+    if unchanged and branch == FIRST:
+        raise ValueError(NO_STEP)
+    place.mkdir(parents=True, exist_ok=True)
     checkpoint.save(place / WEIGHTS, model.state_dict())
-    _measure(own, model, place, TrainingWishes(own.steps, name).outside.variance, effort)
+    _measure(own, model, place, TrainingWishes(own.steps, name).outside.variance, effort, unchanged)
     write_text(place / ASKED, json.dumps(asked) + "\n")
     return float(asked["seconds"])
 
@@ -333,16 +347,21 @@ def _size(held_out: Any) -> str:
     """What tells held-out examples from others, as far as it can be told without reading a loader."""
     if isinstance(held_out, Tensor):
         return f"{tuple(held_out.shape)}, mean {held_out.double().mean():.6g}"
-    return f"{len(held_out)} batches or examples" if hasattr(held_out, "__len__") else type(held_out).__name__
+    try:
+        return f"{len(held_out)} batches or examples"
+    except TypeError:  # a loader has a length only where its data have one
+        return type(held_out).__name__
 
 
-def _measure(own: Own, model: nn.Module, place: Path, variance: bool, effort: Mapping[str, Any]) -> None:
-    """Measure a model under the likelihood that it was trained for."""
+def _measure(
+    own: Own, model: nn.Module, place: Path, variance: bool, effort: Mapping[str, Any], unchanged: bool
+) -> None:
+    """Measure a model under the likelihood that it was trained for, and note whether training changed no weight."""
     named, sigma2 = ("gaussian", _mean_square(own, model)) if variance else (own.likelihood, own.variance)
     found = adapted(model, own.held_out, named, sigma2, None)
     save_by_example(place, found.model, found.batches, effort)
     evidence = diagnose(model, own.held_out, likelihood=named, variance=sigma2, **effort)
-    evidence = replace(evidence, settings={**evidence.settings, "step": own.steps})
+    evidence = replace(evidence, settings={**evidence.settings, "step": own.steps, UNCHANGED: unchanged})
     write_text(place / "evidence.json", evidence.to_json() + "\n")
 
 

@@ -70,9 +70,10 @@ def rescue(
     named = tuple(name.strip() for name in words if name.strip())
     if train is not None:
         if not callable(model) or isinstance(model, Module):
+            came = f"the text {str(model)!r}" if isinstance(model, str | Path) else f"a {type(model).__name__}"
             raise ValueError(
-                f"model is a {type(model).__name__}, wanted a function that makes your module, such as its class: "
-                "every branch trains a new one"
+                f"model is {came}, wanted a function that makes your module, such as its class: every branch trains a "
+                "new one; a run is rescued without train="
             )
         if needed := _needed(model):
             raise ValueError(f"model needs {', '.join(needed)}, wanted a function without arguments; try lambda: ...")
@@ -81,9 +82,10 @@ def rescue(
         return rescue_own(model, data, train, "runs/rescue" if out is None else out, remedies=named, **settings)
     if isinstance(model, str | Path):
         model = Run.load(model)
-    if not (hasattr(model, "diagnose") and hasattr(model, "folder")):
+    if isinstance(model, type) or not (hasattr(model, "diagnose") and hasattr(model, "folder")):
+        came = f"the class {model.__name__}" if isinstance(model, type) else f"a {type(model).__name__}"
         raise ValueError(
-            f"model is a {type(model).__name__}, wanted a run or its folder; for a module of your own give the "
+            f"model is {came}, wanted a run or its folder; for a module of your own give the "
             "function that makes it, data, and train=, a function (model, loader, settings) that trains it"
         )
     if data is not None:

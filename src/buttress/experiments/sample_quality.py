@@ -19,6 +19,7 @@ import json
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from torch import Tensor
 
 from buttress.core import Column, Examples
 from buttress.diagnostics.estimate import Estimate, jackknife, share
-from buttress.experiments.examples import decoded, means_wanted, seeded
+from buttress.experiments.examples import check_temperature, decoded, means_wanted, seeded
 from buttress.quality.accuracy_score import classification_accuracy_score
 from buttress.quality.classifier import LabelClassifier, fit_classifier
 from buttress.quality.frechet import frechet_distance
@@ -36,6 +37,7 @@ from buttress.quality.manifold import precision_recall
 from buttress.quality.rejection import surest
 from buttress.runtime.atomic_write import write_text
 from buttress.runtime.memory import check_memory
+from buttress.runtime.randomness import MOST_SEEDS, check_seed
 from buttress.training.run import Run
 
 __all__ = ["RESULT", "SampleQuality", "likeness", "sample_quality"]
@@ -55,6 +57,8 @@ LEAST = 10
 
 REJECTS, JUDGES, LEARNS = 0, 1, 2
 """The parts of three classifiers: each has weights and an order of its own."""
+TASKS = ("training the classifier that rejects", "training the classifier that judges", "training one on its row alone")
+"""What is said while each learns."""
 
 
 @dataclass(frozen=True)
@@ -111,6 +115,7 @@ def sample_quality(
     temperature: float = 1.0,
     seed: int = 0,
     say: Callable[[str], None] = lambda what: None,
+    watch: Callable[[str, int, int], None] = lambda what, step, steps: None,
 ) -> SampleQuality:
     """Draw samples of a run and compare them with its held-out data.
 
@@ -125,10 +130,11 @@ def sample_quality(
         temperature: Of p(x|z).
         seed: Of all draws, and of the classifiers.
         say: Is told what is done next.
+        watch: Called with (what, step, steps) while samples are drawn and classifiers learn.
 
     Errors:
         ValueError: Data of another kind, too few examples, no such label, rejection without a label that the model
-            reads, or a number out of range.
+            reads, or a number out of range; found before anything is drawn.
 
     Example:
         >>> import tempfile
@@ -139,8 +145,9 @@ def sample_quality(
         >>> found.features, found.count, sorted(found.rows)
         ('the 8 principal components of the training data', 100, ['real', 'samples'])
     """
+    _check_numbers(samples, keep, classifier_steps, temperature, seed)
     column = _label(run, label)
-    _check(run, column, samples, keep, classifier_steps)
+    _check(run, column, samples, keep)
     order = torch.Generator().manual_seed(seed)
     train = _labelled(run.splits().train, torch.arange(len(run.splits().train)), column)
     held_out = _labelled(run.splits().held_out, torch.cat(run.held_out(seed).index), column)
@@ -154,10 +161,12 @@ def sample_quality(
         )
     total = math.ceil(samples / keep)
     say(f"drawing {total:,} samples")
-    drawn = _drawn(run, train[torch.randint(len(train), (total,), generator=order)], column, mean, temperature, seed)
+    drawn = _drawn(
+        run, train[torch.randint(len(train), (total,), generator=order)], column, mean, temperature, seed, watch
+    )
     real = _read(run, run.splits().train, train, column, seed)
     bench = _Bench(
-        real, _read(run, run.splits().held_out, held_out, column, seed), count, column, classifier_steps, seed
+        real, _read(run, run.splits().held_out, held_out, column, seed), count, column, classifier_steps, seed, watch
     )
     say("comparing" if column is None else "training classifiers")
     taught = min(samples, len(train))
@@ -191,11 +200,21 @@ class _Bench:
         column: The label; None to compare principal components.
         steps: Of each classifier.
         seed: Theirs.
+        watch: As of :func:`sample_quality`.
     """
 
-    def __init__(self, train: _Set, held_out: _Set, count: int, column: Column | None, steps: int, seed: int) -> None:
+    def __init__(
+        self,
+        train: _Set,
+        held_out: _Set,
+        count: int,
+        column: Column | None,
+        steps: int,
+        seed: int,
+        watch: Callable[[str, int, int], None] = lambda what, step, steps: None,
+    ) -> None:
         self.learned_from, self.held_out = train.take(slice(count, None)), held_out
-        self.count, self.column, self.steps, self.seed = count, column, steps, seed
+        self.count, self.column, self.steps, self.seed, self.watch = count, column, steps, seed, watch
         self._fitted: dict[int, LabelClassifier] = {}
         if column is None:
             directions = _principal(self.learned_from.x.flatten(1), seed)
@@ -238,7 +257,11 @@ class _Bench:
         return _share(self.classifier(JUDGES).accuracy(judged.x, judged.labels), len(judged.x))
 
     def _training(self, part: int) -> dict[str, Any]:
-        return {"steps": self.steps, "seed": 10 * self.seed + part}
+        return {
+            "steps": self.steps,
+            "seed": (10 * self.seed + part) % MOST_SEEDS,
+            "watch": partial(self.watch, TASKS[part]),
+        }
 
 
 def _label(run: Run, name: str) -> Column | None:
@@ -255,16 +278,22 @@ def _label(run: Run, name: str) -> Column | None:
     return next(iter(read + known), None) if run.spec.kind == "image" else None
 
 
-def _check(run: Run, column: Column | None, samples: int, keep: float, steps: int) -> None:
-    """Refuse what cannot be judged, before anything is drawn."""
-    if run.spec.kind not in ("image", "table"):
-        raise ValueError(
-            f"sample quality: this run is on {run.spec.kind} data, wanted images or a table; try buttress diagnose"
-        )
+def _check_numbers(samples: int, keep: float, steps: int, temperature: float, seed: int) -> None:
+    """Refuse numbers out of range."""
+    check_seed(seed)
+    check_temperature(temperature)
     if samples < LEAST or steps < 1 or not 0 < keep <= 1:
         raise ValueError(
             f"sample quality: samples is {samples}, classifier_steps {steps} and keep {keep}; wanted at least {LEAST}, "
             "at least 1, and a share above 0 and at most 1"
+        )
+
+
+def _check(run: Run, column: Column | None, samples: int, keep: float) -> None:
+    """Refuse what cannot be judged, before anything is drawn."""
+    if run.spec.kind not in ("image", "table"):
+        raise ValueError(
+            f"sample quality: this run is on {run.spec.kind} data, wanted images or a table; try buttress diagnose"
         )
     if keep < 1 and (column is None or column.name not in run.model.reads):
         raise ValueError(
@@ -288,7 +317,13 @@ def _read(run: Run, examples: Examples, index: Int[Tensor, " N"], column: Column
 
 
 def _drawn(
-    run: Run, like: Int[Tensor, " N"], column: Column | None, mean: bool | None, temperature: float, seed: int
+    run: Run,
+    like: Int[Tensor, " N"],
+    column: Column | None,
+    mean: bool | None,
+    temperature: float,
+    seed: int,
+    watch: Callable[[str, int, int], None],
 ) -> _Set:
     """Samples given what is given beside some training examples, so that labels are as frequent as they are there."""
     examples, parts = run.splits().train, []
@@ -299,6 +334,7 @@ def _drawn(
             z = run.model.sample_z(len(part), None, given)
             x = decoded(run, z, given, means_wanted(run, mean, temperature), temperature)
             parts.append(_seen(run, x))
+        watch("drawing samples", min(len(like), AT_ONCE * (number + 1)), len(like))
     asked = column is not None and column.name in run.model.reads
     return _Set(torch.cat(parts), examples.conditions[column.name][like] if column and asked else None)
 

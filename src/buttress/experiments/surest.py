@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -10,9 +11,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from buttress.core import Column
-from buttress.experiments.examples import as_observed, sampled
+from buttress.experiments.examples import as_observed, check_temperature, sampled
 from buttress.quality.classifier import fit_classifier
 from buttress.quality.rejection import surest
+from buttress.runtime.randomness import check_seed
 from buttress.training.run import Run
 
 __all__ = ["surest_samples"]
@@ -22,7 +24,13 @@ MOST = 20_000
 
 
 def surest_samples(
-    run: Run, count: int, best_of: int, given: Mapping[str, Tensor], seed: int = 0, **settings: Any
+    run: Run,
+    count: int,
+    best_of: int,
+    given: Mapping[str, Tensor],
+    seed: int = 0,
+    watch: Callable[[str, int, int], None] = lambda what, step, steps: None,
+    **settings: Any,
 ) -> Tensor:
     """``count`` samples: of ``best_of`` times as many, in each class those that a classifier is surest of.
 
@@ -35,6 +43,7 @@ def surest_samples(
         best_of: How many are drawn for each that is kept.
         given: The conditions of those kept, ``count`` rows.
         seed: Of all draws and of the classifier.
+        watch: Called with (what, step, steps) while the classifier learns.
         settings: Further ones of :func:`buttress.experiments.examples.sampled`.
 
     Errors:
@@ -44,9 +53,13 @@ def surest_samples(
         raise ValueError(f"best_of is {best_of}, wanted 1 (keep every sample) or more")
     if best_of == 1:
         return sampled(run, count, seed, given=given, **settings)
+    check_seed(seed)
+    check_temperature(settings.get("temperature", 1.0))
     column = _label(run)
     images, labels = _labelled(run, column, seed)
-    classifier = fit_classifier(images, labels, column.classes, seed=seed)
+    classifier = fit_classifier(
+        images, labels, column.classes, seed=seed, watch=partial(watch, "training the classifier")
+    )
     pool = {name: value.repeat(best_of, *[1] * (value.dim() - 1)) for name, value in given.items()}
     drawn = sampled(run, count * best_of, seed, given=pool, **settings)
     kept = surest(classifier.probabilities(drawn), pool[column.name], 1 / best_of)

@@ -38,6 +38,9 @@ class Neighbours:
     Args:
         points: N of them, of which a copy is kept.
 
+    Errors:
+        ValueError: There is no point, or one has no coordinates.
+
     Example:
         >>> found = Neighbours(torch.tensor([[0.0], [1.0], [3.0]]))
         >>> found.nearest(torch.tensor([[2.0], [9.0]]), 2).tolist()
@@ -48,6 +51,11 @@ class Neighbours:
     """
 
     def __init__(self, points: Float[Tensor, "N D"]) -> None:
+        if points.dim() != 2 or not points.numel():
+            raise ValueError(
+                f"neighbours: got points of shape {tuple(points.shape)}, wanted (N, D): at least one, of one or more "
+                "coordinates"
+            )
         n, d = points.shape
         self._groups = points.new_zeros(-(-n // GROUP), GROUP * d, dtype=torch.float32)
         self.points = self._groups.view(-1, d)[:n].copy_(points.detach())
@@ -56,37 +64,55 @@ class Neighbours:
 
     @torch.no_grad()
     def move(self, rows: Int[Tensor, " R"], points: Float[Tensor, "R D"]) -> None:
-        """Put other points in the place of some."""
+        """Put other points in the place of some.
+
+        Errors:
+            ValueError: They are not as wide as the points are, or not as many as ``rows``.
+        """
+        if points.shape != (len(rows), self.points.shape[1]):
+            raise ValueError(
+                f"neighbours: got points of shape {tuple(points.shape)} for {len(rows)} rows, wanted "
+                f"({len(rows)}, {self.points.shape[1]})"
+            )
         self.points[rows] = points.to(self.points)
         for bounds in self._bounds:
             bounds.move(rows)
 
     @torch.no_grad()
     def nearest(
-        self, queries: Float[Tensor, "B D"], count: int, own: Int[Tensor, " B"] | None = None
+        self, queries: Float[Tensor, "B D"], count: int, own: Int[Tensor, " M"] | None = None
     ) -> Int[Tensor, "B K"]:
         """Numbers of the nearest points, the nearest first.
 
         Args:
             queries: B points.
             count: K, no more than the points there are without the own one.
-            own: For each query the point that is not looked at; a number beyond the points for none.
+            own: For each of the B queries the point that is not looked at; a number beyond the points for none.
 
         Errors:
-            ValueError: There are not so many points.
+            ValueError: There are not so many points, or queries are not as wide as points are.
 
         Example:
             >>> points = torch.tensor([[0.0], [1.0], [3.0]])
             >>> Neighbours(points).nearest(points, 1, own=torch.arange(3)).flatten().tolist()
             [1, 0, 1]
         """
+        if queries.dim() != 2 or queries.shape[1] != self.points.shape[1]:
+            raise ValueError(
+                f"neighbours: got queries of shape {tuple(queries.shape)}, wanted (B, {self.points.shape[1]}), as wide "
+                "as the points are"
+            )
+        if own is not None and own.shape != (len(queries),):
+            raise ValueError(f"neighbours: got own of shape {tuple(own.shape)}, wanted ({len(queries)},)")
         others = len(self.points) - (own is not None)
         if not 0 < count <= others:
-            raise ValueError(f"neighbours: {count} nearest points are wanted of {others}; ask for 1 to {others}")
+            most = f"1 to {others}" if others else "none: the only point is left out"
+            raise ValueError(f"neighbours: {count} nearest points are wanted of {others}; ask for {most}")
         none = torch.full((len(queries),), len(self.points), device=queries.device)
         left_out = (none if own is None else own).split(QUERIES)
         parts = zip(queries.to(self.points).split(QUERIES), left_out, strict=True)
-        return torch.cat([self._nearest(part, count, out) for part, out in parts])
+        found = [self._nearest(part, count, out) for part, out in parts]
+        return torch.cat(found) if found else none.new_empty(0, count)
 
     def _nearest(self, queries: Tensor, count: int, own: Tensor) -> Tensor:
         keys = torch.empty(len(queries), count, dtype=torch.int64, device=queries.device)
@@ -175,10 +201,15 @@ def _key(read: Float[Tensor, "*R D"], query: Tensor, rows: Int[Tensor, "*R"], ow
 def greedy_tour(points: Float[Tensor, "N D"]) -> Int[Tensor, " N"]:
     """An order of all points in which each is followed by the nearest one that had no turn yet, from point 0 on.
 
+    Errors:
+        ValueError: There is no point.
+
     Example:
         >>> greedy_tour(torch.tensor([[0.0], [5.0], [1.0], [4.0]])).tolist()
         [0, 2, 3, 1]
     """
+    if not len(points):
+        raise ValueError("neighbours: a tour of no points is wanted; give at least one")
     squares, tour = points.square().sum(1), [0]
     waiting = squares.clone()  # infinite once a point had its turn
     for _ in range(len(points) - 1):

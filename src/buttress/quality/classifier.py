@@ -9,6 +9,8 @@ another, and with no published FID, precision or recall.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
@@ -81,6 +83,7 @@ def fit_classifier(
     learning_rate: float = 2e-3,
     width: int = 32,
     seed: int = 0,
+    watch: Callable[[int, int], None] = lambda step, steps: None,
 ) -> LabelClassifier:
     """A classifier trained on labelled images by Adam, its rate falling to 0; the global random state is kept.
 
@@ -93,6 +96,7 @@ def fit_classifier(
         learning_rate: Of Adam, at the start.
         width: See :class:`LabelClassifier`.
         seed: Of the weights and of the order.
+        watch: Called with (step, steps) after each step.
 
     Errors:
         ValueError: No images, another number of labels, or a label that is none of the classes.
@@ -114,10 +118,11 @@ def fit_classifier(
         model = LabelClassifier(images.shape[1], classes, pixels.mean().item(), std, width)
         adam = torch.optim.Adam(model.parameters(), lr=learning_rate)
         falling = torch.optim.lr_scheduler.CosineAnnealingLR(adam, steps)
-        for _ in range(steps):
+        for step in range(steps):
             index = torch.randint(len(images), (batch_size,))
             adam.zero_grad()
             F.cross_entropy(model(images[index]), labels[index]).backward()
             adam.step()
             falling.step()
+            watch(step + 1, steps)
     return model.eval()

@@ -10,6 +10,8 @@ In the third, the best of those that are left takes the next rank, and with it a
 larger than $2 \operatorname{se}(d)$. Differences are taken example by example where both branches were measured on the
 same ones, as in a rescue: what is hard about an example is hard for both. Of a tie, the first in the order in which the
 branches were asked for is named. Errors are those of measuring; what another seed would give is not in them.
+
+A branch whose training changed no weight shows nothing of its remedy. It stands below the others without a rank.
 """
 
 from __future__ import annotations
@@ -36,6 +38,7 @@ from buttress.runtime.atomic_write import write_text
 
 __all__ = [
     "BY_EXAMPLE",
+    "UNCHANGED",
     "Ranked",
     "Ranking",
     "as_text",
@@ -48,6 +51,8 @@ __all__ = [
 
 BY_EXAMPLE = "by_example.npz"
 """In the folder of a run: −ELBO and NLL of each of some held-out examples, the same ones for all branches."""
+UNCHANGED = "unchanged"
+"""Among the settings of the evidence of a branch whose training changed no weight."""
 CLEAR = 2.0
 """Standard errors from which on a difference is one."""
 TIERS = (USED, PARTLY)
@@ -59,7 +64,7 @@ class Ranked:
     """A branch in its place.
 
     Args:
-        rank: 1 for the best; branches of one rank are a tie.
+        rank: 1 for the best; branches of one rank are a tie. 0 for one that has none, since no weight changed.
         name: Of the branch.
         run: What was measured.
         seconds: Of training; None where it is not known.
@@ -83,6 +88,11 @@ class Ranked:
         """Whether z is in use."""
         return self.run.state == USED
 
+    @property
+    def unchanged(self) -> bool:
+        """Whether its training changed no weight."""
+        return _unchanged(self.run)
+
     def number(self, name: str) -> Estimate:
         """An estimate as it is shown: −ELBO with its sign turned."""
         found = self.run.estimate(name)
@@ -95,7 +105,7 @@ class Ranked:
         verdict = self.run.evidence.verdict if self.run.evidence else None
         numbers = {name: {"value": one.value, "error": one.error} for name in NUMBERS for one in [self.number(name)]}
         return {
-            "rank": self.rank,
+            "rank": self.rank or None,
             "name": self.name,
             "state": self.run.state,
             "borderline": verdict.borderline if verdict else "",
@@ -104,6 +114,7 @@ class Ranked:
             "steps": self.steps,
             "seconds": self.seconds,
             "stopped_early": self.early,
+            "unchanged": self.unchanged,
             "folder": self.run.folder.name,
         }
 
@@ -125,7 +136,7 @@ class Ranking:
     @property
     def winner(self) -> Ranked | None:
         """The branch to go on with; None where none uses z."""
-        return self.rows[0] if self.rows and self.rows[0].uses_z else None
+        return next((row for row in self.rows[:1] if row.uses_z and not row.unchanged), None)
 
     @property
     def tied(self) -> tuple[Ranked, ...]:
@@ -142,7 +153,8 @@ def rank(comparison: ComparisonResult) -> Ranking:
     found = [(arm, run) for arm in comparison.arms for run in arm.runs[:1] if run.evidence is not None]
     measure = "nll" if found and all(run.value("nll") is not None for _, run in found) else "elbo"
     budget = comparison.budget if isinstance(comparison.budget, dict) else {}
-    left = [_unranked(arm, run, budget.get("steps")) for arm, run in found]
+    every = [_unranked(arm, run, budget.get("steps")) for arm, run in found]
+    left = [one for one in every if not one.unchanged]
     rows: list[Ranked] = []
     for group in sorted({_group(one) for one in left}):
         waiting = [one for one in left if _group(one) == group]
@@ -152,6 +164,7 @@ def rank(comparison: ComparisonResult) -> Ranking:
             place = len(rows) + 1
             rows += [Ranked(place, one.name, one.run, one.seconds, one.early) for one in level]
             waiting = [one for one in waiting if one not in level]
+    rows += [one for one in every if one.unchanged]
     return Ranking(tuple(rows), measure, dict(comparison.failed))
 
 
@@ -168,6 +181,10 @@ def _unranked(arm: ArmResult, run: RunResult, steps: Any) -> Ranked:
     made = run.evidence.settings.get("step") if run.evidence else None
     early = isinstance(made, int) and isinstance(steps, int) and made < steps
     return Ranked(0, arm.name, run, arm.seconds[0] if arm.seconds else None, early)
+
+
+def _unchanged(run: RunResult) -> bool:
+    return bool(run.evidence and run.evidence.settings.get(UNCHANGED))
 
 
 def _group(one: Ranked) -> tuple[int, bool]:
@@ -222,6 +239,17 @@ def sentences(ranking: Ranking) -> list[str]:
     best = ranking.rows[0] if ranking.rows else None
     if best is None:
         return ["No branch was measured."]
+    idle = [
+        f"{one.name} changed no weight of the model, so nothing is known of its remedy and it has no rank; see what "
+        "the training function does under it."
+        for one in ranking.rows
+        if one.unchanged
+    ]
+    return idle if best.unchanged else [*_best(best, ranking), *idle]
+
+
+def _best(best: Ranked, ranking: Ranking) -> list[str]:
+    """What is said of the first."""
     number = f"{NUMBERS[ranking.measure]} {_shown(best.number(ranking.measure))} nats"
     if not best.uses_z:
         if untouched(best.name):
@@ -251,10 +279,12 @@ def ranking_table(ranking: Ranking) -> Table:
         table.add_column(title, justify="right")
     for row in ranking.rows:
         tie = "=" if sum(other.rank == row.rank for other in ranking.rows) > 1 else ""
+        place = "—" if row.unchanged else f"{row.rank}{tie}"
         state = f"{row.run.state}{' (borderline)' if row.plain()['borderline'] else ''}"
+        state += " (weights unchanged)" * row.unchanged
         steps = "—" if row.steps is None else f"{row.steps:,}{', stopped' if row.early else ''}"
         numbers = [_shown(row.number(name)) for name in NUMBERS]
-        cells = [f"{row.rank}{tie}", row.name, state, *numbers, steps, seconds(row.seconds)]
+        cells = [place, row.name, state, *numbers, steps, seconds(row.seconds)]
         table.add_row(*(Text(cell) for cell in cells))
     return table
 

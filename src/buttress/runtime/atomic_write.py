@@ -14,7 +14,7 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 
-__all__ = ["FULL", "check_room", "replace_file", "sweep", "write_text"]
+__all__ = ["FULL", "check_place", "check_room", "replace_file", "sweep", "write_text"]
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """What the system says where there is no room for more bytes."""
@@ -68,6 +68,28 @@ def check_room(folder: str | Path) -> None:
             file.flush()
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(folder)) from error
+
+
+def check_place(path: str | Path) -> None:
+    """Refuse a place where no file can be written, before the work whose result it is for. Nothing is left there.
+
+    Errors:
+        ValueError: It is a folder, or lies in none.
+        OSError: The folder cannot be written.
+
+    Example:
+        >>> check_place("no/such/folder/a.json")
+        Traceback (most recent call last):
+        ValueError: no/such/folder is no folder, wanted one to write a.json into; make it first, or choose another
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder, wanted a file to write")
+    if not path.parent.is_dir():
+        raise ValueError(
+            f"{path.parent} is no folder, wanted one to write {path.name} into; make it first, or choose another"
+        )
+    check_room(path.parent)
 
 
 def sweep(path: Path) -> None:

@@ -16,6 +16,7 @@ from buttress.training import checkpoint
 from buttress.training.check import check
 from buttress.training.fit import fit, fit_together
 from buttress.training.folder import RECIPE, STATE
+from buttress.training.held_out import with_division
 from buttress.training.lock import create, release
 from buttress.training.precision import chosen
 from buttress.training.progress import Progress
@@ -55,6 +56,7 @@ def prepare(
         if new:
             release(folder)
         raise
+    splits = with_division(splits, own.training.validation)
     write_text(folder / RECIPE, own.to_yaml())  # which may have more steps than before
     save_spec(folder, splits)
     if progress:

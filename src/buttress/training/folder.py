@@ -9,7 +9,7 @@
 ``state.safetensors``   the latest checkpoint, from which a run resumes
 ``weights.safetensors`` the model: the best by held-out ELBO where training has a ``patience``, else the latest
 ``progress.json``       how far it is, how long it took, and whether it is finished
-``.lock``               held by the process that trains there; empty, and never replaced
+``.lock``               held by the process that trains there; empty, and there as long as anything else is
 ``evidence.json``       the diagnosis
 ======================  ==========================================================================================
 """

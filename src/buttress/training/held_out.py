@@ -8,20 +8,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from buttress.core import Batch, Examples
+from buttress.core import Batch, Examples, Splits
 from buttress.diagnostics.estimators.active_units import activity, count_active
 from buttress.diagnostics.estimators.codebook import health
 from buttress.diagnostics.estimators.mutual_information import mutual_information
 from buttress.diagnostics.evaluation import evaluating
 from buttress.runtime.randomness import seed_step
 
-__all__ = ["VALIDATION_EXAMPLES", "HeldOut", "divided", "look"]
+__all__ = ["VALIDATION_EXAMPLES", "HeldOut", "divided", "look", "with_division"]
 
 VALIDATION_EXAMPLES = 1000
 """Most held-out examples that a validation during training reads."""
@@ -112,6 +113,29 @@ def divided(examples: Examples, share: float) -> tuple[Int[Tensor, " V"] | None,
         )
     mixed = torch.randperm(n, generator=torch.Generator().manual_seed(n))
     return mixed[:few].sort().values, mixed[few:].sort().values
+
+
+def with_division(splits: Splits, share: float) -> Splits:
+    """The data with a note that says how the held-out examples are divided, where they are.
+
+    Args:
+        splits: The data, opened.
+        share: As of :func:`divided`.
+
+    Example:
+        >>> from buttress.data.linear_gaussian import LinearGaussianData
+        >>> print(with_division(LinearGaussianData(n=100).open(), 0.3).notes[-1])
+        of the 10 held-out examples, 3 are for validations in training and 7 for the evidence (training.validation is
+        0.3)
+    """
+    few, rest = divided(splits.held_out, share)
+    if few is None or rest is None:
+        return splits
+    note = (
+        f"of the {len(splits.held_out):,} held-out examples, {len(few):,} are for validations in training and "
+        f"{len(rest):,} for the evidence (training.validation is {share:g})"
+    )
+    return replace(splits, notes=(*splits.notes, note))
 
 
 def look(model: Any, batches: HeldOut, seed: int) -> dict[str, float]:

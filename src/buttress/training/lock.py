@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -28,7 +29,8 @@ with suppress(ImportError):  # not on Windows
 def lock(folder: Path) -> Iterator[None]:
     """While this lasts, no other process may train in the folder; where the system has no locks, nothing is checked.
 
-    What is locked is a file that nobody replaces or removes, and it is locked before anything else is written.
+    What is locked is a file that is locked before anything else is written, and that stays with what is written. Where
+    an error ends it before there is anything, the file goes again, and so do the folders that were made for it.
 
     Errors:
         ValueError: Another process is training there.
@@ -41,20 +43,60 @@ def lock(folder: Path) -> Iterator[None]:
         Traceback (most recent call last):
         ValueError: another process is training in ...; wait for it, or choose another folder
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    if (folder / LOCK).exists():
-        regular(folder / LOCK)
-    with (folder / LOCK).open("ab") as file:  # the lock ends with the process, however it ends
-        try:
-            if fcntl is not None:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise ValueError(
-                f"another process is training in {folder}; wait for it, or choose another folder"
-            ) from error
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    with _locked(folder) as new:
         for name in WRITTEN_UNDER_LOCK if fcntl is not None else ():  # left behind by one that was killed in between
             sweep(folder / name)
-        yield
+        try:
+            yield
+        except BaseException:
+            _leave_nothing(folder, made if new else None)
+            raise
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[bool]:
+    """Hold the lock of a folder; whether its file is new."""
+    while True:
+        folder.mkdir(parents=True, exist_ok=True)
+        if known := (folder / LOCK).exists():
+            regular(folder / LOCK)
+        try:
+            file = (folder / LOCK).open("ab")
+        except FileNotFoundError:  # whoever made the folder had to leave nothing, just now
+            continue
+        with file:  # the lock ends with the process, however it ends
+            try:
+                if fcntl is not None:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise ValueError(
+                    f"another process is training in {folder}; wait for it, or choose another folder"
+                ) from error
+            if fcntl is not None and not _is_at(folder / LOCK, os.fstat(file.fileno())):  # removed in between
+                continue
+            yield not known
+            return
+
+
+def _is_at(path: Path, stat: os.stat_result) -> bool:
+    try:
+        return os.path.samestat(path.stat(), stat)
+    except FileNotFoundError:
+        return False
+
+
+def _leave_nothing(folder: Path, made: Sequence[Path] | None) -> None:
+    """Remove a lock file that is all there is, and the folders that were made for it; None where it was there before.
+
+    Call it under the lock, so that no other process has begun to write there.
+    """
+    if made is None or fcntl is None or [path.name for path in folder.iterdir()] != [LOCK]:
+        return
+    (folder / LOCK).unlink()
+    with suppress(OSError):  # a parent that another process has put something into stays
+        for path in made:
+            path.rmdir()
 
 
 def create(folder: Path, recipe: Recipe, resume: bool, init: str = "") -> tuple[Recipe, bool]:

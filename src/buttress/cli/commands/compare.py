@@ -101,7 +101,7 @@ def show(recipe: Recipe, names: list[str], out: Path, seeds: int, jobs: int, set
         if not console.is_terminal:
             console.print(f"{run}: {outcome}", **PLAIN)
 
-    with bars(console, recipe.data) as watch:
+    with bars(console, recipe.data, recipe.training.validation) as watch:
         done = run(recipe, names, out, seeds=seeds, jobs=jobs, settings=settings, watch=watch, begin=begin, ended=ended)
     for name, reason in done.left_out.items():
         console.print(f"left out: {name}: {reason}", style="dim", **PLAIN)
@@ -116,15 +116,17 @@ def show(recipe: Recipe, names: list[str], out: Path, seeds: int, jobs: int, set
 
 
 @contextmanager
-def bars(console: Console, data: Data | None) -> Iterator[Callable[[str, int, int], None]]:
+def bars(console: Console, data: Data | None, validation: float = 0.0) -> Iterator[Callable[[str, int, int], None]]:
     """One progress bar for each run; what it yields is called with (run, step, total).
 
     Args:
         console: Where the bars go.
         data: Of all runs; what a person should know about them is told once, when the first run begins. None where
             runs differ in their data.
+        validation: Share of the held-out examples that validations alone read.
     """
     from buttress.data.opened import opened, tell
+    from buttress.training.held_out import with_division
 
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     now_and_then = _lines(console)
@@ -133,7 +135,7 @@ def bars(console: Console, data: Data | None) -> Iterator[Callable[[str, int, in
 
         def watch(run: str, step: int, total: int) -> None:
             if not tasks and data is not None:
-                tell(opened(data))
+                tell(with_division(opened(data), validation))
             if run not in tasks:
                 tasks[run] = progress.add_task(run, total=total)
             progress.update(tasks[run], completed=step)

@@ -46,9 +46,10 @@ def daydream(
     from buttress.cli.opening import open_run
     from buttress.experiments.daydream import daydreams
     from buttress.experiments.examples import lengths_of, some_held_out
-    from buttress.experiments.present import Marks, present
+    from buttress.experiments.present import Marks, check_out, present
 
     opened = open_run(run, data, other_data, needs_data=True)
+    check_out(opened, out)
     raw = some_held_out(opened, count, seed)
     found = daydreams(opened, raw, steps, seed, drawn, temperature)
     rows = [(str(step), str(begin)) for begin in range(1, len(raw) + 1) for step in range(steps + 1)]

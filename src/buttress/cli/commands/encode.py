@@ -42,9 +42,11 @@ def encode(
     """
     from buttress.cli.opening import open_run
     from buttress.experiments.encode import encoded, write_latents
+    from buttress.runtime.atomic_write import check_place
 
     opened = open_run(run, data, other_data, needs_data=data_ is None)
     out = out or run / "latents.npy"
+    check_place(out)
     count, width = write_latents(encoded(opened, data_, drawn, seed), out)
     what = "codes" if opened.model.space.classes else "numbers"
     print(f"{out}: z of {count} examples, {width} {what} each")

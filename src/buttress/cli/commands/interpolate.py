@@ -57,11 +57,12 @@ def interpolate(
     from buttress.experiments.conditions import override
     from buttress.experiments.examples import interpolations, lacks_mean, lengths_of, means_wanted, some_held_out
     from buttress.experiments.inputs import typed
-    from buttress.experiments.present import Marks, present
+    from buttress.experiments.present import Marks, check_out, present
 
     if (from_ is None) != (to is None):
         raise ValueError(f"expected --from and --to together, found only --{'to' if from_ is None else 'from'}")
     opened = open_run(run, data, other_data, needs_data=from_ is None)
+    check_out(opened, out)
     if mean and (why := lacks_mean(opened)):
         print(why, file=sys.stderr)
     if from_ is not None and to is not None:

@@ -76,4 +76,4 @@ def prescribe(
             watch=watch,
         )
 
-    search(go, recipe.data, json)
+    search(go, recipe.data, json, recipe.training.validation)

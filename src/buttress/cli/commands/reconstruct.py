@@ -59,13 +59,14 @@ def reconstruct(
         side_by_side,
         some_held_out,
     )
-    from buttress.experiments.present import Marks, present
+    from buttress.experiments.present import Marks, check_out, present
 
     if draws < 1 or (mean and draws > 1):
         raise ValueError(
             f"got {draws} draws{' of means' if mean else ''}, wanted at least 1, and several only without --mean"
         )
     opened = open_run(run, data, other_data)
+    check_out(opened, out)
     if mean and (why := lacks_mean(opened)):
         print(why, file=sys.stderr)
     raw = override(opened, some_held_out(opened, count, seed), given)

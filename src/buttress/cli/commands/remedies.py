@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 __all__ = ["remedies"]
@@ -25,14 +26,32 @@ def remedies() -> None:
         if entry.family != family:
             family = entry.family
             console.print(Text(family, style="bold underline"), end="\n\n")
-        settings = ":".join(f"{k}={_written(v)}" for k, v in entry.settings.items())
-        head = Text.assemble((entry.name, "bold"), (f":{settings}" if settings else "", "dim"))
-        told = f"{entry.summary.replace('``', '')}\n{entry.source}; {_changes(entry)}"
-        for text, indent in ((head, 2), (Text(told), 6)):
-            for line in text.wrap(console, console.width - 2 * indent):
-                line.rstrip()
-                console.print(Text(" " * indent) + line)
+        pieces = [entry.name, *(f":{k}={_written(v)}" for k, v in entry.settings.items())]
+        for number, line in enumerate(_lines(pieces, console.width - 8)):
+            head = Text("  " + 4 * " " * (number > 0) + line, style="dim", overflow="fold")
+            head.stylize("not dim bold", 0, 2 + len(entry.name) if number == 0 else 0)
+            console.print(head, soft_wrap=True)
+        told = Text(f"{entry.summary.replace('``', '')}\n{entry.source}; {_changes(entry)}")
+        for text in told.wrap(console, console.width - 12):
+            text.rstrip()
+            console.print(Text(" " * 6) + text)
         console.print()
+
+
+def _lines(pieces: Sequence[str], width: int) -> list[str]:
+    """Pieces in lines as long as there is room; none is broken, however long it is.
+
+    Example:
+        >>> _lines(["free_bits", ":total=2.0", ":per_group=0.5"], 20)
+        ['free_bits:total=2.0', ':per_group=0.5']
+    """
+    lines: list[str] = []
+    for piece in pieces:
+        if lines and len(lines[-1]) + len(piece) <= width:
+            lines[-1] += piece
+        else:
+            lines.append(piece)
+    return lines
 
 
 def _changes(entry: Any) -> str:

@@ -91,16 +91,17 @@ def rescue(
             watch=watch,
         )
 
-    search(go, opened.recipe.data, json)
+    search(go, opened.recipe.data, json, opened.recipe.training.validation)
 
 
-def search(go: Callable[[Any], Any], data: Data, as_json: bool) -> None:
+def search(go: Callable[[Any], Any], data: Data, as_json: bool, validation: float = 0.0) -> None:
     """Look for a recipe with a progress bar for each branch, and print what came of it.
 
     Args:
         go: Called with who hears of it; gives what was found.
         data: Of all branches.
         as_json: Whether to print JSON and nothing else.
+        validation: Share of the held-out examples that validations alone read.
 
     Example:
         As ``buttress rescue`` shows it::
@@ -125,7 +126,7 @@ def search(go: Callable[[Any], Any], data: Data, as_json: bool) -> None:
         if not console.is_terminal:
             console.print(f"{run}: {outcome}", **PLAIN)
 
-    with bars(console, data) as step:
+    with bars(console, data, validation) as step:
         found = go(Watch(step, begin, ended))
     if as_json:
         plain = (

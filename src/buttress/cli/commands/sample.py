@@ -53,15 +53,18 @@ def sample(
             buttress sample runs/latest --given label=3 --best_of 4
     """
     from buttress.cli.opening import open_run
+    from buttress.cli.watching import progress
     from buttress.experiments.conditions import given_for
     from buttress.experiments.examples import lacks_mean
-    from buttress.experiments.present import present
+    from buttress.experiments.present import check_out, present
     from buttress.experiments.surest import surest_samples
 
     opened = open_run(run, data, other_data, needs_data=best_of > 1)
+    check_out(opened, out)
     if mean and (why := lacks_mean(opened)):
         print(why, file=sys.stderr)
     known = given_for(opened, given, count, seed)
     how = {"mean": mean, "temperature": temperature, "uniform": codes == "uniform"}
-    rows = surest_samples(opened, count, best_of, known, seed, **how)
+    with progress() as (_, watch):
+        rows = surest_samples(opened, count, best_of, known, seed, watch, **how)
     present(opened, rows, out, "samples", across=max(1, round(count**0.5)))

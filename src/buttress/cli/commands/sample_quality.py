@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 __all__ = ["sample_quality"]
@@ -58,15 +57,17 @@ def sample_quality(
     from rich.console import Console
 
     from buttress.cli.opening import open_run
+    from buttress.cli.watching import progress
     from buttress.experiments.sample_quality import RESULT
     from buttress.experiments.sample_quality import sample_quality as judged
     from buttress.report.sample_quality import sample_quality_table
-
-    def say(what: str) -> None:
-        print(what, file=sys.stderr)
+    from buttress.runtime.atomic_write import check_place
 
     opened = open_run(run, data, other_data)
-    found = judged(opened, samples, keep, classifier_steps, label, mean, temperature, seed, say)
+    check_place(out or run / RESULT)
+    wishes = samples, keep, classifier_steps, label, mean, temperature, seed
+    with progress() as (say, watch):
+        found = judged(opened, *wishes, say, watch)
     print(f"on {found.features}")
     if found.accuracy is not None and found.accuracy.value is not None:
         print(f"which is right on {found.accuracy.value:.1%} of the held-out images")

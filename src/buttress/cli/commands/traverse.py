@@ -52,10 +52,11 @@ def traverse(
     from buttress.cli.opening import open_run
     from buttress.experiments.conditions import given_for, override
     from buttress.experiments.examples import latent_of, one_held_out, posterior_of, seeded
-    from buttress.experiments.present import present_traversal
+    from buttress.experiments.present import check_out, present_traversal
     from buttress.experiments.traversal import by_rate, traversal
 
     opened = open_run(run, data, other_data, needs_data=example is not None)
+    check_out(opened, out)
     known, start = given_for(opened, given, 1, seed), None
     if example is not None:
         raw = override(opened, one_held_out(opened, example), given)

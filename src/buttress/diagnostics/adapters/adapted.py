@@ -15,9 +15,12 @@ from buttress.diagnostics.adapters.modules import reconstructing
 from buttress.diagnostics.adapters.signatures import takes_condition
 from buttress.diagnostics.check_data import check_batches
 from buttress.diagnostics.estimators.probe import class_numbers
+from buttress.diagnostics.no_model import as_came, refuse_class
 from buttress.diagnostics.protocol import ARGUMENTS, Batches, Conditional
 
 __all__ = ["Adapted", "adapted"]
+
+CALLABLES = "an Adapter of posterior, prior and log_likelihood"
 
 
 @dataclass(frozen=True)
@@ -79,10 +82,13 @@ def adapted(model: Any, data: Any, likelihood: str | None, variance: float | Non
     """
     if data is None:
         raise ValueError("got no held-out data; hand over a list of batches, a tensor, an array or a loader")
+    refuse_class(model)
     came = loaded(data)
     keeps = all(callable(getattr(model, name, None)) for name in ARGUMENTS)
     if keeps and likelihood is None:
         return _with_labels(model, came, bool(Conditional(model).takes), labels)
+    if not isinstance(model, nn.Module) and not any(callable(getattr(model, name, None)) for name in ARGUMENTS):
+        raise ValueError(f"the model is {as_came(model)}, or {CALLABLES}")
     if not isinstance(model, nn.Module):
         return Adapted(model, came.batches, labels, labels is not None)
     check_batches(came.batches)

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset
 from buttress.core.batch import Batch
 from buttress.diagnostics.protocol import Batches
 
-__all__ = ["LABELS", "Loaded", "loaded", "with_conditions"]
+__all__ = ["LABELS", "Loaded", "as_tensor", "loaded", "with_conditions"]
 
 INPUTS = (
     "x", "image", "images", "input", "inputs", "pixel_values", "input_ids", "input_values", "data", "features", "X",
@@ -49,8 +49,9 @@ def loaded(data: Any) -> Loaded:
     """Data as batches. A loader and a data set are read once and held in memory.
 
     Args:
-        data: A tensor or an array (N, ...); a ``Dataset`` or a ``DataLoader`` of x, (x, y) or dicts; a list of such
-            batches; or anything that gives tensors or ``Batch``es whenever it is indexed, which is left as it is.
+        data: A tensor, an array (N, ...) or a frame of columns (N, D), or a dict of such; a ``Dataset`` or a
+            ``DataLoader`` of x, (x, y) or dicts; a list of such batches; or anything that gives tensors or ``Batch``es
+            whenever it is indexed, which is left as it is.
 
     Errors:
         ValueError: A batch is none of these.
@@ -61,8 +62,9 @@ def loaded(data: Any) -> Loaded:
         >>> [x.shape[0] for x in found.batches], found.labels.tolist()
         ([2, 2, 1], [0, 1, 2, 3, 4])
     """
-    if isinstance(data, np.ndarray):
-        data = _of_array(data)
+    data = as_tensor(data)
+    if isinstance(data, Mapping):
+        data = [data]
     if isinstance(data, Tensor):
         return Loaded(list(data.split(ROWS)) if data.dim() else [data])
     if isinstance(data, DataLoader):
@@ -74,6 +76,21 @@ def loaded(data: Any) -> Loaded:
     return Loaded(data, ready=True)
 
 
+def as_tensor(data: Any) -> Any:
+    """An array or a frame of columns (pandas, polars) as a tensor; anything else as it is.
+
+    Errors:
+        ValueError: It holds something else than numbers.
+
+    Example:
+        >>> as_tensor(np.zeros((2, 3))).dtype
+        torch.float32
+    """
+    if not isinstance(data, type) and callable(getattr(data, "to_numpy", None)):
+        data = data.to_numpy()
+    return _of_array(data) if isinstance(data, np.ndarray) else data
+
+
 def _of_array(array: np.ndarray) -> Tensor:
     """An array as a tensor: float64 as the float32 that models are made of."""
     if array.dtype == np.float64:
@@ -81,7 +98,9 @@ def _of_array(array: np.ndarray) -> Tensor:
     try:
         return torch.from_numpy(np.ascontiguousarray(array))
     except TypeError as error:
-        raise ValueError(f"got an array of {array.dtype}, wanted numbers") from error
+        raise ValueError(
+            f"got an array of {array.dtype}, wanted numbers; leave out columns of text or dates, or encode them"
+        ) from error
 
 
 def _parted(raw: list[Any]) -> Loaded:
@@ -103,14 +122,14 @@ def _part(batch: Any, number: int) -> tuple[Any, dict[str, Tensor]]:
     if isinstance(batch, Mapping):
         return _of_mapping(batch, number)
     if isinstance(batch, tuple | list):
-        if not 1 <= len(batch) <= 2 or not isinstance(_tensor(batch[0]), Tensor):
+        if not 1 <= len(batch) <= 2 or not isinstance(as_tensor(batch[0]), Tensor):
             raise ValueError(
                 f"batch {number} is a {type(batch).__name__} of {len(batch)} entries, wanted x or (x, y); "
                 "try [x for x, *_ in loader], or dicts with the names 'x' and 'label'"
             )
-        label = _tensor(batch[1]) if len(batch) == 2 else None
-        return _tensor(batch[0]), {"label": label} if isinstance(label, Tensor) and label.dim() else {}
-    return _tensor(batch), {}
+        label = as_tensor(batch[1]) if len(batch) == 2 else None
+        return as_tensor(batch[0]), {"label": label} if isinstance(label, Tensor) and label.dim() else {}
+    return as_tensor(batch), {}
 
 
 def _of_mapping(batch: Mapping[str, Any], number: int) -> tuple[Tensor, dict[str, Tensor]]:
@@ -120,8 +139,8 @@ def _of_mapping(batch: Mapping[str, Any], number: int) -> tuple[Tensor, dict[str
             f"batch {number} has the entries {', '.join(map(str, batch))}, and none is called {', '.join(INPUTS[:6])}; "
             "try [batch['...'] for batch in loader]"
         )
-    x = _tensor(batch[name])
-    others = {key: _tensor(value) for key, value in batch.items() if key != name}
+    x = as_tensor(batch[name])
+    others = {key: as_tensor(value) for key, value in batch.items() if key != name}
     rows = {k: v for k, v in others.items() if isinstance(v, Tensor) and v.dim() and len(v) == len(x)}
     label = _names(rows).get("label")
     return x, {"label" if key == label else key: value for key, value in rows.items()}
@@ -131,10 +150,6 @@ def _names(batch: Mapping[str, Any]) -> dict[str, str]:
     """What a dict calls "x" and "label"."""
     found = (("x", INPUTS), ("label", LABELS))
     return {own: name for own, names in found if (name := next((n for n in names if n in batch), None)) is not None}
-
-
-def _tensor(value: Any) -> Any:
-    return _of_array(value) if isinstance(value, np.ndarray) else value
 
 
 def with_conditions(found: Loaded) -> Batches:

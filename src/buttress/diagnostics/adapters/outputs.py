@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
 import torch
@@ -148,6 +148,8 @@ def _named(value: Any) -> Mapping[str, Any] | None:
         return value
     if isinstance(value, tuple) and hasattr(value, "_asdict"):
         return dict(value._asdict())
+    if is_dataclass(value) and not isinstance(value, type):
+        return {one.name: getattr(value, one.name) for one in fields(value)}
     return None if isinstance(value, Tensor | tuple | list) else getattr(value, "__dict__", None)
 
 
@@ -176,7 +178,8 @@ def _of_positions(value: Any, x: Tensor) -> Output:
 def _told(value: Any) -> str:
     """What came, in a few words."""
     if isinstance(value, Tensor):
-        return f"one tensor of shape {tuple(value.shape)}"
+        loss = ", which looks like a loss: let it return what the loss is made of as well" if value.numel() == 1 else ""
+        return f"one tensor of shape {tuple(value.shape)}{loss}"
     if not isinstance(value, tuple | list):
         return f"a {type(value).__name__}"
     parts = [str(tuple(part.shape)) if isinstance(part, Tensor) else type(part).__name__ for part in value]

@@ -28,12 +28,13 @@ from torch.distributions import Distribution
 from buttress.diagnostics.estimate import NO_DENSITY, Estimate, mean, quantile, share
 from buttress.diagnostics.estimator import Subject, estimator
 from buttress.diagnostics.evaluation import choose, decode, draw, evaluating
-from buttress.diagnostics.passes import Block, count, passes
+from buttress.diagnostics.passes import Block, Encoded, count, passes
 from buttress.diagnostics.protocol import Batches, Conditional, Model
 from buttress.diagnostics.search.discrete import DiscreteSearch, codes
 from buttress.diagnostics.search.family import family
 from buttress.diagnostics.search.gaussian import GaussianSearch
 from buttress.diagnostics.search.task import Found, Task
+from buttress.diagnostics.telling import prefixed, silent
 from buttress.diagnostics.thresholds import LAG_NATS
 from buttress.distributions.inspect import factors, point
 from buttress.runtime.memory import pairs_at_once
@@ -177,14 +178,17 @@ def refinement(
             f"amortisation gap: got {steps} steps and {samples} samples, wanted 1 or more steps and 2, 4, 6 ... samples"
         )
     rows: list[Found] = []
+    tell = batches.tell if isinstance(batches, Encoded) else silent
     with evaluating(model, seed) as asked, torch.backends.cudnn.flags(enabled=False):  # no backward in eval mode
         n = count(batches)
         chosen = choose(n, examples, seed)
         blocks = passes(asked, batches, keep=chosen, joined=True)
         for block in (part for whole in blocks for part in whole.split(max(1, pairs_at_once(whole.x) // 2))):
-            search = _search(Task(asked, block, seed, weight), steps, learning_rate)
+            wanted, done = n if chosen is None else len(chosen), sum(len(row.hint) for row in rows)
+            which = f"the best q of examples {done + 1:,} to {done + len(block):,} of {wanted:,}"
+            search = _search(Task(asked, block, seed, weight, prefixed(tell, which)), steps, learning_rate)
             if isinstance(search, str):
-                return _none(n if chosen is None else len(chosen), search)
+                return _none(wanted, search)
             rows.append(search.run(samples))
     exact = isinstance(search, DiscreteSearch) and search.small
     how = "every value of z tried" if exact else f"at most {steps} steps"

@@ -10,12 +10,13 @@ from torch import nn
 from buttress.diagnostics.lint.finding import LEVELS, SURE, LintFinding, LintReport
 from buttress.diagnostics.lint.rule import catalogue
 from buttress.diagnostics.lint.subject import Linted, Silent
+from buttress.diagnostics.no_model import as_came
 
 __all__ = ["lint"]
 
 
 def lint(
-    model: nn.Module,
+    model: Any,
     loss_fn: Callable[..., Any],
     batch: Any,
     schedule: Callable[[int], float] | None = None,
@@ -59,7 +60,7 @@ def lint(
         error loss-reduction (certain): the squared error is averaged over the 100 values of x and the KL is summed: ...
     """
     if not isinstance(model, nn.Module):
-        raise ValueError(f"the model is a {type(model).__name__}, wanted a torch.nn.Module")
+        raise ValueError(f"the model is {as_came(model)}")
     if not callable(loss_fn):
         raise ValueError(f"loss_fn is a {type(loss_fn).__name__}, wanted a function of (model, batch)")
     subject = Linted(model, loss_fn, batch, schedule, steps)

@@ -6,10 +6,11 @@ import copy
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -134,7 +135,7 @@ class Linted:
             output, x = tensors(self._forward(batch), _first(batch)), _first(batch)
             try:
                 found = self.loss(**{name: _meant(name, output, x) for name in wanted})
-            except RuntimeError as error:
+            except (RuntimeError, TypeError, LookupError, AttributeError, ValueError) as error:
                 shapes = ", ".join(str(tuple(value.shape)) for value in (*output.values, x))
                 raise ValueError(
                     f"loss_fn fails on recon, mu, logvar and x of shapes {shapes}: {first_line(error)}; wanted a "
@@ -152,11 +153,13 @@ class Linted:
 
     def _pieces(self, batch: Any) -> Pieces:
         leaves: list[Output] = []
+        uncut: list[Tensor] = []
 
         def cut(module: nn.Module, arguments: Any, value: Any) -> Any:
             found = tensors(value, _first(batch))
             cut_off = Output(*(v.detach().clone().requires_grad_() for v in found.values))
             leaves.append(cut_off)
+            uncut.extend(v for v in found.values if v.requires_grad)
             return _replaced(value, dict(zip(map(id, found.values), cut_off.values, strict=True)))
 
         handle = self.model.register_forward_hook(cut)
@@ -168,7 +171,10 @@ class Linted:
         if len(leaves) != 1 or not loss.requires_grad:
             raise Silent("the loss is not made of what one call of model(x) returns")
         leaf = leaves[0]
-        gradients = torch.autograd.grad(loss, leaf.values, allow_unused=True)
+        gradients = torch.autograd.grad(loss, leaf.values, allow_unused=True, retain_graph=True)
+        past = torch.autograd.grad(loss, uncut, allow_unused=True) if uncut else ()
+        if not all(g is None for g in past) or all(g is None for g in gradients):
+            raise Silent("the loss, or a part of it, is made inside of forward and not of what forward returns")
         given = [torch.zeros_like(v) if g is None else g for v, g in zip(leaf.values, gradients, strict=True)]
         return Pieces(_first(batch), loss.item(), *(v.detach() for v in leaf.values), *given)
 
@@ -176,6 +182,11 @@ class Linted:
 def _first(batch: Any) -> Tensor:
     found = next(iter(batch.values()), batch) if isinstance(batch, Mapping) else batch
     found = next(iter(found), found) if isinstance(found, tuple | list) else found
+    if isinstance(found, np.ndarray) or hasattr(found, "to_numpy"):
+        raise ValueError(
+            f"x of the batch is a {type(found).__name__}, wanted a tensor as the training loop has it; try "
+            f"torch.from_numpy(x{'' if isinstance(found, np.ndarray) else '.to_numpy()'}), in the type of the model"
+        )
     if not isinstance(found, Tensor) or found.dim() < 1 or len(found) < 2:
         raise ValueError(
             f"the batch gave {type(found).__name__ if not isinstance(found, Tensor) else tuple(found.shape)} for x, "
@@ -252,12 +263,15 @@ def _replaced(value: Any, by: Mapping[int, Tensor]) -> Any:
         return type(value)(*(_replaced(one, by) for one in value))
     if isinstance(value, tuple | list):
         return type(value)(_replaced(one, by) for one in value)
+    if is_dataclass(value) and not isinstance(value, Mapping | type):
+        names = [one.name for one in fields(value) if one.init]
+        return replace(value, **{name: _replaced(getattr(value, name), by) for name in names})
     changed = copy.copy(value)
     if isinstance(value, Mapping):
         for name in value:
             changed[name] = _replaced(value[name], by)
-    elif hasattr(value, "__dict__"):
-        for name, one in vars(value).items():
+    for name, one in vars(value).items() if hasattr(value, "__dict__") else ():
+        if not isinstance(value, Mapping) or isinstance(one, Tensor):  # some dicts have their entries by name as well
             setattr(changed, name, _replaced(one, by))
     return changed
 

@@ -7,6 +7,8 @@ import time
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
+from operator import index
+from pathlib import Path
 from typing import Any
 
 from buttress.diagnostics.diagnose import ENOUGH, check_effort, diagnose
@@ -15,6 +17,7 @@ from buttress.diagnostics.monitor.alarm import EXPECTED, UNUSED, alarm
 from buttress.diagnostics.monitor.forecast import EARLIER, EARLY, NEEDED, features, forecast
 from buttress.diagnostics.monitor.seen import Seen, seen_of
 from buttress.diagnostics.monitor.sinks import sink
+from buttress.diagnostics.no_model import as_came
 from buttress.runtime.arguments import check_number, check_whole
 
 __all__ = ["CollapseWarning", "Monitor"]
@@ -89,6 +92,8 @@ class Monitor:
         floor: float = 0.0,
         **settings: Any,
     ) -> None:
+        if isinstance(model, type | str | Path):
+            raise ValueError(f"the monitor's model is {as_came(model)}")
         check_number("the monitor's share", share)
         check_whole("the monitor's every", every, optional=True)
         check_whole("the monitor's steps", steps, optional=True)
@@ -125,15 +130,19 @@ class Monitor:
         """That the run ends collapsed, as forecast at 10 % of it; None before, and where ``steps`` is not known."""
         return next((one.probability for one in self.looks if one.probability is not None), None)
 
-    def __call__(self, step: int) -> Seen | None:
+    def __call__(self, step: Any) -> Seen | None:
         """Look if it is time, and return what was seen.
 
         Args:
-            step: Of training.
+            step: Of training, a whole number.
 
         Errors:
             ValueError: The model cannot be diagnosed; at the first call.
         """
+        try:
+            step = index(step)  # a tensor of one whole number is one, too
+        except TypeError as error:
+            raise ValueError(f"the monitor's step is a {type(step).__name__}, wanted a whole number") from error
         now = self.clock()
         if self.began is None:
             self.began, self.first = now, step

@@ -49,6 +49,7 @@ def curvature(task: Task, place: Family, stream: str) -> tuple[Float[Tensor, "B 
     step = e.reshape(probes, *width.shape).to(width) * width
     slopes = []
     for some in step.split(4):
+        task.tell("fitting the scales")
         with torch.enable_grad():
             z = torch.cat([place.loc + some, place.loc - some]).detach().requires_grad_()
             (g,) = torch.autograd.grad(task.energy(z).clamp(max=1e300).sum(), z)

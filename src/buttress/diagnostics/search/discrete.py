@@ -211,6 +211,7 @@ class DiscreteSearch:
         logits, b, k = now.logits.clone(), len(task.block), self.classes
         value = torch.empty_like(logits)
         for g in range(self.groups):
+            task.tell(f"sweep {sweep + 1}, code {g + 1} of {self.groups}")
             here = CodeProduct(now.like, logits, now.event, now.wrapped)
             e = noise(task.block.index, others // 2, (self.groups,), task.seed, f"sweep {sweep} {g}")
             which = here.draw(torch.cat([e, -e]))[None].repeat(k, 1, 1, 1)  # (K, S, B, G)

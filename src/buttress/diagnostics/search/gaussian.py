@@ -155,6 +155,7 @@ class GaussianSearch:
             return here.moved(here.loc + (unit[rows] * u.reshape(-1, *event)).to(here.loc))
 
         def slope(rows: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
+            task.tell("moving the means")
             u, own = u.detach().requires_grad_(), e[:, rows.cpu()]
             with torch.enable_grad():
                 here = at(rows, u)
@@ -199,6 +200,7 @@ class GaussianSearch:
         first, second = ([torch.zeros_like(shift) for shift in moving] for _ in range(2))
         average = [torch.zeros_like(shift) for shift in moving]
         for step in range(steps):
+            task.tell(f"Adam, step {step + 1} of {steps}")
             slopes, rate = self._slopes(task, place, moving, unit, f"{stream} {step}"), 1 - step / steps
             for i, g in enumerate(slopes):
                 first[i] = 0.9 * first[i] + 0.1 * g

@@ -13,6 +13,7 @@ from buttress.diagnostics.estimators.rate import exact_kl
 from buttress.diagnostics.evaluation import decode
 from buttress.diagnostics.passes import Block
 from buttress.diagnostics.protocol import Conditional
+from buttress.diagnostics.telling import Tell, silent
 from buttress.distributions.inspect import log_density
 from buttress.distributions.rows import in_double
 from buttress.runtime.randomness import noise
@@ -32,12 +33,14 @@ class Task:
         block: The examples.
         seed: Of the noise.
         weight: Of the rate, by which the distortion is divided in its place.
+        tell: Is told what the search is at.
     """
 
     model: Conditional
     block: Block
     seed: int
     weight: float = 1.0
+    tell: Tell = silent
 
     def take(self, rows: Int[Tensor, " R"]) -> Task:
         """The same for some of the examples."""
