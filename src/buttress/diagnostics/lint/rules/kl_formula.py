@@ -9,6 +9,7 @@ from torch import Tensor
 from buttress.diagnostics.lint.finding import LintFinding
 from buttress.diagnostics.lint.fit import best
 from buttress.diagnostics.lint.rule import rule
+from buttress.diagnostics.lint.sampler import noise, standard
 from buttress.diagnostics.lint.subject import Linted
 from buttress.diagnostics.lint.weights import CLOSE
 
@@ -19,9 +20,12 @@ def _mistakes(log_variance: Tensor) -> dict[str, Tensor]:
     return {
         "it lacks exp(logvar)": -0.5 * variance**0,
         "it lacks logvar": 0.5 * variance,
-        "it takes logvar for log sigma": variance.square() - 1,
+        LOG_SIGMA: variance.square() - 1,
         "it has sigma where sigma^2 belongs": 0.25 * variance.sqrt() - 0.5,
     }
+
+
+LOG_SIGMA = "it takes logvar for log sigma"
 
 
 @rule
@@ -37,6 +41,12 @@ def kl_formula(subject: Linted) -> Iterator[LintFinding]:
         told = f"mu counts with a weight of {by:.4g} and logvar with one of {other:.4g}"
     elif (wrong := best(made.by_log_variance, _mistakes(made.log_variance))) is not None:
         told = wrong.name
+        if told == LOG_SIGMA and standard(noise(subject).as_log_deviation):
+            yield LintFinding(
+                "kl-formula", "note", "likely", "the model's last output is log sigma, in the KL as in z",
+                "return 2 * log sigma as logvar, for diagnose and the monitor, which read the last output so",
+            )  # fmt: skip
+            return
     else:
         return
     yield LintFinding(

@@ -20,13 +20,17 @@ def loss_reduction(subject: Linted) -> Iterator[LintFinding]:
     """Whether a term has the weight that a mean gives it."""
     w = weights(subject)
     likelihood, kl = _averaged(w.likelihood, w.sites, _units(w)), _averaged(w.kl, w.latents, (1.0,))
-    if not likelihood and not kl:
+    made_up = likelihood and w.kl * w.sites <= 1 + CLOSE  # the KL is divided by as much
+    if made_up or not (likelihood or kl):
         return
+    chosen = likelihood and not kl and w.kl < 1 - CLOSE
     means = (
         f"the {w.formula} is {'averaged' if likelihood else 'summed'} over the {w.sites:.4g} values of x and the KL is "
     )
     means += f"averaged over the {w.latents} dimensions of z" if kl else "summed"
-    yield LintFinding("loss-reduction", "error", "certain", f"{means}: {_effect(w)}", _change(w, likelihood, kl))
+    means += f" with a weight of {w.kl:.4g}" if chosen else ""
+    level, sure = ("warning", "likely") if chosen else ("error", "certain" if likelihood else "likely")
+    yield LintFinding("loss-reduction", level, sure, f"{means}: {_effect(w)}", _change(w, likelihood, kl))
 
 
 def _units(w: Weights) -> tuple[float, ...]:
