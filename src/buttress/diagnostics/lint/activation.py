@@ -8,13 +8,25 @@ from buttress.diagnostics.lint.subject import Linted, seeded
 
 __all__ = ["activation"]
 
-SHAPES = ("View", "UnsafeView", "Reshape", "Squeeze", "Unsqueeze", "Transpose", "Permute", "Clone", "Select", "Slice", "ToCopy")
+SHAPES = (
+    "View",
+    "UnsafeView",
+    "Reshape",
+    "Squeeze",
+    "Unsqueeze",
+    "Transpose",
+    "Permute",
+    "Clone",
+    "Select",
+    "Slice",
+    "ToCopy",
+)
 """What moves numbers and does not change them."""
 KNOWN = {"Sigmoid": "sigmoid", "Tanh": "tanh", "Softmax": "softmax"}
 
 
 def activation(subject: Linted) -> str | None:
-    """ "sigmoid", "tanh" or "softmax"; None where the last step is anything else."""
+    """The name of the last step: "sigmoid", "tanh" or "softmax"; None where it is anything else."""
     with seeded(subject.model):
         node: Any = subject.outputs_of(subject.batch).recon.grad_fn
     while node is not None:

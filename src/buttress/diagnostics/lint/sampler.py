@@ -19,7 +19,7 @@ from buttress.diagnostics.lint.subject import Linted, Silent, no_dropout, seeded
 
 __all__ = ["Noise", "noise"]
 
-LEAST = 200
+LEAST = 100
 """Values of eps from which on they are judged."""
 ERRORS = 5.0
 """Standard errors within which a moment is that of a standard normal."""

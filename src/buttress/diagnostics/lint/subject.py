@@ -201,10 +201,15 @@ class Linted:
             raise Silent("the loss is not made of what one call of model(x) returns")
         leaf = cuts[0]
         gradients = torch.autograd.grad(loss, leaf.values, allow_unused=True, retain_graph=True)
-        given = [torch.zeros_like(v) if g is None else g for v, g in zip(leaf.values, gradients, strict=True)]
+        by_recon, by_mean, by_log_variance = (
+            torch.zeros_like(v) if g is None else g for v, g in zip(leaf.values, gradients, strict=True)
+        )
         unread = gradients[1] is None and gradients[2] is None
         others = frozenset(leaves(loss) - set(map(id, leaf.values)))
-        return Pieces(first(batch), loss.item(), *(v.detach() for v in leaf.values), *given, unread, others)
+        recon, mean, log_variance = (v.detach() for v in leaf.values)
+        return Pieces(
+            first(batch), loss.item(), recon, mean, log_variance, by_recon, by_mean, by_log_variance, unread, others
+        )
 
 
 def first(batch: Any) -> Tensor:

@@ -35,5 +35,7 @@ def kl_missing(subject: Linted) -> Iterator[LintFinding]:
 
 
 def _finding(level: str, evidence: str) -> LintFinding:
-    change = "add 0.5 * (mu^2 + exp(logvar) - 1 - logvar), without detach() or .item(), unless the rate is meant to be free"
+    change = (
+        "add 0.5 * (mu^2 + exp(logvar) - 1 - logvar), without detach() or .item(), unless the rate is meant to be free"
+    )
     return LintFinding("kl-missing", level, "certain", evidence, change)

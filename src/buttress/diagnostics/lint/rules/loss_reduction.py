@@ -34,8 +34,8 @@ def loss_reduction(subject: Linted) -> Iterator[LintFinding]:
 
 
 def _units(w: Weights) -> tuple[float, ...]:
-    """Weights that people give the sum: 1, and for a squared error without its factor of 1/2 also 2."""
-    return (1.0,) if w.binary else (2.0, 1.0)
+    """Weights that people give the sum: 1, and for a squared error, which has a factor of 1/2 in log p, also 2."""
+    return (2.0, 1.0) if w.formula == "squared error" else (1.0,)
 
 
 def _averaged(weight: float, values: float, units: tuple[float, ...]) -> bool:
@@ -45,10 +45,16 @@ def _averaged(weight: float, values: float, units: tuple[float, ...]) -> bool:
 def _effect(w: Weights) -> str:
     if w.binary:
         return f"the rate has a weight (beta) of {w.beta:.4g} beside the likelihood, 1 in an ELBO"
+    if w.formula == "absolute error":
+        return f"as an ELBO this is a Laplace likelihood with a scale of {w.beta:.4g}"
     return f"as an ELBO this is a Gaussian likelihood with sigma^2 = {w.beta:.4g}"
 
 
 def _change(w: Weights, likelihood: bool, kl: bool) -> str:
     terms = [f"the {w.formula} over the values of x"] * likelihood + ["the KL over the dimensions of z"] * kl
-    scale = "" if w.binary else ", and give the Gaussian a sigma^2 of its own (calibrated_variance learns it)"
+    scale = (
+        ""
+        if w.formula != "squared error"
+        else ", and give the Gaussian a sigma^2 of its own (calibrated_variance learns it)"
+    )
     return f"sum {' and '.join(terms)} before the mean over the batch{scale}"

@@ -23,7 +23,7 @@ def schedule(subject: Linted) -> Iterator[LintFinding]:
         raise Silent("no schedule and number of steps were given")
     weights = [float(beta(step)) for step in range(0, steps, max(1, steps // 1000))] + [float(beta(steps - 1))]
     most = max(weights)
-    full = next((k / (len(weights) - 1) for k, w in enumerate(weights) if w >= WHOLE), None)
+    full = next((k / (len(weights) - 1) for k, w in enumerate(weights) if w >= (1 if most >= 1 else WHOLE)), None)
     if most <= 0:
         yield _finding("error", f"the weight is 0 in all {steps} steps", "let it rise to 1")
     elif full is None:

@@ -1,8 +1,8 @@
 """A decoder that reads x to predict x sees the value it is to predict, or a later one.
 
-Words are asked by the gradients of their embeddings, numbers by those of x (:mod:`..way_round`). Else every module that is
-called with x itself, or x without its last place, is called again with one place changed. It
-must not answer differently at that place or before it.
+Every module that is called with x itself is called again with one place changed. It must not answer differently at that
+place or before it. Where no module is, words are asked by the gradients of their embeddings and numbers by those of x
+(``way_round``).
 """
 
 from __future__ import annotations

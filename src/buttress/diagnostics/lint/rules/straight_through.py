@@ -69,7 +69,5 @@ def _reconstruction(made: Any, x: Tensor) -> Tensor | None:
 
 def _reached(recon: Tensor, parameters: list[nn.Parameter]) -> bool:
     weights = torch.randn(recon.shape, generator=torch.Generator().manual_seed(0)).to(recon)
-    found = torch.autograd.grad(
-        (recon * weights).sum(), [p for p in parameters if p.requires_grad], allow_unused=True
-    )
+    found = torch.autograd.grad((recon * weights).sum(), [p for p in parameters if p.requires_grad], allow_unused=True)
     return any(g is not None and bool(g.any()) for g in found)
