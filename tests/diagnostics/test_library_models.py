@@ -4,6 +4,7 @@ import math
 import types
 import warnings
 from collections import OrderedDict
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -55,6 +56,18 @@ def test_a_beta_vae_of_pythae_brings_its_weight(models):
     evidence = diagnose(model, IMAGES, **QUICK)
     assert evidence.estimates["rate_weight"].value == 7.0 and "pythae's BetaVAE" in evidence.notes[0]
     assert diagnose(model, IMAGES, beta=2.0, **QUICK).estimates["rate_weight"].value == 2.0
+
+
+def test_models_of_pythae_with_another_q_prior_or_loss_are_not_taken_for_a_vae(models):
+    sizes = {"input_dim": (1, 8, 8), "latent_dim": 3}
+    for name in ("VAE_IAF", "VAMP", "HVAE"):
+        model = getattr(models, name)(
+            getattr(models, f"{name}_Config", getattr(models, f"{name}Config", None))(**sizes)
+        )
+        with pytest.raises(ValueError, match=rf"pythae's {name}, whose .*; wanted a normal q and the prior N.0, I."):
+            read(model)
+    assert read(models.BetaTCVAE(models.BetaTCVAEConfig(beta=7.0, **sizes))).beta is None
+    assert read(models.CIWAE(models.CIWAEConfig(beta=0.5, **sizes))).beta == 1.0
 
 
 @pytest.mark.parametrize("ema", [False, True])
@@ -137,6 +150,8 @@ LAYERS = {
     "FSQ": ({"dim": 6, "levels": [4, 3]}, (16, 1), 12),
     "ResidualFSQ": ({"dim": 6, "levels": [4, 3], "num_quantizers": 2}, (16, 2), 12),
     "LFQ": ({"dim": 6, "codebook_size": 16}, (16, 1), 16),
+    "ResidualLFQ": ({"dim": 6, "codebook_size": 16, "num_quantizers": 2}, (16, 2), 16),
+    "SimVQ": ({"dim": 6, "codebook_size": 8}, (16, 1), 8),
 }
 
 
@@ -164,6 +179,16 @@ def test_several_layers_are_refused_and_one_is_diagnosed():
     with pytest.raises(ValueError, match="has 2 layers of vector_quantize_pytorch, wanted one"):
         adapted(nn.Sequential(make(), make()), IMAGES, "mse", None, None)
     assert diagnose(make(), IMAGES, likelihood="mse", **QUICK).estimates["code_perplexity"].value >= 1
+
+
+def test_a_model_in_training_mode_keeps_its_codebook_and_stages_of_other_sizes_are_refused():
+    package = pytest.importorskip("vector_quantize_pytorch")
+    model = Around(package.VectorQuantize(dim=6, codebook_size=8)).train()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    diagnose(model, IMAGES, likelihood="mse", **QUICK)
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+    with pytest.raises(ValueError, match="have 4, 8 codes, wanted as many in each"):
+        adapted(Around(package.ResidualVQ(dim=6, codebook_size=(8, 4))), IMAGES, "mse", None, None)
 
 
 # --- transformers ---
@@ -422,3 +447,68 @@ def test_a_class_of_a_library_is_known_by_its_package_and_read_by_its_parts():
     assert read(Model(), "gaussian", 4.0).model.log_likelihood(IMAGES, torch.zeros(1, 60, 2)).shape == (1, 60)
     with pytest.raises(ValueError, match="no likelihood"):
         named(Model(), None)
+
+
+def made_of_pythae(kind, **attributes):
+    """A model of a class of this name, whose encoder gives a normal distribution."""
+
+    class Encoder(nn.Module):
+        def forward(self, x):
+            return types.SimpleNamespace(embedding=x.flatten(1)[:, :2], log_covariance=torch.zeros(len(x), 2))
+
+    class Decoder(nn.Module):
+        def forward(self, z):
+            return types.SimpleNamespace(reconstruction=z.repeat(1, 32).reshape(len(z), 1, 8, 8))
+
+    def __init__(self):
+        nn.Module.__init__(self)
+        self.encoder, self.decoder = Encoder(), Decoder()
+        self.__dict__.update(attributes)
+
+    return type(kind, (nn.Module,), {"__init__": __init__, "__module__": "pythae.models.made_up"})()
+
+
+def test_a_class_of_pythae_is_not_measured_as_what_it_is_not():
+    with pytest.raises(ValueError, match="pythae's VAMP, whose prior is a mixture of its q"):
+        read(made_of_pythae("VAMP"))
+    with pytest.raises(ValueError, match="gives reconstructions and no likelihood"):
+        read(made_of_pythae("MSSSIM_VAE"))
+    kinds = {"BetaVAE": 7.0, "BetaTCVAE": None, "CIWAE": 1.0}
+    assert {kind: read(made_of_pythae(kind, beta=7.0)).beta for kind in kinds} == kinds
+    assert read(made_of_pythae("INFOVAE_MMD", alpha=0.25)).beta == 0.75
+
+
+def test_a_named_tuple_of_a_layer_stays_one_and_the_codebook_stays_still():
+    class Return(NamedTuple):
+        quantized: torch.Tensor
+        indices: torch.Tensor
+
+    class Layer(nn.Module):
+        codebook_size = 2
+
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("calls", torch.zeros(()))
+
+        def forward(self, x):
+            self.calls += self.training  # as a codebook moves
+            indices = (x > 0).long()[..., 0]
+            return Return(self.indices_to_codes(indices), indices)
+
+        def indices_to_codes(self, indices):
+            return (2.0 * indices - 1)[..., None]
+
+    class Model(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer, self.scale = Layer(), nn.Linear(1, 1)
+
+        def forward(self, x):
+            return self.scale(self.layer(x[..., None] - 0.5).quantized)[..., 0]
+
+    Layer.__module__ = "vector_quantize_pytorch.made_up"
+    model = Model().train()
+    own = read(model, "mse").model
+    assert model.layer.calls == 0
+    assert own.posterior(IMAGES).base_dist.value.shape == (60, 1, 8, 8, 1)
+    assert own.log_likelihood(IMAGES, torch.zeros(1, 60, 1, 8, 8, 1)).isfinite().all()

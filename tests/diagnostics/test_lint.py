@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -325,3 +327,188 @@ def test_every_rule_is_tried_here():
     names = {one.name for one in catalogue()}
     text = Path(__file__).read_text(encoding="utf-8")
     assert [name for name in sorted(names) if name not in text] == []
+
+
+class Drawn(Vae):
+    """Draws z in a way of its own, and has functions behind its heads."""
+
+    def __init__(self, deviation=lambda logvar: (logvar / 2).exp(), eps=torch.randn_like, head=None, last=None):
+        super().__init__()
+        self.deviation, self.eps = deviation, eps
+        self.head, self.last = head or nn.Identity(), last or nn.Identity()
+
+    def forward(self, x):
+        mu, logvar = self.encoder(x).chunk(2, -1)
+        logvar = self.head(logvar)
+        return self.last(self.decoder(mu + self.deviation(logvar) * self.eps(mu))), mu, logvar
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"deviation": torch.exp}, "sigma is exp.logvar."),
+        ({"eps": torch.rand_like}, "torch.rand"),
+        ({"eps": lambda mu: 0.01 * torch.randn_like(mu)}, "standard deviation of 0.01"),
+        ({"eps": lambda mu: torch.randn(L)}, "all examples of the batch get the same noise"),
+    ],
+)
+def test_noise_that_is_not_the_one_of_the_kl_is_told(x, wrong, says):
+    x = x.repeat(4, 1) / 4
+    found = [one for one in bt.lint(Drawn(**wrong), squared, x) if one.rule == "sampling-noise"]
+    assert len(found) == 1 and re.search(says, found[0].evidence)
+    assert not errors(bt.lint(Drawn(), squared, x))
+
+
+def test_log_sigma_in_the_kl_and_in_z_is_a_note(x):
+    def by_log_sigma(recon, x, mu, logvar):
+        return (
+            0.5 * (recon - x).square().sum(1).mean() + 0.5 * (mu**2 + (2 * logvar).exp() - 1 - 2 * logvar).sum(1).mean()
+        )
+
+    report = bt.lint(Drawn(deviation=torch.exp), by_log_sigma, x.repeat(4, 1) / 4)
+    assert not errors(report) and "kl-formula" in report.rules
+
+
+def test_a_relu_on_logvar(x):
+    assert errors(bt.lint(Drawn(head=nn.ReLU()), squared, x)) == {"rectified-latent"}
+
+
+def test_the_last_activation_is_held_against_loss_and_data(x):
+    bits = (x > 0).float()
+    assert errors(bt.lint(Drawn(last=nn.Sigmoid()), binary, bits)) == {"double-activation"}
+    assert errors(bt.lint(Drawn(), binary, bits)) == set()
+    assert errors(bt.lint(Drawn(last=nn.Sigmoid()), squared, x)) == {"output-range"}
+    assert "output-range" not in errors(bt.lint(Drawn(last=nn.Tanh()), squared, bits))
+
+
+class Quantised(nn.Module):
+    """The nearest of 16 codewords, with a gradient past it or not."""
+
+    def __init__(self, straight):
+        super().__init__()
+        self.straight = straight
+        self.encoder, self.codes, self.decoder = nn.Linear(D, L), nn.Embedding(16, L), nn.Linear(L, D)
+
+    def forward(self, x):
+        z = self.encoder(x)
+        numbers = torch.cdist(z, self.codes.weight).argmin(1)
+        near = self.codes(numbers)
+        loss = F.mse_loss(near, z.detach()) + F.mse_loss(z, near.detach())
+        return loss, self.decoder(z + (near - z).detach() if self.straight else near), numbers
+
+
+def test_a_quantiser_without_a_straight_through_estimator(x):
+    def loss(model, batch):
+        commitment, recon, _ = model(batch)
+        return F.mse_loss(recon, batch) + commitment
+
+    wrong, right = bt.lint(Quantised(False), loss, x), bt.lint(Quantised(True), loss, x)
+    assert errors(wrong) == {"straight-through"} and "encoder" in str(wrong)
+    assert errors(right) <= {"dead-gradient"}  # codewords that no example took
+    assert right.silent["kl-sign"] == "model(x) gives no mu and logvar"
+
+
+class Story(nn.Module):
+    """An LSTM of words, whose decoder gets embedded words: no module of it is called with x and z."""
+
+    def __init__(self, shifted):
+        super().__init__()
+        self.shifted, self.embedding = shifted, nn.Embedding(11, 8)
+        self.encoder, self.head = nn.LSTM(8, 8, batch_first=True), nn.Linear(8, 2 * L)
+        self.start, self.decoder, self.out = nn.Linear(L, 8), nn.LSTM(8, 8, batch_first=True), nn.Linear(8, 11)
+
+    def forward(self, x):
+        words = self.embedding(x)
+        mu, logvar = self.head(self.encoder(words)[1][0][0]).chunk(2, -1)
+        state = self.start(mu + (logvar / 2).exp() * torch.randn_like(mu))[None]
+        words = self.embedding(x[:, :-1]) if self.shifted else words
+        return self.out(self.decoder(words, (state, torch.zeros_like(state)))[0]), mu, logvar
+
+
+def test_embedded_words_that_are_not_shifted_are_seen(sentences):
+    def next_word(recon, x, mu, logvar):
+        return entropy(recon, x[:, -recon.shape[1] :], mu, logvar, ignore=0)
+
+    assert errors(bt.lint(Story(shifted=False), next_word, sentences)) == {"sees-target"}
+    assert errors(bt.lint(Story(shifted=True), next_word, sentences)) <= {"dead-gradient"}
+
+    def cut_off(recon, x, mu, logvar):
+        return entropy(recon[:, :-1], x[:, 1:], mu, logvar, ignore=0)
+
+    assert errors(bt.lint(Story(shifted=False), cut_off, sentences)) <= {"dead-gradient"}
+
+
+class Skipping(nn.Module):
+    """A way of each pixel's neighbours past z, or a second latent, which is no such way."""
+
+    def __init__(self, skip):
+        super().__init__()
+        self.near = nn.Conv2d(1, 1, 3, padding=1) if skip else None
+        self.encoder, self.decoder = nn.Linear(64, 4 * L), nn.Linear(2 * L, 64)
+
+    def forward(self, x):
+        mu, logvar, mean, narrow = self.encoder(x.flatten(1)).chunk(4, -1)
+        draws = [m + (v / 2).exp() * torch.randn_like(m) for m, v in ((mu, logvar), (mean, narrow))]
+        if self.near:
+            draws[1] = torch.zeros_like(mu)
+        out = self.decoder(torch.cat(draws, -1)).view_as(x)
+        return out + self.near(x) if self.near else out, mu, logvar
+
+
+def test_a_skip_connection_is_seen_and_a_second_latent_is_none():
+    x = torch.randn(N, 1, 8, 8)
+
+    def loss(recon, x, mu, logvar):
+        return squared(recon.flatten(1), x.flatten(1), mu, logvar)
+
+    assert "sees-target" in errors(bt.lint(Skipping(True), loss, x))
+    assert "sees-target" not in errors(bt.lint(Skipping(False), loss, x))
+
+
+def distortion(recon, x):
+    return 0.5 * (recon - x).square().sum(1).mean()
+
+
+NO_FAULTS = {
+    "both divided by D": lambda r, x, mu, lv: ((r - x).square().mean() + kl(mu, lv).sum(1).mean() / D),
+    "free bits not spent": lambda r, x, mu, lv: distortion(r, x) + kl(mu, lv).mean(0).clamp_min(50).sum(),
+    "a warm-up at 0": lambda r, x, mu, lv: distortion(r, x) + 0 * kl(mu, lv).sum(1).mean(),
+    "a capacity": lambda r, x, mu, lv: distortion(r, x) + 9 * (kl(mu, lv).sum(1).mean() - 500).abs(),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("loss", NO_FAULTS)
+def test_what_is_meant_is_no_fault(loss, x):
+    assert not errors(bt.lint(Vae(), lambda recon, x, mu, logvar: NO_FAULTS[loss](recon, x, mu, logvar), x))
+
+
+def test_a_learned_sigma_is_not_judged_by_its_first_value(x):
+    model = Vae()
+    model.log_sigma = nn.Parameter(torch.tensor(3.0))
+
+    def learned(model, batch):
+        recon, mu, logvar = model(batch)
+        nats = (0.5 * ((recon - batch) / model.log_sigma.exp()) ** 2 + model.log_sigma).sum(1).mean()
+        return nats + kl(mu, logvar).sum(1).mean()
+
+    report = bt.lint(model, learned, x / 4)
+    assert not report.rules and report.silent["optimum-collapsed"] == "the scale of the squared error is learned"
+
+
+def test_a_mean_with_a_weight_chosen_by_hand_is_a_warning(x):
+    def by_hand(recon, x, mu, logvar):
+        return F.mse_loss(recon, x) + 0.1 * kl(mu, logvar).sum(1).mean()
+
+    found = next(one for one in bt.lint(Vae(), by_hand, x) if one.rule == "loss-reduction")
+    assert found.level == "warning" and "sigma^2 = 1.5" in found.evidence  # 0.1 D / 2
+
+
+def test_a_schedule_that_comes_near_1_is_over(x):
+    report = bt.lint(Vae(), squared, x, schedule=lambda step: 1 / (1 + math.exp(-(step - 500) / 50)), steps=1000)
+    assert "schedule" not in report.rules
+
+
+def test_the_guide_lists_every_rule():
+    guide = (Path(__file__).parents[2] / "docs" / "guide.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^\| `([a-z-]+)` \|", guide.partition("## Lint a loss")[2].partition("\n## ")[0], re.M)
+    assert listed == sorted(one.name for one in catalogue())

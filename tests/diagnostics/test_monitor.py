@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import random
 import sys
 import types
 import warnings
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 import buttress as bt
+from buttress.diagnostics.adapters.loaders import held
 from buttress.diagnostics.estimate import Estimate
 from buttress.diagnostics.monitor.alarm import EXPECTED, LOST, UNUSED, alarm
 from buttress.diagnostics.monitor.hooks import lightning_callback, transformers_callback
@@ -401,3 +404,43 @@ def test_there_is_no_forecast_from_numbers_that_are_not_finite(linear):
     evidence.estimates["rate"] = Estimate(float("inf"), 0.1, 9, "")
     monitor.early = {0.05: _plain(evidence), 0.1: _plain(evidence)}
     assert "rate" not in _plain(evidence) and monitor._forecast(10) is None
+
+
+def test_further_calls_in_a_step_are_no_further_looks(linear):
+    model, probe = linear
+    monitor = Monitor(model, probe, every=1)
+    for step in range(2):
+        for _ in range(4):  # batches whose gradients are added up
+            monitor(step)
+    assert [look.step for look in monitor.looks] == [0, 1]
+
+
+def test_a_model_that_breaks_later_is_told_once_and_training_goes_on():
+    model = Vae()
+    monitor = Monitor(model, torch.randn(32, 6), likelihood="mse", every=1)
+    monitor(0)
+    torch.nn.init.constant_(model.encoder.weight, float("nan"))
+    with pytest.warns(CollapseWarning, match="z could not be looked at .step 1.: .*nan") as told:
+        assert monitor(1) is None and monitor(2) is None
+    assert len(told) == 1 and len(monitor.looks) == 1
+
+
+def test_a_loader_is_read_once_and_no_random_state_is_moved():
+    class Noisy(torch.utils.data.Dataset):
+        def __len__(self):
+            return 32
+
+        def __getitem__(self, i):
+            return torch.full((6,), float(i)) + torch.rand(6) + random.random() + np.random.rand()
+
+    loader = torch.utils.data.DataLoader(Noisy(), batch_size=8, shuffle=True)
+    torch.manual_seed(0)
+    model = Vae()
+    python = random.getstate()  # not over a look: the checks of types in these tests draw from it
+    held(loader)
+    assert python == random.getstate()
+    before = torch.get_rng_state(), np.random.get_state()[1].tolist()
+    monitor = Monitor(model, loader, likelihood="mse", every=1)
+    one, other = monitor(0), monitor(1)
+    assert one.numbers == other.numbers
+    assert torch.equal(before[0], torch.get_rng_state()) and before[1] == np.random.get_state()[1].tolist()

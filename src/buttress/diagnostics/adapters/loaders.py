@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset
 from buttress.core.batch import Batch
 from buttress.diagnostics.protocol import Batches
 
-__all__ = ["LABELS", "Loaded", "as_tensor", "loaded", "with_conditions"]
+__all__ = ["LABELS", "Loaded", "as_tensor", "held", "loaded", "with_conditions"]
 
 INPUTS = (
     "x", "image", "images", "input", "inputs", "pixel_values", "input_ids", "input_values", "data", "features", "X",
@@ -67,10 +68,8 @@ def loaded(data: Any) -> Loaded:
         data = [data]
     if isinstance(data, Tensor):
         return Loaded(list(data.split(ROWS)) if data.dim() else [data])
-    if isinstance(data, DataLoader):
-        return _parted(list(data))
-    if isinstance(data, Dataset) and not isinstance(data, IterableDataset):
-        return _parted(list(DataLoader(data, batch_size=ROWS)))
+    if isinstance(data, DataLoader | Dataset) and not isinstance(data, IterableDataset):
+        return _parted(held(data))
     if isinstance(data, list | tuple) and any(isinstance(one, list | tuple | Mapping | np.ndarray) for one in data):
         return _parted(list(data))
     return Loaded(data, ready=True)
@@ -89,6 +88,35 @@ def as_tensor(data: Any) -> Any:
     if not isinstance(data, type) and callable(getattr(data, "to_numpy", None)):
         data = data.to_numpy()
     return _of_array(data) if isinstance(data, np.ndarray) else data
+
+
+def held(data: Any) -> Any:
+    """The batches of a loader or a data set, read once; anything else as it is.
+
+    Whoever reads a loader draws a seed for its workers, and may draw what it augments by. Neither moves the random
+    states of the program here, so that a training is the same whether it is watched or not.
+
+    Args:
+        data: A ``DataLoader``, a ``Dataset``, or anything else.
+
+    Example:
+        >>> state = torch.get_rng_state()
+        >>> held(DataLoader(torch.arange(4), batch_size=2, shuffle=True))[0].shape
+        torch.Size([2])
+        >>> torch.equal(state, torch.get_rng_state())
+        True
+    """
+    if isinstance(data, Dataset) and not isinstance(data, IterableDataset):
+        data = DataLoader(data, batch_size=ROWS)
+    if not isinstance(data, DataLoader):
+        return data
+    python, arrays = random.getstate(), np.random.get_state()
+    try:
+        with torch.random.fork_rng(devices=[]):
+            return list(data)
+    finally:
+        random.setstate(python)
+        np.random.set_state(arrays)
 
 
 def _of_array(array: np.ndarray) -> Tensor:

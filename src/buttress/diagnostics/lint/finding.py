@@ -49,7 +49,7 @@ class LintReport:
 
     Example:
         >>> print(LintReport((), {"padding-counted": "x holds no token ids"}))
-        no fault found
+        no fault found by the rules that could be asked
         not checked: padding-counted (x holds no token ids)
     """
 
@@ -72,7 +72,8 @@ class LintReport:
         return {"findings": [asdict(one) for one in self.findings], "not_checked": dict(self.silent)}
 
     def __str__(self) -> str:
-        lines = [str(one) for one in self.findings] or ["no fault found"]
+        none = f"no fault found{' by the rules that could be asked' if self.silent else ''}"
+        lines = [str(one) for one in self.findings] or [none]
         if self.silent:
             told: dict[str, list[str]] = {}
             for name, reason in self.silent.items():

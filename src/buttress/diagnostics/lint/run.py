@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from torch import nn
@@ -30,7 +31,7 @@ def lint(
 
     Args:
         model: ``model(x)`` returns (recon, mu, logvar), or a dict or object with such names. It is called in training
-            mode.
+            mode. Of one that returns something else, such as a VQ-VAE, only gradients are looked at.
         loss_fn: ``loss_fn(model, batch)``, or ``loss_fn(recon, x, mu, logvar)`` with these names; returns the loss, or
             a tuple or dict that has it first or as "loss".
         batch: x (B, ...) on the model's device, (x, label), or a dict with x first; at least two examples, better 64.
@@ -67,7 +68,8 @@ def lint(
     if subject.x.is_floating_point() and not subject.x.isfinite().all():
         rows = (~subject.x.isfinite().flatten(1).all(1)).nonzero()[:, 0]
         raise ValueError(f"x holds NaN or infinity in {len(rows)} examples, first in row {int(rows[0])}; fill them in")
-    subject.output  # noqa: B018 - refuses a model that cannot be read before any rule is asked
+    with suppress(Silent):
+        subject.output  # noqa: B018 - refuses a model that cannot be read before any rule is asked
     found: list[LintFinding] = []
     silent: dict[str, str] = {}
     for one in catalogue():

@@ -19,7 +19,9 @@ from buttress.diagnostics.adapters.signatures import by_name_alone, called
 from buttress.diagnostics.failed_call import at_odds, first_line
 from buttress.diagnostics.lint.terms import LossTerms, Pieces, terms
 
-__all__ = ["Linted", "Silent", "no_dropout", "seeded"]
+__all__ = ["Linted", "Silent", "first", "leaves", "no_dropout", "seeded"]
+
+NO_GAUSSIAN = "model(x) gives no mu and logvar"
 
 LossFunction = Callable[..., Any]
 
@@ -49,7 +51,7 @@ class Linted:
     @cached_property
     def x(self) -> Tensor:
         """The examples."""
-        return _first(self.batch)
+        return first(self.batch)
 
     def part(self, rows: slice) -> Any:
         """Some rows of the batch."""
@@ -57,26 +59,43 @@ class Linted:
 
     @cached_property
     def output(self) -> Output:
-        """What ``model(x)`` returns."""
+        """What ``model(x)`` returns.
+
+        Errors:
+            ValueError: The model fails, or the loss wants mean and log-variance by name and there are none.
+            Silent: It returns no mean and log-variance, and the loss asks for none.
+        """
         with seeded(self.model), torch.no_grad():
             return self.outputs_of(self.batch)
 
     def outputs_of(self, batch: Any) -> Output:
         """What ``model(x)`` returns for a batch."""
-        return tensors(self._forward(batch), _first(batch))
+        return self.read(self.forward(batch), first(batch))
 
-    def scaled(self, batch: Any, factor: float) -> Any:
-        """A batch whose x is so many times as large."""
+    def read(self, value: Any, x: Tensor) -> Output:
+        """The three tensors of what the model returned for x."""
+        try:
+            found = tensors(value, x)
+        except ValueError:
+            if _by_outputs(_arguments(self.loss)):
+                raise
+            raise Silent(NO_GAUSSIAN) from None
+        if not _gaussian(found, len(x)) and not _by_outputs(_arguments(self.loss)):
+            raise Silent(NO_GAUSSIAN)
+        return found
+
+    def with_x(self, batch: Any, x: Tensor) -> Any:
+        """A batch with another x."""
         if isinstance(batch, Tensor):
-            return batch * factor
+            return x
         if isinstance(batch, Mapping):
-            name = next(iter(batch))
-            return {**batch, name: batch[name] * factor}
-        return type(batch)([batch[0] * factor, *batch[1:]])
+            return {**batch, next(iter(batch)): x}
+        return type(batch)([x, *batch[1:]])
 
-    def _forward(self, batch: Any) -> Any:
+    def forward(self, batch: Any) -> Any:
+        """What the model returns for a batch, as it came."""
         given = {"label": batch[1]} if isinstance(batch, tuple | list) and len(batch) > 1 else {}
-        x = _first(batch)
+        x = first(batch)
         try:
             if isinstance(batch, Mapping) and by_name_alone(self.model):
                 return self.model(**batch)
@@ -132,7 +151,7 @@ class Linted:
         wanted = _arguments(self.loss)
         _refuse_names(wanted)
         if _by_outputs(wanted):
-            output, x = tensors(self._forward(batch), _first(batch)), _first(batch)
+            output, x = tensors(self.forward(batch), first(batch)), first(batch)
             try:
                 found = self.loss(**{name: _meant(name, output, x) for name in wanted})
             except (RuntimeError, TypeError, LookupError, AttributeError, ValueError) as error:
@@ -151,14 +170,27 @@ class Linted:
                 ) from error
         return _scalar(found)
 
-    def _pieces(self, batch: Any) -> Pieces:
-        leaves: list[Output] = []
+    def further_out(self, shift: float) -> Pieces:
+        """What the loss made of the batch if every mean were moved by so much, which gives a large KL."""
+        return self._pieces(self.batch, shift)
+
+    @cached_property
+    def learned_scale(self) -> bool:
+        """Whether the loss has numbers of its own that are learned, such as the scale of a likelihood."""
+        with seeded(self.model):
+            own = leaves(*self.outputs_of(self.batch).values)
+        return bool(self.pieces.others - own)
+
+    def _pieces(self, batch: Any, shift: float = 0.0) -> Pieces:
+        self.output  # noqa: B018 - silent, or refused, where there is no mean and log-variance
+        cuts: list[Output] = []
         uncut: list[Tensor] = []
 
         def cut(module: nn.Module, arguments: Any, value: Any) -> Any:
-            found = tensors(value, _first(batch))
-            cut_off = Output(*(v.detach().clone().requires_grad_() for v in found.values))
-            leaves.append(cut_off)
+            found = self.read(value, first(batch))
+            moved = (found.recon, found.mean + shift if shift else found.mean, found.log_variance)
+            cut_off = Output(*(v.detach().clone().requires_grad_() for v in moved))
+            cuts.append(cut_off)
             uncut.extend(v for v in found.values if v.requires_grad)
             return _replaced(value, dict(zip(map(id, found.values), cut_off.values, strict=True)))
 
@@ -168,18 +200,26 @@ class Linted:
                 loss = self.value(batch)
         finally:
             handle.remove()
-        if len(leaves) != 1 or not loss.requires_grad:
+        if len(cuts) != 1 or not loss.requires_grad:
             raise Silent("the loss is not made of what one call of model(x) returns")
-        leaf = leaves[0]
+        leaf = cuts[0]
         gradients = torch.autograd.grad(loss, leaf.values, allow_unused=True, retain_graph=True)
-        past = torch.autograd.grad(loss, uncut, allow_unused=True) if uncut else ()
+        past = torch.autograd.grad(loss, uncut, allow_unused=True, retain_graph=True) if uncut else ()
         if not all(g is None for g in past) or all(g is None for g in gradients):
             raise Silent("the loss, or a part of it, is made inside of forward and not of what forward returns")
-        given = [torch.zeros_like(v) if g is None else g for v, g in zip(leaf.values, gradients, strict=True)]
-        return Pieces(_first(batch), loss.item(), *(v.detach() for v in leaf.values), *given)
+        by_recon, by_mean, by_log_variance = (
+            torch.zeros_like(v) if g is None else g for v, g in zip(leaf.values, gradients, strict=True)
+        )
+        unread = gradients[1] is None and gradients[2] is None
+        others = frozenset(leaves(loss) - set(map(id, leaf.values)))
+        recon, mean, log_variance = (v.detach() for v in leaf.values)
+        return Pieces(
+            first(batch), loss.item(), recon, mean, log_variance, by_recon, by_mean, by_log_variance, unread, others
+        )
 
 
-def _first(batch: Any) -> Tensor:
+def first(batch: Any) -> Tensor:
+    """The x of a batch."""
     found = next(iter(batch.values()), batch) if isinstance(batch, Mapping) else batch
     found = next(iter(found), found) if isinstance(found, tuple | list) else found
     if isinstance(found, np.ndarray) or hasattr(found, "to_numpy"):
@@ -195,6 +235,34 @@ def _first(batch: Any) -> Tensor:
         )
     if found.device.type == "meta" or found.layout is not torch.strided:
         raise ValueError("x is on the meta device or sparse, wanted a dense tensor with values, on cpu or cuda")
+    return found
+
+
+def _gaussian(output: Output, n: int) -> bool:
+    """Whether mean and log-variance can be those of a q(z|x), and not the codes or a loss of a quantiser."""
+    mean, log_variance = output.mean, output.log_variance
+    return (
+        mean.shape == log_variance.shape
+        and mean.dim() > 1
+        and len(mean) == n
+        and mean.is_floating_point()
+        and log_variance.is_floating_point()
+    )
+
+
+def leaves(*values: Tensor) -> set[int]:
+    """The identities of the tensors that learn and that these were made of."""
+    found: set[int] = set()
+    seen: set[Any] = set()
+    todo = [value.grad_fn for value in values]
+    while todo:
+        node = todo.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        if hasattr(node, "variable"):
+            found.add(id(node.variable))
+        todo += [one for one, _ in node.next_functions]
     return found
 
 

@@ -41,6 +41,8 @@ class Pieces:
         loss: Its value.
         recon: What the model returned as reconstruction; mean and log_variance likewise.
         by_recon: The gradient of the loss with respect to it, 0 where the loss does not read it; the others likewise.
+        unread: Whether the loss is made of neither mean nor log-variance, so that their gradients are none, not 0.
+        others: Identities of what else learns in the loss.
     """
 
     x: Tensor
@@ -51,6 +53,8 @@ class Pieces:
     by_recon: Tensor
     by_mean: Tensor
     by_log_variance: Tensor
+    unread: bool = False
+    others: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -60,12 +64,14 @@ class LossTerms:
     Args:
         likelihood: Of the reconstruction.
         counted: Values of x (places, for classes) that the likelihood counts in the whole batch.
+        ahead: Of classes, how many places further on what a place predicts stands: 0, or 1.
         kl_means: Of the KL, by the means.
         kl_variances: Of the KL, by the log-variances.
     """
 
     likelihood: Fit | None
     counted: int
+    ahead: int
     kl_means: Fit
     kl_variances: Fit
 
@@ -95,27 +101,28 @@ def terms(pieces: Pieces) -> LossTerms:
     )
 
 
-def _likelihood(pieces: Pieces) -> tuple[Fit | None, int]:
+def _likelihood(pieces: Pieces) -> tuple[Fit | None, int, int]:
     x, r, g = pieces.x, pieces.recon.double(), pieces.by_recon
     if x.numel() == r.numel():
         target = x.double().reshape(r.shape)
         if (found := best(g, {name: h(r, target) for name, h in LIKELIHOODS.items()})) is not None:
-            return found, x.numel()
+            return found, x.numel(), 0
     return _categorical(x, r, g)
 
 
-def _categorical(x: Tensor, r: Tensor, g: Tensor) -> tuple[Fit | None, int]:
+def _categorical(x: Tensor, r: Tensor, g: Tensor) -> tuple[Fit | None, int, int]:
     """Logits with one axis more than x, the last or the second of classes; places of no weight are left out."""
     if x.is_floating_point() or r.dim() != x.dim() + 1:
-        return None, 0
+        return None, 0, 0
     for axis in (-1, 1):
         logits, gradient = r.movedim(axis, -1), g.movedim(axis, -1)
-        for target in (x, x[:, 1:]) if x.dim() > 1 else (x,):
+        # The word of each place, or the next one; the loss may cut the last place off, which then has no gradient.
+        for ahead, target in ((0, x), (1, x[:, 1:]), (1, x.roll(-1, 1))) if x.dim() > 1 else ((0, x),):
             if target.shape != logits.shape[:-1] or target.max() >= logits.shape[-1] or target.min() < 0:
                 continue
             one_hot = torch.nn.functional.one_hot(target.long(), logits.shape[-1])
             heard = (gradient != 0).any(-1, keepdim=True)
             found = fit("categorical cross-entropy", gradient, (logits.softmax(-1) - one_hot) * heard)
             if found.holds:
-                return found, int(heard.sum())
-    return None, 0
+                return found, int(heard.sum()), ahead
+    return None, 0, 0

@@ -11,6 +11,7 @@ from operator import index
 from pathlib import Path
 from typing import Any
 
+from buttress.diagnostics.adapters.loaders import held
 from buttress.diagnostics.diagnose import ENOUGH, check_effort, diagnose
 from buttress.diagnostics.evidence import Evidence
 from buttress.diagnostics.monitor.alarm import EXPECTED, UNUSED, alarm
@@ -35,7 +36,7 @@ LATE = 1.3
 
 
 class CollapseWarning(UserWarning):
-    """z is being lost, or is not used."""
+    """z is being lost, is not used, or can no longer be looked at."""
 
 
 class Monitor:
@@ -52,7 +53,8 @@ class Monitor:
 
     Args:
         model: As for :func:`buttress.diagnose`.
-        probe: Held-out examples, as many as fit one batch or a few: 256 are enough.
+        probe: Held-out examples, as many as fit one batch or a few: 256 are enough. A loader is read once, at the first
+            look.
         logger: Where numbers go, as ``z/rate`` and so on: a path of a .csv file, TensorBoard's ``SummaryWriter``, a
             logger of Lightning, the module ``mlflow``, a run of Weights & Biases, or a function of (numbers, step).
         share: The most of all time that looks may take.
@@ -117,6 +119,8 @@ class Monitor:
         self.began: float | None = None
         self.spent = self.last = 0.0
         self.first = 0
+        self.asked: int | None = None
+        self.failed = False
         self.looks: list[Seen] = []
         self.early: dict[float, dict[str, float]] = {}
 
@@ -136,8 +140,11 @@ class Monitor:
         Args:
             step: Of training, a whole number.
 
+        Returns:
+            What was seen; None where it was not time to look, or at a further call in the same step.
+
         Errors:
-            ValueError: The model cannot be diagnosed; at the first call.
+            ValueError: The model cannot be diagnosed; at the first call. Later that is a warning, given once.
         """
         try:
             step = index(step)  # a tensor of one whole number is one, too
@@ -146,9 +153,27 @@ class Monitor:
         now = self.clock()
         if self.began is None:
             self.began, self.first = now, step
+        if step == self.asked:  # gradients may be gathered over several batches of one step
+            return None
+        self.asked = step
         passed = now - self.began
         due = step % self.every == 0 if self.every else self.spent + self.last <= self.share * passed
-        return self.look(step) if due or (self._stage(step) and self._affordable(step, passed)) else None
+        if not (due or (self._stage(step) and self._affordable(step, passed))):
+            return None
+        return self._tried(step) if self.looks else self.look(step)
+
+    def _tried(self, step: int) -> Seen | None:
+        """Look, and let training go on where the model can no longer be looked at."""
+        began = self.clock()
+        try:
+            return self.look(step)
+        except ValueError as error:
+            self.last = self.clock() - began
+            self.spent += self.last
+            if not self.failed:
+                self.failed = True
+                warnings.warn(f"z could not be looked at (step {step}): {error}", CollapseWarning, stacklevel=3)
+            return None
 
     def _stage(self, step: int) -> float | None:
         """The share of the run that this step is the time to look at for the forecast; None for none."""
@@ -171,6 +196,7 @@ class Monitor:
             step: Of training.
         """
         began, stage = self.clock(), self._stage(step)
+        self.probe = held(self.probe)
         settings = {**(QUICK if stage is None else CAREFUL), **self._settings(step)}
         if stage == EARLY and settings["only"] is not None:
             settings["only"] = (*settings["only"], "optimum")

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from buttress.diagnostics.adapters.library_model import LibraryModel, coded, first, found_in, named
 from buttress.diagnostics.adapters.outputs import RECON
+from buttress.diagnostics.evaluation import evaluating
 from buttress.diagnostics.protocol import Batches
 
 __all__ = ["adapt"]
@@ -34,8 +35,8 @@ def adapt(model: nn.Module, batches: Batches, likelihood: str | None, variance: 
         variance: Of "gaussian".
 
     Errors:
-        ValueError: There are several such layers, its heads share a codebook, ``forward`` returns no reconstruction, or
-            no likelihood is named.
+        ValueError: There are several such layers, its heads share a codebook, its stages differ in size, ``forward``
+            returns no reconstruction, or no likelihood is named.
 
     Example:
         >>> adapt(nn.Linear(2, 2), [], None, None) is None
@@ -55,7 +56,9 @@ def adapt(model: nn.Module, batches: Batches, likelihood: str | None, variance: 
             f"the {type(layer).__name__} has heads that share a codebook, and {PACKAGE} has no way from their codes "
             "to its output; wanted separate_codebook_per_head=True, or an Adapter of three callables"
         )
-    recon = found_in(model(first(model, batches)), RECON, first(model, batches))
+    classes = _classes(layer)
+    with evaluating(model):  # in training mode a call would move the codebook
+        recon = found_in(model(first(model, batches)), RECON, first(model, batches))
     if recon is None:
         raise ValueError(
             f"forward(x) of {type(model).__name__} returns no tensor of the size of x, wanted the reconstruction, a "
@@ -74,7 +77,6 @@ def adapt(model: nn.Module, batches: Batches, likelihood: str | None, variance: 
         return found
 
     name = f"a module with a {type(layer).__name__} of {PACKAGE}"
-    classes = int((layer.rvqs[0] if hasattr(layer, "rvqs") else layer).codebook_size)
     return LibraryModel(coded(model, batches, encode, decode, classes, named(model, likelihood), variance, name))
 
 
@@ -85,6 +87,23 @@ def _outermost(module: nn.Module) -> Iterator[Any]:
         return
     for child in module.children():
         yield from _outermost(child)
+
+
+def _classes(layer: Any) -> int:
+    """How many codes each stage has.
+
+    Errors:
+        ValueError: Stages have different numbers of them.
+    """
+    whole = layer.rvqs[0] if hasattr(layer, "rvqs") else layer
+    stages = list(whole.layers) if isinstance(getattr(whole, "layers", None), nn.ModuleList) else [whole]
+    sizes = sorted({int(stage.codebook_size) for stage in stages})
+    if len(sizes) > 1:
+        raise ValueError(
+            f"the stages of the {type(layer).__name__} have {', '.join(map(str, sizes))} codes, wanted as many in "
+            "each; hand the model over as an Adapter of three callables"
+        )
+    return sizes[0]
 
 
 def _rows_first(layer: Any, codes: Tensor) -> Tensor:
@@ -127,7 +146,8 @@ def _exchanging(layer: Any, z: Tensor) -> Iterator[None]:
         other = back(_as_given(layer, z))
         if other.shape != out[0].shape:
             other = other.movedim(-1, 1)
-        return (other.reshape(out[0].shape).to(out[0]), *out[1:])
+        other = other.reshape(out[0].shape).to(out[0])
+        return type(out)(other, *out[1:]) if hasattr(out, "_fields") else (other, *out[1:])
 
     handle = layer.register_forward_hook(exchanged)
     try:

@@ -9,7 +9,8 @@ from torch import Tensor
 from buttress.diagnostics.lint.finding import LintFinding
 from buttress.diagnostics.lint.fit import best
 from buttress.diagnostics.lint.rule import rule
-from buttress.diagnostics.lint.subject import Linted
+from buttress.diagnostics.lint.sampler import noise, standard
+from buttress.diagnostics.lint.subject import Linted, Silent
 from buttress.diagnostics.lint.weights import CLOSE
 
 
@@ -19,9 +20,12 @@ def _mistakes(log_variance: Tensor) -> dict[str, Tensor]:
     return {
         "it lacks exp(logvar)": -0.5 * variance**0,
         "it lacks logvar": 0.5 * variance,
-        "it takes logvar for log sigma": variance.square() - 1,
+        LOG_SIGMA: variance.square() - 1,
         "it has sigma where sigma^2 belongs": 0.25 * variance.sqrt() - 0.5,
     }
+
+
+LOG_SIGMA = "it takes logvar for log sigma"
 
 
 @rule
@@ -37,9 +41,23 @@ def kl_formula(subject: Linted) -> Iterator[LintFinding]:
         told = f"mu counts with a weight of {by:.4g} and logvar with one of {other:.4g}"
     elif (wrong := best(made.by_log_variance, _mistakes(made.log_variance))) is not None:
         told = wrong.name
+        if told == LOG_SIGMA and _drawn_by_log_sigma(subject):
+            yield LintFinding(
+                "kl-formula", "note", "likely", "the model's last output is log sigma, in the KL as in z",
+                "return 2 * log sigma as logvar, for diagnose and the monitor, which read the last output so",
+            )  # fmt: skip
+            return
     else:
         return
     yield LintFinding(
         "kl-formula", "error", "likely", f"the KL is not that of N(mu, exp(logvar)) from N(0, I): {told}",
         "write 0.5 * (mu^2 + exp(logvar) - 1 - logvar), summed over z",
     )  # fmt: skip
+
+
+def _drawn_by_log_sigma(subject: Linted) -> bool:
+    """Whether z is drawn so too, and the model's last output is log sigma on purpose."""
+    try:
+        return standard(noise(subject).as_log_deviation)
+    except Silent:
+        return False

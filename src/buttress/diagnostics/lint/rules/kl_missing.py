@@ -14,8 +14,15 @@ def kl_missing(subject: Linted) -> Iterator[LintFinding]:
     """Whether mu and logvar, or the reconstruction, do not count."""
     made = subject.pieces
     means, variances = bool(made.by_mean.any()), bool(made.by_log_variance.any())
-    if not means and not variances:
-        yield _finding("warning", "the loss of this batch does not read mu or logvar: the KL has a weight of 0")
+    if made.unread:
+        yield _finding("warning", "the loss does not read mu or logvar: nothing keeps q near the prior")
+    elif not means and not variances:
+        if subject.schedule is None or subject.schedule(0) > 0:
+            yield LintFinding(
+                "kl-missing", "note", "certain", "the KL has no gradient on this batch",
+                "that is as it should be where a schedule starts at 0 or free bits are not yet spent; else look for a "
+                "weight of 0",
+            )  # fmt: skip
     elif not means:
         yield _finding("error", "the loss reads logvar and not mu: the KL lacks mu^2")
     elif not variances:
@@ -29,6 +36,6 @@ def kl_missing(subject: Linted) -> Iterator[LintFinding]:
 
 def _finding(level: str, evidence: str) -> LintFinding:
     change = (
-        "add 0.5 * (mu^2 + exp(logvar) - 1 - logvar), unless a schedule starts at 0 or the rate is meant to be free"
+        "add 0.5 * (mu^2 + exp(logvar) - 1 - logvar), without detach() or .item(), unless the rate is meant to be free"
     )
     return LintFinding("kl-missing", level, "certain", evidence, change)

@@ -8,7 +8,7 @@ import torch
 
 from buttress.diagnostics.lint.finding import LintFinding
 from buttress.diagnostics.lint.rule import rule
-from buttress.diagnostics.lint.subject import Linted, seeded
+from buttress.diagnostics.lint.subject import Linted, first, seeded
 
 FAR = 20.0
 """A variance of 5e8, or one of 2e-9."""
@@ -34,6 +34,6 @@ def log_variance(subject: Linted) -> Iterator[LintFinding]:
 @torch.no_grad()
 def _finite_further_out(subject: Linted) -> bool:
     batch = subject.part(slice(0, 2))
-    further = subject.scaled(batch, SCALE)
+    further = subject.with_x(batch, SCALE * first(batch))
     with seeded(subject.model):
         return bool(subject.outputs_of(further).log_variance.float().exp().isfinite().all())

@@ -20,18 +20,22 @@ def loss_reduction(subject: Linted) -> Iterator[LintFinding]:
     """Whether a term has the weight that a mean gives it."""
     w = weights(subject)
     likelihood, kl = _averaged(w.likelihood, w.sites, _units(w)), _averaged(w.kl, w.latents, (1.0,))
-    if not likelihood and not kl:
+    made_up = likelihood and w.kl * w.sites <= 1 + CLOSE  # the KL is divided by as much
+    if made_up or not (likelihood or kl):
         return
+    chosen = likelihood and not kl and w.kl < 1 - CLOSE
     means = (
         f"the {w.formula} is {'averaged' if likelihood else 'summed'} over the {w.sites:.4g} values of x and the KL is "
     )
     means += f"averaged over the {w.latents} dimensions of z" if kl else "summed"
-    yield LintFinding("loss-reduction", "error", "certain", f"{means}: {_effect(w)}", _change(w, likelihood, kl))
+    means += f" with a weight of {w.kl:.4g}" if chosen else ""
+    level, sure = ("warning", "likely") if chosen else ("error", "certain" if likelihood else "likely")
+    yield LintFinding("loss-reduction", level, sure, f"{means}: {_effect(w)}", _change(w, likelihood, kl))
 
 
 def _units(w: Weights) -> tuple[float, ...]:
-    """Weights that people give the sum: 1, and for a squared error without its factor of 1/2 also 2."""
-    return (1.0,) if w.binary else (2.0, 1.0)
+    """Weights that people give the sum: 1, and for a squared error, which has a factor of 1/2 in log p, also 2."""
+    return (2.0, 1.0) if w.formula == "squared error" else (1.0,)
 
 
 def _averaged(weight: float, values: float, units: tuple[float, ...]) -> bool:
@@ -41,10 +45,16 @@ def _averaged(weight: float, values: float, units: tuple[float, ...]) -> bool:
 def _effect(w: Weights) -> str:
     if w.binary:
         return f"the rate has a weight (beta) of {w.beta:.4g} beside the likelihood, 1 in an ELBO"
+    if w.formula == "absolute error":
+        return f"as an ELBO this is a Laplace likelihood with a scale of {w.beta:.4g}"
     return f"as an ELBO this is a Gaussian likelihood with sigma^2 = {w.beta:.4g}"
 
 
 def _change(w: Weights, likelihood: bool, kl: bool) -> str:
     terms = [f"the {w.formula} over the values of x"] * likelihood + ["the KL over the dimensions of z"] * kl
-    scale = "" if w.binary else ", and give the Gaussian a sigma^2 of its own (calibrated_variance learns it)"
+    scale = (
+        ""
+        if w.formula != "squared error"
+        else ", and give the Gaussian a sigma^2 of its own (calibrated_variance learns it)"
+    )
     return f"sum {' and '.join(terms)} before the mean over the batch{scale}"

@@ -24,6 +24,8 @@ def optimum_collapsed(subject: Linted) -> Iterator[LintFinding]:
     w = weights(subject)
     if w.formula != "squared error":
         raise Silent("the reconstruction term is no squared error")
+    if subject.learned_scale:
+        raise Silent("the scale of the squared error is learned")
     if len(subject.x) < LEAST:
         raise Silent(f"the batch has fewer than {LEAST} examples")
     x = subject.x.double().flatten(1)

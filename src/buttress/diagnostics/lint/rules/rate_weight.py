@@ -22,7 +22,7 @@ def rate_weight(subject: Linted) -> Iterator[LintFinding]:
             "rate-weight", "note", "certain", f"the rate has a weight (beta) of {w.beta:.4g} in this batch's loss",
             "if that is meant, report the ELBO at a weight of 1; if it is a schedule, see that it ends at 1",
         )  # fmt: skip
-    if w.formula == "squared error":
+    if w.formula == "squared error" and not subject.learned_scale:
         yield LintFinding(
             "rate-weight", "note", "certain",
             f"the loss is the ELBO of a Gaussian likelihood with sigma^2 = {w.beta:.4g}",

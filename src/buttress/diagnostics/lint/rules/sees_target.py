@@ -1,7 +1,8 @@
 """A decoder that reads x to predict x sees the value it is to predict, or a later one.
 
-Every module that is called with x itself, or x without its last place, is called again with one place changed. It
-must not answer differently at that place or before it.
+Every module that is called with x itself is called again with one place changed. It must not answer differently at that
+place or before it. Where no module is, words are asked by the gradients of their embeddings and numbers by those of x
+(``way_round``).
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from torch import Tensor, nn
 
 from buttress.diagnostics.lint.finding import LintFinding
 from buttress.diagnostics.lint.rule import rule
-from buttress.diagnostics.lint.subject import Linted, Silent, no_dropout, seeded
+from buttress.diagnostics.lint.subject import Linted, no_dropout, seeded
+from buttress.diagnostics.lint.way_round import leak
 
 
 @dataclass(frozen=True)
@@ -33,8 +35,13 @@ class _Call:
 def sees_target(subject: Linted) -> Iterator[LintFinding]:
     """Whether an output of a decoder depends on the value it predicts."""
     calls = _calls(subject)
-    if not calls:
-        raise Silent("no part of the model reads x and z to predict x")
+    if not calls and (found := leak(subject)) is not None:
+        yield LintFinding(
+            "sees-target", "error", "likely",
+            f"the prediction at place {found.place} depends on x at that place or a later one on a way round z, by "
+            f"{found.by}",
+            "shift the decoder's input by one place and mask what comes later; let no skip connection lead past z",
+        )  # fmt: skip
     for call in calls:
         if (place := _leak(subject, call)) is not None:
             yield LintFinding(
