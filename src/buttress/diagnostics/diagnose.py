@@ -13,14 +13,16 @@ from torch import Tensor
 from buttress.core.layout import Kind
 from buttress.diagnostics.adapters import Adapted, adapted
 from buttress.diagnostics.check import check
+from buttress.diagnostics.estimate import Estimate
 from buttress.diagnostics.estimator import STAGES, Subject, catalogue
 from buttress.diagnostics.evaluation import evaluating
 from buttress.diagnostics.evidence import Evidence, Groups, numbers
 from buttress.diagnostics.modules import Kept, training_parts
-from buttress.diagnostics.passes import Encoded, count, prior_of
+from buttress.diagnostics.passes import Encoded, as_batch, count, prior_of
 from buttress.diagnostics.protocol import Conditional
 from buttress.diagnostics.representation import as_factors
 from buttress.diagnostics.verdict import judge
+from buttress.diagnostics.wiring import ROWS, Wiring, batch_of, gradient_of_x, wiring_of
 from buttress.runtime.arguments import check_names, check_number, check_whole
 from buttress.runtime.memory import check_memory
 from buttress.runtime.randomness import check_seed
@@ -95,6 +97,7 @@ def diagnose(
     *,
     likelihood: str | None = None,
     variance: float | None = None,
+    loss_fn: Callable[..., Any] | None = None,
     kind: Kind | None = None,
     dims: int | None = None,
     tokens: int | None = None,
@@ -129,6 +132,9 @@ def diagnose(
             ``variance``, "mse", a squared error summed over the elements of x, or "poisson" (logs of the means, as for
             ``torch.nn.PoissonNLLLoss``).
         variance: sigma^2 of "gaussian", in squared units of x.
+        loss_fn: What such a module is trained with, ``loss_fn(model, batch)`` or ``loss_fn(recon, x, mu, logvar)``: then
+            mistakes in it are causes, and the weight of the rate is read off it. None for a "loss" among what ``forward``
+            returns, if there is one.
         kind: Of the data; guessed where it is None (integers of two dimensions are text, four dimensions an image).
         dims: Numbers in one example, for bits per dimension; 0 to leave bits out; None to take it from x where x
             is an image, and to leave bits out where it is a table, whose columns of real numbers have a density and no
@@ -185,15 +191,39 @@ def diagnose(
         raise ValueError(f"beta is {beta}, wanted the weight of the rate in the loss, at least 0; 1 for the ELBO")
     found, kept = adapted(model, batches, likelihood, variance, labels), Kept(model)
     try:
-        return _diagnosis(found, settings, wishes, kept)
+        wired = _wiring(found, batches, loss_fn, likelihood, variance)
+        return _diagnosis(found, settings, wishes, kept, wired)
     finally:
         kept.restore()
 
 
-def _diagnosis(found: Adapted, settings: Mapping[str, Any], wishes: Mapping[str, Any], kept: Kept) -> Evidence:
+def _wiring(
+    found: Adapted, data: Any, loss_fn: Callable[..., Any] | None, likelihood: str | None, variance: float | None
+) -> Wiring:
+    """What forward and the loss of a module show; nothing of a model that is no such module."""
+    if found.forward is not None and likelihood is not None:
+        batch = batch_of(found.forward, data, as_batch(found.batches[0]), found.names)
+        return wiring_of(found.forward, batch, loss_fn, likelihood, variance)
+    if loss_fn is not None:
+        raise ValueError(
+            "loss_fn is given, and the model is no module whose forward(x) returns (recon, mu, logvar); leave it out, "
+            "and say beta=, the weight of the rate in the loss"
+        )
+    if found.library is not None and gradient_of_x(found.library, as_batch(found.batches[0]).x[:ROWS]) is False:
+        told = (
+            "no gradient goes from the reconstruction to x; look for detach(), an argmin or rounding without a "
+            "straight-through estimator (z + (q - z).detach())"
+        )
+        return Wiring({"wiring/no-gradient": Estimate(1.0, None, ROWS, "gradients of a batch", note=told)})
+    return Wiring()
+
+
+def _diagnosis(
+    found: Adapted, settings: Mapping[str, Any], wishes: Mapping[str, Any], kept: Kept, wired: Wiring
+) -> Evidence:
     """Check, measure, judge."""
     groups, progress = wishes["groups"], wishes["progress"]
-    subject, noted = _subject(found, settings, wishes)
+    subject, noted = _subject(found, settings, wishes, wired)
     with evaluating(subject.model, subject.seed):
         shape = tuple(prior_of(subject.model, subject.data).event_shape)
     if groups is not None:
@@ -205,7 +235,9 @@ def _diagnosis(found: Adapted, settings: Mapping[str, Any], wishes: Mapping[str,
     return Evidence(count(subject.data), subject.kind, subject.estimates, named, settings, verdict, notes)
 
 
-def _subject(found: Adapted, settings: Mapping[str, Any], wishes: Mapping[str, Any]) -> tuple[Subject, tuple[str, ...]]:
+def _subject(
+    found: Adapted, settings: Mapping[str, Any], wishes: Mapping[str, Any], wired: Wiring
+) -> tuple[Subject, tuple[str, ...]]:
     """What is measured, checked, and what was noted of it."""
     asked = Conditional(found.model)
     data = Encoded(asked, found.batches)
@@ -224,8 +256,9 @@ def _subject(found: Adapted, settings: Mapping[str, Any], wishes: Mapping[str, A
         place_labels=_checked(wishes["place_labels"], count(data)),
         groups=offered["groups"] if wishes["groups"] is None else wishes["groups"],
         conditions=checked.conditions,
-        beta=found.beta if wishes["beta"] is None else wishes["beta"],
+        beta=next((b for b in (wishes["beta"], wired.beta, found.beta) if b is not None), None),
         seconds=wishes["seconds"],
+        estimates=dict(wired.found),
     )
     return subject, checked.notes
 

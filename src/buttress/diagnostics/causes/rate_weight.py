@@ -24,7 +24,6 @@ from __future__ import annotations
 import math
 
 from buttress.diagnostics.cause import cause, finding
-from buttress.diagnostics.causes.loss_not_elbo import NOT_ELBO
 from buttress.diagnostics.compare import Truth, above, below, every, some
 from buttress.diagnostics.estimate import Estimate, short
 from buttress.diagnostics.finding import Finding
@@ -36,7 +35,7 @@ __all__ = ["WEIGHT"]
 WEIGHT = "the rate has a weight"
 
 
-@cause(priority=30, explains=(NOT_ELBO, "inference lags", "the model ignores z", "q's family is too narrow"))
+@cause(priority=30, explains=("inference lags", "the model ignores z", "q's family is too narrow"))
 def heavy(n: Numbers) -> Finding | None:
     """Whether q is in balance with a weight far above 1."""
     beta = n.get("effective_beta")

@@ -33,14 +33,15 @@ class Linted:
 
     Args:
         model: ``model(x)`` returns (recon, mu, logvar), in one of the forms that ``diagnose`` reads.
-        loss: ``loss(model, batch)``, or ``loss(recon, x, mu, logvar)`` by the names of its arguments.
+        loss: ``loss(model, batch)``, or ``loss(recon, x, mu, logvar)`` by the names of its arguments; None for the "loss"
+            among what ``model(x)`` returns, if there is one.
         batch: x, (x, ...) or a dict with x first.
         schedule: The weight of the rate at a step, if there is one.
         steps: How many steps training has.
     """
 
     model: nn.Module
-    loss: LossFunction
+    loss: LossFunction | None
     batch: Any
     schedule: Callable[[int], float] | None = None
     steps: int | None = None
@@ -127,7 +128,10 @@ class Linted:
 
         Errors:
             ValueError: It is no single number, or its arguments have names that say nothing.
+            Silent: There is none.
         """
+        if self.loss is None:
+            return _own_loss(self._forward(batch))
         wanted = _arguments(self.loss)
         _refuse_names(wanted)
         if _by_outputs(wanted):
@@ -151,6 +155,8 @@ class Linted:
         return _scalar(found)
 
     def _pieces(self, batch: Any) -> Pieces:
+        if self.loss is None:
+            return self._own_pieces(batch)
         leaves: list[Output] = []
 
         def cut(module: nn.Module, arguments: Any, value: Any) -> Any:
@@ -171,6 +177,38 @@ class Linted:
         gradients = torch.autograd.grad(loss, leaf.values, allow_unused=True)
         given = [torch.zeros_like(v) if g is None else g for v, g in zip(leaf.values, gradients, strict=True)]
         return Pieces(_first(batch), loss.item(), *(v.detach() for v in leaf.values), *given)
+
+    def _own_pieces(self, batch: Any) -> Pieces:
+        """Of a loss that ``model(x)`` returns: what comes to mu and logvar by way of the reconstruction is taken off."""
+        with seeded(self.model), torch.enable_grad():
+            returned = self._forward(batch)
+            output, loss = tensors(returned, _first(batch)), _own_loss(returned)
+            latent = (output.mean, output.log_variance)
+            if not all(v.requires_grad for v in (loss, *output.values)):
+                raise Silent("the loss is not made of what one call of model(x) returns")
+            by_recon, *whole = _slopes(loss, output.values)
+            if not by_recon.any():
+                raise Silent("the loss is not made of the reconstruction that model(x) returns")
+            through = _slopes(output.recon, latent, by_recon)
+        rest = [all_of_it - part for all_of_it, part in zip(whole, through, strict=True)]
+        return Pieces(_first(batch), loss.item(), *(v.detach() for v in output.values), by_recon, *rest)
+
+
+def _own_loss(returned: Any) -> Tensor:
+    """The "loss" among what ``model(x)`` returned."""
+    named = returned if isinstance(returned, Mapping) else getattr(returned, "__dict__", {})
+    if isinstance(returned, tuple) and hasattr(returned, "_asdict"):
+        named = returned._asdict()
+    found = named.get("loss")
+    if not isinstance(found, Tensor) or found.numel() != 1:
+        raise Silent("no loss function was given")
+    return found.reshape(())
+
+
+def _slopes(value: Tensor, leaves: tuple[Tensor, ...], weight: Tensor | None = None) -> list[Tensor]:
+    """Gradients with respect to some tensors, 0 where there are none."""
+    found = torch.autograd.grad(value, leaves, weight, retain_graph=True, allow_unused=True)
+    return [torch.zeros_like(v) if g is None else g for v, g in zip(leaves, found, strict=True)]
 
 
 def _first(batch: Any) -> Tensor:
