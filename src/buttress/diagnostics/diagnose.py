@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import Tensor
@@ -18,6 +18,7 @@ from buttress.diagnostics.estimator import STAGES, Subject, catalogue
 from buttress.diagnostics.evaluation import evaluating
 from buttress.diagnostics.evidence import Evidence, Groups, numbers
 from buttress.diagnostics.modules import Kept, training_parts
+from buttress.diagnostics.numbers import COMPRESSION, Purpose
 from buttress.diagnostics.passes import Encoded, as_batch, count, prior_of
 from buttress.diagnostics.protocol import Conditional
 from buttress.diagnostics.representation import as_factors
@@ -107,6 +108,7 @@ def diagnose(
     factors: object = None,
     place_labels: Tensor | None = None,
     beta: float | None = None,
+    purpose: Purpose = "density",
     seconds: float = 0.0,
     samples: int = 4,
     nll_samples: int = 100,
@@ -152,6 +154,9 @@ def diagnose(
             negative where nothing is; for what codes tell of it. None for none; a run brings those of its data.
         beta: Weight of the rate (KL) in the loss that the model was trained with, at its end: 1 for the ELBO. None
             where it is not known; a run brings its own.
+        purpose: "density" for a model of p(x), or of what z says of x; "compression" for an autoencoder whose z a second
+            model will learn (latent diffusion): then a q that is a point and far from the prior is wanted, and noise in
+            z is not.
         seconds: Of sound, from one place of x to the next, for bits per second; 0 for other data. A run brings its own.
         samples: Samples of z per example for the ELBO and for what shuffling z costs.
         nll_samples: k of the importance-weighted NLL; 0 to leave it out.
@@ -187,6 +192,8 @@ def diagnose(
     check_effort({**settings, "variance": variance, "beta": beta, "only": only})
     if not 0 <= seconds < math.inf:
         raise ValueError(f"seconds is {seconds}, wanted those from one place of sound to the next; 0 for other data")
+    if purpose not in get_args(Purpose):
+        raise ValueError(f"purpose is {purpose!r}, wanted one of {', '.join(map(repr, get_args(Purpose)))}")
     if beta is not None and not 0 <= beta < math.inf:
         raise ValueError(f"beta is {beta}, wanted the weight of the rate in the loss, at least 0; 1 for the ELBO")
     found, kept = adapted(model, batches, likelihood, variance, labels), Kept(model)
@@ -229,7 +236,7 @@ def _diagnosis(
     if groups is not None:
         _check_groups(groups, shape)
     _measure(subject, wishes["only"], progress)
-    notes = (*found.notes, *_mode_note(subject.model), *_change_note(kept.restore()), *noted)
+    notes = (*([COMPRESSION] if wishes["purpose"] == "compression" else []), *found.notes, *_mode_note(subject.model), *_change_note(kept.restore()), *noted)
     verdict = judge(subject.estimates, subject.kind, notes)
     named = _groups(subject, shape)
     return Evidence(count(subject.data), subject.kind, subject.estimates, named, settings, verdict, notes)
@@ -258,6 +265,7 @@ def _subject(
         conditions=checked.conditions,
         beta=next((b for b in (wishes["beta"], wired.beta, found.beta) if b is not None), None),
         seconds=wishes["seconds"],
+        purpose=wishes["purpose"],
         estimates=dict(wired.found),
     )
     return subject, checked.notes

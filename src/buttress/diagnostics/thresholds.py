@@ -29,7 +29,6 @@ __all__ = [
     "ROUNDED",
     "SAME_WEIGHT",
     "SUMMED_TIMES",
-    "UNBALANCED",
     "UNFINISHED",
     "USED_NATS",
     "WEIGHTED",
@@ -139,9 +138,6 @@ curved decoders and held-out data move it."""
 WIDE = 1.5
 """sigma of q over that of the prior, from which on q is wider than any loss that charges for the rate makes it. Untrained
 encoders give 0.9 to 1.1."""
-
-UNBALANCED = 4.0
-"""Effective beta of a q from which on its widths are in balance with no weight near 1: twice WEIGHTED."""
 
 SUMMED_TIMES = 1000.0
 """Times that a mean over the D numbers of x may have its weight again where the KL is summed over a batch: batches of

@@ -123,7 +123,7 @@ def _tried(
     with _listening(model, names) as heard:
         output = read(_first_answer(model, batch, names_of), batch.x)
     _refuse_broken(output, batch.x, batches)
-    for name, z, out in heard:
+    for name, z, out in sorted(heard, key=lambda call: names.index(call[0])):  # decode(z) may call decoder(z)
         for finish, function in FINISHES.items():
             if z.numel() == output.mean.numel() and _same(function(out), output.recon):
                 return output, _decoding(model, name, function, z.shape[1:]), _finish_note(name, finish)

@@ -53,7 +53,7 @@ def check_weights(n: Numbers) -> list[str]:
     return [f"{WEIGHTS}{pays if above(ratio, 1) else ''}"]
 
 
-@cause(priority=50, explains=("the model ignores z", "q's family is too narrow"))
+@cause(priority=50, explains=("the model ignores z", "q's family is too narrow"), of_density=True)
 def lagging(n: Numbers) -> Finding | None:
     """Whether a better q is there, and read."""
     weights = check_weights(n)

@@ -20,9 +20,9 @@ Three more things make the sentence true:
 - the loss was there to be looked at (``loss_fn``, or a "loss" that ``forward`` returns), and its gradients show a mean
   beside a sum, a sign, a formula, padding, or the batch in the weight of the rate; or ``forward`` in training mode
   decodes the mean of q and not a sample (:mod:`buttress.diagnostics.wiring`). It follows from the gradients;
-- q is wider than the prior, by half as much again (``posterior_scale`` above 1.5), and its noise costs the decoder
-  something (``effective_beta`` below 0): at any weight above 0 a narrower q would save rate and distortion both, so the
-  loss rewards a rate, or its prior is another one;
+- q is wider than the prior, by half as much again (``posterior_scale`` above 1.5), and the decoder reads z: at any
+  weight above 0 a narrower q would save rate and distortion both, so the loss does not charge for the rate as it should,
+  or its prior is another one;
 - q is as wide as the prior in coordinates whose means tell x apart (``posterior_scale`` between 0.8 and 1.25, means in
   balance with a weight between 1/2 and 2): the means are trained with their part of the KL, and nothing narrows q, as
   where the decoder gets the mean in place of a sample.
@@ -40,7 +40,6 @@ from buttress.diagnostics.thresholds import (
     AVERAGED_TIMES,
     COLLAPSED_NATS,
     LAG_NATS,
-    UNBALANCED,
     WEIGHTED,
     WIDE,
 )
@@ -73,27 +72,27 @@ def faulty_loss(n: Numbers) -> Finding | None:
 @cause(priority=16, explains=FOLLOW)
 def widened(n: Numbers) -> Finding | None:
     """Whether q is wider than the prior though its noise costs something."""
-    scale, beta = n.get("posterior_scale"), n.get("effective_beta")
-    if scale is None or beta is None or "wiring/kl-sign" in n.estimates:
+    scale = n.get("posterior_scale")
+    if scale is None or any(name.startswith("wiring/") for name in n.estimates):
         return None
-    truth = every(above(scale, WIDE), below(beta, 0.0), above(n.get("worth_shuffled"), COLLAPSED_NATS))
+    truth = every(above(scale, WIDE), above(n.get("worth_shuffled"), COLLAPSED_NATS), n.gains("amortisation_gap"))
     told = (
-        f"sigma of q is {scale} of that of the prior, and its noise costs the decoder something (effective beta "
-        f"{beta}): in an ELBO a narrower q would be cheaper on both sides, so look for a KL that lacks "
+        f"sigma of q is {scale} of that of the prior, and its noise costs a decoder that reads z: in an ELBO a narrower "
+        f"q would be cheaper on both sides, so look for a KL that lacks "
         f"exp(logvar) or is subtracted, or a loss with a wider prior than the one that was handed over; {ASK}"
     )
     return finding(NOT_ELBO, truth, [told], [(scale, WIDE)])
 
 
-@cause(priority=17, explains=FOLLOW)
+@cause(priority=17, explains=FOLLOW, of_density=True)
 def unsampled(n: Numbers) -> Finding | None:
     """Whether the means of q are in balance with a weight of about 1, and its widths are those of the prior."""
     scale, means = n.get("posterior_scale"), n.get("effective_beta_means")
-    if scale is None or means is None or "wiring/no-sampling" in n.estimates:
+    if scale is None or means is None or any(name.startswith("wiring/") for name in n.estimates):
         return None
     as_prior = every(above(scale, 1 / ABOUT), below(scale, ABOUT))
     balanced = every(above(means, 1 / WEIGHTED), below(means, WEIGHTED))
-    truth = every(as_prior, balanced, above(n.get("effective_beta"), UNBALANCED), n.gains("amortisation_gap"))
+    truth = every(as_prior, balanced, n.gains("amortisation_gap"))
     told = (
         f"q is as wide as the prior ({scale} of its sigma) where its means tell x apart, and these are in balance with "
         f"a weight of the rate of {means}: so the means are trained and nothing narrows q, as where the decoder gets "
@@ -102,7 +101,7 @@ def unsampled(n: Numbers) -> Finding | None:
     return finding(NOT_ELBO, truth, [told], [(scale, ABOUT)])
 
 
-@cause(priority=48, explains=("the model ignores z", "q's family is too narrow"))
+@cause(priority=48, explains=("the model ignores z", "q's family is too narrow"), of_density=True)
 def loss_not_elbo(n: Numbers) -> Finding | None:
     """Whether q is at rest in an averaged loss and in no ELBO."""
     saved = n.get("decoder_gain_averaged")

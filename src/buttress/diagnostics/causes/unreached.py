@@ -44,5 +44,5 @@ def unreached(n: Numbers) -> Finding | None:
             "the decoder, a weight or gain of zero that is not trained, or units that are dead for every x"
         )
     if wired is not None:
-        told.append(f"in forward(x) {wired.note}")
+        told.append(f"in forward(x), whatever decode(z) does, {wired.note}")
     return finding(UNREACHED, True, told) if told else None
