@@ -134,9 +134,9 @@ def diagnose(
             ``variance``, "mse", a squared error summed over the elements of x, or "poisson" (logs of the means, as for
             ``torch.nn.PoissonNLLLoss``).
         variance: sigma^2 of "gaussian", in squared units of x.
-        loss_fn: What such a module is trained with, ``loss_fn(model, batch)`` or ``loss_fn(recon, x, mu, logvar)``: then
-            mistakes in it are causes, and the weight of the rate is read off it. None for a "loss" among what ``forward``
-            returns, if there is one.
+        loss_fn: What such a module is trained with, ``loss_fn(model, batch)`` or ``loss_fn(recon, x, mu, logvar)``:
+            then mistakes in it are causes, and the weight of the rate is read off it. None for a "loss" among what
+            ``forward`` returns, if there is one.
         kind: Of the data; guessed where it is None (integers of two dimensions are text, four dimensions an image).
         dims: Numbers in one example, for bits per dimension; 0 to leave bits out; None to take it from x where x
             is an image, and to leave bits out where it is a table, whose columns of real numbers have a density and no
@@ -154,9 +154,9 @@ def diagnose(
             negative where nothing is; for what codes tell of it. None for none; a run brings those of its data.
         beta: Weight of the rate (KL) in the loss that the model was trained with, at its end: 1 for the ELBO. None
             where it is not known; a run brings its own.
-        purpose: "density" for a model of p(x), or of what z says of x; "compression" for an autoencoder whose z a second
-            model will learn (latent diffusion): then a q that is a point and far from the prior is wanted, and noise in
-            z is not.
+        purpose: "density" for a model of p(x), or of what z says of x; "compression" for an autoencoder whose z a
+            second model will learn (latent diffusion): then a q that is a point and far from the prior is wanted, and
+            noise in z is not.
         seconds: Of sound, from one place of x to the next, for bits per second; 0 for other data. A run brings its own.
         samples: Samples of z per example for the ELBO and for what shuffling z costs.
         nll_samples: k of the importance-weighted NLL; 0 to leave it out.
@@ -236,7 +236,13 @@ def _diagnosis(
     if groups is not None:
         _check_groups(groups, shape)
     _measure(subject, wishes["only"], progress)
-    notes = (*([COMPRESSION] if wishes["purpose"] == "compression" else []), *found.notes, *_mode_note(subject.model), *_change_note(kept.restore()), *noted)
+    notes = (
+        *([COMPRESSION] if wishes["purpose"] == "compression" else []),
+        *found.notes,
+        *_mode_note(subject.model),
+        *_change_note(kept.restore()),
+        *noted,
+    )
     verdict = judge(subject.estimates, subject.kind, notes)
     named = _groups(subject, shape)
     return Evidence(count(subject.data), subject.kind, subject.estimates, named, settings, verdict, notes)

@@ -166,7 +166,7 @@ def _scale(n: Numbers) -> tuple[str, ...]:
 
 
 def deterministic(n: Numbers) -> Truth:
-    """Whether q is a point, and all q together are far from the prior, which is not asked where z is for compression."""
+    """Whether q is a point, and all q together are far from the prior; not asked where z is for compression."""
     widths = (("posterior_scale", POINT_SCALE), ("effective_beta", DETERMINISTIC_BETA))
     known = [below(n.get(name), threshold) for name, threshold in widths if n.get(name) is not None]
     return every(bool(known), *known, n.compresses or n.far)

@@ -136,8 +136,8 @@ WEIGHTED = 2.0
 curved decoders and held-out data move it."""
 
 WIDE = 1.5
-"""sigma of q over that of the prior, from which on q is wider than any loss that charges for the rate makes it. Untrained
-encoders give 0.9 to 1.1."""
+"""sigma of q over that of the prior, from which on q is wider than any loss that charges for the rate makes it.
+Untrained encoders give 0.9 to 1.1."""
 
 SUMMED_TIMES = 1000.0
 """Times that a mean over the D numbers of x may have its weight again where the KL is summed over a batch: batches of

@@ -73,7 +73,13 @@ LOSS = (
     "bt.lint(model, loss_fn, batch) looks at it"
 )
 """What no number of a model tells."""
-OF_THE_LOSS = (LAGS, IGNORED, "the rate has a weight", "q's family is too narrow", "all q together are far from the prior")
+OF_THE_LOSS = (
+    LAGS,
+    IGNORED,
+    "the rate has a weight",
+    "q's family is too narrow",
+    "all q together are far from the prior",
+)
 """Causes that a mistake in the loss may stand behind."""
 
 

@@ -1,10 +1,11 @@
-r"""What a module's ``forward`` and its loss show that its numbers do not: the rules of the linter, asked by a diagnosis.
+r"""What a module's ``forward`` and its loss show that its numbers do not: the rules of the linter, asked by a
+diagnosis.
 
 A diagnosis looks at q and p(x|z). Whether ``forward`` decodes a sample of q, whether gradients come back to the
 encoder, and what the loss is, are not in them. So some examples go through ``forward`` in training mode, as the linter
 does it (:mod:`buttress.diagnostics.lint`), and every mistake that a rule finds becomes a number ``wiring/<rule>`` whose
-note is the rule's sentence; ``wiring/loss`` says that a loss was there. Where there is one, the weight of the rate in it is known as well: the weight of its KL
-over that of its reconstruction, in units of the likelihood that was named,
+note is the rule's sentence; ``wiring/loss`` says that a loss was there. Where there is one, the weight of the rate in
+it is known as well: the weight of its KL over that of its reconstruction, in units of the likelihood that was named,
 
 $$ \beta = \frac{C}{W}, \qquad \text{of a squared error} \quad \beta = \frac{C}{W \sigma^2} $$
 

@@ -72,8 +72,8 @@ The same evening three more causes were added, "z does not reach the decoder", "
 rules. The new patients of both halves were looked at while the rules were written, so for them no half is unseen.
 Decoders of earlier patients that read exactly nothing of z now read a millionth of it, as trained ones do: else z would
 not reach them. Of the earlier patients of the unseen half two were wrong at first: `a_hundredth_of_rows` and
-`a_fiftieth_of_images`, in which z reaches one example in a hundred and none of the 64 that were asked. The rule now asks
-all of the data, so the unseen half is no longer unseen for it. One new patient was made more ill
+`a_fiftieth_of_images`, in which z reaches one example in a hundred and none of the 64 that were asked. The rule now
+asks all of the data, so the unseen half is no longer unseen for it. One new patient was made more ill
 (`cancelled_in_half_precision`), as its codes did not hang on rounding."""
 """How the halves were used."""
 

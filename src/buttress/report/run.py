@@ -11,8 +11,8 @@ from typing import Any
 import yaml
 
 from buttress.diagnostics.evidence import Evidence
-from buttress.diagnostics.thresholds import USED_NATS
 from buttress.diagnostics.state import WANTED
+from buttress.diagnostics.thresholds import USED_NATS
 from buttress.diagnostics.verdict import COLLAPSED, DEGENERATE, PARTLY, UNKNOWN, USED
 from buttress.report import curves, latent_figures, plane, units
 from buttress.report.advice import commands, notices

@@ -104,7 +104,10 @@ def _refuse_broken(output: Output, x: Tensor, batches: Batches) -> None:
             where = f" {before + int(found[0])} (from 0)"
             break
         before += len(batch)
-    raise ValueError(f"forward(x) gave {what} for example{where}; look for extreme weights, log(0), overflow in exp, or a KL that is subtracted")
+    raise ValueError(
+        f"forward(x) gave {what} for example{where}; look for extreme weights, log(0), overflow in exp, or a KL that "
+        f"is subtracted"
+    )
 
 
 Decode = Callable[[Tensor, Given], Tensor]

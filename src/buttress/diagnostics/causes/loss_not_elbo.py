@@ -21,8 +21,8 @@ Three more things make the sentence true:
   beside a sum, a sign, a formula, padding, or the batch in the weight of the rate; or ``forward`` in training mode
   decodes the mean of q and not a sample (:mod:`buttress.diagnostics.wiring`). It follows from the gradients;
 - q is wider than the prior, by half as much again (``posterior_scale`` above 1.5), and the decoder reads z: at any
-  weight above 0 a narrower q would save rate and distortion both, so the loss does not charge for the rate as it should,
-  or its prior is another one;
+  weight above 0 a narrower q would save rate and distortion both, so the loss does not charge for the rate as it
+  should, or its prior is another one;
 - q is as wide as the prior in coordinates whose means tell x apart (``posterior_scale`` between 0.8 and 1.25, means in
   balance with a weight between 1/2 and 2): the means are trained with their part of the KL, and nothing narrows q, as
   where the decoder gets the mean in place of a sample.
@@ -59,7 +59,13 @@ RULES = (
 )
 """Of the linter."""
 ASK = "the loss shows which: bt.diagnose(..., loss_fn=...), or bt.lint(model, loss_fn, batch)"
-FOLLOW = ("the rate has a weight", "inference lags", "q's family is too narrow", "the data offer no more", "the model ignores z")
+FOLLOW = (
+    "the rate has a weight",
+    "inference lags",
+    "q's family is too narrow",
+    "the data offer no more",
+    "the model ignores z",
+)
 
 
 @cause(priority=14, explains=FOLLOW)
@@ -77,7 +83,8 @@ def widened(n: Numbers) -> Finding | None:
         return None
     truth = every(above(scale, WIDE), above(n.get("worth_shuffled"), COLLAPSED_NATS), n.gains("amortisation_gap"))
     told = (
-        f"sigma of q is {scale} of that of the prior, and its noise costs a decoder that reads z: in an ELBO a narrower "
+        f"sigma of q is {scale} of that of the prior, and its noise costs a decoder that reads z: in an ELBO a "
+        f"narrower "
         f"q would be cheaper on both sides, so look for a KL that lacks "
         f"exp(logvar) or is subtracted, or a loss with a wider prior than the one that was handed over; {ASK}"
     )
@@ -120,6 +127,7 @@ def _sentence(n: Numbers) -> str:
         f"q equals the prior, though at a weight of 1 {n.told}; at a weight of the rate of {short(weight, 4)} the best "
         f"q would save it {saved}: so q is at rest in a loss that averages over the {mean} numbers of x beside a "
         f"summed KL (an effective beta of {mean}, up to ten times that), and in no ELBO. Look at the loss first: "
-        "bt.diagnose(..., loss_fn=...), or bt.lint(model, loss_fn, batch). If both terms are summed, say beta=1: then inference lags, which gives the "
+        "bt.diagnose(..., loss_fn=...), or bt.lint(model, loss_fn, batch). If both terms are summed, say beta=1: then "
+        "inference lags, which gives the "
         "same numbers"
     )

@@ -74,7 +74,9 @@ def measure(subject: Subject) -> dict[str, Estimate]:
         weight = AVERAGED_TIMES * sites
         if (saved := averaged_gain(subject, weight)) is None:
             return {}
-        told = f"not in nats: weight of the rate by a mean over the {sites} numbers of x and a beta of {AVERAGED_TIMES:g}"
+        told = (
+            f"not in nats: weight of the rate by a mean over the {sites} numbers of x and a beta of {AVERAGED_TIMES:g}"
+        )
         found = {
             "decoder_gain_averaged": saved,
             "averaged_weight": Estimate(weight, None, count(subject.data), "counting", note=told),

@@ -1,4 +1,5 @@
-r"""Whether codes hang on the numeric type: the share that is another one where the encoder computes in double precision.
+r"""Whether codes hang on the numeric type: the share that is another one where the encoder computes in double
+precision.
 
 The nearest codeword is often found by $|z|^2 - 2 z^\top e + |e|^2$. Where z and e lie far from 0 beside the distances
 between codewords, these terms cancel, and in 16 bits (or in 32, further out) the rounding chooses. So some examples are

@@ -2,8 +2,8 @@ r"""The standard deviation of the numbers of z over data and noise, where a seco
 
 $$ s = \sqrt{\frac1J \sum_j \operatorname{Var}_x(\mu_j) + E_x \sigma_j^2} $$
 
-over all coordinates of z. Latent diffusion multiplies z by 1 / s (the ``scaling_factor`` of its autoencoders, Rombach et
-al. 2022), so that its noise schedule fits. Its error is a jackknife over tenths of the examples.
+over all coordinates of z. Latent diffusion multiplies z by 1 / s (the ``scaling_factor`` of its autoencoders, Rombach
+et al. 2022), so that its noise schedule fits. Its error is a jackknife over tenths of the examples.
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@ first order, which for any decoder gives
 
 $$ \beta = -\frac{\partial_h E\, D(\mu + h (\mu - m))}{E \sum_j (\mu_j - m_j)^2 / s_j^2} $$
 
-with s the prior's sigma, by central differences with common noise. It is measured where effective beta is above 2, or not known as q is as wide
-as the prior: if
+with s the prior's sigma, by central differences with common noise. It is measured where effective beta is above 2, or
+not known as q is as wide as the prior: if
 both agree, q is the best one for that weight; a q that lags has means and widths that are wrong in unequal measure.
 
 Effective beta takes the distortion for quadratic in the noise of q. A decoder of steps is not: noise costs nothing

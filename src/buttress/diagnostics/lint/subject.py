@@ -33,8 +33,8 @@ class Linted:
 
     Args:
         model: ``model(x)`` returns (recon, mu, logvar), in one of the forms that ``diagnose`` reads.
-        loss: ``loss(model, batch)``, or ``loss(recon, x, mu, logvar)`` by the names of its arguments; None for the "loss"
-            among what ``model(x)`` returns, if there is one.
+        loss: ``loss(model, batch)``, or ``loss(recon, x, mu, logvar)`` by the names of its arguments; None for the
+            "loss" among what ``model(x)`` returns, if there is one.
         batch: x, (x, ...) or a dict with x first.
         schedule: The weight of the rate at a step, if there is one.
         steps: How many steps training has.
@@ -179,7 +179,7 @@ class Linted:
         return Pieces(_first(batch), loss.item(), *(v.detach() for v in leaf.values), *given)
 
     def _own_pieces(self, batch: Any) -> Pieces:
-        """Of a loss that ``model(x)`` returns: what comes to mu and logvar by way of the reconstruction is taken off."""
+        """Of a loss that ``model(x)`` returns: what reaches mu and logvar through the reconstruction is taken off."""
         with seeded(self.model), torch.enable_grad():
             returned = self._forward(batch)
             output, loss = tensors(returned, _first(batch)), _own_loss(returned)

@@ -1,6 +1,7 @@
 r"""Encoders whose numeric type is too coarse for the distances between codewords, and near misses.
 
-Codewords are the colours of a slot, moved far from 0, and $|z|^2 - 2 z^\top e + |e|^2$ is computed in the module's type.
+Codewords are the colours of a slot, moved far from 0, and $|z|^2 - 2 z^\top e + |e|^2$ is computed in the module's
+type.
 """
 
 from __future__ import annotations

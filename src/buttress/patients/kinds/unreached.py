@@ -139,7 +139,9 @@ def rounded_without_a_way_back() -> Case:
     """A module that rounds z and has no straight-through estimator, behind an encoder as it began."""
     model = factors(16, [2.0, 1.5], 0.5, seed=72)
     own = torch.Generator().manual_seed(72)
-    return case(Stepped(LinearVAE(model, 0.1 * torch.randn(2, 16, generator=own).double(), torch.ones(2).double())), model)
+    return case(
+        Stepped(LinearVAE(model, 0.1 * torch.randn(2, 16, generator=own).double(), torch.ones(2).double())), model
+    )
 
 
 @patient(IGNORED, over="tables", allowed=[UNREACHED])

@@ -14,8 +14,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from buttress.diagnostics.reference import FAINT, LinearGaussian, LinearVAE
 
