@@ -1,4 +1,4 @@
-"""What forward and the loss of a module show: mistakes become causes, and the weight of the rate is read off the loss."""
+"""What forward and the loss of a module show: mistakes become causes, and the loss tells the weight of the rate."""
 
 import pytest
 import torch

@@ -258,17 +258,6 @@ def idle_codewords() -> Patient:
 
 
 @_patient
-def idle_stage() -> Patient:
-    """Two stages of codewords that follow too slowly and are never revived, so that the second stands still."""
-    plain = _start(_clusters(noise=0.3), steps=600)
-    healthy = _one_stage(remedy.apply("residual_quantized:codes=8:stages=2:dim=4", plain))
-    slow = {"decay": 0.99999, "revive": 10**9}
-    ill = replace(healthy, posterior=healthy.posterior.replace(**slow))
-    about = "the corners of a cube; two stages of 8 codewords with a decay of 0.99999 and no revival"
-    return Patient("a level is idle", about, _arms(ill, "codebook_restarts"))
-
-
-@_patient
 def brightness_alone() -> Patient:
     """A variance that only the brightness of an image exceeds, though four patterns differ too."""
     random = np.random.default_rng(0)
