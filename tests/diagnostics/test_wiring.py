@@ -99,7 +99,7 @@ def test_near_the_prior_a_lag_is_not_certain_unless_the_decoder_reads_z_well():
     for summed_gain, most in ((0.0, 0.8), (0.5, 1.0)):
         numbers = {**told, "decoder_gain_summed": summed_gain}
         said = judge({name: Estimate(value, 0.0, 1000, "made up") for name, value in numbers.items()}, "table")
-        assert said.cause == "inference lags" and said.findings[0].confidence == most
+        assert said.cause == "inference lags" and said.findings[0].confidence == pytest.approx(most)
 
 
 def test_the_verdict_points_to_the_linter_where_the_loss_is_not_known():

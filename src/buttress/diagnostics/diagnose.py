@@ -108,7 +108,7 @@ def diagnose(
     factors: object = None,
     place_labels: Tensor | None = None,
     beta: float | None = None,
-    purpose: Purpose = "density",
+    purpose: str = "density",
     seconds: float = 0.0,
     samples: int = 4,
     nll_samples: int = 100,
