@@ -112,7 +112,11 @@ def unsampled(n: Numbers) -> Finding | None:
 def loss_not_elbo(n: Numbers) -> Finding | None:
     """Whether q is at rest in an averaged loss and in no ELBO."""
     saved = n.get("decoder_gain_averaged")
-    if saved is None or {"wiring/no-gradient", "wiring/z-unreached"} & n.estimates.keys():
+    if (
+        saved is None
+        or n.get("effective_beta") is not None
+        or {"wiring/no-gradient", "wiring/z-unreached"} & n.estimates.keys()
+    ):
         return None
     truth = every(n.gains("amortisation_gap"), n.gains("decoder_gain"), n.averaged)
     decided = [(n.get(name), n.matters) for name in ("amortisation_gap", "decoder_gain")]

@@ -190,8 +190,9 @@ class Linted:
             if not by_recon.any():
                 raise Silent("the loss is not made of the reconstruction that model(x) returns")
             through = _slopes(output.recon, latent, by_recon)
-        rest = [all_of_it - part for all_of_it, part in zip(whole, through, strict=True)]
-        return Pieces(_first(batch), loss.item(), *(v.detach() for v in output.values), by_recon, *rest)
+        by_mean, by_log_variance = (slope - part for slope, part in zip(whole, through, strict=True))
+        recon, mean, log_variance = (v.detach() for v in output.values)
+        return Pieces(_first(batch), loss.item(), recon, mean, log_variance, by_recon, by_mean, by_log_variance)
 
 
 def _own_loss(returned: Any) -> Tensor:
