@@ -365,6 +365,7 @@ def test_what_remedies_cure_are_causes_and_every_cause_has_its_derivation():
         UNDER_USED,
         "the rate is paid and not read",
         "the encoder's features are alike",
+        NUISANCE,
     }
     assert {cause for one in remedies().values() for cause in one.cures} <= known
     for one in catalogue():
