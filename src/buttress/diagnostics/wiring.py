@@ -131,7 +131,8 @@ def _beta(
         w = weights(subject)
     except Silent as reason:
         free = any(one.rule == "kl-missing" and one.level == "warning" for one in findings)
-        return (0.0 if free else None), "no loss function" not in str(reason)
+        seen = not any(told in str(reason) for told in ("no loss function", "is not made of"))
+        return (0.0 if free else None), seen
     known = VARIANCES.get(likelihood, variance) if w.formula == "squared error" else 1.0
     alike = (w.formula == "squared error") == (likelihood in (*VARIANCES, "gaussian"))
     if known is None or not alike or w.likelihood_over_batch != w.kl_over_batch or not w.beta > 0:
