@@ -23,6 +23,7 @@ ONE_OF_EACH = (
     "untrained_reader", "no_constants", "padding_counts", "the_sum_of_six_in_words", "weak_levels",
     "length_in_codes", "moved_words", "light_words", "a_hundredth_of_sentences", "pictures_of_their_label",
     "raw_rows", "averaged_and_weighted", "four_topics_of_30",
+    "words_without_their_z", "a_detached_z", "cancelled_in_sixteen_bits",
 )  # fmt: skip
 """Of the development half, the quickest."""
 
@@ -85,7 +86,16 @@ def test_a_borderline_patient_may_be_on_either_side():
     assert all(one.right(cause) for cause in (one.cause, *one.allowed)) and not one.right("made up")
 
 
-@pytest.mark.parametrize(("name", "cause"), [("faint_at_a_stated_weight", "inference lags"), ("four_to_one", HEALTHY)])
+@pytest.mark.parametrize(
+    ("name", "cause"),
+    [
+        ("faint_at_a_stated_weight", "inference lags"),
+        ("four_to_one", HEALTHY),
+        ("a_hair_of_z", "the model ignores z"),
+        ("detached_for_a_look", HEALTHY),
+        ("a_right_loss_handed_over", HEALTHY),
+    ],
+)
 def test_a_near_miss_of_a_new_cause_is_passed_by(name, cause):
     assert half_of(name) == "development" and Visit(patients()[name], look(patients()[name], QUICK), {}).first == cause
 

@@ -35,16 +35,18 @@ class Cause:
         explains: Causes that are not named where this one holds.
         of_errors: Whether it is about the errors themselves: it is named where no other cause holds, and asked of the
             numbers as they were measured where others are asked of what they may be.
+        of_density: Whether it is about an ELBO at a weight of 1, which a z for compression is not meant to have.
     """
 
     find: Callable[[Numbers], Finding | None]
     priority: int
     explains: tuple[str, ...] = ()
     of_errors: bool = False
+    of_density: bool = False
 
 
 def cause(
-    priority: int, explains: tuple[str, ...] = (), of_errors: bool = False
+    priority: int, explains: tuple[str, ...] = (), of_errors: bool = False, of_density: bool = False
 ) -> Callable[[Callable[[Numbers], Finding | None]], Cause]:
     """Declare the function below to be a cause; for the arguments see :class:`Cause`.
 
@@ -55,7 +57,7 @@ def cause(
         >>> never.priority
         99
     """
-    return lambda find: Cause(find, priority, explains, of_errors)
+    return lambda find: Cause(find, priority, explains, of_errors, of_density)
 
 
 def finding(
@@ -118,7 +120,8 @@ def found(numbers: Numbers, measured: Numbers | None = None) -> tuple[Finding, .
         >>> found(Numbers({}))
         ()
     """
-    asked = ((one, one.find(numbers if measured is None or not one.of_errors else measured)) for one in catalogue())
+    fit = (one for one in catalogue() if not (one.of_density and numbers.compresses))
+    asked = ((one, one.find(numbers if measured is None or not one.of_errors else measured)) for one in fit)
     pairs = [(one, said) for one, said in asked if said is not None]
     if any(said.holds for one, said in pairs if not one.of_errors):
         pairs = [(one, said) for one, said in pairs if not one.of_errors]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import Tensor
@@ -13,15 +13,18 @@ from torch import Tensor
 from buttress.core.layout import Kind
 from buttress.diagnostics.adapters import Adapted, adapted
 from buttress.diagnostics.check import check
+from buttress.diagnostics.estimate import Estimate
 from buttress.diagnostics.estimator import STAGES, Subject, catalogue
 from buttress.diagnostics.evaluation import evaluating
 from buttress.diagnostics.evidence import Evidence, Groups, numbers
 from buttress.diagnostics.modules import Kept, training_parts
-from buttress.diagnostics.passes import Encoded, count, prior_of
+from buttress.diagnostics.numbers import COMPRESSION, Purpose
+from buttress.diagnostics.passes import Encoded, as_batch, count, prior_of
 from buttress.diagnostics.protocol import Conditional
 from buttress.diagnostics.representation import as_factors
 from buttress.diagnostics.telling import Telling
 from buttress.diagnostics.verdict import judge
+from buttress.diagnostics.wiring import ROWS, Wiring, batch_of, gradient_of_x, wiring_of
 from buttress.runtime.arguments import check_names, check_number, check_whole
 from buttress.runtime.memory import check_memory
 from buttress.runtime.randomness import check_seed
@@ -96,6 +99,7 @@ def diagnose(
     *,
     likelihood: str | None = None,
     variance: float | None = None,
+    loss_fn: Callable[..., Any] | None = None,
     kind: Kind | None = None,
     dims: int | None = None,
     tokens: int | None = None,
@@ -105,6 +109,7 @@ def diagnose(
     factors: object = None,
     place_labels: Tensor | None = None,
     beta: float | None = None,
+    purpose: str = "density",
     seconds: float = 0.0,
     samples: int = 4,
     nll_samples: int = 100,
@@ -130,6 +135,9 @@ def diagnose(
             ``variance``, "mse", a squared error summed over the elements of x, or "poisson" (logs of the means, as for
             ``torch.nn.PoissonNLLLoss``).
         variance: sigma^2 of "gaussian", in squared units of x.
+        loss_fn: What such a module is trained with, ``loss_fn(model, batch)`` or ``loss_fn(recon, x, mu, logvar)``:
+            then mistakes in it are causes, and the weight of the rate is read off it. None for a "loss" among what
+            ``forward`` returns, if there is one.
         kind: Of the data; guessed where it is None (integers of two dimensions are text, four dimensions an image).
         dims: Numbers in one example, for bits per dimension; 0 to leave bits out; None to take it from x where x
             is an image, and to leave bits out where it is a table, whose columns of real numbers have a density and no
@@ -147,6 +155,9 @@ def diagnose(
             negative where nothing is; for what codes tell of it. None for none; a run brings those of its data.
         beta: Weight of the rate (KL) in the loss that the model was trained with, at its end: 1 for the ELBO. None
             where it is not known; a run brings its own.
+        purpose: "density" for a model of p(x), or of what z says of x; "compression" for an autoencoder whose z a
+            second model will learn (latent diffusion): then a q that is a point and far from the prior is wanted, and
+            noise in z is not.
         seconds: Of sound, from one place of x to the next, for bits per second; 0 for other data. A run brings its own.
         samples: Samples of z per example for the ELBO and for what shuffling z costs.
         nll_samples: k of the importance-weighted NLL; 0 to leave it out.
@@ -183,32 +194,64 @@ def diagnose(
     check_effort({**settings, "variance": variance, "beta": beta, "only": only})
     if not 0 <= seconds < math.inf:
         raise ValueError(f"seconds is {seconds}, wanted those from one place of sound to the next; 0 for other data")
+    if purpose not in get_args(Purpose):
+        raise ValueError(f"purpose is {purpose!r}, wanted one of {', '.join(map(repr, get_args(Purpose)))}")
     if beta is not None and not 0 <= beta < math.inf:
         raise ValueError(f"beta is {beta}, wanted the weight of the rate in the loss, at least 0; 1 for the ELBO")
     found, kept = adapted(model, batches, likelihood, variance, labels), Kept(model)
     try:
-        return _diagnosis(found, settings, wishes, kept)
+        wired = _wiring(found, batches, loss_fn, likelihood, variance)
+        return _diagnosis(found, settings, wishes, kept, wired)
     finally:
         kept.restore()
 
 
-def _diagnosis(found: Adapted, settings: Mapping[str, Any], wishes: Mapping[str, Any], kept: Kept) -> Evidence:
+def _wiring(
+    found: Adapted, data: Any, loss_fn: Callable[..., Any] | None, likelihood: str | None, variance: float | None
+) -> Wiring:
+    """What forward and the loss of a module show; nothing of a model that is no such module."""
+    if found.forward is not None and likelihood is not None:
+        batch = batch_of(found.forward, data, as_batch(found.batches[0]), found.names)
+        return wiring_of(found.forward, batch, loss_fn, likelihood, variance)
+    if loss_fn is not None:
+        raise ValueError(
+            "loss_fn is given, and the model is no module whose forward(x) returns (recon, mu, logvar); leave it out, "
+            "and say beta=, the weight of the rate in the loss"
+        )
+    if found.library is not None and gradient_of_x(found.library, as_batch(found.batches[0]).x[:ROWS]) is False:
+        told = (
+            "no gradient goes from the reconstruction to x; look for detach(), an argmin or rounding without a "
+            "straight-through estimator (z + (q - z).detach())"
+        )
+        return Wiring({"wiring/no-gradient": Estimate(1.0, None, ROWS, "gradients of a batch", note=told)})
+    return Wiring()
+
+
+def _diagnosis(
+    found: Adapted, settings: Mapping[str, Any], wishes: Mapping[str, Any], kept: Kept, wired: Wiring
+) -> Evidence:
     """Check, measure, judge."""
     groups, telling = wishes["groups"], Telling(wishes["progress"], len(STAGES))
-    subject, noted = _subject(found, settings, wishes, telling)
+    subject, noted = _subject(found, settings, wishes, wired, telling)
     with evaluating(subject.model, subject.seed):
         shape = tuple(prior_of(subject.model, subject.data).event_shape)
     if groups is not None:
         _check_groups(groups, shape)
     _measure(subject, wishes["only"], telling)
-    notes = (*found.notes, *_mode_note(subject.model), *_change_note(kept.restore()), *noted)
+    notes = (
+        *([COMPRESSION] if wishes["purpose"] == "compression" else []),
+        *found.notes,
+        *_mode_note(subject.model),
+        *_change_note(kept.restore()),
+        *noted,
+    )
     verdict = judge(subject.estimates, subject.kind, notes)
     named = _groups(subject, shape)
     return Evidence(count(subject.data), subject.kind, subject.estimates, named, settings, verdict, notes)
 
 
 def _subject(
-    found: Adapted, settings: Mapping[str, Any], wishes: Mapping[str, Any], telling: Telling
+    found: Adapted, settings: Mapping[str, Any], wishes: Mapping[str, Any], wired: Wiring, telling: Telling
 ) -> tuple[Subject, tuple[str, ...]]:
     """What is measured, checked, and what was noted of it."""
     asked = Conditional(found.model)
@@ -228,8 +271,10 @@ def _subject(
         place_labels=_checked(wishes["place_labels"], count(data)),
         groups=offered["groups"] if wishes["groups"] is None else wishes["groups"],
         conditions=checked.conditions,
-        beta=found.beta if wishes["beta"] is None else wishes["beta"],
+        beta=next((b for b in (wishes["beta"], wired.beta, found.beta) if b is not None), None),
         seconds=wishes["seconds"],
+        purpose=wishes["purpose"],
+        estimates=dict(wired.found),
     )
     return subject, checked.notes
 

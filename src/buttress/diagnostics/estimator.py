@@ -59,6 +59,7 @@ class Subject:
         groups: Names of the latent groups, or None.
         conditions: Names in ``given`` that the model reads.
         seconds: Of sound, from one place of x to the next; 0 for other data.
+        purpose: "density", or "compression" where a second model will learn z.
         beta: Weight of the rate in the loss that the model was trained with, at its end; None where it is not known.
         estimates: Numbers found so far.
         kept: Records that other estimators of the same diagnosis may read.
@@ -78,6 +79,7 @@ class Subject:
     conditions: tuple[str, ...] = ()
     seconds: float = 0.0
     beta: float | None = None
+    purpose: str = "density"
     estimates: dict[str, Estimate] = field(default_factory=dict)
     kept: dict[str, Any] = field(default_factory=dict)
 

@@ -15,10 +15,12 @@ from buttress.diagnostics.finding import Finding
 from buttress.runtime.plain_data import parse_json
 from buttress.runtime.safe_files import read_text
 
-__all__ = ["FORMAT", "Evidence", "Groups", "Verdict"]
+__all__ = ["FORMAT", "NO_CAUSE", "Evidence", "Groups", "Verdict"]
 
 FORMAT = 1
 UNITS = "nats per example"
+NO_CAUSE = "the cause is not known"
+"""How a reason begins that is none: it says why no cause is named."""
 SHOWN = 5
 """Remedies that a verdict is printed with; all of them are in ``advice``."""
 
@@ -117,7 +119,7 @@ class Verdict:
         more = f" (and {len(self.advice) - SHOWN} more)" if len(self.advice) > SHOWN else ""
         tried = [f"try {', '.join(self.advice[:SHOWN])}{more}"] if self.advice else []
         because = (
-            reason if reason.startswith(("not decided", "not known")) else f"because {reason}"
+            reason if reason.startswith(("not decided", "not known", NO_CAUSE)) else f"because {reason}"
             for reason in self.reasons
         )
         return "\n  ".join([head, *because, *tried])

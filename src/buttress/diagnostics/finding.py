@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["BORDERLINE", "EVEN", "HOLDS", "NOT_KNOWN", "Finding"]
+__all__ = ["BORDERLINE", "EVEN", "HOLDS", "LIKELIER", "NOT_KNOWN", "Finding"]
 
 HOLDS, BORDERLINE, NOT_KNOWN = "holds", "borderline", "not known"
 EVEN = 0.5
 """Share of each of two causes that give the same numbers: nothing measured favours one of them."""
+LIKELIER = 0.8
+"""Share of a cause where another gives the same numbers and is the rarer one."""
 SURE = 0.99
 """Confidence above which no digits are printed: it is counted in two hundred draws."""
 

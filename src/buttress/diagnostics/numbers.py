@@ -12,6 +12,7 @@ rate alone decides nothing: a floor under it can be paid for nothing.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal
 
 from buttress.diagnostics.compare import Truth, above, below, every, minus, size, some
 from buttress.diagnostics.estimate import Estimate, short
@@ -27,8 +28,12 @@ from buttress.diagnostics.thresholds import (
     WEIGHTED,
 )
 
-__all__ = ["Numbers"]
+__all__ = ["COMPRESSION", "Numbers", "Purpose"]
 
+Purpose = Literal["density", "compression"]
+"""What z is for."""
+COMPRESSION = "purpose: compression, so that a q that is a point and far from the prior is wanted"
+"""The note of an evidence whose z a second model will learn."""
 ROUNDING = 1e-5
 """Of a share in float32 that is 0."""
 
@@ -70,6 +75,11 @@ class Numbers:
     def discrete(self) -> bool:
         """Whether z is made of codes."""
         return "rate_uniform" in self.estimates
+
+    @property
+    def compresses(self) -> bool:
+        """Whether z is for a second model to learn."""
+        return COMPRESSION in self.notes
 
     @property
     def uniform(self) -> bool:
@@ -116,9 +126,9 @@ class Numbers:
     def unread(self) -> Truth:
         """Whether shuffling z costs less than READ_SHARE of the rate; under a uniform prior the rate says nothing.
 
-        Nor does it say what a critic should lose, who is not asked for x.
+        Nor does it say what a critic should lose, who is not asked for x, nor what z costs where it is for compression.
         """
-        if self.uniform or self.critic or self["worth_shuffled"] == float("inf"):
+        if self.uniform or self.compresses or self.critic or self["worth_shuffled"] == float("inf"):
             return False
         return below(minus(self.get("worth_shuffled"), self.get("rate"), READ_SHARE), 0)
 

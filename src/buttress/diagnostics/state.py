@@ -27,10 +27,12 @@ from buttress.diagnostics.estimate import NO_DENSITY, short
 from buttress.diagnostics.numbers import Numbers
 from buttress.diagnostics.thresholds import COLLAPSED_NATS, DETERMINISTIC_BETA, POINT_SCALE, READ_SHARE, RISING_NATS
 
-__all__ = ["COLLAPSED", "DEGENERATE", "PARTLY", "UNKNOWN", "USED", "State", "state_of"]
+__all__ = ["COLLAPSED", "DEGENERATE", "PARTLY", "UNKNOWN", "USED", "WANTED", "State", "state_of"]
 
 USED, PARTLY, COLLAPSED = "used", "partly used", "collapsed"
 DEGENERATE = "degenerate to a deterministic autoencoder"
+WANTED = "a deterministic autoencoder, as wanted"
+"""The same where z is for compression."""
 UNKNOWN = "unknown"
 
 
@@ -76,8 +78,8 @@ def state_of(n: Numbers) -> State:
     name = _guess(n) if len(possible) > 1 else possible[0]
     other = next((one for one in possible if one != name), "")
     if name != COLLAPSED and deterministic(n):
-        return State(DEGENERATE, "", _point(n))
-    return State(name, other, (*_why(n, name), *([_both(n)] if other else [])))
+        return State(WANTED if n.compresses else DEGENERATE, "", (*_point(n), *_scale(n)))
+    return State(name, other, (*_why(n, name), *_scale(n), *([_both(n)] if other else [])))
 
 
 def _missing(n: Numbers) -> tuple[str, ...]:
@@ -155,11 +157,19 @@ def _vague(n: Numbers) -> tuple[str, ...]:
     )
 
 
+def _scale(n: Numbers) -> tuple[str, ...]:
+    """What z must be multiplied by before a second model learns it."""
+    if not n.compresses or (spread := n.get("latent_scale")) is None or not spread.value:
+        return ()
+    by = short(1 / spread.value, 4)
+    return (f"the numbers of z have a standard deviation of {spread}: multiply them by {by} before diffusion",)
+
+
 def deterministic(n: Numbers) -> Truth:
-    """Whether q is a point, and all q together are far from the prior."""
+    """Whether q is a point, and all q together are far from the prior; not asked where z is for compression."""
     widths = (("posterior_scale", POINT_SCALE), ("effective_beta", DETERMINISTIC_BETA))
     known = [below(n.get(name), threshold) for name, threshold in widths if n.get(name) is not None]
-    return every(bool(known), *known, n.far)
+    return every(bool(known), *known, n.compresses or n.far)
 
 
 def _point(n: Numbers) -> tuple[str, ...]:

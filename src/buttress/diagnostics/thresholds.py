@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 __all__ = [
+    "ABOUT",
     "ACTIVE_VARIANCE",
     "ALIVE_SHARE",
     "AVERAGED_TIMES",
@@ -27,10 +28,16 @@ __all__ = [
     "RISING_NATS",
     "ROUNDED",
     "SAME_WEIGHT",
+    "SUMMED_TIMES",
     "UNFINISHED",
     "USED_NATS",
     "WEIGHTED",
+    "WIDE",
 ]
+
+ABOUT = 1.25
+"""Factor within which q is as wide as the prior. A coordinate of a linear ELBO that says something has a sigma of
+exp(-I), below 0.8 from 0.22 nats on."""
 
 ACTIVE_VARIANCE = 0.01
 """Squared units of z. Burda et al. 2016; the curve of most models jumps across it, and the whole curve is given too."""
@@ -127,3 +134,11 @@ UNFINISHED = 0.05
 WEIGHTED = 2.0
 """Factor by which an effective beta must differ from 1 to be news. A plain ELBO gives exactly 1 for a linear decoder;
 curved decoders and held-out data move it."""
+
+WIDE = 1.5
+"""sigma of q over that of the prior, from which on q is wider than any loss that charges for the rate makes it.
+Untrained encoders give 0.9 to 1.1."""
+
+SUMMED_TIMES = 1000.0
+"""Times that a mean over the D numbers of x may have its weight again where the KL is summed over a batch: batches of
+more than a thousand beside a mean are rare."""

@@ -20,7 +20,7 @@ from buttress.diagnostics.causes.lagging import LAGS
 from buttress.diagnostics.causes.prior_mismatch import FAR
 from buttress.diagnostics.confidence import calibrated, drawn, plain
 from buttress.diagnostics.estimate import Estimate
-from buttress.diagnostics.evidence import Verdict
+from buttress.diagnostics.evidence import NO_CAUSE, Verdict
 from buttress.diagnostics.finding import Finding
 from buttress.diagnostics.numbers import Numbers
 from buttress.diagnostics.state import COLLAPSED, DEGENERATE, PARTLY, UNKNOWN, USED, state_of
@@ -44,7 +44,7 @@ def judge(estimates: Mapping[str, Estimate], kind: str, notes: tuple[str, ...] =
         ...     return Estimate(value, 0.0, 100, "closed form")
         >>> rate_alone = {"rate": told(4.0), "mutual_information": told(2.0), "worth_shuffled": told(0.01)}
         >>> said = judge(rate_alone, "text")  # a floor that is paid for and not read
-        >>> said.state, said.reasons[-2]
+        >>> said.state, said.reasons[-3]
         ('collapsed', 'a rate of 4 ± 0 nats is paid nevertheless: a rate alone does not show that z is used')
     """
     numbers = Numbers(estimates, kind, notes)
@@ -56,6 +56,8 @@ def judge(estimates: Mapping[str, Estimate], kind: str, notes: tuple[str, ...] =
     why = [reason for one in findings for reason in (one.reasons if one.holds else (one.question,))]
     if not holding and state.name in (COLLAPSED, PARTLY):
         why.append(_not_known(numbers, findings))
+    if _asks_for_loss(numbers, state.name, holding, why):
+        why.append(LOSS)
     return Verdict(
         state.name,
         holding[0].cause if holding else None,
@@ -64,6 +66,29 @@ def judge(estimates: Mapping[str, Estimate], kind: str, notes: tuple[str, ...] =
         state.borderline,
         findings,
     )
+
+
+LOSS = (
+    "not known what the loss is: a wrong sign, a mean beside a sum or a mean in place of a sample show there; "
+    "bt.lint(model, loss_fn, batch) looks at it"
+)
+"""What no number of a model tells."""
+OF_THE_LOSS = (
+    LAGS,
+    IGNORED,
+    "the rate has a weight",
+    "q's family is too narrow",
+    "all q together are far from the prior",
+)
+"""Causes that a mistake in the loss may stand behind."""
+
+
+def _asks_for_loss(n: Numbers, state: str, holding: list[Finding], why: list[str]) -> bool:
+    """Whether the loss should be looked at, and nothing has said so yet."""
+    if n.get("rate_weight") is not None or n.get("wiring/loss") or any("bt.lint" in reason for reason in why):
+        return False
+    lost = not holding and state in (COLLAPSED, PARTLY)
+    return lost or any(plain(one.cause) in OF_THE_LOSS for one in holding)
 
 
 def _with_confidence(findings: tuple[Finding, ...], numbers: Numbers) -> tuple[Finding, ...]:
@@ -77,7 +102,7 @@ def _not_known(n: Numbers, findings: tuple[Finding, ...]) -> str:
     if not n.refined:
         gap = n.estimates.get("amortisation_gap")
         why = "it was left out" if gap is None else gap.note
-        return f"the cause is not known, because the amortisation gap was not measured: {why}"
+        return f"{NO_CAUSE}: the amortisation gap was not measured ({why})"
     if findings:
-        return "the cause is not known: the numbers are not precise enough; raise gap_examples"
-    return f"the cause is not known: {n.told}, and no rule fits the numbers"
+        return f"{NO_CAUSE}: the numbers are not precise enough; raise gap_examples"
+    return f"{NO_CAUSE}: {n.told}, and no rule fits the numbers"

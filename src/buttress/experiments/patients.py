@@ -257,6 +257,26 @@ def idle_codewords() -> Patient:
     return Patient("the codebook is under-used", about, arms)
 
 
+@_patient
+def brightness_alone() -> Patient:
+    """A variance that only the brightness of an image exceeds, though four patterns differ too."""
+    random = np.random.default_rng(0)
+    ways = np.linalg.qr(np.concatenate([np.ones((1, 36)), random.normal(size=(4, 36))]).T)[0]
+    z = random.normal(size=(3000, 5)) * np.array([7.0, 2.0, 2.0, 2.0, 2.0])
+    x = z @ ways.T + 0.5 * random.normal(size=(3000, 36))
+    parts: dict[str, Any] = {
+        "encoder": MlpEncoder(hidden=(32,)),
+        "decoder": MlpDecoder(hidden=(32,)),
+        "posterior": GaussianPosterior(6),
+    }
+    recipe = _start(as_data(x.reshape(-1, 1, 6, 6).astype("float32")), steps=600, **parts)
+    scaled = 6.0 / float(x.var(0).mean())  # the likelihood's unit is the standard deviation of a pixel
+    ill = replace(recipe, likelihood=recipe.likelihood.replace(learned="fixed", variance=scaled))
+    about = "images of 6 x 6 pixels; sigma^2 = 6 is above every eigenvalue but that of the brightness, 49"
+    tried = ("calibrated_variance", "kl_annealing", "free_bits:per_group=0.5", "target_rate:target=6.0")
+    return Patient("only a nuisance is encoded", about, _arms(ill, *tried))
+
+
 def _one_stage(recipe: Recipe) -> Recipe:
     """Codes under the uniform prior, whatever they say: the second stage refuses a dead codebook."""
     return replace(recipe, algorithm=Joint(), prior=Uniform())

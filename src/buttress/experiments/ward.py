@@ -19,7 +19,7 @@ from buttress.diagnostics.diagnose import diagnose
 from buttress.diagnostics.evidence import Evidence, Groups, Verdict
 from buttress.diagnostics.finding import BORDERLINE, HOLDS, Finding
 from buttress.diagnostics.numbers import Numbers
-from buttress.diagnostics.state import COLLAPSED
+from buttress.diagnostics.state import COLLAPSED, USED, WANTED
 from buttress.patients import HEALTHY, KnownPatient, patients
 
 __all__ = ["EFFORT", "REFUSED", "Visit", "look", "run_ward"]
@@ -61,7 +61,7 @@ class Visit:
         verdict = self.evidence.verdict
         if verdict.causes:
             return plain(verdict.causes[0])
-        return HEALTHY if verdict.state == "used" else "not known"
+        return HEALTHY if verdict.state in (USED, WANTED) else "not known"
 
     @property
     def others(self) -> tuple[str, ...]:

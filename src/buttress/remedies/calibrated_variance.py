@@ -14,13 +14,14 @@ from buttress.likelihoods.gaussian import GaussianLikelihood
     source="Rybkin et al. 2021",
     takes={"likelihood.learned": ANYTHING},
     needs={"likelihood": ("gaussian",)},
-    cures=("the optimum is collapsed",),
+    cures=("the optimum is collapsed", "only a nuisance is encoded"),
 )
 def calibrated_variance(recipe: Recipe) -> Recipe:
     """Keep the variance of a Gaussian likelihood at its optimum while training.
 
     Where the variance is fixed above every eigenvalue of the data's covariance, as by a squared error averaged over the
-    pixels, no z pays for itself. At its optimum it never is. A weight of the rate stays as it is in the recipe; the
+    pixels, no z pays for itself; where it is above all but a few, z tells these alone (the brightness of an image,
+    say). At its optimum it never is. A weight of the rate stays as it is in the recipe; the
     method means 1.
 
     Args:

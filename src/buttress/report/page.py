@@ -9,6 +9,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from buttress.diagnostics.state import WANTED
 from buttress.diagnostics.verdict import COLLAPSED, DEGENERATE, PARTLY, USED
 from buttress.report.drawing import PALETTE
 
@@ -16,7 +17,7 @@ __all__ = ["render"]
 
 UNPRINTED = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 """Control characters, which steer terminals and which HTML forbids; tabs and ends of lines stay."""
-STATES = {USED: "used", PARTLY: "partly", COLLAPSED: "collapsed", DEGENERATE: "degenerate"}
+STATES = {USED: "used", PARTLY: "partly", COLLAPSED: "collapsed", DEGENERATE: "degenerate", WANTED: "used"}
 """State of a verdict -> CSS class of its badge."""
 
 

@@ -27,6 +27,23 @@ QUANTITIES_OF_CHECKS: dict[str, Quantity] = {
         better="lower",
         short="error that is the same for all x",
     ),
+    "reached_by_z": Quantity(
+        "Examples that z reaches",
+        "The share of examples whose log p(x|z) changes with z at all, in any digit or by its gradient. It is told "
+        "where that is not all of them; at 0 the decoder gets no z.",
+        unit="",
+    ),
+    "codes_by_rounding": Quantity(
+        "Codes chosen by rounding",
+        "The share of codes that are others where the encoder computes in double precision.",
+        unit="",
+        better="lower",
+    ),
+    "latent_scale": Quantity(
+        "Standard deviation of z",
+        "Of all numbers of z, over data and noise. A second model wants 1: multiply z by the inverse.",
+        unit="",
+    ),
     "rounded_noise": Quantity(
         "Noise of q lost in rounding",
         "The share of the coordinates of z whose standard deviation under q is below the spacing of the numbers at its "

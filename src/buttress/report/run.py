@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from buttress.diagnostics.evidence import Evidence
+from buttress.diagnostics.state import WANTED
 from buttress.diagnostics.thresholds import USED_NATS
 from buttress.diagnostics.verdict import COLLAPSED, DEGENERATE, PARTLY, UNKNOWN, USED
 from buttress.report import curves, latent_figures, plane, units
@@ -42,6 +43,8 @@ SENTENCES = {
     COLLAPSED: "The posterior has collapsed: the decoder does as well without z, which carries {carried}.",
     DEGENERATE: "z is used, but q(z|x) has shrunk to almost a point: the model has become a deterministic autoencoder, "
     "and its samples from the prior are unreliable. z carries {carried}.",
+    WANTED: "z is used, and q(z|x) is almost a point, as is wanted of a z that a second model will learn. z carries "
+    "{carried}.",
     UNKNOWN: "The numbers do not allow a verdict; the reasons are below.",
 }
 

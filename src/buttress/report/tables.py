@@ -14,6 +14,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
+from buttress.diagnostics.state import WANTED
 from buttress.diagnostics.verdict import COLLAPSED, DEGENERATE, PARTLY, USED
 from buttress.report.differences import difference, of
 from buttress.report.numbers import MISSING, count, nats, plus_minus, seconds, spread
@@ -217,7 +218,7 @@ def _lower(title: str) -> str:
     return title if title.isupper() or title[0] == "−" else title[0].lower() + title[1:]
 
 
-STATE_COLOR = {USED: "green", PARTLY: "yellow", COLLAPSED: "red", DEGENERATE: "magenta"}
+STATE_COLOR = {USED: "green", PARTLY: "yellow", COLLAPSED: "red", DEGENERATE: "magenta", WANTED: "green"}
 
 
 NARROW = tuple(

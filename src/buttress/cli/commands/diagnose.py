@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from rich.console import Console
 
@@ -24,6 +24,7 @@ def diagnose(
     keep: bool = True,
     data: str | None = None,
     other_data: bool = False,
+    purpose: Literal["density", "compression"] = "density",
 ) -> None:
     """Measure whether a run's z is used, why not, and what to try.
 
@@ -39,6 +40,7 @@ def diagnose(
         keep: Keep numbers of an earlier diagnosis of the same model that were measured with more effort than these.
         data: Where the run's data are now, if they were moved.
         other_data: Accept data that have changed since the run was trained on them.
+        purpose: What z is for: compression, where a second model will learn it and a q that is a point is wanted.
 
     Example:
         On the command line::
@@ -56,6 +58,7 @@ def diagnose(
         gap_steps=gap_steps,
         gap_examples=gap_examples,
         mi_examples=mi_examples,
+        purpose=purpose,
     )
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from jaxtyping import Int
@@ -34,6 +34,9 @@ class Adapted:
         named: Whether the user handed the labels over, so that wrong ones are refused and not left aside.
         notes: What a reader must know.
         beta: Weight of the rate in the loss of the model's library; None where it has none.
+        forward: The module, where its ``forward`` returns (recon, mu, logvar) and was read.
+        library: The module, where it was read as one of a library.
+        names: What the data call "x" and "label".
     """
 
     model: Any
@@ -42,6 +45,9 @@ class Adapted:
     named: bool = False
     notes: tuple[str, ...] = ()
     beta: float | None = None
+    forward: nn.Module | None = None
+    library: nn.Module | None = None
+    names: Mapping[str, str] = field(default_factory=dict)
 
     def numbers(self, n: int) -> Int[Tensor, " N"] | None:
         """The labels as class numbers of ``n`` examples; None where there are none.
@@ -95,10 +101,11 @@ def adapted(model: Any, data: Any, likelihood: str | None, variance: float | Non
     if (known := foreign(model, with_conditions(came), likelihood, variance)) is not None:
         came = came if known.batches is None else Loaded(known.batches, ready=True)
         found = _with_labels(known.adapter, came, False, labels)
-        return replace(found, beta=known.beta)
+        return replace(found, beta=known.beta, library=model)
     found = _with_labels(model, came, takes_condition(model), labels)
     own = reconstructing(model, found.batches, likelihood, variance, came.names)
-    return Adapted(own, found.batches, found.labels, found.named, (*found.notes, *own.notes))
+    notes = (*found.notes, *own.notes)
+    return replace(found, model=own, notes=notes, forward=model, names=came.names)
 
 
 def _with_labels(model: Any, came: Loaded, conditional: bool, labels: Any) -> Adapted:

@@ -104,7 +104,10 @@ def _refuse_broken(output: Output, x: Tensor, batches: Batches) -> None:
             where = f" {before + int(found[0])} (from 0)"
             break
         before += len(batch)
-    raise ValueError(f"forward(x) gave {what} for example{where}; look for extreme weights, log(0) or overflow in exp")
+    raise ValueError(
+        f"forward(x) gave {what} for example{where}; look for extreme weights, log(0), overflow in exp, or a KL that "
+        f"is subtracted"
+    )
 
 
 Decode = Callable[[Tensor, Given], Tensor]
@@ -123,7 +126,7 @@ def _tried(
     with _listening(model, names) as heard:
         output = read(_first_answer(model, batch, names_of), batch.x)
     _refuse_broken(output, batch.x, batches)
-    for name, z, out in heard:
+    for name, z, out in sorted(heard, key=lambda call: names.index(call[0])):  # decode(z) may call decoder(z)
         for finish, function in FINISHES.items():
             if z.numel() == output.mean.numel() and _same(function(out), output.recon):
                 return output, _decoding(model, name, function, z.shape[1:]), _finish_note(name, finish)

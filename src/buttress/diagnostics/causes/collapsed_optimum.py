@@ -50,9 +50,9 @@ def _sentence(n: Numbers, weight: float) -> str:
     if top is not None and noise is not None:
         found = (
             f"the largest eigenvalue of the data, {top}, is below beta times the variance of the likelihood, "
-            f"{short(weight * size(noise))} (ratio {ratio}, {beta}); z would be used at a variance below "
-            f"{short(size(top) / weight)}"
+            f"{short(weight * size(noise))} (ratio {ratio}, {beta})"
         )
+        found += f"; z would be used at a variance below {short(size(top) / weight)}" if weight else ""
     elif weight > 1:
         found += f"; z would be used at a weight below {short(size(n.get('optimum_ratio')))}"
     saved = n.get("savable_distortion")

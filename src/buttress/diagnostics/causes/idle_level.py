@@ -31,7 +31,9 @@ def idle_level(n: Numbers) -> Finding | None:
         return finding(IDLE, every(busy, above(counted, LEAST)), [f"{size(counted):.0f} levels of z add nothing{what}"])
     states = {name.removeprefix(WORTH): _idle(n, name.removeprefix(WORTH)) for name in n.estimates if WORTH in name}
     idle = [level for level, truth in states.items() if truth]
-    told = [f"the level {level} adds nothing: {_told(n, level)}" for level in idle]
+    told = [
+        f"the level {level} adds nothing: {_told(n, level)}; leave it out, or give it more to say" for level in idle
+    ]
     return finding(IDLE, every(busy, bool(idle)), told)
 
 

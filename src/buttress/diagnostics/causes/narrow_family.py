@@ -18,7 +18,7 @@ __all__ = ["NARROW"]
 NARROW = "q's family is too narrow"
 
 
-@cause(priority=60, explains=("the model ignores z",))
+@cause(priority=60, explains=("the model ignores z",), of_density=True)
 def narrow_family(n: Numbers) -> Finding | None:
     """Whether the bound is loose although the best q of the family was found."""
     if not n.refined or n.bound_gap is None or above(n.bound_gap, n.matters) is not True:

@@ -24,7 +24,7 @@ __all__ = ["NO_MORE"]
 NO_MORE = "the data offer no more"
 
 
-@cause(priority=70, explains=("the model ignores z",))
+@cause(priority=70, explains=("the model ignores z",), of_density=True)
 def no_more(n: Numbers) -> Finding | None:
     """Whether what little z says is all that this decoder can use."""
     if not n.refined:

@@ -17,6 +17,8 @@ from buttress.diagnostics.thresholds import NUISANCE_LEFT, USED_NATS
 __all__ = ["NUISANCE"]
 
 NUISANCE = "only a nuisance is encoded"
+WITHOUT_VARIANCE = "only a nuisance is encoded without a variance to choose"
+"""What remedies would have to cure where the likelihood has no variance."""
 
 
 @cause(priority=100)
@@ -32,4 +34,5 @@ def nuisance(n: Numbers) -> Finding | None:
         f"of {information} nats of information, {beyond} are left beyond a simple statistic of x"
         f"{f' ({beyond.note})' if beyond.note else ''}{explained}: z tells that and nothing else"
     )
-    return finding(NUISANCE, truth, [told])
+    key = WITHOUT_VARIANCE if n.get("likelihood_variance") is None else NUISANCE
+    return finding(NUISANCE, truth, [told], remedies_for=key)

@@ -23,7 +23,7 @@ __all__ = ["FAR"]
 FAR = "all q together are far from the prior"
 
 
-@cause(priority=90, explains=("the model ignores z",))
+@cause(priority=90, explains=("the model ignores z",), of_density=True)
 def prior_mismatch(n: Numbers) -> Finding | None:
     """Whether most of the rate is no information."""
     mismatch = n.mismatch

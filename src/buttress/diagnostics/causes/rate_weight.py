@@ -17,6 +17,9 @@ ELBO at weight 1, so the gap must be there too: above 0.1 nats by two standard e
 costs nothing otherwise. And it must be smooth: one of steps gives a small effective beta at any weight, but twice the
 noise then costs far more than four times as much. So ``effective_beta_doubled`` must be below 1/2 as well. Such a q
 pays more than the decoder reads by its width alone, which is then no sign of a model that ignores z.
+
+Where z is for compression, another sentence of the same name is asked in place of both: a weight is wanted at which the
+noise of q costs nothing, so the cause is any effective beta above 0.1 of a decoder that reads z.
 """
 
 from __future__ import annotations
@@ -24,19 +27,20 @@ from __future__ import annotations
 import math
 
 from buttress.diagnostics.cause import cause, finding
-from buttress.diagnostics.causes.loss_not_elbo import NOT_ELBO
 from buttress.diagnostics.compare import Truth, above, below, every, some
 from buttress.diagnostics.estimate import Estimate, short
 from buttress.diagnostics.finding import Finding
 from buttress.diagnostics.numbers import Numbers
-from buttress.diagnostics.thresholds import COLLAPSED_NATS, LAG_NATS, SAME_WEIGHT, WEIGHTED
+from buttress.diagnostics.thresholds import COLLAPSED_NATS, DETERMINISTIC_BETA, LAG_NATS, SAME_WEIGHT, WEIGHTED
 
 __all__ = ["WEIGHT"]
 
 WEIGHT = "the rate has a weight"
+FOR_COMPRESSION = "the rate has a weight that compression does not want"
+"""What remedies would have to cure there."""
 
 
-@cause(priority=30, explains=(NOT_ELBO, "inference lags", "the model ignores z", "q's family is too narrow"))
+@cause(priority=30, explains=("inference lags", "the model ignores z", "q's family is too narrow"), of_density=True)
 def heavy(n: Numbers) -> Finding | None:
     """Whether q is in balance with a weight far above 1."""
     beta = n.get("effective_beta")
@@ -45,7 +49,7 @@ def heavy(n: Numbers) -> Finding | None:
     return _named(n, beta, every(above(beta, WEIGHTED), some(_stated(n), every(_gains(n), _agree(n)))))
 
 
-@cause(priority=31, explains=("the model ignores z",))
+@cause(priority=31, explains=("the model ignores z",), of_density=True)
 def light(n: Numbers) -> Finding | None:
     """Whether q is as narrow as a weight far below 1 makes it, and the decoder reads z."""
     beta = n.get("effective_beta")
@@ -54,6 +58,21 @@ def light(n: Numbers) -> Finding | None:
     read = above(n.get("worth_shuffled"), COLLAPSED_NATS)
     narrow = (below(one, 1 / WEIGHTED) for one in (beta, n.get("effective_beta_doubled")))
     return _named(n, beta, every(*narrow, read, some(_stated(n), _gains(n))))
+
+
+@cause(priority=32, explains=("the model ignores z",))
+def too_heavy_to_compress(n: Numbers) -> Finding | None:
+    """Whether the noise of q costs a decoder something whose z is for compression."""
+    beta = n.get("effective_beta")
+    if beta is None or not n.compresses:
+        return None
+    told = (
+        f"the noise of q costs the decoder what it does at a weight of the rate (beta) of {beta}: reconstructions and "
+        f"what a second model learns are blurred by it (above {DETERMINISTIC_BETA}). Lower the weight: autoencoders "
+        "for latent diffusion have 1e-6, beside errors summed over x"
+    )
+    truth = every(above(beta, DETERMINISTIC_BETA), above(n.get("worth_shuffled"), COLLAPSED_NATS))
+    return finding(f"{WEIGHT} of about {short(beta.value or 0.0, 2)}", truth, [told], remedies_for=FOR_COMPRESSION)
 
 
 def _named(n: Numbers, beta: Estimate, truth: Truth) -> Finding | None:

@@ -10,6 +10,11 @@ of 1 is (:mod:`buttress.diagnostics.estimators.amortisation`), and what the deco
 
 It is measured where the weight of the rate is not known, q equals the prior, so that its width tells no weight either
 (``effective_beta``), and a better q may gain at a weight of 1.
+
+A KL that is summed over a batch of some hundred examples beside such a mean has a weight of as many times D. So where
+10 D does not explain q, or q has just left the prior (a rate below 1/2, as after ten or twenty steps), the same is
+measured at a weight of 1,000 D. A decoder that would save something even there reads z so well that no such loss holds
+q back.
 """
 
 from __future__ import annotations
@@ -20,7 +25,7 @@ from buttress.diagnostics.estimator import Subject, estimator
 from buttress.diagnostics.estimators.amortisation import refinement
 from buttress.diagnostics.numbers import Numbers
 from buttress.diagnostics.passes import count
-from buttress.diagnostics.thresholds import AVERAGED_TIMES, COLLAPSED_NATS
+from buttress.diagnostics.thresholds import AVERAGED_TIMES, COLLAPSED_NATS, LAG_NATS, SUMMED_TIMES, USED_NATS
 
 __all__ = ["averaged_gain"]
 
@@ -59,17 +64,24 @@ def averaged_gain(subject: Subject, weight: float) -> Estimate | None:
 def measure(subject: Subject) -> dict[str, Estimate]:
     """What a better q saves in an averaged loss, where q equals the prior and nobody says what the loss is."""
     n, sites = Numbers(subject.estimates), subject.data[0].x[0].numel()
-    weight = AVERAGED_TIMES * sites
     gains = (n.gains("amortisation_gap"), n.gains("decoder_gain"))
-    known = subject.beta is not None or n.get("effective_beta") is not None
-    if known or not n.refined or sites < 2 or False in gains:
+    if subject.beta is not None or not n.refined or sites < 2 or False in gains:
         return {}
-    if below(n.get("rate"), COLLAPSED_NATS) is not True or (saved := averaged_gain(subject, weight)) is None:
+    if below(n.get("rate"), USED_NATS) is not True:
         return {}
-    told = (
-        f"not in nats: weight that a mean over the {sites} numbers of x and a beta of {AVERAGED_TIMES:g} give the rate"
-    )
-    return {
-        "decoder_gain_averaged": saved,
-        "averaged_weight": Estimate(weight, None, count(subject.data), "counting", note=told),
-    }
+    found: dict[str, Estimate] = {}
+    if below(n.get("rate"), COLLAPSED_NATS) and n.get("effective_beta") is None:
+        weight = AVERAGED_TIMES * sites
+        if (saved := averaged_gain(subject, weight)) is None:
+            return {}
+        told = (
+            f"not in nats: weight of the rate by a mean over the {sites} numbers of x and a beta of {AVERAGED_TIMES:g}"
+        )
+        found = {
+            "decoder_gain_averaged": saved,
+            "averaged_weight": Estimate(weight, None, count(subject.data), "counting", note=told),
+        }
+        if below(saved, LAG_NATS) is not False:
+            return found
+    further = averaged_gain(subject, SUMMED_TIMES * sites)
+    return found if further is None else found | {"decoder_gain_summed": further}

@@ -5,7 +5,8 @@ first order, which for any decoder gives
 
 $$ \beta = -\frac{\partial_h E\, D(\mu + h (\mu - m))}{E \sum_j (\mu_j - m_j)^2 / s_j^2} $$
 
-with s the prior's sigma, by central differences with common noise. It is measured where effective beta is above 2: if
+with s the prior's sigma, by central differences with common noise. It is measured where effective beta is above 2, or
+not known as q is as wide as the prior: if
 both agree, q is the best one for that weight; a q that lags has means and widths that are wrong in unequal measure.
 
 Effective beta takes the distortion for quadratic in the noise of q. A decoder of steps is not: noise costs nothing
@@ -119,7 +120,7 @@ def measure(subject: Subject) -> dict[str, Estimate]:
     """The weight by the means of q where that by its widths is far above 1, and by twice the noise where far below."""
     beta, settings = subject.estimates.get("effective_beta"), {"samples": subject.settings["samples"]}
     found = {}
-    if above(beta, WEIGHTED):
+    if above(beta, WEIGHTED) or (beta is not None and beta.value is None):
         found["effective_beta_means"] = effective_beta_means(subject.model, subject.data, seed=subject.seed, **settings)
     if below(beta, 1 / WEIGHTED):
         found["effective_beta_doubled"] = effective_beta_doubled(

@@ -13,7 +13,7 @@ from buttress.diagnostics.lint.rule import catalogue
 from buttress.diagnostics.lint.subject import Linted, Silent
 from buttress.diagnostics.no_model import as_came
 
-__all__ = ["lint"]
+__all__ = ["asked", "lint"]
 
 
 def lint(
@@ -70,6 +70,16 @@ def lint(
         raise ValueError(f"x holds NaN or infinity in {len(rows)} examples, first in row {int(rows[0])}; fill them in")
     with suppress(Silent):
         subject.output  # noqa: B018 - refuses a model that cannot be read before any rule is asked
+    found, silent = asked(subject)
+    return LintReport(tuple(found), silent)
+
+
+def asked(subject: Linted) -> tuple[list[LintFinding], dict[str, str]]:
+    """What all rules find on a subject, errors first, and why others could not be asked.
+
+    Args:
+        subject: A model, its loss and a batch.
+    """
     found: list[LintFinding] = []
     silent: dict[str, str] = {}
     for one in catalogue():
@@ -78,4 +88,4 @@ def lint(
         except Silent as reason:
             silent[one.name] = str(reason)
     found.sort(key=lambda one: (LEVELS.index(one.level), SURE.index(one.sure), one.rule))
-    return LintReport(tuple(found), silent)
+    return found, silent

@@ -36,14 +36,15 @@ class Linted:
 
     Args:
         model: ``model(x)`` returns (recon, mu, logvar), in one of the forms that ``diagnose`` reads.
-        loss: ``loss(model, batch)``, or ``loss(recon, x, mu, logvar)`` by the names of its arguments.
+        loss: ``loss(model, batch)``, or ``loss(recon, x, mu, logvar)`` by the names of its arguments; None for the
+            "loss" among what ``model(x)`` returns, if there is one.
         batch: x, (x, ...) or a dict with x first.
         schedule: The weight of the rate at a step, if there is one.
         steps: How many steps training has.
     """
 
     model: nn.Module
-    loss: LossFunction
+    loss: LossFunction | None
     batch: Any
     schedule: Callable[[int], float] | None = None
     steps: int | None = None
@@ -77,7 +78,7 @@ class Linted:
         try:
             found = tensors(value, x)
         except ValueError:
-            if _by_outputs(_arguments(self.loss)):
+            if _by_outputs(_arguments(self.loss)) or (isinstance(value, Tensor) and value.numel() == 1):
                 raise
             raise Silent(NO_GAUSSIAN) from None
         if not _gaussian(found, len(x)) and not _by_outputs(_arguments(self.loss)):
@@ -147,7 +148,10 @@ class Linted:
 
         Errors:
             ValueError: It is no single number, or its arguments have names that say nothing.
+            Silent: There is none.
         """
+        if self.loss is None:
+            return _own_loss(self.forward(batch))
         wanted = _arguments(self.loss)
         _refuse_names(wanted)
         if _by_outputs(wanted):
@@ -177,12 +181,18 @@ class Linted:
     @cached_property
     def learned_scale(self) -> bool:
         """Whether the loss has numbers of its own that are learned, such as the scale of a likelihood."""
+        if self.loss is None:
+            return False  # nobody can tell: all of the model is between the loss and the outputs
         with seeded(self.model):
             own = leaves(*self.outputs_of(self.batch).values)
         return bool(self.pieces.others - own)
 
     def _pieces(self, batch: Any, shift: float = 0.0) -> Pieces:
         self.output  # noqa: B018 - silent, or refused, where there is no mean and log-variance
+        if self.loss is None:
+            if shift:
+                raise Silent("the loss is made inside of forward")
+            return self._own_pieces(batch)
         cuts: list[Output] = []
         uncut: list[Tensor] = []
 
@@ -216,6 +226,39 @@ class Linted:
         return Pieces(
             first(batch), loss.item(), recon, mean, log_variance, by_recon, by_mean, by_log_variance, unread, others
         )
+
+    def _own_pieces(self, batch: Any) -> Pieces:
+        """Of a loss that ``model(x)`` returns: what reaches mu and logvar through the reconstruction is taken off."""
+        with seeded(self.model), torch.enable_grad():
+            returned = self.forward(batch)
+            output, loss = tensors(returned, first(batch)), _own_loss(returned)
+            latent = (output.mean, output.log_variance)
+            if not all(v.requires_grad for v in (loss, *output.values)):
+                raise Silent("the loss is not made of what one call of model(x) returns")
+            by_recon, *whole = _slopes(loss, output.values)
+            if not by_recon.any():
+                raise Silent("the loss is not made of the reconstruction that model(x) returns")
+            through = _slopes(output.recon, latent, by_recon)
+        by_mean, by_log_variance = (slope - part for slope, part in zip(whole, through, strict=True))
+        recon, mean, log_variance = (v.detach() for v in output.values)
+        return Pieces(first(batch), loss.item(), recon, mean, log_variance, by_recon, by_mean, by_log_variance)
+
+
+def _own_loss(returned: Any) -> Tensor:
+    """The "loss" among what ``model(x)`` returned."""
+    named = returned if isinstance(returned, Mapping) else getattr(returned, "__dict__", {})
+    if isinstance(returned, tuple) and hasattr(returned, "_asdict"):
+        named = returned._asdict()
+    found = named.get("loss")
+    if not isinstance(found, Tensor) or found.numel() != 1:
+        raise Silent("no loss function was given")
+    return found.reshape(())
+
+
+def _slopes(value: Tensor, leaves: tuple[Tensor, ...], weight: Tensor | None = None) -> list[Tensor]:
+    """Gradients with respect to some tensors, 0 where there are none."""
+    found = torch.autograd.grad(value, leaves, weight, retain_graph=True, allow_unused=True)
+    return [torch.zeros_like(v) if g is None else g for v, g in zip(leaves, found, strict=True)]
 
 
 def first(batch: Any) -> Tensor:
@@ -274,7 +317,9 @@ def _rows(value: Any, rows: slice, n: int) -> Any:
     return type(value)(_rows(one, rows, n) for one in value) if isinstance(value, tuple | list) else value
 
 
-def _arguments(loss: LossFunction) -> list[str]:
+def _arguments(loss: LossFunction | None) -> list[str]:
+    if loss is None:
+        return []
     try:
         parameters = inspect.signature(loss).parameters.values()
     except (TypeError, ValueError):

@@ -34,13 +34,13 @@ def alike_images() -> Case:
 
 @patient(IGNORED, over="sentences", also=[ALIKE])
 def alike_sentences_unheard() -> Case:
-    """Features that are all alike, q = p(z), and a decoder whose weights for z are zero."""
+    """Features that are all alike, q = p(z), and a decoder that has unlearned z."""
     model = factors(10, [14.0, 10.0], 2.0, seed=2, middle=30.0)
     return as_sentences(silent(model).lagging(), model.sample(600)[0], encode=alike)
 
 
 @patient(IGNORED, over="conditional", also=[ALIKE])
 def alike_beside_a_label_unheard() -> Case:
-    """Features that are all alike beside a label, q = p(z), and a decoder whose weights for z are zero."""
+    """Features that are all alike beside a label, q = p(z), and a decoder that has unlearned z."""
     model = factors(12, [2.0, 1.5], 0.5, seed=3)
     return as_conditional(silent(model).lagging(), model.sample(600)[0], encode=alike)

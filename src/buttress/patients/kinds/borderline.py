@@ -34,7 +34,7 @@ def behind(model: LinearGaussian, times: float) -> LinearVAE:
 
 @patient(IGNORED, over="tables", allowed=[OPTIMUM])
 def just_above_the_variance() -> Case:
-    """A largest eigenvalue of 1.05 times the variance, and a decoder whose weights for z are zero."""
+    """A largest eigenvalue of 1.05 times the variance, and a decoder that has unlearned z."""
     model = factors(12, [1.7], 0.5, seed=21)
     return as_table(silent(model, (1.7**2 + 0.25) / 1.05).lagging(), model.sample(800)[0])
 

@@ -9,7 +9,7 @@ from torch.distributions import Bernoulli
 from buttress.diagnostics.causes.collapsed_optimum import OPTIMUM
 from buttress.diagnostics.causes.ignored import IGNORED
 from buttress.diagnostics.protocol import Adapter
-from buttress.diagnostics.reference import LinearVAE
+from buttress.diagnostics.reference import FAINT, LinearVAE
 from buttress.patients.patient import Case, patient
 from buttress.patients.worlds.linear import factors, silent
 from buttress.patients.worlds.normals import normals, standard
@@ -45,7 +45,7 @@ def black_and_white_under_a_weight() -> Case:
     logits = torch.logit(x.flatten(1).mean(0)).double()
 
     def log_likelihood(x: Tensor, z: Tensor) -> Tensor:
-        return Bernoulli(logits=logits).log_prob(x.flatten(1).double()).sum(-1).expand(z.shape[:2])
+        return Bernoulli(logits=logits).log_prob(x.flatten(1).double()).sum(-1) + FAINT * z.sum(-1)
 
     silent_model = Adapter(lambda x: normals(torch.zeros(len(x), 3).double()), lambda: standard(3), log_likelihood)
     return Case(silent_model, [x], {"beta": 9.0})

@@ -10,6 +10,7 @@ from buttress.core.batch import Batch, Given
 from buttress.diagnostics.causes.condition_explains import EXPLAINED
 from buttress.diagnostics.causes.ignored import IGNORED
 from buttress.diagnostics.protocol import Adapter
+from buttress.diagnostics.reference import FAINT
 from buttress.patients.patient import HEALTHY, Case, patient
 from buttress.patients.worlds.linear import factors, silent
 from buttress.patients.worlds.normals import normals, standard
@@ -34,7 +35,7 @@ def of_labels(x: Tensor, label: Tensor, posterior: object, chance: Tensor) -> Ca
 
     def log_likelihood(x: Tensor, z: Tensor, given: Given) -> Tensor:
         each = Bernoulli(chance[given["label"]]).log_prob(x).flatten(1).sum(1)
-        return each.expand(z.shape[:2])
+        return each + FAINT * z.sum(-1)
 
     batches = [Batch(x[i : i + 400], {"label": label[i : i + 400]}) for i in (0, 400)]
     return Case(Adapter(posterior, lambda: standard(2), log_likelihood), batches)  # type: ignore[arg-type]
@@ -45,7 +46,7 @@ def regressed(seed: int, left: float = 0.0) -> Case:
     own = torch.Generator().manual_seed(seed)
     c = torch.randn(800, 4, generator=own, dtype=torch.float64)
     way = 2 * torch.randn(4, 10, generator=own, dtype=torch.float64)
-    model = factors(10, [left], 0.5, seed=seed)
+    model = factors(10, [left or FAINT], 0.5, seed=seed)
     vae = model.vae() if left else model.lagging()
 
     def posterior(x: Tensor, given: Given) -> Distribution:

@@ -14,10 +14,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
-from buttress.diagnostics.reference import LinearGaussian, LinearVAE
+from buttress.diagnostics.reference import FAINT, LinearGaussian, LinearVAE
 
 __all__ = ["at_rest", "at_weight", "factors", "loud", "moved", "shared", "silent", "weak"]
 
@@ -138,7 +136,7 @@ def moved(model: LinearGaussian, by: float) -> LinearVAE:
 
 
 def silent(model: LinearGaussian, variance: float | None = None, latents: int | None = None) -> LinearGaussian:
-    """The decoder that ignores z and explains the data as well as it can without.
+    """The decoder that ignores z, but for a millionth of its weights, and explains the data as well as it can without.
 
     Args:
         model: Made the data.
@@ -150,5 +148,6 @@ def silent(model: LinearGaussian, variance: float | None = None, latents: int | 
         2.0
     """
     found = float(model.covariance.diagonal().mean()) if variance is None else variance
-    weight: Float[Tensor, "D K"] = torch.zeros(len(model.mean), latents or model.weight.shape[1], dtype=torch.float64)
-    return LinearGaussian(weight, model.mean, found)
+    k = model.weight.shape[1]
+    weight = model.weight[:, torch.arange(latents or k) % k]
+    return LinearGaussian(FAINT * weight, model.mean, found)

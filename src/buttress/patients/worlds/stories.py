@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.distributions import Distribution, Normal
 
 from buttress.diagnostics.protocol import Adapter
+from buttress.diagnostics.reference import FAINT
 from buttress.patients.worlds.normals import normals, standard
 
 __all__ = ["Stories"]
@@ -83,7 +84,8 @@ class Stories:
     def log_likelihood(self, x: Int[Tensor, "B T"], z: Float[Tensor, "S B J"]) -> Float[Tensor, "S B"]:
         """log p(length|z) + log p(words|length, z)."""
         said = x > 0
-        long = Normal(MIDDLE + self.length * z[..., 0], self._spread).log_prob(said.sum(1).double())
+        told, words = self.length or FAINT, self.words or FAINT  # a trained decoder never reads exactly nothing
+        long = Normal(MIDDLE + told * z[..., 0], self._spread).log_prob(said.sum(1).double())
         place = torch.arange(x.shape[1])
-        each = Normal(WORD + self.words * z[..., 1 + place % self.factors], SIGMA).log_prob(x.double())
+        each = Normal(WORD + words * z[..., 1 + place % self.factors], SIGMA).log_prob(x.double())
         return long + torch.where(said, each, PAD if self.padding else 0.0).sum(-1)

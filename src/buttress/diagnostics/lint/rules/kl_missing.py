@@ -6,13 +6,15 @@ from collections.abc import Iterator
 
 from buttress.diagnostics.lint.finding import LintFinding
 from buttress.diagnostics.lint.rule import rule
-from buttress.diagnostics.lint.subject import Linted
+from buttress.diagnostics.lint.subject import Linted, Silent
 
 
 @rule
 def kl_missing(subject: Linted) -> Iterator[LintFinding]:
     """Whether mu and logvar, or the reconstruction, do not count."""
     made = subject.pieces
+    if not made.log_variance.any() or not made.mean.any():
+        raise Silent("q equals the prior in every digit, where a KL has no gradient")
     means, variances = bool(made.by_mean.any()), bool(made.by_log_variance.any())
     if made.unread:
         yield _finding("warning", "the loss does not read mu or logvar: nothing keeps q near the prior")

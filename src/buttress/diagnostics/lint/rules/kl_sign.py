@@ -28,6 +28,8 @@ def kl_sign(subject: Linted) -> Iterator[LintFinding]:
 
 def _falls_further_out(subject: Linted) -> bool:
     """Whether a large KL is still rewarded: |KL - C| falls as the KL rises to C, and then rises."""
+    if subject.loss is None:
+        return True  # a loss that forward returns is not asked there
     weight = terms(subject.further_out(FAR)).kl
     return weight is not None and weight < 0
 
