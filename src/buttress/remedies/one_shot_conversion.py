@@ -67,9 +67,7 @@ def one_shot_conversion(
     return replace(
         recipe,
         encoder=Conv1dEncoder(widths=(width,), activation="silu", positions=True),
-        posterior=UNetQuantized(
-            scales, codes, dim, quantizer, skips, speaker_values, normalize
-        ),
+        posterior=UNetQuantized(scales, codes, dim, quantizer, skips, speaker_values, normalize),
         prior=Uniform(),
         decoder=UNetDecoder(scales=scales, width=width, dim=dim),
     )
