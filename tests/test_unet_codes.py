@@ -178,7 +178,7 @@ def test_the_verdict_looks_at_every_level(trained):
 
 def test_what_cannot_be_converted_says_why(trained):
     run = bt.load(trained / "run")
-    with pytest.raises(ValueError, match=r"reads nothing on sounds data; try .*--to_sound"):
+    with pytest.raises(ValueError, match=r"takes a voice from a recording of it; name one with --to_sound"):
         next(convert(run, [trained / "speech" / "0.wav"], to="ann"))
     assert isinstance(run.recipe, Recipe)
     with pytest.raises(AssertionError):
