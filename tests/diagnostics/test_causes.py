@@ -279,6 +279,11 @@ def test_codes_of_whose_order_a_critic_makes_little_are_the_critics_fault():
     assert strength(foreseen(2.3, (0.45, 0.05)), LITTLE) == BORDERLINE
 
 
+def test_a_prior_that_is_far_is_no_fault_where_nothing_is_decoded():
+    far = {"aggregate_kl": (30.0, 0.1), "aggregate_kl_at_least": (30.0, 0.1)}
+    assert strength(foreseen(2.3, 0.9, **far), FAR) is None
+
+
 def test_where_the_codes_themselves_say_little_the_critic_is_not_at_fault_and_the_verdict_says_what_was_looked_at():
     verdict = foreseen(0.3, 0.4)
     assert (verdict.state, verdict.causes) == (PARTLY, ())
