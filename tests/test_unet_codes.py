@@ -104,6 +104,17 @@ def test_without_a_quantiser_what_is_read_is_what_was_there():
     assert h.grad.abs().sum() > 0
 
 
+def test_without_normalisation_and_quantiser_codes_keep_what_is_constant_and_the_voice_says_nothing():
+    torch.manual_seed(0)
+    module = UNetQuantized(scales=1, dim=4, quantizer="none", normalize=False).build(5, (16,))
+    h = torch.randn(2, 16, 5)
+    voice = [module(x).sample()[:, :4] for x in (h, h + 1)]
+    assert torch.stack([((code - 7.5).abs() < 1).all() for code in voice]).all()  # the two of 16 values next to 0
+    (v, c, _), (_, louder, _) = (module.before_and_after(x)["top"] for x in (h, h + 1))
+    assert (v - c).abs().max() <= 2 / 255
+    assert (c.mean(1) - louder.mean(1)).abs().max() > 0.1
+
+
 soundfile = pytest.importorskip("soundfile", reason="needs the audio extra (soundfile)")
 
 
@@ -167,7 +178,7 @@ def test_the_verdict_looks_at_every_level(trained):
 
 def test_what_cannot_be_converted_says_why(trained):
     run = bt.load(trained / "run")
-    with pytest.raises(ValueError, match=r"reads nothing on sounds data; try .*--to_sound"):
+    with pytest.raises(ValueError, match=r"takes a voice from a recording of it; name one with --to_sound"):
         next(convert(run, [trained / "speech" / "0.wav"], to="ann"))
     assert isinstance(run.recipe, Recipe)
     with pytest.raises(AssertionError):

@@ -16,6 +16,7 @@ from buttress.data.made_speech import MadeSpeech
 from buttress.data.opened import opened
 from buttress.diagnostics.evidence import Evidence
 from buttress.encoders.conv1d import Conv1dEncoder
+from buttress.experiments.convert import speaker_of
 from buttress.posteriors.categorical import CategoricalPosterior
 from buttress.quality.masked_codes import MaskedCodes, fit_masked_codes, spans
 from buttress.training.run import train
@@ -110,6 +111,8 @@ def test_a_run_of_the_remedy_is_diagnosed(tmp_path, quantizer):
     found = evidence.estimates
     assert isinstance(evidence, Evidence) and found["worth_critic"].error is not None
     assert evidence.verdict.state in ({"unknown", "collapsed"} if found["worth_critic"].value < 0.1 else STATES)
+    with pytest.raises(ValueError, match="a critic and no decoder"):
+        speaker_of(run, "ann")
     assert 0 < found["contrastive_accuracy"].value < 1 and found["contrastive_information"].value < math.log(4)
     assert "each candidate by itself" in found["distortion"].note
     assert found["rate_uniform"].value > 0

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import torch
 
-from buttress.core import DataSpec, Layout
+from buttress.baseline import baseline
+from buttress.core import DataSpec, Layout, remedy
+from buttress.data.sounds import Sounds
 from buttress.decoders.wavenet import WaveNet
 from buttress.likelihoods.categorical import Categorical
 
@@ -44,3 +46,20 @@ def test_the_cached_loop_draws_what_the_naive_one_draws_over_many_cycles():
         torch.manual_seed(1)
         drawn.append(sample())
     assert torch.equal(*drawn) and drawn[0].unique().numel() > 8
+
+
+def test_vectors_of_raw_samples_differ_between_places_before_anything_is_learned():
+    """Codes are chosen by these differences; behind six layers or more little would be left of them."""
+    torch.manual_seed(0)
+    spec = DataSpec(Layout.wave(2048, levels=256))
+    start = baseline(Sounds("speech", "wave", crop=2048), spec)
+    loud = torch.linspace(0.02, 1.0, 2048) * torch.randn(2, 2048)
+    x = (128 + 40 * loud).long().clamp(0, 255)
+    for written in (
+        "speech_codes:width=16",
+        "speech_codes:stride=256:width=16",
+        "contrastive_codes:stride=64:width=16:steps=2",
+    ):
+        model = remedy.apply(written, start).model(spec)
+        vectors = model.inference.vectors(model.reading(x)).flatten(0, -2)
+        assert vectors.std(0).mean() > 0.1 * vectors.abs().mean(), written

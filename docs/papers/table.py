@@ -14,7 +14,10 @@ RESULTS = HERE.parent / "results"
 STORED = {"vq_vae": "vq_two_stage/vq_vae", "lagging_inference": "lagging_inference/lagging_inference",
           "semi_amortized": "semi_amortized/semi_amortized"}  # fmt: skip
 """Experiments whose results have a place of their own; the others are in ``NAME/result.json``."""
-MORE = {"which_quantizer": {"CIFAR-10": "which_quantizer/cifar10/result"}}
+MORE = {
+    "which_quantizer": {"CIFAR-10": "which_quantizer/cifar10/result"},
+    "oord2017_speech": {"raw samples, one seed": "oord2017_speech/wave/result"},
+}
 """Results of the same trial on other data."""
 HEAD = """# Claims of papers on trial
 

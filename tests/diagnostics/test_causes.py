@@ -21,6 +21,7 @@ from buttress.distributions.point import Point
 WEIGHT, NO_MORE = "the rate has a weight", "the data offer no more"
 OPTIMUM, NARROW, IDLE = "the optimum is collapsed", "q's family is too narrow", "a level is idle"
 BY_FEW, NUISANCE = "used by few examples", "only a nuisance is encoded"
+LITTLE = "the critic foresees little"
 NOT_ELBO, UNDER_USED = "the loss is not built as an ELBO", "the codebook is under-used"
 EXPLAINED, UNTRUSTED = "the condition explains everything", "the estimates are not to be trusted"
 
@@ -255,6 +256,39 @@ def test_codes_of_which_most_are_never_taken_are_under_used():
     assert coded((0.7, 0.04), 45.0).causes == ()
     dead = coded((1 / 64, 0.0), 1.0, mutual_information=0.0, code_perplexity=1.0)
     assert dead.causes == ("the codebook is dead",)
+
+
+def foreseen(information, worth, **values):
+    """The verdict on codes that a critic reads, eight of them at a place."""
+    numbers = {"rate": 40.0, "rate_uniform": 40.0, "mutual_information": information, "worth_critic": worth}
+    right = {"contrastive_accuracy": 0.11, "contrastive_accuracy_gain": 0.02, "codes_alive": 0.9, "codes_used": 8.0}
+    steps = {"contrastive_information/1": 0.05, "contrastive_information/6": -0.01, "contrastive_information": 0.02}
+    estimates = {
+        name: Estimate(*(value if isinstance(value, tuple) else (value, 0.0)), 1000, "made up", 2.4)
+        for name, value in {**numbers, **right, **steps, "code_perplexity": 7.0, **values}.items()
+    }
+    return judge(estimates, "frames")
+
+
+def test_codes_of_whose_order_a_critic_makes_little_are_the_critics_fault():
+    verdict = foreseen(2.3, 0.3)
+    assert (verdict.state, verdict.causes) == (PARTLY, (LITTLE,))
+    assert "tells 0.05 ± 0 nats of the code 1 ahead and -0.01 ± 0 nats of the code 6 ahead" in verdict.reasons[-1]
+    assert foreseen(2.3, 0.9).causes == ()
+    assert foreseen(2.3, 0.02).causes == (IGNORED,)
+    assert strength(foreseen(2.3, (0.45, 0.05)), LITTLE) == BORDERLINE
+
+
+def test_a_prior_that_is_far_is_no_fault_where_nothing_is_decoded():
+    far = {"aggregate_kl": (30.0, 0.1), "aggregate_kl_at_least": (30.0, 0.1)}
+    assert strength(foreseen(2.3, 0.9, **far), FAR) is None
+
+
+def test_where_the_codes_themselves_say_little_the_critic_is_not_at_fault_and_the_verdict_says_what_was_looked_at():
+    verdict = foreseen(0.3, 0.4)
+    assert (verdict.state, verdict.causes) == (PARTLY, ())
+    assert "what the critic loses when they change places" in verdict.reasons[-1]
+    assert foreseen(0.3, 0.4, codes_alive=0.1).causes == (UNDER_USED,)
 
 
 # --- where q is as a whole ---

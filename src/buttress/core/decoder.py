@@ -43,6 +43,12 @@ class DecoderModule(nn.Module, ABC):
         of ``given`` belong to the last dimension of ``batch``; most decoders read at most the true lengths.
         """
 
+    def spaced(self, stride: int) -> None:
+        """Be told how many places of x each place of z stands for, the last one for the rest; most need not know.
+
+        The model calls it where z has the places of a strided encoder.
+        """
+
 
 class Decoder(DataPart):
     """z -> p(x|z).

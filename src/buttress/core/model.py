@@ -120,7 +120,10 @@ class LatentVariableModel(nn.Module):
                 reading.requires_grad_(False)  # its density is not used
                 return module
         _check_fit(self.spec.layout, decoder=decoder)
-        return decoder.build(self.spec, (*places, size + beside), reading)
+        built = decoder.build(self.spec, (*places, size + beside), reading)
+        if places and tuple(places) == tuple(self.encoder.places):
+            built.spaced(self.encoder.stride)
+        return built
 
     @property
     def likelihood(self) -> LikelihoodModule:

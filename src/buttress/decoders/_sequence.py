@@ -20,6 +20,10 @@ __all__ = ["SequenceModule"]
 class SequenceModule(AutoregressiveModule):
     """p(x|z) of a sequence; z is one vector, or a sequence whose places are repeated to the length of x.
 
+    Where the encoder's stride is known, place k of z stands for the places from k * stride to (k + 1) * stride of x, so
+    that no place within the true length of an example reads a code from behind its end. Else, and in weights saved
+    before the stride was, places of z are spread evenly.
+
     Args:
         spec: Of the data.
         z_shape: (D,), or (places, D).
@@ -36,6 +40,18 @@ class SequenceModule(AutoregressiveModule):
         self.likelihood, self.z_dims, self.event, self.places = likelihood, len(z_shape), spec.shape, spec.layout.places
         self.longest, self.width = self.places[0], width
         self.steps, self.size = (z_shape[0], z_shape[1]) if len(z_shape) == 2 else (1, torch.Size(z_shape).numel())
+        self.stride: Tensor
+        self.register_buffer("stride", torch.zeros((), dtype=torch.long))  # 0: not known
+
+    def spaced(self, stride: int) -> None:
+        """See :class:`buttress.core.DecoderModule`."""
+        if -(-self.longest // stride) == self.steps:
+            self.stride.fill_(stride)
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
+        """A decoder goes on reading z as it did when it was trained."""
+        state_dict.setdefault(f"{prefix}stride", torch.zeros_like(self.stride))
+        super()._load_from_state_dict(state_dict, prefix, *rest)
 
     def output(self, width: int) -> nn.Linear:
         """From features of a place to the likelihood's parameters, near the data's mean at first."""
@@ -76,7 +92,8 @@ class SequenceModule(AutoregressiveModule):
 
     def at(self, places: int) -> Tensor:
         """Which place of z belongs to each of the first places of x."""
-        return torch.arange(places, device=self.out.weight.device) * self.steps // self.longest
+        place = torch.arange(places, device=self.stride.device)
+        return torch.where(self.stride > 0, place // self.stride.clamp(min=1), place * self.steps // self.longest)
 
     @contextmanager
     def shortened(self, places: int) -> Iterator[None]:

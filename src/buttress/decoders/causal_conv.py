@@ -119,9 +119,10 @@ class CausalConvModule(SequenceModule):
         sides = [side(z) + layer.bias for side, layer in zip(self.sides, self.layers, strict=True)]
         weights: list[Any] = [layer.weight.mT for layer in self.layers]
         steps = [[side[:, i] for side in sides] for i in range(self.steps)]
+        at = self.at(self.longest).tolist()
 
         def step(t: int, h: Tensor) -> Tensor:
-            for weight, side, ring in zip(weights, steps[t * self.steps // self.longest], rings, strict=True):
+            for weight, side, ring in zip(weights, steps[at[t]], rings, strict=True):
                 past = ring[t % len(ring)]
                 both = torch.cat([past, h], -1)
                 past.copy_(h)

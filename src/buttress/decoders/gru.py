@@ -131,10 +131,11 @@ class GruDecoderModule(SequenceModule):
         sides = nn.functional.linear(self.beside(z), other, gru.bias_ih_l0).unbind(1)
         again, more = gru.weight_hh_l0.mT, gru.bias_hh_l0
         h = z.new_zeros(len(z), gru.hidden_size)
+        at = self.at(self.longest).tolist()
 
         def step(t: int, before: Tensor) -> Tensor:
             nonlocal h
-            new = torch.addmm(sides[t * self.steps // self.longest], before, own).chunk(3, -1)
+            new = torch.addmm(sides[at[t]], before, own).chunk(3, -1)
             old = torch.addmm(more, h, again).chunk(3, -1)
             r, u = (new[0] + old[0]).sigmoid(), (new[1] + old[1]).sigmoid()
             h = torch.lerp(torch.addcmul(new[2], r, old[2]).tanh(), h, u)

@@ -144,12 +144,11 @@ class WaveNetModule(SequenceModule):
             torch.cat([weight, *skip.parameters()]).mT for (weight, _), skip in zip(ons, self.skips, strict=True)
         ]
         added = [F.pad(bias, (0, len(self.first))) for _, bias in ons]
+        at = self.at(self.longest).tolist()
 
         def step(t: int, h: Tensor) -> Tensor:
             both = F.pad(h, (0, len(self.first)))
-            for weight, side, out, more, ring in zip(
-                weights, beside[t * self.steps // self.longest], outs, added, rings, strict=True
-            ):
+            for weight, side, out, more, ring in zip(weights, beside[at[t]], outs, added, rings, strict=True):
                 h, past = both[:, : self.width], ring[t % len(ring)]
                 g = gate(torch.addmm(side, torch.cat([past, h], -1), weight), dim=-1)
                 past.copy_(h)

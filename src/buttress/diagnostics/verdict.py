@@ -99,6 +99,12 @@ def _with_confidence(findings: tuple[Finding, ...], numbers: Numbers) -> tuple[F
 
 def _not_known(n: Numbers, findings: tuple[Finding, ...]) -> str:
     """Why no cause is named."""
+    if n.critic and not findings:
+        return (
+            "the cause is not known: looked at were what the codes tell of x, what the critic loses when they change "
+            "places, and which codes are taken, and none of these stands out; try more steps of training, and more "
+            "examples (--mi_examples)"
+        )
     if not n.refined:
         gap = n.estimates.get("amortisation_gap")
         why = "it was left out" if gap is None else gap.note

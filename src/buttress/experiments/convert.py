@@ -59,6 +59,16 @@ def speaker_of(run: Run, to: str) -> dict[str, Tensor]:
         ValueError: The run is no such run, or there is no such speaker.
     """
     reads = run.model.reads
+    if not run.model.density:
+        raise ValueError(
+            f"{run.folder}: this run has a critic and no decoder, so that nothing can be decoded from its codes; for "
+            "conversion train one with --remedies speech_codes or one_shot_conversion"
+        )
+    if not reads and any(level.name == SPEAKER for level in run.model.space.levels):
+        raise ValueError(
+            f"{run.folder}: this model knows no speakers by name, and takes a voice from a recording of it; name one "
+            "with --to_sound in place of --to"
+        )
     if not isinstance(run.recipe.data, Sounds) or not reads:
         raise ValueError(
             f"{run.folder}: conversion needs sound and a decoder that reads a speaker, and this one reads "

@@ -65,9 +65,11 @@ class UNetQuantized(Posterior):
         codes: Codewords of the coarsest scale; each finer one has half as many as the one above it, and at least 2.
         dim: Numbers in a codeword, and in S at each scale.
         quantizer: "codebook"; or "none", which rounds each number of n to one of 256 values, so that z is made of
-            codes still and what it costs is known: the paper's ablation, which reconstructs and does not convert.
+            codes still and what it costs is known.
         skips: Whether all scales have codes; if not, the coarsest alone.
         speaker_values: K, values of each number of S, at most 256.
+        normalize: Whether V is normalised before it is quantised; else n = V, which keeps what is constant in a
+            recording, and without a codebook S is then what rounding leaves, about 0.
         decay: Weight of the past in the moving averages of the codewords.
         commitment: Weight of the pull of the features towards their codewords; squares are summed over places and
             numbers.
@@ -94,6 +96,7 @@ class UNetQuantized(Posterior):
     quantizer: Literal["codebook", "none"] = "codebook"
     skips: bool = True
     speaker_values: int = 16
+    normalize: bool = True
     decay: float = 0.9
     commitment: float = 0.25
     revive: int = 100
@@ -121,7 +124,8 @@ class UNetQuantized(Posterior):
     def tiny(cls) -> tuple[UNetQuantized, ...]:
         """See :class:`buttress.core.Part`."""
         small = cls(scales=2, codes=4, dim=3, speaker_values=4)
-        return (small, small.replace(skips=False), small.replace(quantizer="none", speaker_values=FINE))
+        fine = small.replace(quantizer="none", speaker_values=FINE)
+        return (small, small.replace(skips=False), fine, fine.replace(normalize=False))
 
     def build(self, features: int, places: tuple[int, ...] = ()) -> UNetQuantizedModule:
         """See :class:`buttress.core.Posterior`."""
@@ -245,10 +249,11 @@ class UNetQuantizedModule(PosteriorModule):
             return book.vectors(u)[..., 0, :]
         with torch.autocast(u.device.type, enabled=False):
             found: Tensor = book(full(u))
-        return found
+        bound = math.sqrt(self.part.dim)  # of what can be rounded; normalised numbers keep to it by themselves
+        return found if self.part.normalize else bound * (found / bound).tanh()
 
     def _normalised(self, v: Float[Tensor, "B T D"], inside: Bool[Tensor, "B T"]) -> Float[Tensor, "B T D"]:
-        return normalised_over_channels(normalised_over_time(v, inside))
+        return normalised_over_channels(normalised_over_time(v, inside)) if self.part.normalize else v
 
     def _codes(self, at: int, n: Float[Tensor, "B T D"], inside: Bool[Tensor, "B T"]) -> Int[Tensor, "B T slots"]:
         """The codes of a level, 0 behind the true end."""

@@ -10,7 +10,7 @@ from buttress.critics.contrastive import Contrastive
 from buttress.encoders.conv1d import Conv1dEncoder
 from buttress.posteriors.vector_quantized import VectorQuantized
 from buttress.priors.recurrent import RecurrentPrior
-from buttress.remedies._codes import with_codes
+from buttress.remedies._codes import DEEP, with_codes
 
 
 @remedy(
@@ -51,7 +51,7 @@ def contrastive_codes(
         stride: Frames (or samples) that one code stands for, a power of 2.
         codes: Number K of codewords.
         dim: Numbers in a codeword.
-        width: Channels of the encoder.
+        width: Channels of the encoder, whose layers are normalised with a stride above 16.
         deeper: Its layers at each place by itself.
         speaker: What the data call the speaker; empty for negatives of the same recording alone.
         across: Take negatives from all speakers, for comparison.
@@ -87,5 +87,7 @@ def contrastive_codes(
     if speaker or across:
         critic = critic.replace(pool="batch", within="" if across else speaker)
     return replace(
-        changed, encoder=Conv1dEncoder(widths=(width,) * layers, positions=True, deeper=deeper), critic=critic
+        changed,
+        encoder=Conv1dEncoder(widths=(width,) * layers, positions=True, deeper=deeper, normalize=layers > DEEP),
+        critic=critic,
     )

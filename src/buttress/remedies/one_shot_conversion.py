@@ -35,6 +35,7 @@ def one_shot_conversion(
     quantizer: Literal["codebook", "none"] = "codebook",
     skips: bool = True,
     speaker_values: int = 16,
+    normalize: bool = True,
 ) -> Recipe:
     """Let z be codes of what is said, on several time scales, and what they leave out for who says it.
 
@@ -48,9 +49,11 @@ def one_shot_conversion(
         dim: Numbers in a codeword, and in the voice at each scale.
         scales: Number of time scales: T/2, T/4, T/8 and so on.
         width: Channels of encoder and decoder.
-        quantizer: "codebook", or "none" for the U-Net alone, which reconstructs and does not convert.
+        quantizer: "codebook", or "none" for the U-Net alone.
         skips: Whether every scale has codes; if not, the coarsest alone.
         speaker_values: Values that each number of the voice is rounded to.
+        normalize: Take what is constant in a recording out of what becomes codes; without this and the quantiser there
+            is nothing left to exchange, and a conversion is the source again.
 
     Example:
         >>> from buttress.baseline import baseline
@@ -64,9 +67,7 @@ def one_shot_conversion(
     return replace(
         recipe,
         encoder=Conv1dEncoder(widths=(width,), activation="silu", positions=True),
-        posterior=UNetQuantized(
-            scales=scales, codes=codes, dim=dim, quantizer=quantizer, skips=skips, speaker_values=speaker_values
-        ),
+        posterior=UNetQuantized(scales, codes, dim, quantizer, skips, speaker_values, normalize),
         prior=Uniform(),
         decoder=UNetDecoder(scales=scales, width=width, dim=dim),
     )

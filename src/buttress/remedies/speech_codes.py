@@ -12,7 +12,7 @@ from buttress.decoders.wavenet import WaveNet
 from buttress.encoders.conv1d import Conv1dEncoder
 from buttress.posteriors.vector_quantized import VectorQuantized
 from buttress.priors.recurrent import RecurrentPrior
-from buttress.remedies._codes import with_codes
+from buttress.remedies._codes import DEEP, with_codes
 
 
 @remedy(
@@ -48,7 +48,7 @@ def speech_codes(
         stride: Samples (or frames) that one code stands for, a power of 2.
         codes: Number K of codewords.
         dim: Numbers in a codeword.
-        width: Channels of the encoder, each layer of which halves the rate.
+        width: Channels of the encoder, each layer of which halves the rate; with a stride above 16 all are normalised.
         speaker: What the data call the speaker, such as speaker or label; empty for a decoder that is told nothing.
         jitter: Probability that a code is replaced by one beside it, in training only (Chorowski et al. 2019).
         first: Share of the steps that train the autoencoder; the rest trains the prior of the codes.
@@ -75,7 +75,7 @@ def speech_codes(
     )
     return replace(
         changed,
-        encoder=Conv1dEncoder(widths=(width,) * layers, positions=True),
+        encoder=Conv1dEncoder(widths=(width,) * layers, positions=True, normalize=layers > DEEP),
         decoder=recipe.decoder if isinstance(recipe.decoder, WaveNet | GruDecoder) else WaveNet(),
         condition=Embedding((speaker,), inference=False) if speaker else recipe.condition,
     )

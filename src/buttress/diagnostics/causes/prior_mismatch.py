@@ -27,8 +27,8 @@ FAR = "all q together are far from the prior"
 def prior_mismatch(n: Numbers) -> Finding | None:
     """Whether most of the rate is no information."""
     mismatch = n.mismatch
-    if mismatch is None or n.far is None or (n.discrete and n.uniform):
-        return None
+    if mismatch is None or n.far is None or n.critic or (n.discrete and n.uniform):
+        return None  # with a critic nothing is decoded, so that no sample can be bad
     read = above(minus(n.get("worth_shuffled"), n.get("mutual_information"), READ_SHARE), 0)
     truth = every(n.far, some(read, n["worth_shuffled"] == float("inf")), n.carries(COLLAPSED_NATS))
     least = "at least " if n.at_ceiling else ""
