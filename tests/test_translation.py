@@ -202,7 +202,12 @@ def test_pairs_stay_pairs(files, own_cache):
         batch = examples.read(torch.arange(len(examples)))
         source, target = decode(splits.spec, batch.given["source"]), decode(splits.spec, batch.x)
         assert target == [" ".join(w[::-1] for w in line.split()) for line in source]
-        assert batch.given["source"].shape[1] == splits.spec.column("source").size
+        lengths = [(side != PAD).sum(1) for side in (batch.x, batch.given["source"])]
+        assert torch.equal(examples.sizes, torch.maximum(*lengths))
+    order = splits.train.sources.lengths.argsort()
+    short = splits.train.read(order[:1]).given["source"].shape[1]
+    first = splits.train.read(order, slice(1)).given["source"]  # of two processes, the first
+    assert short < first.shape[1] == splits.train.sources.lengths.max()
     (files / "table.jsonl").write_text('{"en": "a dog", "de": "ein hund"}\n' * 12)
     table = Pairs(str(files / "table.jsonl"), column="en", source_column="de", tokenizer="word", split="seed").open()
     assert decode(table.spec, table.train.read(torch.tensor([0])).given["source"]) == ["ein hund"]
