@@ -257,6 +257,14 @@ def test_codes_of_which_most_are_never_taken_are_under_used():
     assert dead.causes == ("the codebook is dead",)
 
 
+def test_a_model_without_z_has_no_dead_codebook_and_nothing_to_mend():
+    numbers = {name: Estimate(value, 0.0, 1000, "") for name, value in {**SILENT, **NO_GAP}.items()}
+    for most, cause in ((1.0, "the model has no z"), (64.0, "the codebook is dead")):
+        codes = {"rate_uniform": Estimate(math.log(most), 0.0, 1000, "")}
+        codes["code_perplexity"] = Estimate(1.0, 0.0, 1000, "counting", most)
+        assert judge({**numbers, **codes}, "text").causes == (cause,)
+
+
 # --- where q is as a whole ---
 
 
