@@ -152,10 +152,13 @@ def test_the_standard_bleu_splits_punctuation_and_is_ours_where_spaces_do():
         standard_bleu(found, [])
 
 
-def test_without_sacrebleu_it_says_what_to_install(monkeypatch):
+def test_without_sacrebleu_it_says_what_to_install_before_anything_is_translated(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "sacrebleu.metrics", None)
     with pytest.raises(ValueError, match=r"buttress\[translation\]"):
         standard_bleu(["a"], ["a"])
+    (tmp_path / "a.de").write_text("ein hut\n")
+    with pytest.raises(ValueError, match=r"buttress\[translation\]"):
+        translate_files(tmp_path / "no run", tmp_path / "a.de", reference=tmp_path / "a.de", sacrebleu=True)
 
 
 def test_a_bottleneck_lets_codes_of_the_source_through_and_nothing_else():
