@@ -152,10 +152,13 @@ def test_the_standard_bleu_splits_punctuation_and_is_ours_where_spaces_do():
         standard_bleu(found, [])
 
 
-def test_without_sacrebleu_it_says_what_to_install(monkeypatch):
+def test_without_sacrebleu_it_says_what_to_install_before_anything_is_translated(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "sacrebleu.metrics", None)
     with pytest.raises(ValueError, match=r"buttress\[translation\]"):
         standard_bleu(["a"], ["a"])
+    (tmp_path / "a.de").write_text("ein hut\n")
+    with pytest.raises(ValueError, match=r"buttress\[translation\]"):
+        translate_files(tmp_path / "no run", tmp_path / "a.de", reference=tmp_path / "a.de", sacrebleu=True)
 
 
 def test_a_bottleneck_lets_codes_of_the_source_through_and_nothing_else():
@@ -202,7 +205,12 @@ def test_pairs_stay_pairs(files, own_cache):
         batch = examples.read(torch.arange(len(examples)))
         source, target = decode(splits.spec, batch.given["source"]), decode(splits.spec, batch.x)
         assert target == [" ".join(w[::-1] for w in line.split()) for line in source]
-        assert batch.given["source"].shape[1] == splits.spec.column("source").size
+        lengths = [(side != PAD).sum(1) for side in (batch.x, batch.given["source"])]
+        assert torch.equal(examples.sizes, torch.maximum(*lengths))
+    order = splits.train.sources.lengths.argsort()
+    short = splits.train.read(order[:1]).given["source"].shape[1]
+    first = splits.train.read(order, slice(1)).given["source"]  # of two processes, the first
+    assert short < first.shape[1] == splits.train.sources.lengths.max()
     (files / "table.jsonl").write_text('{"en": "a dog", "de": "ein hund"}\n' * 12)
     table = Pairs(str(files / "table.jsonl"), column="en", source_column="de", tokenizer="word", split="seed").open()
     assert decode(table.spec, table.train.read(torch.tensor([0])).given["source"]) == ["ein hund"]

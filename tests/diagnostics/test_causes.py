@@ -291,6 +291,14 @@ def test_where_the_codes_themselves_say_little_the_critic_is_not_at_fault_and_th
     assert foreseen(0.3, 0.4, codes_alive=0.1).causes == (UNDER_USED,)
 
 
+def test_a_model_without_z_has_no_dead_codebook_and_nothing_to_mend():
+    numbers = {name: Estimate(value, 0.0, 1000, "") for name, value in {**SILENT, **NO_GAP}.items()}
+    for most, cause in ((1.0, "the model has no z"), (64.0, "the codebook is dead")):
+        codes = {"rate_uniform": Estimate(math.log(most), 0.0, 1000, "")}
+        codes["code_perplexity"] = Estimate(1.0, 0.0, 1000, "counting", most)
+        assert judge({**numbers, **codes}, "text").causes == (cause,)
+
+
 # --- where q is as a whole ---
 
 

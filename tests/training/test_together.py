@@ -20,7 +20,9 @@ from buttress.baseline import baseline
 from buttress.core import registry, remedy
 from buttress.data.images import Images
 from buttress.data.made_speech import MadeSpeech
+from buttress.data.made_translations import MadeTranslations
 from buttress.decoders.conv import ConvDecoder
+from buttress.decoders.wavenet import WaveNet
 from buttress.encoders.conv import ConvEncoder
 from buttress.encoders.none import NoEncoder
 from buttress.likelihoods.gaussian import GaussianLikelihood
@@ -142,6 +144,19 @@ SPOKEN = remedy.apply(
     replace(baseline(SPEECH, SPEECH.open().spec), training=small.two_stage().training),
 )
 """With a norm over the true places of each example, and two groups that share a codebook."""
+SENTENCES = MadeTranslations(train=60, held_out=20, words=9, shortest=2, longest=9)
+PAIRS = baseline(SENTENCES, SENTENCES.open().spec)
+PAIRS = replace(
+    PAIRS,
+    decoder=PAIRS.decoder.replace(hidden=8, heads=2, layers=1, source_layers=1),
+    training=small.joint(quantize=8, quantize_after=8).training,
+)
+"""With dropout on sources whose longest may lie in the other process, and rounded from the ninth step on."""
+WAVES = remedy.apply(
+    "speech_codes:stride=4:codes=6:dim=4:width=6:speaker=speaker:jitter=0.3:first=0.7",
+    replace(baseline(SPEECH, SPEECH.open().spec), decoder=WaveNet.tiny()[0], training=small.two_stage().training),
+)
+"""With codes behind the true end of most recordings."""
 VOICES = remedy.apply(
     "one_shot_conversion:codes=6:dim=4:scales=2:width=6",
     replace(baseline(SPEECH, SPEECH.open().spec), training=small.joint().training),
@@ -150,6 +165,8 @@ WITHOUT = replace(small.joint(), encoder=NoEncoder(), posterior=NoLatent(), prio
 APART = {
     "units": UNITS,
     "spoken": SPOKEN,
+    "pairs": PAIRS,
+    "waves": WAVES,
     "voices": VOICES,
     "without": WITHOUT,
     "auxiliary": replace(small.auxiliary_prior(), posterior=GaussianPosterior(dim=3, variance="constant")),

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from buttress.core.recipe import Recipe
+from buttress.core.recipe import Recipe, Training
 
 __all__ = ["duration", "estimate", "preview"]
 
@@ -46,14 +46,39 @@ def preview(recipe: Recipe, folder: Path, model: Any) -> list[str]:
     many = "s" * (number != 1)
     sizes = {level.classes for level in model.space.levels} or {of}
     z = f"{number} code{many}, each one of {'up to ' * (len(sizes) > 1)}{of:,}" if of else f"{number} real number{many}"
+    z = "none: the model has no z" if of == 1 else z
     shape = f" ({' x '.join(map(str, model.space.shape))})" if len(model.space.shape) > 1 else ""
     passes = training.steps * training.batch_size / len(splits.train)
     remedies = f", with {'+'.join(recipe.remedies)}" if recipe.remedies else ""
     return [
         f"model: {parts}{reads}; {size:,} parameters",
+        *_rounded(training, model),
         f"latent: {z}{shape}",
         f"training: {training.steps:,} steps of {training.batch_size} examples ({passes:.3g} passes over "
         f"{len(splits.train):,}), {recipe.algorithm.name()}, {recipe.objective.name()}{remedies}; run in {folder}",
+    ]
+
+
+def _rounded(training: Training, model: Any) -> list[str]:
+    """What is rounded, and what that saves, where it is.
+
+    Example:
+        >>> from torch import nn
+        >>> from buttress.nn.quantized.apply import quantize
+        >>> net = nn.Sequential(nn.Linear(1000, 100))
+        >>> _ = quantize(net, bits=4)
+        >>> _rounded(Training(quantize=4), net)
+        ['rounded: to 4 bits from step 100 on; parameters take 50.9 kB on a disk, 400.4 kB in full precision']
+    """
+    from buttress.nn.quantized.size import stored_bytes
+
+    bits = training.quantize
+    if not bits:
+        return []
+    small, whole = (stored_bytes(model, b) / 1000 for b in (bits, 0))
+    return [
+        f"rounded: to {bits} bits from step {training.quantize_after:,} on; parameters take {small:,.1f} kB on a disk, "
+        f"{whole:,.1f} kB in full precision"
     ]
 
 

@@ -39,6 +39,11 @@ class Examples(ABC):
     missing: bool = False
     """Whether NaN is a missing value, as in tables with gaps, and no fault."""
 
+    @property
+    def sizes(self) -> Tensor | None:
+        """How long each is to compute, shape (N,): those of a batch are of similar sizes. The lengths, if not more."""
+        return self.lengths
+
     @abstractmethod
     def __len__(self) -> int:
         """Number of examples N."""

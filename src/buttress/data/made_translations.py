@@ -83,7 +83,7 @@ class MadeTranslations(Data):
         sizes = (lengths + 1, (lengths + 1).cumsum())
         most = int(lengths.max()) + 1
         train, held_out = (
-            PairExamples(_examples(targets, *sizes, part), _examples(sources, *sizes, part), most)
+            PairExamples(_examples(targets, *sizes, part), _examples(sources, *sizes, part))
             for part in (slice(self.train), slice(self.train, None))
         )
         tokenizer = word_tokenizer([f"{side}{k + 1}" for side in "st" for k in range(self.words)])

@@ -18,7 +18,7 @@ from tokenizers import Tokenizer
 from tokenizers import __version__ as tokenizers_version
 from torch import Tensor
 
-from buttress.core import PAD, Batch, Column, Data, DataSpec, Layout, Splits
+from buttress.core import Batch, Column, Data, DataSpec, Layout, Splits
 from buttress.data.reading import advice, corpus
 from buttress.data.reading.cells import Fields
 from buttress.data.reading.collected import Collected, collect
@@ -135,7 +135,7 @@ class Pairs(Data):
         layout = Layout.text(meta["vocabulary"], longest=meta["longest"])
         spec = DataSpec(layout, tokenizer=meta["tokenizer"], given=(source,))
         train, held_out = (
-            PairExamples(examples(folder, side, name), examples(folder, f"{side}_source", name), source.size)
+            PairExamples(examples(folder, side, name), examples(folder, f"{side}_source", name))
             for side, name in (("train", text.name), ("held_out", (given or text).name))
         )
         return Splits(train, held_out, spec, tuple(meta["notes"]))
@@ -187,24 +187,26 @@ def _apart(texts: list[str]) -> tuple[list[str], list[str]]:
 
 
 class PairExamples(TokenExamples):
-    """Targets, and their sources as a condition, padded to the longest source of all data.
+    """Targets, and their sources as a condition; both are padded to the longest that is read with them.
 
     Args:
         targets: The target sentences.
         sources: The source sentences, as many.
-        longest: Tokens to which sources are padded.
     """
 
-    def __init__(self, targets: TokenExamples, sources: TokenExamples, longest: int) -> None:
+    def __init__(self, targets: TokenExamples, sources: TokenExamples) -> None:
         self.__dict__.update(targets.__dict__)
-        self.sources, self.longest = sources, longest
+        self.sources = sources
+
+    @property
+    def sizes(self) -> Tensor:
+        """See :class:`buttress.core.Examples`: the longer of the two."""
+        return torch.maximum(self.lengths, self.sources.lengths)
 
     def read(self, index: Tensor, rows: slice = slice(None)) -> Batch:
         """See :class:`buttress.core.Examples`."""
-        batch, found = super().read(index, rows), self.sources.batch(index[rows])
-        source = torch.full((len(found), self.longest), PAD)
-        source[:, : found.shape[1]] = found
-        return Batch(batch.x, {**batch.given, "source": source})
+        batch = super().read(index, rows)
+        return Batch(batch.x, {**batch.given, "source": self.sources.batch(index, rows)})
 
 
 class _Preparation:

@@ -15,7 +15,6 @@ from typing import cast
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from buttress.core import EMPTY, PAD, DataSpec, Given, Layout, LikelihoodModule
 from buttress.core.autoregressive import Autoregressive
@@ -126,8 +125,8 @@ class CrossAttentionDecoderModule(SentenceDecoderModule):
         memory = torch.cat([m, open_], -1)
         if self.names:
             y = known(given, self.names[0], "cross_attention decoder")
-            true = F.pad(y != PAD, (0, self.source.places[0] - y.shape[1]))
-            read = torch.cat([self.source(y), true[..., None]], -1)
+            true = y != PAD
+            read = torch.cat([self.source.states(y, true.sum(1)), true[..., None]], -1)
             memory = torch.cat([memory, read.expand(*m.shape[:-2], *read.shape[-2:]).to(m)], -2)
         return Autoregressive(self, memory.flatten(-2), given)
 

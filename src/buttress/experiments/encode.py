@@ -77,8 +77,12 @@ def _batches(run: Run, split: str, rows: Iterator[Row], drawn: bool, seed: int) 
 
 def _together(ones: Sequence[Batch]) -> Batch:
     """Batches of one as one batch; sentences are padded to the longest."""
-    x = pad_sequence([one.x[0] for one in ones], batch_first=True, padding_value=PAD)
-    return Batch(x, {name: torch.cat([one.given[name] for one in ones]) for name in ones[0].given})
+
+    def padded(rows: list[Tensor]) -> Tensor:
+        return pad_sequence(rows, batch_first=True, padding_value=PAD)
+
+    given = {name: padded([one.given[name][0] for one in ones]) for name in ones[0].given}
+    return Batch(padded([one.x[0] for one in ones]), given)
 
 
 def _with_labels(batches: Iterator[EncodedRows], splits: Splits) -> Iterator[EncodedRows]:

@@ -51,7 +51,9 @@ def translate(run: Run, sentences: Sequence[str], beam: int = 4, alpha: float = 
     order = sorted(range(len(ids)), key=lambda i: int((ids[i] != PAD).sum()))
     for first in range(0, len(order), TOGETHER):
         rows = order[first : first + TOGETHER]
-        texts = decode(run.spec, _written(run.model, {column.name: ids[rows]}, beam, alpha))
+        some = ids[rows]
+        source = some[:, : int((some != PAD).sum(1).max())]
+        texts = decode(run.spec, _written(run.model, {column.name: source}, beam, alpha))
         for row, text in zip(rows, texts, strict=True):
             found[row] = text
     return found

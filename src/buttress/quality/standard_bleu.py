@@ -3,8 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
-__all__ = ["standard_bleu"]
+__all__ = ["standard_bleu", "standard_metric"]
+
+
+def standard_metric() -> Any:
+    """SacreBLEU's own metric, with its defaults.
+
+    Errors:
+        ValueError: It is not installed.
+    """
+    try:
+        from sacrebleu.metrics import BLEU
+    except ImportError as error:
+        raise ValueError(
+            "sacreBLEU is not installed; try pip install 'buttress[translation]', or leave it out for BLEU of the "
+            "words between spaces"
+        ) from error
+    return BLEU()
 
 
 def standard_bleu(candidates: Sequence[str], references: Sequence[str]) -> tuple[float, str]:
@@ -25,18 +42,11 @@ def standard_bleu(candidates: Sequence[str], references: Sequence[str]) -> tuple
 
             standard_bleu(["The food here was bad."], ["The food here was bad."])  # (100.0, "nrefs:1|case:mixed|...")
     """
-    try:
-        from sacrebleu.metrics import BLEU
-    except ImportError as error:
-        raise ValueError(
-            "sacreBLEU is not installed; try pip install 'buttress[translation]', or leave it out for BLEU of the "
-            "words between spaces"
-        ) from error
     if len(candidates) != len(references) or not candidates:
         raise ValueError(
             f"standard_bleu: got {len(candidates)} candidates and {len(references)} references, wanted as many, and "
             "at least one"
         )
-    metric = BLEU()
+    metric = standard_metric()
     score = metric.corpus_score(list(candidates), [list(references)]).score
     return score, str(metric.get_signature())

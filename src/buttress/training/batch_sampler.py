@@ -1,8 +1,8 @@
 r"""Which examples make up the batch of a step: a pure function of (seed, step), so that resuming needs no saved state.
 
 Epoch $e = \lfloor \mathrm{step} / E \rfloor$ has $E = \lfloor N / B \rfloor$ batches of exactly B; the N - EB examples
-left over are other ones in every epoch. Sentences are sorted by length before they are cut into batches, and the
-batches are shuffled: a batch is then of similar lengths and has little padding.
+left over are other ones in every epoch. Sentences are sorted by length before they are cut into batches (pairs by the
+longer of the two), and the batches are shuffled: a batch is then of similar lengths and has little padding.
 """
 
 from __future__ import annotations

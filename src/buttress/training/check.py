@@ -52,7 +52,7 @@ def check(recipe: Recipe, splits: Splits, devices: int = 1, init: str = "") -> s
         raise ValueError(
             f"devices is {devices}, and a module or part of your own is known in this process alone; try devices=1"
         )
-    sampler = BatchSampler(len(splits.train), settings.batch_size, settings.seed, splits.train.lengths)
+    sampler = BatchSampler(len(splits.train), settings.batch_size, settings.seed, splits.train.sizes)
     with torch.random.fork_rng([]), torch.no_grad():
         seed_step(settings.seed, 0)
         model = recipe.model(splits.spec)

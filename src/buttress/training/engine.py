@@ -81,7 +81,7 @@ class Engine:
         self.algorithm = recipe.algorithm.build(self.model, recipe.objective, settings)
         for module in (self.model, self.algorithm):
             fabric.to_device(module)
-        self.sampler = BatchSampler(len(splits.train), settings.batch_size, settings.seed, splits.train.lengths)
+        self.sampler = BatchSampler(len(splits.train), settings.batch_size, settings.seed, splits.train.sizes)
         self.means = Means(self.model.groups)
         self.progress = Progress.read(folder) if state is not None else Progress(init=Progress.read(folder).init)
         self.latest: dict[str, float] = {}

@@ -68,8 +68,8 @@ class HeldOut:
         if most is not None and most < len(index):
             kept = torch.randperm(len(index), generator=torch.Generator().manual_seed(seed))[:most]
             index = index[kept.sort().values]
-        if examples.lengths is not None:  # neighbours of one length need little padding
-            index = index[examples.lengths[index].argsort(stable=True)]
+        if examples.sizes is not None:  # neighbours of one size need little padding
+            index = index[examples.sizes[index].argsort(stable=True)]
         self.index: tuple[Int[Tensor, " B"], ...] = index.split(batch_size)
 
     def __len__(self) -> int:

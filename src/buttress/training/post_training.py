@@ -81,7 +81,7 @@ def _rounded(run: Run, recipe: Recipe) -> LatentVariableModel:
     assert model.ranges is not None
     train, settings = run.splits().train, recipe.training
     size = min(len(train), max(EXAMPLES, settings.batch_size))
-    sampler = BatchSampler(len(train), size, settings.seed, train.lengths)
+    sampler = BatchSampler(len(train), size, settings.seed, train.sizes)
     model.ranges.calibrating = True
     for number in range(CALIBRATED):
         seed_step(settings.seed, number)

@@ -118,7 +118,7 @@ def timed(recipe: Recipe, splits: Splits) -> Timing:
     """
     settings = recipe.training
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    sampler = BatchSampler(len(splits.train), settings.batch_size, settings.seed, splits.train.lengths)
+    sampler = BatchSampler(len(splits.train), settings.batch_size, settings.seed, splits.train.sizes)
     with torch.random.fork_rng([]):
         seed_step(settings.seed, 0)
         model = recipe.model(splits.spec).to(device)

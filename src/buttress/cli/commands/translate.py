@@ -38,7 +38,7 @@ def translate(
     from buttress.data.reading.lines import blocks
     from buttress.experiments.translate import translate as translated
     from buttress.quality.bleu import bleu
-    from buttress.quality.standard_bleu import standard_bleu
+    from buttress.quality.standard_bleu import standard_bleu, standard_metric
     from buttress.runtime.atomic_write import write_text
     from buttress.training.run import Run
 
@@ -48,7 +48,9 @@ def translate(
     sentences = lines(file)
     people = None if reference is None else lines(reference)
     if people is not None:  # means nothing, and refuses before the work what could not be measured after it
-        _ = standard_bleu(sentences, people) if sacrebleu else bleu(sentences, people)
+        bleu(sentences, people)
+        if sacrebleu:
+            standard_metric()
     found = translated(Run.load(run), sentences, beam, alpha)
     text = "".join(f"{line}\n" for line in found)
     if out is None:
