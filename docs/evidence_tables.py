@@ -9,7 +9,7 @@ import csv
 import json
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from statistics import mean, stdev
 from types import SimpleNamespace
@@ -162,13 +162,18 @@ def _named(row: dict[str, str]) -> str:
 
 
 def outcomes() -> dict[str, list[bool]]:
-    """For every remedy, whether z was in use wherever it was tried: in patients, and in each seed of the trials."""
+    """For every remedy, whether z was in use wherever it was tried: in patients, and in each seed of the trials.
+
+    A trial whose plain model uses z by itself shows of no remedy that it helps, and is left out.
+    """
     found: dict[str, list[bool]] = {}
     for row in cures():
         found.setdefault(row["arm"].partition(":")[0], []).append(row["cured"] in ("yes", "at a price"))
     for name in TRIALS:
-        for arm, runs in arms(trial(name) or {"runs": []}).items():
-            if arm != "none":
+        tried = arms(trial(name) or {"runs": []})
+        needed = all(run.get("state") != "used" for run in tried.get("none", ()))
+        for arm, runs in tried.items():
+            if arm != "none" and needed:
                 last = arm.split("+")[-1].partition(":")[0]
                 found.setdefault(last, []).extend(run.get("state") == "used" for run in runs)
     return {name: hits for name, hits in found.items() if re.fullmatch(r"\w+", name)}
@@ -213,7 +218,7 @@ def draw(name: str) -> None:
     of = {arm: [run for run in runs if run.get("elbo") is not None] for arm, runs in arms(found).items()}
     most = FAR + mean(-run["elbo"] for run in of["none"])
     shown: Any = [
-        SimpleNamespace(name=_short(arm), runs=[SimpleNamespace(value=run.get) for run in runs])
+        SimpleNamespace(name=_short(arm, of), runs=[SimpleNamespace(value=run.get) for run in runs])
         for arm, runs in of.items()
         if runs and mean(-run["elbo"] for run in runs) <= most
     ]
@@ -228,9 +233,11 @@ def _annealed(arm: str) -> str:
     return f"`{last}`" + (", annealed" if beside else "")
 
 
-def _short(arm: str) -> str:
-    """The remedy of an arm without settings and without the annealing beside it."""
-    return arm.split("+")[-1].partition(":")[0]
+def _short(arm: str, others: Iterable[str]) -> str:
+    """The remedy of an arm without the annealing beside it, and without settings where no other arm has the same."""
+    remedy = arm.split("+")[-1]
+    name = remedy.partition(":")[0]
+    return name if sum(other.split("+")[-1].partition(":")[0] == name for other in others) == 1 else remedy
 
 
 if __name__ == "__main__":

@@ -43,6 +43,8 @@ def page() -> str:
             continue
         for data, place in {"": STORED.get(name, f"{name}/result"), **MORE.get(name, {})}.items():
             for claim in json.loads((RESULTS / f"{place}.json").read_text("utf-8"))["claims"]:
+                if claim.get("missing") == "it was not run":
+                    continue
                 rows.append(_row(name, f"{data}: {claim['says']}" if data else claim["says"], claim))
                 held += claim["held"]
     end = f"\nTrials with marks set, but no stored result yet: {', '.join(waiting)}.\n" if waiting else ""

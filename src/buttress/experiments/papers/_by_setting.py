@@ -38,7 +38,7 @@ def write_by_setting(folder: Path, setting: str, label: str, panels: Sequence[tu
 
 
 def write_by_arm(folder: Path, names: Mapping[str, str], panels: Sequence[tuple[str, str]]) -> Path:
-    """Draw a panel for each number of ``result.json``, a row an arm and a mark a seed, into ``arms.png``.
+    """Draw a panel for each number of ``result.json``, a row an arm that was run and a mark a seed, into ``arms.png``.
 
     Args:
         folder: Of the experiment.
@@ -46,6 +46,8 @@ def write_by_arm(folder: Path, names: Mapping[str, str], panels: Sequence[tuple[
         panels: The name of a number, and what is written under it.
     """
     runs = json.loads((folder / "result.json").read_text("utf-8"))["runs"]
+    ran = {run["arm"] for run in runs}
+    names = {arm: name for arm, name in names.items() if arm in ran}
     figure, axes = new_axes(0.9 + 0.3 * len(names), 1.6 + 2.4 * len(panels), columns=len(panels))
     for first, (ax, (name, title)) in enumerate(zip(axes, panels, strict=True)):
         for row, arm in enumerate(names):
