@@ -9,6 +9,7 @@ from torch.distributions import Categorical, Distribution, Independent, Normal, 
 
 from buttress.core import Space
 from buttress.diagnostics.aggregate import Aggregate
+from buttress.diagnostics.causes.unreached import UNREACHED
 from buttress.diagnostics.diagnose import diagnose
 from buttress.diagnostics.estimators.active_units import activity, count_active
 from buttress.diagnostics.estimators.amortisation import amortisation_gap
@@ -21,7 +22,7 @@ from buttress.diagnostics.estimators.worth import worth
 from buttress.diagnostics.evidence import Evidence
 from buttress.diagnostics.passes import passes
 from buttress.diagnostics.protocol import Adapter
-from buttress.diagnostics.verdict import COLLAPSED, DEAD, IGNORED, PARTLY, SAME, USED, judge
+from buttress.diagnostics.verdict import COLLAPSED, DEAD, PARTLY, SAME, USED, judge
 from buttress.distributions.point import Point
 
 K, G = 4, 3
@@ -354,7 +355,7 @@ def test_a_learned_prior_is_told_from_the_uniform_one():
 
 @pytest.mark.parametrize(
     ("coded", "cause"),
-    [(Coded((2, 2, 2, 2)), DEAD), (Coded(read=False), IGNORED)],
+    [(Coded((2, 2, 2, 2)), DEAD), (Coded(read=False), UNREACHED)],
 )
 def test_why_codes_are_not_used(coded, cause):
     verdict = look(coded).verdict

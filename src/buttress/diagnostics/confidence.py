@@ -36,8 +36,8 @@ from buttress.diagnostics.numbers import Numbers
 __all__ = ["ODDS", "calibrated", "confidences", "drawn", "plain", "shifted"]
 
 DRAWS = 200
-ODDS = 0.43
-"""r, fitted to the 17 findings of the development half that some draws name and some do not."""
+ODDS = 0.2
+"""r, fitted to the findings of the development half that some draws name and some do not."""
 
 
 def plain(cause: str) -> str:

@@ -85,7 +85,12 @@ OF_THE_LOSS = (
 
 def _asks_for_loss(n: Numbers, state: str, holding: list[Finding], why: list[str]) -> bool:
     """Whether the loss should be looked at, and nothing has said so yet."""
-    if n.get("rate_weight") is not None or n.get("wiring/loss") or any("bt.lint" in reason for reason in why):
+    if (
+        n.critic
+        or n.get("rate_weight") is not None
+        or n.get("wiring/loss")
+        or any("bt.lint" in reason for reason in why)
+    ):
         return False
     lost = not holding and state in (COLLAPSED, PARTLY)
     return lost or any(plain(one.cause) in OF_THE_LOSS for one in holding)

@@ -79,7 +79,7 @@ def _together(ones: Sequence[Batch]) -> Batch:
     """Batches of one as one batch; sentences are padded to the longest."""
 
     def padded(rows: list[Tensor]) -> Tensor:
-        return pad_sequence(rows, batch_first=True, padding_value=PAD)
+        return pad_sequence(rows, batch_first=True, padding_value=PAD) if rows[0].dim() else torch.stack(rows)
 
     given = {name: padded([one.given[name][0] for one in ones]) for name in ones[0].given}
     return Batch(padded([one.x[0] for one in ones]), given)

@@ -32,17 +32,20 @@ QUANTITIES_OF_CHECKS: dict[str, Quantity] = {
         "The share of examples whose log p(x|z) changes with z at all, in any digit or by its gradient. It is told "
         "where that is not all of them; at 0 the decoder gets no z.",
         unit="",
+        short="log p(x|z) moves with z at all",
     ),
     "codes_by_rounding": Quantity(
         "Codes chosen by rounding",
         "The share of codes that are others where the encoder computes in double precision.",
         unit="",
         better="lower",
+        short="others in double precision",
     ),
     "latent_scale": Quantity(
         "Standard deviation of z",
         "Of all numbers of z, over data and noise. A second model wants 1: multiply z by the inverse.",
         unit="",
+        short="a second model wants 1",
     ),
     "rounded_noise": Quantity(
         "Noise of q lost in rounding",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import inspect
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, is_dataclass, replace
@@ -14,16 +13,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from buttress.diagnostics.adapters.outputs import LOG_VARIANCE, MEAN, RECON, Output, tensors
+from buttress.diagnostics.adapters.outputs import Output, tensors
 from buttress.diagnostics.adapters.signatures import by_name_alone, called
 from buttress.diagnostics.failed_call import at_odds, first_line
+from buttress.diagnostics.lint.loss_function import LossFunction, arguments, by_outputs, meant, refuse_names, scalar
 from buttress.diagnostics.lint.terms import LossTerms, Pieces, terms
 
 __all__ = ["Linted", "Silent", "first", "leaves", "no_dropout", "seeded"]
 
 NO_GAUSSIAN = "model(x) gives no mu and logvar"
-
-LossFunction = Callable[..., Any]
 
 
 class Silent(Exception):
@@ -78,10 +76,10 @@ class Linted:
         try:
             found = tensors(value, x)
         except ValueError:
-            if _by_outputs(_arguments(self.loss)) or (isinstance(value, Tensor) and value.numel() == 1):
+            if by_outputs(arguments(self.loss)) or (isinstance(value, Tensor) and value.numel() == 1):
                 raise
             raise Silent(NO_GAUSSIAN) from None
-        if not _gaussian(found, len(x)) and not _by_outputs(_arguments(self.loss)):
+        if not _gaussian(found, len(x)) and not by_outputs(arguments(self.loss)):
             raise Silent(NO_GAUSSIAN)
         return found
 
@@ -152,12 +150,12 @@ class Linted:
         """
         if self.loss is None:
             return _own_loss(self.forward(batch))
-        wanted = _arguments(self.loss)
-        _refuse_names(wanted)
-        if _by_outputs(wanted):
+        wanted = arguments(self.loss)
+        refuse_names(wanted)
+        if by_outputs(wanted):
             output, x = tensors(self.forward(batch), first(batch)), first(batch)
             try:
-                found = self.loss(**{name: _meant(name, output, x) for name in wanted})
+                found = self.loss(**{name: meant(name, output, x) for name in wanted})
             except (RuntimeError, TypeError, LookupError, AttributeError, ValueError) as error:
                 shapes = ", ".join(str(tuple(value.shape)) for value in (*output.values, x))
                 raise ValueError(
@@ -172,7 +170,7 @@ class Linted:
                     f"loss_fn(model, batch) fails: {first_line(error)}; wanted the function that the training loop "
                     "calls, with a batch as it comes there"
                 ) from error
-        return _scalar(found)
+        return scalar(found)
 
     def further_out(self, shift: float) -> Pieces:
         """What the loss made of the batch if every mean were moved by so much, which gives a large KL."""
@@ -315,57 +313,6 @@ def _rows(value: Any, rows: slice, n: int) -> Any:
     if isinstance(value, Mapping):
         return {name: _rows(one, rows, n) for name, one in value.items()}
     return type(value)(_rows(one, rows, n) for one in value) if isinstance(value, tuple | list) else value
-
-
-def _arguments(loss: LossFunction | None) -> list[str]:
-    if loss is None:
-        return []
-    try:
-        parameters = inspect.signature(loss).parameters.values()
-    except (TypeError, ValueError):
-        return []
-    return [p.name for p in parameters if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
-
-
-def _by_outputs(names: list[str]) -> bool:
-    """Whether a loss takes reconstruction, mean and log-variance by name."""
-    return all(any(name in known for name in names) for known in (RECON, MEAN, LOG_VARIANCE))
-
-
-def _refuse_names(names: list[str]) -> None:
-    """Refuse more arguments than (model, batch) where their names do not say which is which."""
-    took = f"loss_fn takes ({', '.join(names)})"
-    if _by_outputs(names):
-        others = [name for name in names if not any(name in known for known in (RECON, MEAN, LOG_VARIANCE))]
-        if len(others) > 1:
-            raise ValueError(f"{took}, and one of {', '.join(others)} can be x; give the others a default")
-    elif len(names) > 2:
-        kinds = (("reconstruction", RECON), ("mean", MEAN), ("log-variance", LOG_VARIANCE))
-        kind, known = next((kind, known) for kind, known in kinds if not any(name in known for name in names))
-        raise ValueError(
-            f"{took}, and none of these is a name for the {kind} ({', '.join(known[:3])}, ...); wanted the names "
-            "(recon, x, mu, logvar), or a function of (model, batch)"
-        )
-
-
-def _meant(name: str, output: Output, x: Tensor) -> Tensor:
-    for known, value in zip((RECON, MEAN, LOG_VARIANCE), output.values, strict=True):
-        if name in known:
-            return value
-    return x
-
-
-def _scalar(found: Any) -> Tensor:
-    if isinstance(found, Mapping):
-        found = found.get("loss", next(iter(found.values()), None))
-    found = found[0] if isinstance(found, tuple | list) else found
-    if not isinstance(found, Tensor) or found.numel() != 1:
-        what = f"a tensor of shape {tuple(found.shape)}" if isinstance(found, Tensor) else f"a {type(found).__name__}"
-        raise ValueError(
-            f"the loss function gave {what}, wanted one number as a tensor; take loss(model, batch) or "
-            "loss(recon, x, mu, logvar)"
-        )
-    return found.reshape(())
 
 
 def _replaced(value: Any, by: Mapping[int, Tensor]) -> Any:
