@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 from buttress.cli import main as cli
-from buttress.core import DataSpec, Layout
+from buttress.core import DataSpec, Layout, Space
 from buttress.data.images import Images
 from buttress.decoders.conv import ConvDecoder
 from buttress.encoders.conv import ConvEncoder
@@ -32,7 +32,7 @@ from buttress.experiments.examples import (
 )
 from buttress.experiments.inputs import typed as typed_input
 from buttress.experiments.report_examples import save_run_examples
-from buttress.experiments.traversal import traversal
+from buttress.experiments.traversal import _classes, _moves, traversal
 from buttress.likelihoods.bernoulli import Bernoulli
 from buttress.likelihoods.categorical import Categorical
 from buttress.likelihoods.gaussian import GaussianLikelihood
@@ -454,3 +454,12 @@ def test_latents_of_a_conditional_model_have_labels_and_its_networks_are_exporte
             assert lines[int(row["row"].rpartition(" ")[2]) - 1].endswith(names[row["label"]])
     typed("export", labelled.folder, "--out", tmp_path / "out")
     assert "encoder.pt2: (x, label) -> mean, std" in capsys.readouterr().out
+
+
+def test_levels_of_codes_are_each_taken_through_their_own_codebook():
+    space = Space.stacked([("voice", (1,), 4), ("top", (2,), 9), ("flag", (1,), 2)])
+    codes, columns = _moves(_classes(space), torch.zeros(4), torch.zeros(4), 5, 2.0)
+    assert codes.T.tolist() == [[0, 1, 2, 2, 3], [0, 2, 4, 6, 8], [0, 2, 4, 6, 8], [0, 0, 0, 1, 1]]
+    assert columns == ["0%", "25%", "50%", "75%", "100%"]
+    codes, columns = _moves(_classes(Space((2, 1), classes=3)), torch.zeros(2), torch.zeros(2), 5, 2.0)
+    assert codes.T.tolist() == [[0, 1, 2, 2, 2]] * 2 and columns == ["0", "1", "2", "2", "2"]

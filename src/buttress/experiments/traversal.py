@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from buttress.core import EMPTY, Given
+from buttress.core import EMPTY, Given, Space
 from buttress.diagnostics.evidence import Evidence, Groups
 from buttress.distributions.inspect import normal
 from buttress.experiments.examples import decoded, seeded
@@ -29,7 +29,8 @@ class Traversal:
         x: The examples.
         rows: The dimension, or the place of the code, that a row moves.
         titles: The same with what a diagnosis measured of it: its rate, and the known factor that it tells most of.
-        columns: Where it is moved to: prior standard deviations from the prior mean, or the code.
+        columns: Where it is moved to: prior standard deviations from the prior mean, or the code; the part of the way
+            through each codebook where they differ in size.
     """
 
     x: Tensor
@@ -79,7 +80,7 @@ def traversal(
     with seeded(seed):
         middle, spread = _prior(run, given)
         base = (middle if start is None else start.to(middle)).reshape(-1)
-        moves, columns = _moves(space.classes, middle.reshape(-1), spread.reshape(-1), steps, width)
+        moves, columns = _moves(_classes(space), middle.reshape(-1), spread.reshape(-1), steps, width)
         z = base.repeat(steps, len(dims), 1)
         for row, dim in enumerate(dims):
             z[:, row, dim] = moves[:, dim]
@@ -141,11 +142,29 @@ def _prior(run: Run, given: Given) -> tuple[Tensor, Tensor]:
     return draws.mean(0), draws.std(0)
 
 
-def _moves(classes: int | None, middle: Tensor, spread: Tensor, steps: int, width: float) -> tuple[Tensor, list[str]]:
-    """The values (steps, D) that each coordinate takes, and how they are called."""
+def _classes(space: Space) -> Tensor | None:
+    """How many codes each coordinate of z, as one flat row, is one of; None where z is real numbers."""
+    if space.classes is None:
+        return None
+    levels = [(level.shape, level.classes or space.classes) for level in space.levels]
+    return torch.cat([
+        torch.full((torch.Size(shape).numel(),), classes) for shape, classes in levels or [(space.shape, space.classes)]
+    ])  # fmt: skip
+
+
+def _moves(
+    classes: Tensor | None, middle: Tensor, spread: Tensor, steps: int, width: float
+) -> tuple[Tensor, list[str]]:
+    """The values (steps, D) that each coordinate takes, and how they are called.
+
+    Levels with codebooks of several sizes share columns: a column is then called by its part of the way, in percent.
+    """
     if classes is not None:
-        codes = torch.linspace(0, classes - 1, min(steps, classes)).round().long()
-        codes = torch.cat([codes, codes[-1:].expand(steps - len(codes))])
-        return codes[:, None].expand(steps, len(middle)), [str(code) for code in codes.tolist()]
+        most = int(classes.max())
+        way = torch.arange(steps).clamp(max=most - 1) / max(1, min(steps, most) - 1)
+        codes = (way[:, None] * (classes - 1)).round().long()
+        if bool((classes == most).all()):
+            return codes, [str(code) for code in codes[:, 0].tolist()]
+        return codes, [f"{part:.0%}" for part in way.tolist()]
     by = torch.linspace(-width, width, steps)
     return middle + by[:, None] * spread, [f"{value:+.2g}" if value else "0" for value in by.tolist()]
