@@ -159,7 +159,8 @@ def _vague(n: Numbers) -> tuple[str, ...]:
 
 def _scale(n: Numbers) -> tuple[str, ...]:
     """What z must be multiplied by before a second model learns it."""
-    if not n.compresses or (spread := n.get("latent_scale")) is None or not spread.value:
+    spread, read = n.get("latent_scale"), above(n.get("worth_shuffled"), COLLAPSED_NATS)
+    if not n.compresses or spread is None or not spread.value or read is False:
         return ()
     by = short(1 / spread.value, 4)
     return (f"the numbers of z have a standard deviation of {spread}: multiply them by {by} before diffusion",)

@@ -50,3 +50,5 @@ def encode(
     count, width = write_latents(encoded(opened, data_, drawn, seed), out)
     what = "codes" if opened.model.space.classes else "numbers"
     print(f"{out}: z of {count} examples, {width} {what} each")
+    if out.suffix.lower() == ".npy":
+        print(f"{out.with_suffix('.csv')}: which example each row is")

@@ -50,7 +50,8 @@ def _sentence(n: Numbers, weight: float) -> str:
     if top is not None and noise is not None:
         found = (
             f"the largest eigenvalue of the data, {top}, is below beta times the variance of the likelihood, "
-            f"{short(weight * size(noise))} (ratio {ratio}, {beta})"
+            f"{short(weight * size(noise))} (it is {ratio} times the variance alone, which would have to be above the "
+            f"{beta})"
         )
         found += f"; z would be used at a variance below {short(size(top) / weight)}" if weight else ""
     elif weight > 1:

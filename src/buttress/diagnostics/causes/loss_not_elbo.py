@@ -67,6 +67,7 @@ FOLLOW = (
     "q's family is too narrow",
     "the data offer no more",
     "the model ignores z",
+    "all q together are far from the prior",
 )
 
 

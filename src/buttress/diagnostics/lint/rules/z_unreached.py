@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import torch
-from torch import Tensor
-
 from buttress.diagnostics.lint.finding import LintFinding
+from buttress.diagnostics.lint.reached import reached
 from buttress.diagnostics.lint.rule import rule
 from buttress.diagnostics.lint.rules.no_sampling import no_sampling
 from buttress.diagnostics.lint.subject import Linted, seeded
@@ -18,7 +16,7 @@ def z_unreached(subject: Linted) -> Iterator[LintFinding]:
     """Whether a gradient goes from the reconstruction to mu and to logvar."""
     with seeded(subject.model):
         recon, *latent = subject.outputs_of(subject.batch).values
-        told = [name for name, value in zip(("mu", "logvar"), latent, strict=True) if not _reached(recon, value)]
+        told = [name for name, value in zip(("mu", "logvar"), latent, strict=True) if not reached(recon, value)]
     if not told or (told == ["logvar"] and any(no_sampling.find(subject))):
         return
     yield LintFinding(
@@ -28,11 +26,3 @@ def z_unreached(subject: Linted) -> Iterator[LintFinding]:
         if "mu" in told
         else "sample by mu + exp(0.5 * logvar) * eps, without detach() or no_grad()",
     )  # fmt: skip
-
-
-def _reached(recon: Tensor, value: Tensor) -> bool:
-    if not (recon.requires_grad and value.requires_grad):
-        return False
-    weights = torch.randn(recon.shape, generator=torch.Generator().manual_seed(0)).to(recon)
-    (found,) = torch.autograd.grad((recon * weights).sum(), value, retain_graph=True, allow_unused=True)
-    return found is not None and bool(found.any())
