@@ -512,3 +512,108 @@ def test_the_guide_lists_every_rule():
     guide = (Path(__file__).parents[2] / "docs" / "guide.md").read_text(encoding="utf-8")
     listed = re.findall(r"^\| `([a-z-]+)` \|", guide.partition("## Lint a loss")[2].partition("\n## ")[0], re.M)
     assert listed == sorted(one.name for one in catalogue())
+
+
+class Plain(nn.Module):
+    """A right VAE of ten numbers, with a switch for what people do to it."""
+
+    def __init__(self, fixed: bool = False) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.fixed = fixed
+        self.encoder, self.decoder = nn.Linear(10, 4), nn.Linear(2, 10)
+
+    def forward(self, x):
+        mu, logvar = self.encoder(x).chunk(2, -1)
+        logvar = torch.full_like(mu, -2.0) if self.fixed else logvar
+        return self.decoder(mu + torch.randn_like(mu) * (logvar / 2).exp()), mu, logvar
+
+
+def summed(recon, x, mu, logvar):
+    kl = -0.5 * (1 + logvar - mu**2 - logvar.exp()).sum(1).mean()
+    return 0.5 * (recon - x).square().sum(1).mean() + kl
+
+
+@pytest.mark.parametrize("frozen", ["all", "encoder", "nothing, but sigma is fixed"])
+def test_frozen_weights_and_a_fixed_variance_are_no_fault_of_the_wiring(frozen):
+    model = Plain(fixed=frozen.startswith("nothing"))
+    if not model.fixed:
+        (model if frozen == "all" else model.encoder).requires_grad_(False)
+    x = torch.randn(64, 10)
+    for loss in (None, summed):
+        verdict = bt.diagnose(model, x, likelihood="gaussian", variance=1.0, loss_fn=loss, gap_steps=0).verdict
+        assert not {"no gradient reaches the encoder", "z does not reach the decoder"} & set(verdict.causes)
+    assert not {"z-unreached", "no-sampling"} & set(bt.lint(model, summed, x).rules)
+    assert all(p.requires_grad == model.fixed for p in model.encoder.parameters())
+
+
+def test_of_a_z_that_is_multiplied_by_nothing_only_that_is_told():
+    class Deaf(Plain):
+        def forward(self, x):
+            _, mu, logvar = super().forward(x)
+            return self.decoder(0 * mu), mu, logvar
+
+    report = bt.lint(Deaf(), summed, torch.randn(64, 10))
+    assert "z-unreached" in report.rules and "no-sampling" in report.silent
+
+
+@pytest.mark.parametrize(
+    ("loss", "complaint"),
+    [
+        (lambda model, x: summed(model(x)[0], x, *model(x)[1:]).detach(), "the loss carries no gradient"),
+        (lambda model, x: {"kl": torch.zeros(()), "reconstruction": model(x)[0].sum()}, "a dict of 'kl', 'reconst"),
+        (lambda model, x: 1 / 0, r"loss_fn\(model, batch\) fails: ZeroDivisionError"),
+    ],
+)
+def test_a_loss_that_cannot_be_asked_is_refused_in_one_sentence(loss, complaint):
+    x = torch.randn(64, 10)
+    with pytest.raises(ValueError, match=complaint):
+        bt.lint(Plain(), loss, x)
+    with pytest.raises(ValueError, match=complaint):
+        bt.diagnose(Plain(), x, likelihood="gaussian", variance=1.0, loss_fn=loss)
+
+
+def test_a_loss_among_its_terms_and_a_caller_without_gradients_are_understood():
+    x = torch.randn(64, 10)
+
+    def terms(model, x):
+        return {"kl": model(x)[1].sum(), "total": summed(*model(x)[:1], x, *model(x)[1:])}
+
+    assert "kl-missing" not in bt.lint(Plain(), terms, x).rules
+    with torch.no_grad():
+        assert bt.lint(Plain(), summed, x).rules == bt.lint(Plain(), summed, x).rules
+    model = Plain()
+    with torch.inference_mode():
+        assert bt.lint(model, summed, x).rules == bt.lint(model, summed, x).rules
+
+
+def test_a_loss_of_nan_and_a_model_that_refuses_training_mode_are_met_by_a_diagnosis():
+    x = torch.randn(64, 10)
+    asked = {"likelihood": "gaussian", "variance": 1.0, "gap_steps": 0}
+    with pytest.raises(ValueError, match="loss_fn gives nan on 64 examples"):
+        bt.diagnose(Plain(), x, loss_fn=lambda model, x: model(x)[0].sum() * float("nan"), **asked)
+
+    class Evaluated(Plain):
+        def forward(self, x):
+            assert not self.training, "for evaluation alone"
+            return super().forward(x)
+
+    assert bt.diagnose(Evaluated().eval(), x, **asked).estimates["rate"].value > 0
+
+
+def test_an_exponent_that_is_called_p_is_no_dropout():
+    class Pooled(Plain):
+        p = 3.0
+
+        def forward(self, x):
+            recon, mu, logvar = super().forward(x)
+            return recon + x.abs().pow(self.p).mean().pow(1 / self.p) * 0, mu, logvar
+
+    bt.lint(Pooled(), summed, torch.randn(64, 10))
+
+
+def test_a_diagnosis_of_a_loader_leaves_the_random_state_alone():
+    loader = torch.utils.data.DataLoader(torch.randn(64, 10), batch_size=16, shuffle=True)
+    model, state = Plain(), torch.get_rng_state()
+    bt.diagnose(model, loader, likelihood="gaussian", variance=1.0, gap_steps=0)
+    assert torch.equal(state, torch.get_rng_state())

@@ -198,12 +198,15 @@ def diagnose(
         raise ValueError(f"purpose is {purpose!r}, wanted one of {', '.join(map(repr, get_args(Purpose)))}")
     if beta is not None and not 0 <= beta < math.inf:
         raise ValueError(f"beta is {beta}, wanted the weight of the rate in the loss, at least 0; 1 for the ELBO")
-    found, kept = adapted(model, batches, likelihood, variance, labels), Kept(model)
-    try:
-        wired = _wiring(found, batches, loss_fn, likelihood, variance)
-        return _diagnosis(found, settings, wishes, kept, wired)
-    finally:
-        kept.restore()
+    if loss_fn is not None and not callable(loss_fn):
+        raise ValueError(f"loss_fn is a {type(loss_fn).__name__}, wanted a function of (model, batch)")
+    with torch.random.fork_rng(devices=[]):  # whoever reads a loader draws a seed for it
+        found, kept = adapted(model, batches, likelihood, variance, labels), Kept(model)
+        try:
+            wired = _wiring(found, batches, loss_fn, likelihood, variance)
+            return _diagnosis(found, settings, wishes, kept, wired)
+        finally:
+            kept.restore()
 
 
 def _wiring(

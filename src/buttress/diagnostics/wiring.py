@@ -91,15 +91,24 @@ def wiring_of(
     try:
         subject = Linted(module, loss_fn, batch)
         subject = Linted(module, loss_fn, subject.part(slice(0, ROWS)))
-        with torch.enable_grad():
+        with torch.inference_mode(False), torch.enable_grad():
+            if loss_fn is not None:
+                _check_finite(subject)
             findings, _ = asked(subject)
             beta, read = _beta(subject, findings, likelihood, variance)
             seen = {"wiring/loss": _one(subject, "the loss was looked at")} if read else {}
             return Wiring({**_kept(subject, findings), **seen}, beta)
-    except (ValueError, RuntimeError, TypeError, LookupError, AttributeError):
+    except Exception:
         if loss_fn is not None:
             raise
         return Wiring()  # forward may want something else in training: then nothing is known of it
+
+
+def _check_finite(subject: Linted) -> None:
+    with seeded(subject.model), torch.no_grad():
+        value = subject.value(subject.batch)
+    if not value.isfinite():
+        raise ValueError(f"loss_fn gives {value.item()} on {len(subject.x)} examples, wanted a finite number")
 
 
 def _kept(subject: Linted, findings: list[LintFinding]) -> dict[str, Estimate]:

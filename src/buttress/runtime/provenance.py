@@ -28,7 +28,7 @@ def provenance() -> dict[str, str]:
     import buttress
 
     made = {
-        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": shlex.join([Path(word).name if at == 0 else word for at, word in enumerate(sys.argv)]),
         "version": buttress.__version__,
         "commit": _commit(Path(buttress.__file__).parent),
         "torch": version("torch"),

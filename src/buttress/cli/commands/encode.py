@@ -45,6 +45,8 @@ def encode(
     from buttress.runtime.atomic_write import check_place
 
     opened = open_run(run, data, other_data, needs_data=data_ is None)
+    if opened.model.space.classes == 1:
+        raise ValueError(f"{run}: this model has no z to encode; wanted one with a posterior other than none")
     out = out or run / "latents.npy"
     check_place(out)
     count, width = write_latents(encoded(opened, data_, drawn, seed), out)

@@ -39,12 +39,14 @@ def translate(
     from buttress.experiments.translate import translate as translated
     from buttress.quality.bleu import bleu
     from buttress.quality.standard_bleu import standard_bleu, standard_metric
-    from buttress.runtime.atomic_write import write_text
+    from buttress.runtime.atomic_write import check_place, write_text
     from buttress.training.run import Run
 
     def lines(path: Path) -> list[str]:
         return [line for _, some in blocks(path) for line in some]
 
+    if out is not None:
+        check_place(out)
     sentences = lines(file)
     people = None if reference is None else lines(reference)
     if people is not None:  # means nothing, and refuses before the work what could not be measured after it
@@ -57,6 +59,7 @@ def translate(
         print(text, end="")
     else:
         write_text(out, text)
+        print(f"{out}: {len(found)} translations")
     if people is not None and sacrebleu:
         value, signature = standard_bleu(found, people)
         print(f"BLEU {value:.1f} ({signature})")

@@ -13,6 +13,8 @@ from buttress.diagnostics.adapters.outputs import LOG_VARIANCE, MEAN, RECON, Out
 __all__ = ["LossFunction", "arguments", "by_outputs", "meant", "refuse_names", "scalar"]
 
 LossFunction = Callable[..., Any]
+TOTALS = ("loss", "total_loss", "total", "objective")
+"""What the whole loss is called among its terms."""
 
 
 def arguments(loss: LossFunction | None) -> list[str]:
@@ -58,7 +60,11 @@ def meant(name: str, output: Output, x: Tensor) -> Tensor:
 def scalar(found: Any) -> Tensor:
     """The loss in what a loss function returned: itself, the first of several, or the entry "loss"."""
     if isinstance(found, Mapping):
-        found = found.get("loss", next(iter(found.values()), None))
+        name = next((name for name in TOTALS if name in found), next(iter(found), None) if len(found) == 1 else None)
+        if name is None:
+            came = ", ".join(map(repr, found)) or "nothing"
+            raise ValueError(f"the loss function gave a dict of {came}, wanted one with the loss as {TOTALS[0]!r}")
+        found = found[name]
     found = found[0] if isinstance(found, tuple | list) else found
     if not isinstance(found, Tensor) or found.numel() != 1:
         what = f"a tensor of shape {tuple(found.shape)}" if isinstance(found, Tensor) else f"a {type(found).__name__}"

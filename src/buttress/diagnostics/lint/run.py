@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+import torch
 from torch import nn
 
 from buttress.diagnostics.lint.finding import LEVELS, SURE, LintFinding, LintReport
@@ -68,9 +69,10 @@ def lint(
     if subject.x.is_floating_point() and not subject.x.isfinite().all():
         rows = (~subject.x.isfinite().flatten(1).all(1)).nonzero()[:, 0]
         raise ValueError(f"x holds NaN or infinity in {len(rows)} examples, first in row {int(rows[0])}; fill them in")
-    with suppress(Silent):
-        subject.output  # noqa: B018 - refuses a model that cannot be read before any rule is asked
-    found, silent = asked(subject)
+    with torch.inference_mode(False), torch.enable_grad():
+        with suppress(Silent):
+            subject.output  # noqa: B018 - refuses a model that cannot be read before any rule is asked
+        found, silent = asked(subject)
     return LintReport(tuple(found), silent)
 
 

@@ -134,7 +134,8 @@ class Linted:
     @cached_property
     def gradients(self) -> dict[str, Tensor | None]:
         """The gradient of each parameter that wants one, by its name; None where the loss does not reach it."""
-        names, values = zip(*((n, p) for n, p in self.model.named_parameters() if p.requires_grad), strict=True)
+        wanted = {name: p for name, p in self.model.named_parameters() if p.requires_grad}
+        names, values = list(wanted), list(wanted.values())
         with seeded(self.model):
             loss = self.value(self.batch)
             if not loss.requires_grad:
@@ -156,7 +157,7 @@ class Linted:
             output, x = tensors(self.forward(batch), first(batch)), first(batch)
             try:
                 found = self.loss(**{name: meant(name, output, x) for name in wanted})
-            except (RuntimeError, TypeError, LookupError, AttributeError, ValueError) as error:
+            except Exception as error:
                 shapes = ", ".join(str(tuple(value.shape)) for value in (*output.values, x))
                 raise ValueError(
                     f"loss_fn fails on recon, mu, logvar and x of shapes {shapes}: {first_line(error)}; wanted a "
@@ -165,12 +166,20 @@ class Linted:
         else:
             try:
                 found = self.loss(self.model, batch)
-            except (RuntimeError, TypeError, LookupError, AttributeError) as error:
+            except Silent:
+                raise
+            except Exception as error:
                 raise ValueError(
                     f"loss_fn(model, batch) fails: {first_line(error)}; wanted the function that the training loop "
                     "calls, with a batch as it comes there"
                 ) from error
-        return scalar(found)
+        loss = scalar(found)
+        if torch.is_grad_enabled() and not loss.requires_grad and any(p.requires_grad for p in self.model.parameters()):
+            raise ValueError(
+                "the loss carries no gradient, wanted the one that the training loop calls backward() on; look for "
+                "detach(), item() or no_grad() in loss_fn, or a model whose forward runs without gradients"
+            )
+        return loss
 
     def further_out(self, shift: float) -> Pieces:
         """What the loss made of the batch if every mean were moved by so much, which gives a large KL."""
@@ -361,8 +370,9 @@ def no_dropout(model: nn.Module) -> Iterator[None]:
     rates = [
         (module, name, getattr(module, name))
         for module in model.modules()
-        for name in ("p", "dropout")
+        for name in (("p", "dropout") if "drop" in type(module).__name__.lower() else ("dropout",))
         if isinstance(getattr(module, name, None), float)
+        and not isinstance(getattr(type(module), name, None), property)
     ]
     try:
         for module, name, _ in rates:

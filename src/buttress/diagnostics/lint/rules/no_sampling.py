@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import torch
 
 from buttress.diagnostics.lint.finding import LintFinding
-from buttress.diagnostics.lint.reached import reached
+from buttress.diagnostics.lint.reached import reached, thawed
 from buttress.diagnostics.lint.rule import rule
 from buttress.diagnostics.lint.subject import Linted, Silent, no_dropout, seeded
 
@@ -23,7 +23,7 @@ def no_sampling(subject: Linted) -> Iterator[LintFinding]:
     if not bool((found[0].log_variance > -FROZEN).any()):
         raise Silent("q is so narrow that a sample is its mean")
     if torch.equal(found[0].recon, found[1].recon):
-        with seeded(subject.model):
+        with seeded(subject.model), thawed(subject.model):
             recon, mean, _ = subject.outputs_of(subject.batch).values
         if not reached(recon, mean):
             raise Silent("the reconstruction does not depend on z at all")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from buttress.diagnostics.lint.finding import LintFinding
-from buttress.diagnostics.lint.reached import reached
+from buttress.diagnostics.lint.reached import reached, thawed
 from buttress.diagnostics.lint.rule import rule
 from buttress.diagnostics.lint.rules.no_sampling import no_sampling
 from buttress.diagnostics.lint.subject import Linted, seeded
@@ -14,9 +14,11 @@ from buttress.diagnostics.lint.subject import Linted, seeded
 @rule
 def z_unreached(subject: Linted) -> Iterator[LintFinding]:
     """Whether a gradient goes from the reconstruction to mu and to logvar."""
-    with seeded(subject.model):
-        recon, *latent = subject.outputs_of(subject.batch).values
-        told = [name for name, value in zip(("mu", "logvar"), latent, strict=True) if not reached(recon, value)]
+    with seeded(subject.model), thawed(subject.model):
+        recon, mean, log_variance = subject.outputs_of(subject.batch).values
+        told = [] if reached(recon, mean) else ["mu"]
+        fixed = not log_variance.requires_grad and not told  # a variance that is set, not learned
+        told += [] if fixed or reached(recon, log_variance) else ["logvar"]
     if not told or (told == ["logvar"] and any(no_sampling.find(subject))):
         return
     yield LintFinding(
