@@ -56,6 +56,8 @@ class Niekerk2020(Experiment):
         dim: Numbers in a codeword.
         width: Channels of the encoder, and numbers in the state of what reads the codes.
         negatives: Others that each code to come is compared with.
+        commitment: Pull of the encoder towards its codewords in contrastive codes. The authors take means over the numbers
+            of a codeword and over the steps ahead where ours are sums: their 0.25 is this.
         jitter: Probability that a code is replaced by one beside it, in training of ``vq_vae``.
         steps: Of every run; the last tenth trains the prior of the codes.
         batch_size: Recordings in a step.
@@ -80,6 +82,7 @@ class Niekerk2020(Experiment):
     dim: int = 64
     width: int = 64
     negatives: int = 17
+    commitment: float = 0.023
     jitter: float = 0.5
     steps: int = 1500
     batch_size: int = 24
@@ -104,7 +107,7 @@ class Niekerk2020(Experiment):
     def arms(self) -> dict[str, str]:
         """Arm -> its remedy."""
         sizes = f"stride={self.stride}:codes={self.codes}:dim={self.dim}:width={self.width}:speaker={self.speaker}"
-        cpc = f"contrastive_codes:{sizes}:hidden={self.width}:negatives={self.negatives}"
+        cpc = f"contrastive_codes:{sizes}:hidden={self.width}:negatives={self.negatives}:commitment={self.commitment}"
         return {
             "within": cpc,
             "across": f"{cpc}:across=true",
