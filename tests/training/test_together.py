@@ -184,7 +184,7 @@ APART = {
 def test_two_processes_share_moments_multipliers_and_codes(tmp_path, recipe):
     for name, devices in (("one", 1), ("two", 2)):
         train(recipe, tmp_path / name, progress=False, devices=devices)
-    # A number between two steps of the rounding may fall to either side, and moves one entry: of such a tensor the norm.
+    # A number between two steps of the rounding may fall to either side: entries may differ, norms may not.
     compared = near if recipe.training.quantize else assert_close
     compared(*(checkpoint.load(tmp_path / name / "state.safetensors") for name in ("one", "two")))
 

@@ -56,8 +56,8 @@ class Niekerk2020(Experiment):
         dim: Numbers in a codeword.
         width: Channels of the encoder, and numbers in the state of what reads the codes.
         negatives: Others that each code to come is compared with.
-        commitment: Pull of the encoder towards its codewords in contrastive codes. The authors take means over the numbers
-            of a codeword and over the steps ahead where ours are sums: their 0.25 is this.
+        commitment: Pull of the encoder towards its codewords in contrastive codes. The authors take means over the
+            numbers of a codeword and over the steps ahead where ours are sums: their 0.25 is this.
         jitter: Probability that a code is replaced by one beside it, in training of ``vq_vae``.
         steps: Of every run; the last tenth trains the prior of the codes.
         batch_size: Recordings in a step.
