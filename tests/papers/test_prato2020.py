@@ -38,6 +38,12 @@ def test_a_tiny_trial_runs_is_taken_up_and_draws(tmp_path, monkeypatch):
     assert picture.stat().st_size > 5000
 
 
+@pytest.mark.slow
+def test_two_trainings_at_a_time_give_what_one_after_the_other_gives(tmp_path):
+    both = replace(TINY, trained=(8, 6), steps=3)
+    assert both.run(tmp_path / "two", jobs=2) == both.run(tmp_path / "one")
+
+
 def test_what_cannot_be_tried_is_refused():
     with pytest.raises(ValueError, match="linear_gaussian data have no source sentence"):
         replace(TINY, data=LinearGaussianData(n=50)).recipe()

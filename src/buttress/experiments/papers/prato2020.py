@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -38,6 +37,7 @@ from buttress.experiments.claim import Claim
 from buttress.experiments.papers._arms import claim, seen
 from buttress.experiments.papers._experiment import Experiment, Watch
 from buttress.experiments.papers._result import write_result
+from buttress.experiments.pool import News, run_all, run_here
 from buttress.quality.bleu import bleu
 from buttress.runtime.atomic_write import write_text
 from buttress.training.callbacks import ProgressCallback
@@ -151,17 +151,23 @@ class Prato2020(Experiment):
 
         Args:
             folder: Where the runs go.
-            jobs: Not used: one run at a time.
+            jobs: Trainings at a time.
             watch: Called with (run, step, total).
+
+        Errors:
+            ValueError: A training failed.
         """
+        rows: list[dict[str, Any]] = [
+            {"arm": f"trained_{bits}" if bits else "whole", "bits": bits or 32, "seed": seed}
+            for bits in (0, *self.trained) for seed in range(self.seed, self.seed + self.seeds)
+        ]  # fmt: skip
+        rows = [{**row, "folder": f"{row['arm']}/seed-{row['seed']}"} for row in rows]
+        seconds = self._trained(rows, folder, jobs, watch)
         runs = []
-        for bits in (0, *self.trained):
-            arm = f"trained_{bits}" if bits else "whole"
-            for seed in range(self.seed, self.seed + self.seeds):
-                place = f"{arm}/seed-{seed}"
-                step_ms = self._train(bits, seed, folder / place, partial(watch, place)) / self.steps * 1000
-                row = {"arm": arm, "bits": bits or 32, "seed": seed, "folder": place, "step_ms": round(step_ms, 1)}
-                runs.append({**row, **self._measured(folder / place)})
+        for row in rows:
+            place = row["folder"]
+            step_ms = round(seconds[place] / self.steps * 1000, 1)
+            runs.append({**row, "step_ms": step_ms, **self._measured(folder / place)})
         for of in [run for run in runs if run["arm"] == "whole"]:
             for bits in self.after:
                 place = f"after_{bits}/seed-{of['seed']}"
@@ -175,12 +181,18 @@ class Prato2020(Experiment):
         write_result(folder / "result.json", self, found, runs=runs)
         return found
 
-    def _train(self, bits: int, seed: int, folder: Path, watch: Callable[[int, int], None]) -> float:
-        """Train a run, go on with it or find it finished; the seconds that its training took."""
-        recipe = self.recipe(bits)
-        recipe = replace(recipe, training=replace(recipe.training, seed=seed))
-        run = train(recipe, folder, resume=True, progress=False, callbacks=[ProgressCallback(watch)])
-        return run.seconds
+    def _trained(self, rows: list[dict[str, Any]], folder: Path, jobs: int, watch: Watch) -> dict[str, float]:
+        """Train the runs, go on with them or find them finished; by run, the seconds that its training took."""
+        tasks = {}
+        for row in rows:
+            recipe = self.recipe(row["bits"] % 32)
+            recipe = replace(recipe, training=replace(recipe.training, seed=row["seed"]))
+            tasks[row["folder"]] = (recipe.to_yaml(), str(folder), row["folder"])
+        every = run_here if jobs == 1 else partial(run_all, jobs=jobs)
+        seconds, failed = every(_train, tasks, watch=watch, ended=lambda run, says: None)
+        if failed:
+            raise ValueError("; ".join(f"prato2020: {run}: {why}" for run, why in failed.items()))
+        return seconds
 
     def _measured(self, folder: Path) -> dict[str, Any]:
         """The numbers of a run, which are measured once."""
@@ -202,6 +214,17 @@ class Prato2020(Experiment):
             ("elbo", "log p(x), nats"),
         ]  # fmt: skip
         return [write_by_arm(folder, names, panels)]
+
+
+def _train(recipe: str, folder: str, name: str, news: News) -> float:
+    """Train one run in whatever process this is; its seconds."""
+
+    def tell(step: int, total: int) -> None:
+        news.put((name, step, total))
+
+    callbacks = [ProgressCallback(tell)]
+    run = train(Recipe.from_yaml(recipe), Path(folder) / name, resume=True, progress=False, callbacks=callbacks)
+    return run.seconds
 
 
 def judge(run: Run, most: int) -> dict[str, float | None]:
