@@ -58,6 +58,7 @@ DIGITS, OLDER, MNIST = "mnist5k/comparison.csv", "mnist5k/2026-11-22/comparison.
 BURDA, SHAPES = "burda2015/result.json", "kim2018_factor/result.json"
 BOWMAN, LI, DELTA = "bowman2016/result.json", "li2019/result.json", "razavi2019_delta/result.json"
 ZHAO, TWO_STAGE = "zhao2020/result.json", "vq_two_stage/comparison.csv"
+IMAGES, SENTENCES = "image_remedies/result.json", "sentence_remedies/result.json"
 
 TABLES: dict[str, list[Row]] = {
     "factorised images": [
@@ -82,8 +83,16 @@ TABLES: dict[str, list[Row]] = {
         Row("the same, free bits of 0.5 a dimension" + FIRST + STAGED, MNIST, "free_bits:per_group=0.5", "results.md",
             16),
         Row("maps of 7 x 7 codes of digits, PixelCNN, z of 16, 1,000 steps" + FIRST, TWO_STAGE, "none", "log.md", 16),
+        Row("binarised MNIST (60,000), PixelCNN that sees the whole image, z of 16, 4,000 steps", IMAGES, "none",
+            "evidence.md", 16),
+        Row("the same, a target rate of 8 nats", IMAGES, "target_rate:target=8", "evidence.md", 16),
+        Row("the same, VLAE", IMAGES, "vlae:total=8", "evidence.md", 16),
     ],
     "sentences": [
+        Row("Yelp (16,000), LSTM 128, z of 16, SGD, 6,000 steps", SENTENCES, "none", "evidence.md", 16),
+        Row("the same, annealed, means normalised over the batch", SENTENCES, "kl_annealing:fraction=0.25+batch_norm",
+            "evidence.md", 16),
+        Row("the same, a target rate of 4 nats", SENTENCES, "target_rate:target=4", "evidence.md", 16),
         Row("Yelp (16,000), LSTM 128, z of 16, 1,000 steps" + FIRST, "yelp.csv", "none", "log.md", 16),
         Row("the same, free bits of 0.25 a dimension" + FIRST, "yelp.csv", "free_bits", "log.md", 16),
         Row("made sentences of ten words (16,000), LSTM 50, z of 4, 1,500 steps", BOWMAN, "none",
