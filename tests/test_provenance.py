@@ -16,6 +16,8 @@ from buttress.runtime import provenance as told
 def test_the_command_is_as_it_was_typed(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["/somewhere/bin/buttress", "paper", "--out", "my folder"])
     assert told.provenance()["command"] == "buttress paper --out 'my folder'"
+    monkeypatch.setattr(sys, "argv", ["/somewhere/site-packages/buttress/__main__.py", "paper"])
+    assert told.provenance()["command"] == "buttress paper"
 
 
 def test_a_clone_tells_its_commit_and_whether_it_was_changed(tmp_path, monkeypatch):

@@ -28,7 +28,7 @@ def provenance() -> dict[str, str]:
     import buttress
 
     made = {
-        "command": shlex.join([Path(word).name if at == 0 else word for at, word in enumerate(sys.argv)]),
+        "command": shlex.join([_program(Path(sys.argv[0])), *sys.argv[1:]]),
         "version": buttress.__version__,
         "commit": _commit(Path(buttress.__file__).parent),
         "torch": version("torch"),
@@ -55,6 +55,11 @@ def calls(path: Path) -> list[dict[str, str]]:
         before = []
     now = provenance()
     return [*(one for one in before if one != now), now]
+
+
+def _program(path: Path) -> str:
+    """What was called: the script, or the package where it was called by ``python -m``."""
+    return path.parent.name if path.name == "__main__.py" else path.name
 
 
 def _commit(package: Path) -> str:
