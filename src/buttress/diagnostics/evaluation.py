@@ -29,9 +29,6 @@ from buttress.runtime.randomness import noise
 
 __all__ = ["at", "choose", "decode", "draw", "draw_with_density", "evaluating"]
 
-PAIRS = 1024
-"""Most pairs of x and z in one call of the model: of small x the calls themselves are what takes time."""
-
 
 @contextmanager
 def evaluating(model: Any, seed: int = 0) -> Iterator[Conditional]:
@@ -188,7 +185,7 @@ def decode(
         >>> decode(model, torch.zeros(4, 3), torch.zeros(2, 4, 1)).shape  # nats of S = 2 samples for B = 4 examples
         torch.Size([2, 4])
     """
-    asked, pairs = conditional(model), pairs_at_once(x, PAIRS)
+    asked, pairs = conditional(model), pairs_at_once(x)
     rows = min(len(x), pairs)
     columns = []
     for first in range(0, len(x), rows):

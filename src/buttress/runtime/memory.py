@@ -23,12 +23,11 @@ TOKEN = 64
 """How many numbers a token or a pixel class counts for: a decoder holds a score for each possible value of it."""
 
 
-def pairs_at_once(x: Tensor, most: int = ROWS) -> int:
+def pairs_at_once(x: Tensor) -> int:
     """How many pairs (sample, example) to decode together.
 
     Args:
         x: Some of the examples, shape (B, ...).
-        most: No more than so many, however small x is.
 
     Example:
         >>> import torch
@@ -36,7 +35,7 @@ def pairs_at_once(x: Tensor, most: int = ROWS) -> int:
         (256, 21)
     """
     weight = 1 if x.is_floating_point() else TOKEN
-    return min(most, max(16, NUMBERS // max(1, weight * x[0].numel())))
+    return min(ROWS, max(16, NUMBERS // max(1, weight * x[0].numel())))
 
 
 def total_memory() -> int:
