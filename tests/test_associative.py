@@ -64,6 +64,24 @@ def test_its_gradients_and_theirs_are_those_of_torch(monkeypatch):
         torch.testing.assert_close(one, other)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_one_that_does_not_learn_says_the_same_as_one_that_does(dtype, monkeypatch):
+    """It makes its tables once, and reads only the components that weigh anything: here few, and one of no weight."""
+    monkeypatch.setattr("buttress.distributions.diagonal_mixture.PAIRS", 100)
+    logits, loc, scale = torch.randn(40), 20 * torch.randn(40, 3), (0.5 * torch.randn(40, 3)).exp()
+    logits[3] = -torch.inf
+    parts = [part.to(dtype) for part in (logits, loc, scale)]
+    fixed, learned = DiagonalMixture(*parts), DiagonalMixture(*(part.clone().requires_grad_() for part in parts))
+    z = torch.cat([parts[1] + 0.5, 500 + parts[1][:5]]).requires_grad_()  # at the means, and far from all of them
+    made = []
+    monkeypatch.setattr(fixed, "_tables", lambda own=fixed._tables: made.append(1) or own())
+    for _ in range(2):
+        values = fixed.log_prob(z), learned.log_prob(z)
+        torch.testing.assert_close(*values)
+        torch.testing.assert_close(*(torch.autograd.grad(value.sum(), z)[0] for value in values))
+    assert made == [1]
+
+
 def test_samples_of_a_batch_of_mixtures_are_those_of_each():
     ours, _ = mixture(2, 3, event=(1,))
     z = ours.sample((40_000,))

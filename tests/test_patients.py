@@ -1,15 +1,19 @@
 """Patients: what is true of them by construction, that the halves stay what they are, and what is made of diagnoses."""
 
 import csv
+from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
-from buttress.diagnostics.confidence import ODDS, confidences
+from buttress.diagnostics.cause import catalogue, found
+from buttress.diagnostics.confidence import ODDS, confidences, drawn, plain
 from buttress.diagnostics.estimate import Estimate
 from buttress.diagnostics.evidence import Evidence, Groups, Verdict
 from buttress.diagnostics.finding import Finding
+from buttress.diagnostics.numbers import Numbers
 from buttress.diagnostics.state import COLLAPSED, USED
 from buttress.experiments import ward
 from buttress.experiments.ward import EFFORT, Visit, look, run_ward
@@ -150,3 +154,32 @@ def test_a_ward_says_what_is_wrong_and_makes_the_folder_of_its_page(tmp_path):
     (tmp_path / "one_colour.json").write_text("{")
     with pytest.raises(ValueError, match=r"one_colour\.json: .*; remove it"):
         run_ward(tmp_path, only=["one_colour"])
+
+
+def test_the_share_of_draws_is_that_of_causes_asked_of_each_draw_afresh():
+    """What does not vary is shared, and causes of errors are asked once: that changes no share."""
+    close = {
+        "rate": (0.12, 0.02),
+        "mutual_information": (0.11, 0.02),
+        "worth_shuffled": (0.1, 0.02),
+        "elbo": (-9.0, 0.1),
+    }
+    gap = {"amortisation_gap": (0.2, 0.08), "decoder_gain": (0.25, 0.09), "optimum_ratio": (1.3, 0.2)}
+    vague = {"rate": (9.0, 0.1), "mutual_information": (2.0, 9.0), "worth_shuffled": (9.0, 9.0), "nll": (None, None)}
+    for values in (close | gap, vague | gap | {"effective_beta": (3.0, 1.0), "posterior_scale": (0.9, 0.0)}):
+        numbers = Numbers({name: Estimate(*value, 100, "made up") for name, value in values.items()})
+        counted = defaultdict(list)
+        own = torch.Generator().manual_seed(3)
+        for row in torch.randn(40, len(values), generator=own, dtype=torch.float64).tolist():
+            exact = {
+                name: replace(one, value=one.value + e * one.error, error=0.0) if one.error else one
+                for e, (name, one) in zip(row, numbers.estimates.items(), strict=True)
+            }
+            of_errors = {one: one.find(numbers) for one in catalogue() if one.of_errors}
+            for said in found(Numbers(exact), of_errors):
+                counted[plain(said.cause)] += [said.share] * (said.holds or said.share < 1)
+        shares = drawn(numbers, draws=40, seed=3)
+        assert len(shares) >= 2
+        for cause, told in shares.items():
+            if told != (1.0, 1.0):
+                assert told == (len(counted[cause]) / 40, sum(counted[cause]) / len(counted[cause]))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import zlib
+
+import numpy as np
 import pytest
 import torch
 
-from buttress.runtime.randomness import draw, seed_step, shard
+from buttress.runtime.randomness import draw, noise, seed_step, shard
 
 
 @pytest.mark.parametrize("batch_dim", [0, 1])
@@ -37,3 +40,11 @@ def test_the_shard_ends_with_its_context():
     with pytest.raises(RuntimeError), shard(1, 2):
         raise RuntimeError
     assert draw(torch.ones, (4, 1)).shape == (4, 1)
+
+
+def test_the_noise_of_an_example_is_that_of_a_generator_of_its_own():
+    found = noise(torch.tensor([5, 0, 5, 2**40]), 2, (3,), seed=4, stream="mine")
+    for row, number in enumerate([5, 0, 5, 2**40]):
+        bits = np.random.Philox(key=[4, zlib.crc32(b"mine")], counter=[0, 0, 0, number])
+        wanted = np.random.Generator(bits).standard_normal((2, 3), dtype=np.float32)
+        assert torch.equal(found[:, row], torch.from_numpy(wanted))

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 
@@ -109,19 +109,20 @@ def catalogue() -> tuple[Cause, ...]:
     return tuple(sorted(known, key=lambda one: one.priority))
 
 
-def found(numbers: Numbers, measured: Numbers | None = None) -> tuple[Finding, ...]:
+def found(numbers: Numbers, of_errors: Mapping[Cause, Finding | None] | None = None) -> tuple[Finding, ...]:
     """What all causes find, those that hold before the others, without what one that holds explains.
 
     Args:
         numbers: Of a diagnosis.
-        measured: As they were measured, where ``numbers`` are what they may be; None where they are the same.
+        of_errors: What causes that are about errors found in the numbers as they were measured, where ``numbers`` are
+            what these may be; None to ask them too.
 
     Example:
         >>> found(Numbers({}))
         ()
     """
     fit = (one for one in catalogue() if not (one.of_density and numbers.compresses))
-    asked = ((one, one.find(numbers if measured is None or not one.of_errors else measured)) for one in fit)
+    asked = ((one, one.find(numbers) if of_errors is None or not one.of_errors else of_errors[one]) for one in fit)
     pairs = [(one, said) for one, said in asked if said is not None]
     if any(said.holds for one, said in pairs if not one.of_errors):
         pairs = [(one, said) for one, said in pairs if not one.of_errors]

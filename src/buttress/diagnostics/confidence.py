@@ -24,7 +24,6 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import replace
 
 import torch
 
@@ -107,23 +106,27 @@ def drawn(numbers: Numbers, draws: int = DRAWS, seed: int = 0) -> dict[str, tupl
         seed: Of the draws.
     """
     own = torch.Generator().manual_seed(seed)
-    noise = torch.randn(draws, len(numbers.estimates), generator=own, dtype=torch.float64).tolist()
+    noise = torch.randn(draws, len(numbers.estimates), generator=own, dtype=torch.float64)
+    varying = [(column, name, one) for column, (name, one) in enumerate(numbers.estimates.items()) if _varies(one)]
+    columns = {name: noise[:, column].tolist() for column, name, _ in varying}
+    measured = {one: one.find(numbers) for one in catalogue() if one.of_errors}
     shares: defaultdict[str, list[float]] = defaultdict(list)
-    for row in noise:
-        estimates = {
-            name: _drawn(estimate, e) for e, (name, estimate) in zip(row, numbers.estimates.items(), strict=True)
-        }
-        for one in found(Numbers(estimates, numbers.kind, numbers.notes), numbers):
-            if one.holds or one.share < 1:  # one that can't be told from another has its share, whatever it is called
-                shares[plain(one.cause)].append(one.share)
-    of_errors = {said.cause for one in catalogue() if one.of_errors and (said := one.find(numbers)) is not None}
-    certain = {one.cause for one in found(numbers) if one.holds} & of_errors
+    for draw in range(draws):
+        estimates = {**numbers.estimates, **{name: _drawn(one, columns[name][draw]) for _, name, one in varying}}
+        for said in found(Numbers(estimates, numbers.kind, numbers.notes), measured):
+            if said.holds or said.share < 1:  # one that can't be told from another has its share, whatever it is called
+                shares[plain(said.cause)].append(said.share)
+    of_errors = {said.cause for said in measured.values() if said is not None}
+    certain = {said.cause for said in found(numbers) if said.holds} & of_errors
     told = {cause: (min(1.0, len(of) / draws), sum(of) / len(of)) for cause, of in shares.items()}
     return told | dict.fromkeys(certain, (1.0, 1.0))
 
 
+def _varies(estimate: Estimate) -> bool:
+    return estimate.value is not None and bool(estimate.error)
+
+
 def _drawn(estimate: Estimate, e: float) -> Estimate:
     """One of the values that an estimate may have, taken for exact."""
-    if estimate.value is None or not estimate.error:
-        return estimate
-    return replace(estimate, value=estimate.value + e * estimate.error, error=0.0)
+    value = (estimate.value or 0.0) + e * (estimate.error or 0.0)
+    return Estimate(value, 0.0, estimate.n, estimate.method, estimate.ceiling, estimate.note)

@@ -11,7 +11,9 @@ rate alone decides nothing: a floor under it can be paid for nothing.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Literal
 
 from buttress.diagnostics.compare import Truth, above, below, every, minus, size, some
@@ -41,6 +43,9 @@ ROUNDING = 1e-5
 class Numbers:
     """The estimates by name, and what follows from several of them.
 
+    Causes ask for the same few again and again, for hundreds of draws (:mod:`buttress.diagnostics.confidence`): so what
+    follows is worked out once, and the estimates must stay as they are.
+
     Args:
         estimates: Those of :class:`buttress.diagnostics.evidence.Evidence`.
         kind: Of the data.
@@ -54,15 +59,15 @@ class Numbers:
 
     def __init__(self, estimates: Mapping[str, Estimate], kind: str = "table", notes: tuple[str, ...] = ()) -> None:
         self.estimates, self.kind, self.notes = estimates, kind, notes
+        self._sizes = {name: value for name, found in estimates.items() if (value := size(found)) == value}
 
     def get(self, name: str) -> Estimate | None:
         """An estimate that has a value; None where there is none."""
-        found = self.estimates.get(name)
-        return found if size(found) == size(found) else None
+        return self.estimates[name] if name in self._sizes else None
 
     def __getitem__(self, name: str) -> float:
         """Its value, NaN where there is none."""
-        return size(self.get(name))
+        return self._sizes.get(name, math.nan)
 
     def text(self, name: str) -> str:
         """Value and error in words."""
@@ -71,33 +76,33 @@ class Numbers:
 
     # --- what z carries ---
 
-    @property
+    @cached_property
     def discrete(self) -> bool:
         """Whether z is made of codes."""
         return "rate_uniform" in self.estimates
 
-    @property
+    @cached_property
     def compresses(self) -> bool:
         """Whether z is for a second model to learn."""
         return COMPRESSION in self.notes
 
-    @property
+    @cached_property
     def uniform(self) -> bool:
         """Whether z is discrete and its rate that of the uniform prior: a constant, whatever the codes say."""
         uniform = self["rate_uniform"]
         return abs(uniform - self["rate"]) < 1e-3 * max(1.0, uniform)
 
-    @property
+    @cached_property
     def critic(self) -> bool:
         """Whether a critic reads codes where a decoder would read z."""
         return self.get("worth_critic") is not None
 
-    @property
+    @cached_property
     def measures(self) -> tuple[str, str, str]:
         """The names of the three numbers whose smallest is what z carries."""
         return ("mutual_information", "worth_critic" if self.critic else "worth_shuffled", "rate")
 
-    @property
+    @cached_property
     def carried(self) -> float:
         """What z carries."""
         return min(self[name] for name in self.measures)
@@ -107,7 +112,7 @@ class Numbers:
         """Whether the critic finds the true future more often than among shuffled codes, which is chance."""
         return above(self.get("contrastive_accuracy_gain"), ROUNDING)
 
-    @property
+    @cached_property
     def enough(self) -> float:
         """From where on z is used: of codes never more than half of what all of them could tell."""
         return min(USED_NATS, READ_SHARE * self["rate_uniform"]) if self.get("rate_uniform") else USED_NATS
@@ -116,13 +121,13 @@ class Numbers:
         """Whether z carries as much."""
         return every(*(above(self.get(name), threshold) for name in self.measures))
 
-    @property
+    @cached_property
     def collapsed(self) -> Truth:
         """Whether z carries nothing."""
         silent = self.carries(COLLAPSED_NATS)
         return None if silent is None else not silent
 
-    @property
+    @cached_property
     def unread(self) -> Truth:
         """Whether shuffling z costs less than READ_SHARE of the rate; under a uniform prior the rate says nothing.
 
@@ -132,13 +137,13 @@ class Numbers:
             return False
         return below(minus(self.get("worth_shuffled"), self.get("rate"), READ_SHARE), 0)
 
-    @property
+    @cached_property
     def used(self) -> Truth:
         """Whether z carries enough, and most of what is paid for it is read."""
         unread = self.unread
         return every(self.carries(self.enough), None if unread is None else not unread)
 
-    @property
+    @cached_property
     def read_in_full(self) -> Truth:
         """Whether the decoder takes at least as much out of z as q puts into it, and more than nothing.
 
@@ -148,7 +153,7 @@ class Numbers:
         full = None if "worth_shuffled" not in self.estimates else short_of is not False
         return every(above(self.get("worth_shuffled"), COLLAPSED_NATS), full)
 
-    @property
+    @cached_property
     def at_ceiling(self) -> bool:
         """Whether information is as large as so few examples can show, and so a lower bound."""
         found = self.get("mutual_information")
@@ -156,7 +161,7 @@ class Numbers:
 
     # --- what a better q would change ---
 
-    @property
+    @cached_property
     def matters(self) -> float:
         """What a better q must gain to be a cause: enough to leave collapse, and as much as z carries already.
 
@@ -165,7 +170,7 @@ class Numbers:
         """
         return max(LAG_NATS, self.carried, READ_SHARE * self["rate"] if self.at_ceiling else 0.0)
 
-    @property
+    @cached_property
     def bound_gap(self) -> Estimate | None:
         """-ELBO - NLL, of which the mean KL(q(z|x) || p(z|x)) is no smaller as the NLL falls with more samples."""
         if (paired := self.get("bound_gap")) is not None:
@@ -175,7 +180,7 @@ class Numbers:
             return None
         return minus(Estimate(-elbo.value, elbo.error, elbo.n, elbo.method), nll)
 
-    @property
+    @cached_property
     def readable(self) -> Estimate | None:
         """Distortion - NLL: the decoder saves at least as much with z of the true posterior.
 
@@ -194,7 +199,7 @@ class Numbers:
             *(above(found, self.matters) for found in [self.get(f"{name}_median")] if found is not None),
         )
 
-    @property
+    @cached_property
     def gains_at_weight(self) -> Truth:
         r"""Whether a better q gains at the weight of the rate that was trained with, where that is news; else true.
 
@@ -223,12 +228,12 @@ class Numbers:
 
     # --- where q is as a whole ---
 
-    @property
+    @cached_property
     def mismatch(self) -> Estimate | None:
         """KL(q(z) || p(z)); where information is at its ceiling, what the moments of q(z) alone prove of it, if any."""
         return self.get("aggregate_kl_at_least" if self.at_ceiling else "aggregate_kl")
 
-    @property
+    @cached_property
     def far(self) -> Truth:
         """Whether much of the rate is the distance of all q together from the prior; None where that is not known."""
         return every(above(minus(self.mismatch, self.get("rate"), FAR_SHARE), 0), above(self.mismatch, FAR_NATS))

@@ -22,6 +22,8 @@ __all__ = ["DiagonalMixture"]
 
 PAIRS = 2**21
 """Pairs of a z and a component held at once."""
+NOTHING = -60.0
+"""Log of a weight, beside the largest, that no sum shows; exp of less than -87 takes ten times as long."""
 
 
 class DiagonalMixture(Distribution):
@@ -50,6 +52,7 @@ class DiagonalMixture(Distribution):
         validate_args: bool | None = None,
     ) -> None:
         self.log_weight, self.loc, self.scale = logits.log_softmax(-1), loc, scale
+        self._made: tuple[Tensor, Tensor, Tensor] | None = None
         super().__init__(logits.shape[:-1], loc.shape[logits.dim() :], validate_args=False)
 
     @property
@@ -98,21 +101,37 @@ class DiagonalMixture(Distribution):
     def _shared(self, value: Float[Tensor, "*rest"]) -> Float[Tensor, "*rest2"]:
         """The same of many z under one mixture."""
         lead = value.shape[: value.dim() - len(self.event_shape)]
+        learned = torch.is_grad_enabled() and any(
+            part.requires_grad for part in (self.log_weight, self.loc, self.scale)
+        )
+        middle, constant, read = self._tables() if learned else self._kept()
+        z = value.reshape(-1, len(middle)).double() - middle
+
+        def of(part: Tensor) -> Tensor:
+            return _terms(part, constant, read, value.dtype).logsumexp(1)
+
+        some = z.split(max(1, PAIRS // len(constant)))
+        if learned:  # computed again on the way back, so that no more is held where a gradient is wanted
+            parts = [checkpoint(of, part, use_reentrant=False) for part in some]
+        else:
+            parts = [_Fixed.apply(part, constant, read, value.dtype) for part in some]
+        return torch.cat(parts).view(lead)
+
+    def _kept(self) -> tuple[Tensor, Tensor, Tensor]:
+        """The tables, made once where nothing learns."""
+        if self._made is None:
+            with torch.no_grad():
+                self._made = self._tables()
+        return self._made
+
+    def _tables(self) -> tuple[Float[Tensor, " D"], Float[Tensor, " K"], Float[Tensor, "D2 K"]]:
+        """The middle of the means, and what the squares and the numbers of z - middle are multiplied by."""
         loc, scale = (v.double().flatten(1) for v in (self.loc, self.scale))
         middle, precision = loc.mean(0), scale.pow(-2)
         pull = (loc - middle) * precision
         constant = self.log_weight.double() - scale.log().sum(1) - 0.5 * (pull * (loc - middle)).sum(1)
         constant = constant - 0.5 * loc.shape[1] * math.log(2 * math.pi)
-        read = torch.cat([-0.5 * precision, pull], 1).T.contiguous()
-        z = value.reshape(-1, loc.shape[1]).double() - middle
-
-        def of(part: Tensor) -> Tensor:
-            terms = torch.addmm(constant, torch.cat([part.square(), part], 1), read)
-            return terms.to(value.dtype).logsumexp(1)  # whose digits suffice once the terms are summed
-
-        # computed again on the way back, so that no more is held where a gradient is wanted
-        parts = [checkpoint(of, part, use_reentrant=False) for part in z.split(max(1, PAIRS // len(loc)))]
-        return torch.cat(parts).view(lead)
+        return middle, constant, torch.cat([-0.5 * precision, pull], 1).T.contiguous()
 
     def rsample(self, sample_shape: Any = ()) -> Float[Tensor, "*rest"]:
         """Unavailable: which component a sample is of has no gradient."""
@@ -143,3 +162,38 @@ class DiagonalMixture(Distribution):
         ratio = (q.scale / scale).square()
         each = 0.5 * (ratio + ((q.loc - loc) / scale).square() - 1 - ratio.log())
         return each.flatten(len(q.batch_shape) - len(self.event_shape)).sum(-1)
+
+
+def _terms(z: Float[Tensor, "C D"], constant: Float[Tensor, " K"], read: Tensor, dtype: Any) -> Float[Tensor, "C K"]:
+    """log of each weighted component; the digits of z suffice once the terms are summed."""
+    return torch.addmm(constant, torch.cat([z.square(), z], 1), read).to(dtype)
+
+
+class _Fixed(torch.autograd.Function):
+    """log p(z) of a mixture that does not learn, and its slope in z made along with it.
+
+    On the way back no component is asked again, and of the slope only those are read that weigh anything: in many
+    dimensions they are few.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, z: Tensor, constant: Tensor, read: Tensor, dtype: Any) -> Tensor:
+        terms = _terms(z, constant, read, dtype)
+        top = terms.amax(1, keepdim=True)
+        weight = terms.sub_(top.nan_to_num(0, 0, 0)).clamp_(min=NOTHING).exp_()
+        total = weight.sum(1, keepdim=True)
+        if ctx.needs_input_grad[0]:
+            near = (weight > math.exp(NOTHING)).any(0).nonzero()[:, 0]
+            share = (weight[:, near] / total).double()
+            square, linear = (share @ read[:, near].T).chunk(2, 1)
+            ctx.save_for_backward(z, 2 * z * square + linear)
+            ctx.rest = constant, read, dtype
+        return (total.log() + top).squeeze(1)
+
+    @staticmethod
+    def backward(ctx: Any, above: Tensor) -> tuple[Tensor, None, None, None]:
+        z, slope = ctx.saved_tensors
+        if torch.is_grad_enabled():  # a second derivative is wanted
+            value = _terms(z, *ctx.rest).logsumexp(1)
+            (slope,) = torch.autograd.grad(value.sum(), z, create_graph=True)
+        return above.to(slope)[:, None] * slope, None, None, None
