@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from buttress.algorithms.joint import Joint
@@ -295,7 +296,7 @@ def _tiles(side: int) -> Data:
     return _noisy(laid.reshape(3000, 1, 2 * side, 2 * side) > 0, wrong=0.03)
 
 
-def _noisy(pixels: np.ndarray[Any, Any], wrong: float) -> Data:
+def _noisy(pixels: NDArray[np.bool_], wrong: float) -> Data:
     exchanged = np.random.default_rng(1).random(pixels.shape) < wrong
     return as_data((pixels != exchanged).astype("float32"))
 
@@ -316,7 +317,7 @@ def _too_many_maps(side: int, levels: int, steps: int, about: str) -> Patient:
     }
     mapped = f"hierarchical_quantized:codes=8:dim=4:levels={levels}"
     ill = _one_stage(remedy.apply(mapped, _start(_tiles(side), steps, **parts)))
-    return Patient(IDLE, about, _arms(ill, "level_dropout", "fewer_levels:levels=1"))
+    return Patient(IDLE, about, _arms(ill, "level_dropout", "fewer_levels"))
 
 
 @_patient
@@ -326,21 +327,9 @@ def six_stages_for_a_kind() -> Patient:
 
 
 @_patient
-def eight_stages_for_a_kind() -> Patient:
-    """Eight residual stages where one tells all that there is."""
-    return _too_many_stages(12, 8, 8, "pictures of 8 x 8 pixels of 12 kinds; eight residual stages of 24 codes")
-
-
-@_patient
 def three_maps_of_tiles() -> Patient:
     """Three maps of codes where the bottom one tells all that there is."""
     return _too_many_maps(4, 3, 400, "4 x 4 tiles that are independent; maps of 1, 4 and 16 codes")
-
-
-@_patient
-def four_maps_of_tiles() -> Patient:
-    """Four maps of codes where the bottom one tells all that there is."""
-    return _too_many_maps(8, 4, 250, "8 x 8 tiles that are independent; maps of 1, 4, 16 and 64 codes")
 
 
 def _one_stage(recipe: Recipe) -> Recipe:

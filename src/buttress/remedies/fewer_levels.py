@@ -28,9 +28,9 @@ LEVELS = {
 def fewer_levels(recipe: Recipe, levels: int = 0) -> Recipe:
     """Leave out levels of z: the last stages of a residual quantiser, the top maps of a hierarchy, or slots.
 
-    An idle level is paid for and not read. The verdict names which are; the stages of a residual quantiser come in
-    order, so that those that stay are worth the most. The levels may have come with another remedy, such as
-    residual_quantized, so this one claims no field for itself.
+    An idle level is paid for and not read. The verdict names which are: leave out no fewer, or one may be idle still.
+    The stages of a residual quantiser come in order, so that those that stay are worth the most. The levels may have
+    come with another remedy, such as residual_quantized, so this one claims no field for itself.
 
     Args:
         recipe: The recipe to change; its z has several levels, stages or slots.
