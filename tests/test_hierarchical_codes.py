@@ -21,9 +21,9 @@ from buttress.priors.uniform import Uniform
 DEPTHS = (1, 2, 3)
 
 
-def built(levels, places=(4, 4), codes=5, dim=2):
+def built(levels, places=(4, 4), codes=5, dim=2, dropout=0.0):
     torch.manual_seed(0)
-    module = HierarchicalQuantized(levels=levels, codes=codes, dim=dim).build(6, places)
+    module = HierarchicalQuantized(levels=levels, codes=codes, dim=dim, dropout=dropout).build(6, places)
     with torch.no_grad():
         for quantiser in module.quantisers:
             quantiser.codebook.copy_(torch.randn_like(quantiser.codebook))
@@ -68,6 +68,18 @@ def test_a_level_is_chosen_with_all_codewords_above_in_view_and_none_below(level
         changed = [bool((level.view(after) != level.view(before)).any()) for level in module.space.levels]
         assert changed == [i >= number for i in range(levels)]
         quantiser.codebook.copy_(kept)
+
+
+def test_dropped_maps_are_the_last_ones_and_only_in_training():
+    module, prior = built(3, dropout=1.0)
+    h = torch.randn(100, 4, 4, 6, requires_grad=True)
+    whole = module.eval().latent(h, prior)
+    torch.testing.assert_close(whole.z[0], module.embed(whole.codes[0]))
+    read = module.train().latent(h, prior).z[0]
+    kept = (read == whole.z[0]).unflatten(-1, (3, 2)).all((1, 2, 4))  # (B, L): which maps are read
+    gone = (read == 0).unflatten(-1, (3, 2)).all((1, 2, 4))
+    assert (kept | gone).all() and kept.sum(1).unique().tolist() == [1, 2, 3]
+    assert (kept.int().diff(dim=1) <= 0).all()  # what is left out lies below what is read
 
 
 @pytest.mark.parametrize("levels", DEPTHS)

@@ -64,3 +64,37 @@ def test_settings_of_the_codebook_reach_the_posterior(recipe):
     assert (chosen.learning, chosen.gradient, chosen.start, chosen.revive) == ("gradient", "rotation", "random", 7)
     with pytest.raises(ValueError, match="learning"):
         remedy.apply("vector_quantized:learning=kmeans", recipe)
+
+
+@pytest.mark.parametrize(
+    ("levels", "field"),
+    [
+        ("residual_quantized:stages=5", "stages"),
+        ("hierarchical_quantized:levels=5", "levels"),
+        ("vector_quantized:slots=5", "slots"),
+        ("finite_scalar_quantized:slots=5", "slots"),
+        ("gumbel_softmax:slots=5", "slots"),
+    ],
+)
+def test_levels_are_left_out_whatever_they_are_called(recipe, levels, field):
+    many = remedy.apply(levels, recipe)
+    assert remedy.apply("fewer_levels", many).posterior == many.posterior.replace(**{field: 3})
+    one = remedy.apply("fewer_levels:levels=1", many)
+    assert getattr(one.posterior, field) == 1
+    with pytest.raises(remedy.DoesNotFit, match=f"wanted 1 to 4, as z has {field} = 5"):
+        remedy.apply("fewer_levels:levels=5", many)
+    with pytest.raises(remedy.DoesNotFit, match=f"{field} = 1 already"):
+        remedy.apply("fewer_levels", replace(one, remedies=()))
+
+
+def test_level_dropout_wants_maps_and_a_share_and_comes_once(recipe):
+    maps = remedy.apply("hierarchical_quantized:levels=2", recipe)
+    assert remedy.apply("level_dropout:dropout=0.25", maps).posterior == maps.posterior.replace(dropout=0.25)
+    with pytest.raises(remedy.DoesNotFit, match=r"dropout is 0\.0, wanted a share above 0"):
+        remedy.apply("level_dropout:dropout=0.0", maps)
+    with pytest.raises(remedy.DoesNotFit, match="one map of codes"):
+        remedy.apply("level_dropout", remedy.apply("hierarchical_quantized:levels=1", recipe))
+    with pytest.raises(remedy.DoesNotFit, match=r"dropout is 0\.5 already"):
+        remedy.apply("level_dropout", replace(maps, posterior=maps.posterior.replace(dropout=0.5)))
+    with pytest.raises(remedy.DoesNotFit, match="only this has maps of codes"):
+        remedy.apply("level_dropout", remedy.apply("residual_quantized", recipe))

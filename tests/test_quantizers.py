@@ -13,6 +13,7 @@ from buttress.core import Space
 from buttress.nn.rotation import rotated
 from buttress.posteriors.categorical import CategoricalPosterior
 from buttress.posteriors.finite_scalar_quantized import FiniteScalarQuantized
+from buttress.posteriors.hierarchical_quantized import HierarchicalQuantized
 from buttress.posteriors.residual_quantized import ResidualQuantized
 from buttress.priors.recurrent import RecurrentPrior
 from buttress.priors.uniform import Uniform
@@ -157,6 +158,7 @@ def test_the_rotation_trick_is_the_matrix_that_turns_z_onto_q():
     [
         (lambda: ResidualQuantized(stages=0), "stages is 0, wanted at least 1"),
         (lambda: ResidualQuantized(dropout=1.5), "dropout is 1.5, wanted a probability"),
+        (lambda: HierarchicalQuantized(dropout=-0.5), "hierarchical_quantized posterior: dropout is -0.5, wanted a"),
         (lambda: FiniteScalarQuantized(levels=(8, 1)), "wanted levels of 2 or more"),
         (lambda: CategoricalPosterior(temperature=0.1), "temperatures are 0.1 and then 0.5"),
         (lambda: CategoricalPosterior(codes=1), "codes is 1, wanted at least 2"),

@@ -25,8 +25,8 @@ from buttress.decoders.mlp import MlpDecoder
 from buttress.decoders.pixelcnn import PixelCNN
 from buttress.encoders.mlp import MlpEncoder
 from buttress.objectives.importance_weighted import ImportanceWeighted
+from buttress.posteriors.hierarchical_quantized import HierarchicalQuantized
 from buttress.posteriors.residual_quantized import ResidualQuantized
-from buttress.posteriors.vector_quantized import VectorQuantized
 from buttress.schedules.constant import Constant
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -66,8 +66,9 @@ def pairs() -> Recipe:
 
 def fitting(entry: remedy.Remedy, *recipes: Recipe) -> Recipe | None:
     """The first recipe that has the parts which a remedy needs; the last resort is one of codes."""
-    if "vector_quantized" in entry.needs.get("posterior", ()):
-        recipes = (replace(recipes[0], posterior=VectorQuantized(start="random")),)
+    if {"residual_quantized", "hierarchical_quantized"} & {*(names := entry.needs.get("posterior", ()))}:
+        codes = ResidualQuantized(decay=0.999) if "residual_quantized" in names else HierarchicalQuantized()
+        recipes = (replace(recipes[0], posterior=codes),)
     return next((r for r in recipes if all(getattr(r, role).name() in n for role, n in entry.needs.items())), None)
 
 

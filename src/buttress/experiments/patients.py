@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from buttress.algorithms.joint import Joint
@@ -26,10 +27,13 @@ from buttress.data.long_documents import LongDocuments
 from buttress.data.lstm_text import LstmText
 from buttress.data.mnist5k import Mnist5k
 from buttress.data.opened import opened
+from buttress.decoders.conv import ConvDecoder
 from buttress.decoders.mlp import MlpDecoder
 from buttress.decoders.pixelcnn import PixelCNN
 from buttress.decoders.recurrent import RecurrentDecoder
 from buttress.diagnostics.causes.collapsed_optimum import OPTIMUM, WEIGHED_DOWN
+from buttress.diagnostics.causes.idle_level import IDLE
+from buttress.encoders.conv import ConvEncoder
 from buttress.encoders.mlp import MlpEncoder
 from buttress.encoders.recurrent import RecurrentEncoder
 from buttress.patients import patients as closed_forms
@@ -275,6 +279,57 @@ def brightness_alone() -> Patient:
     about = "images of 6 x 6 pixels; sigma^2 = 6 is above every eigenvalue but that of the brightness, 49"
     tried = ("calibrated_variance", "kl_annealing", "free_bits:per_group=0.5", "target_rate:target=6.0")
     return Patient("only a nuisance is encoded", about, _arms(ill, *tried))
+
+
+def _kinds(kinds: int, side: int) -> Data:
+    """Black and white pictures of a few kinds, each pixel of a kind wrong once in twenty times."""
+    random = np.random.default_rng(0)
+    kind = random.random((kinds, 1, side, side)) < 0.5
+    return _noisy(kind[random.integers(kinds, size=3000)], wrong=0.05)
+
+
+def _tiles(side: int) -> Data:
+    """Black and white pictures of side x side tiles of 2 x 2 pixels, each one of four, whatever is beside it."""
+    random = np.random.default_rng(0)
+    four = np.array([[[1, 1], [0, 0]], [[0, 0], [1, 1]], [[1, 0], [1, 0]], [[0, 1], [0, 1]]])
+    laid = four[random.integers(4, size=(3000, side, side))].transpose(0, 1, 3, 2, 4)
+    return _noisy(laid.reshape(3000, 1, 2 * side, 2 * side) > 0, wrong=0.03)
+
+
+def _noisy(pixels: NDArray[np.bool_], wrong: float) -> Data:
+    exchanged = np.random.default_rng(1).random(pixels.shape) < wrong
+    return as_data((pixels != exchanged).astype("float32"))
+
+
+def _too_many_stages(kinds: int, side: int, stages: int, about: str) -> Patient:
+    """More stages than there is to say: the first tells the kind of a picture, and pixels are wrong by chance."""
+    parts: dict[str, Any] = {"encoder": MlpEncoder(hidden=(64,)), "decoder": MlpDecoder(hidden=(64,))}
+    staged = f"residual_quantized:codes={2 * kinds}:stages={stages}:dim=4"
+    ill = _one_stage(remedy.apply(staged, _start(_kinds(kinds, side), steps=400, **parts)))
+    return Patient(IDLE, about, _arms(ill, "fewer_levels:levels=1"))
+
+
+def _too_many_maps(side: int, levels: int, steps: int, about: str) -> Patient:
+    """More maps than there is to say: the bottom one has a code for each tile, and tiles have nothing in common."""
+    parts: dict[str, Any] = {
+        "encoder": ConvEncoder(widths=(16,), blocks=0),
+        "decoder": ConvDecoder(widths=(16,), blocks=0),
+    }
+    mapped = f"hierarchical_quantized:codes=8:dim=4:levels={levels}"
+    ill = _one_stage(remedy.apply(mapped, _start(_tiles(side), steps, **parts)))
+    return Patient(IDLE, about, _arms(ill, "level_dropout", "fewer_levels"))
+
+
+@_patient
+def six_stages_for_a_kind() -> Patient:
+    """Six residual stages where one tells all that there is."""
+    return _too_many_stages(8, 6, 6, "pictures of 6 x 6 pixels of 8 kinds; six residual stages of 16 codes")
+
+
+@_patient
+def three_maps_of_tiles() -> Patient:
+    """Three maps of codes where the bottom one tells all that there is."""
+    return _too_many_maps(4, 3, 400, "4 x 4 tiles that are independent; maps of 1, 4 and 16 codes")
 
 
 def _one_stage(recipe: Recipe) -> Recipe:

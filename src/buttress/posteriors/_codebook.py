@@ -16,8 +16,9 @@ from buttress.core import Part, PosteriorModule
 from buttress.core.records import Latent
 from buttress.nn.quantize import tally
 from buttress.runtime import distributed
+from buttress.runtime.randomness import draw
 
-__all__ = ["NEVER", "CodebookModule", "check_codebook", "latent_of", "repeated", "spread", "within"]
+__all__ = ["NEVER", "CodebookModule", "check_codebook", "first_levels", "latent_of", "repeated", "spread", "within"]
 
 NEVER = -1
 """In ``idle``: this codeword has not yet been an output of the encoder."""
@@ -36,6 +37,8 @@ def check_codebook(part: Part, **least: float) -> None:
         raise ValueError(
             f"{part.name()} posterior: decay is {part.decay}, wanted a number between 0 and 1, such as 0.99"  # type: ignore[attr-defined]
         )
+    if not 0 <= getattr(part, "dropout", 0.0) <= 1:
+        raise ValueError(f"{part.name()} posterior: dropout is {part.dropout}, wanted a probability")  # type: ignore[attr-defined]
 
 
 class CodebookModule(PosteriorModule):
@@ -139,6 +142,18 @@ def repeated(rows: Float[Tensor, "B T *rest"], valid: Bool[Tensor, "B T"] | None
         return rows
     again = torch.arange(rows.shape[1], device=rows.device) % valid.sum(1, keepdim=True).clamp(min=1)
     return rows.gather(1, again.view(*again.shape, *[1] * (rows.dim() - 2)).expand_as(rows))
+
+
+def first_levels(examples: int, levels: int, dropout: float, like: Tensor) -> Bool[Tensor, "B L"]:
+    """Which levels the decoder reads of each example: all, or with probability ``dropout`` some of the first alone.
+
+    Example:
+        >>> first_levels(2, 3, dropout=0.0, like=torch.zeros(1)).tolist()
+        [[True, True, True], [True, True, True]]
+    """
+    chance, kept = draw(torch.rand, (examples, 2)).to(like).unbind(1)
+    last = torch.where(chance < dropout, (kept * levels).floor(), levels - 1)
+    return torch.arange(levels, device=like.device) <= last[:, None]
 
 
 def latent_of(

@@ -26,7 +26,7 @@ from buttress.core.records import Latent
 from buttress.distributions.point import Point
 from buttress.nn.layers import Residual
 from buttress.nn.maps import Upsample, halved
-from buttress.posteriors._codebook import latent_of
+from buttress.posteriors._codebook import check_codebook, first_levels, latent_of
 from buttress.posteriors.vector_quantized import VectorQuantized, VectorQuantizedModule
 
 __all__ = ["HierarchicalQuantized", "level_names"]
@@ -56,6 +56,9 @@ class HierarchicalQuantized(Posterior):
         levels: Number L of maps, each half as high and wide as the one below it; 1 is a single map.
         codes: Number K of codewords of each level.
         dim: Numbers D in a codeword.
+        dropout: Probability that an example of a training batch is decoded from its top maps only, a random number of
+            them; then the top maps alone give a coarse picture, and are not idle where the bottom one tells all. What
+            is not read counts as 0. 0 for never.
         decay: Weight of the past in the moving averages of the codewords.
         commitment: Weight of the pull of the encoder towards its codewords.
         revive: Steps without use after which a codeword starts anew.
@@ -76,6 +79,7 @@ class HierarchicalQuantized(Posterior):
     levels: int = 2
     codes: int = 512
     dim: int = 64
+    dropout: float = 0.0
     decay: float = 0.9
     commitment: float = 0.25
     revive: int = 100
@@ -83,6 +87,7 @@ class HierarchicalQuantized(Posterior):
     def __post_init__(self) -> None:
         """Refuse contradictions."""
         _ = self.level
+        check_codebook(self)
         if self.levels < 1:
             raise ValueError(f"hierarchical_quantized posterior: levels is {self.levels}, wanted at least 1")
 
@@ -99,7 +104,7 @@ class HierarchicalQuantized(Posterior):
     @classmethod
     def tiny(cls) -> tuple[HierarchicalQuantized, ...]:
         """See :class:`buttress.core.Part`."""
-        return (cls(codes=2, dim=2), cls(levels=3, codes=2, dim=2))
+        return (cls(codes=2, dim=2), cls(levels=3, codes=2, dim=2, dropout=0.5))
 
     def build(self, features: int, places: tuple[int, ...] = ()) -> HierarchicalQuantizedModule:
         """See :class:`buttress.core.Posterior`."""
@@ -117,6 +122,7 @@ class HierarchicalQuantizedModule(PosteriorModule):
 
     def __init__(self, part: HierarchicalQuantized, features: int, places: tuple[int, int]) -> None:
         super().__init__()
+        self.dropout = part.dropout
         self.sizes = halved(list(places), part.levels - 1)[::-1]
         self.z_shape = (*places, part.levels * part.dim)
         self.coarser, self.above = nn.ModuleList(), nn.ModuleList()  # from level l + 1 to l, and from above l + 1 to it
@@ -158,7 +164,14 @@ class HierarchicalQuantizedModule(PosteriorModule):
         """See :class:`buttress.core.PosteriorModule`."""
         read, codes, penalties = self._down(h)
         total = {name: torch.stack([penalty[name] for penalty in penalties]).sum(0) for name in penalties[0]}
-        return latent_of(_spread(read, self.sizes[-1]), _row(codes), total, prior, samples)
+        return latent_of(_spread(self._dropped(read), self.sizes[-1]), _row(codes), total, prior, samples)
+
+    def _dropped(self, read: list[Tensor]) -> list[Tensor]:
+        """What the decoder reads of each level: in training, with ``dropout``, of some examples the first few alone."""
+        if not self.training or not self.dropout:
+            return read
+        on = first_levels(len(read[0]), len(read), self.dropout, read[0])
+        return [words * on[:, number].view(-1, 1, 1, 1) for number, words in enumerate(read)]
 
     def after_step(self) -> None:
         """See :class:`buttress.core.PosteriorModule`."""

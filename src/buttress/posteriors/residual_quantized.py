@@ -24,8 +24,7 @@ from buttress.core.records import Latent
 from buttress.distributions.point import Point
 from buttress.nn.layers import full
 from buttress.nn.quantize import nearest
-from buttress.posteriors._codebook import CodebookModule, check_codebook, latent_of, repeated
-from buttress.runtime.randomness import draw
+from buttress.posteriors._codebook import CodebookModule, check_codebook, first_levels, latent_of, repeated
 
 __all__ = ["ResidualQuantized"]
 
@@ -74,8 +73,6 @@ class ResidualQuantized(Posterior):
     def __post_init__(self) -> None:
         """Refuse contradictions."""
         check_codebook(self, codes=2, dim=1, stages=1, revive=1, commitment=0)
-        if not 0 <= self.dropout <= 1:
-            raise ValueError(f"residual_quantized posterior: dropout is {self.dropout}, wanted a probability")
 
     @classmethod
     def tiny(cls) -> tuple[ResidualQuantized, ...]:
@@ -168,9 +165,7 @@ class ResidualQuantizedModule(CodebookModule):
         stacked = torch.stack(words, 1)
         if not self.training or not self.part.dropout:
             return stacked.sum(1)
-        chance, kept = draw(torch.rand, (len(stacked), 2)).to(stacked).unbind(1)
-        last = torch.where(chance < self.part.dropout, (kept * len(words)).floor(), len(words) - 1)
-        on = torch.arange(len(words), device=stacked.device) <= last[:, None]
+        on = first_levels(len(stacked), len(words), self.part.dropout, stacked)
         return (stacked * on.view(*on.shape, *[1] * (stacked.dim() - 2))).sum(1)
 
     def after_step(self) -> None:
