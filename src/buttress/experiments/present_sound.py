@@ -57,7 +57,7 @@ def present_sound(
         print(f"no WAV files: {error}", file=sys.stderr)
     else:
         _save(sounds, rate, out, names)
-        cut = cut if run.spec.kind == "frames" else [_frames(sound, rate) for sound in sounds]
+        cut = cut if run.spec.kind == "frames" else _frames(sounds, rate)
     picture = out.with_suffix(".png") if out.suffix else out / f"{name}.png"
     if cut[0].dim() == 2:
         picture.parent.mkdir(parents=True, exist_ok=True)
@@ -87,7 +87,7 @@ def heard(run: Run, rows: Sequence[Tensor]) -> tuple[list[Tensor], int]:
 
 def save_spectrograms(sounds: Sequence[Tensor], rate: int, across: int, path: Path) -> None:
     """Write a PNG of the spectrograms of sounds, so many in a row."""
-    save_picture(magnified(tiles(spectrograms(_together([_frames(sound, rate) for sound in sounds])), across)), path)
+    save_picture(magnified(tiles(spectrograms(_together(_frames(sounds, rate))), across)), path)
 
 
 def _save(sounds: Sequence[Tensor], rate: int, out: Path, names: Sequence[str]) -> None:
@@ -103,10 +103,10 @@ def _save(sounds: Sequence[Tensor], rate: int, out: Path, names: Sequence[str]) 
     print(out)
 
 
-def _frames(sound: Tensor, rate: int) -> Tensor:
-    """Log-mel frames for a picture, of a window that fits."""
-    window = max(16, min(512, len(sound) // 16 * 2))
-    return log_mel(sound, rate, min(40, window // 4), window, window // 4)
+def _frames(sounds: Sequence[Tensor], rate: int) -> list[Tensor]:
+    """Log-mel frames for a picture, all of one window, which fits the longest."""
+    window = max(16, min(512, max(map(len, sounds)) // 16 * 2))
+    return [log_mel(sound, rate, min(40, window // 4), window, window // 4) for sound in sounds]
 
 
 def _together(frames: Sequence[Tensor]) -> np.ndarray:
