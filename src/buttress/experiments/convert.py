@@ -107,7 +107,7 @@ def convert(
     for number, samples, x in _frames(run, files):
         with seeded(seed):
             made = decoded_as(run, x, {name: value[None] for name, value in given.items()}, temperature, voice)
-        (after,), rate = heard(run, [made[0, : x.shape[1]]])
+        (after,), rate = heard(run, [made[0, : x.shape[1]]], len(samples))
         yield Converted(files[number], samples, after, rate)
 
 

@@ -64,13 +64,14 @@ def present_sound(
         save_picture(magnified(tiles(spectrograms(_together(cut)), across)), picture)
 
 
-def heard(run: Run, rows: Sequence[Tensor]) -> tuple[list[Tensor], int]:
+def heard(run: Run, rows: Sequence[Tensor], samples: int = 0) -> tuple[list[Tensor], int]:
     """Examples as samples in [-1, 1], and how many there are in a second.
 
     Args:
         run: Whose they are.
         rows: Each without padding: levels (T,), or log-mel frames (T, bands), which are turned into sound by the
             algorithm of Griffin and Lim.
+        samples: How many frames were made of, where that is known.
 
     Errors:
         ValueError: The data do not say how they were made from sound.
@@ -82,7 +83,7 @@ def heard(run: Run, rows: Sequence[Tensor]) -> tuple[list[Tensor], int]:
     if run.spec.kind == "wave":
         return [expand(row, run.spec.vocabulary) for row in rows], rate
     assert isinstance(data, Sounds)
-    return [sound_of(row, rate, data.window, data.hop) for row in rows], rate
+    return [sound_of(row, rate, data.window, data.hop, samples) for row in rows], rate
 
 
 def save_spectrograms(sounds: Sequence[Tensor], rate: int, across: int, path: Path) -> None:
