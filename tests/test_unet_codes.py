@@ -11,9 +11,11 @@ import torch
 import buttress as bt
 from buttress.baseline import baseline
 from buttress.cli import main as cli
-from buttress.core import Layout, Space, remedy
+from buttress.core import DataSpec, Layout, Space, remedy
 from buttress.core.recipe import Recipe
+from buttress.core.remedy import DoesNotFit
 from buttress.data.made_speech import MadeSpeech
+from buttress.data.sounds import Sounds
 from buttress.experiments.convert import convert, of_length, voice_of
 from buttress.nn.over_time import normalised_over_time
 from buttress.posteriors.unet_quantized import SPEAKER, UNetQuantized
@@ -163,7 +165,7 @@ def test_a_recording_is_converted_to_the_voice_of_one_that_was_never_heard(train
     samples, rate = soundfile.read(tmp_path / "0_14.wav", dtype="float32")
     run = bt.load(trained / "run")
     own, other = (next(convert(run, [file], to_sound=voice)).after.numpy() for voice in (file, stranger))
-    assert rate == 8000 and abs(len(samples) - 900) <= 8 and not np.array_equal(own, other)
+    assert rate == 8000 and len(samples) == 900 and not np.array_equal(own, other)
     x = run.held_out()[0].x[:1]
     z = of_length(run, x.shape[1]).posterior(x, {"lengths": torch.tensor([x.shape[1]])}).sample()
     assert torch.equal(voice_of(run, x), run.model.space.level(SPEAKER).view(z)[..., 0])
@@ -183,6 +185,46 @@ def test_what_cannot_be_converted_says_why(trained):
     assert isinstance(run.recipe, Recipe)
     with pytest.raises(AssertionError):
         typed("convert", trained / "run", trained / "speech" / "0.wav", "--to_sound", trained / "none.wav")
+
+
+@pytest.mark.parametrize(
+    ("samples", "why"),
+    [
+        (np.zeros(900), r"this recording is silent"),
+        (np.ones(24) / 2, r"0.003 s of sound are 4 frames, wanted 9 or more"),
+    ],
+)
+def test_a_recording_without_a_voice_is_refused(trained, tmp_path, samples, why):
+    soundfile.write(tmp_path / "no.wav", samples, 8000)
+    with pytest.raises(ValueError, match=why):
+        next(convert(bt.load(trained / "run"), [trained / "speech" / "0.wav"], to_sound=tmp_path / "no.wav"))
+
+
+def test_a_name_may_hold_commas_and_an_empty_folder_is_named(trained, tmp_path, capsys):
+    run, voice = trained / "run", trained / "stranger" / "14.wav"
+    for name in ("a, b.wav", "c.wav"):
+        soundfile.write(tmp_path / name, np.ones(900) / 2, 8000)
+    typed("convert", run, tmp_path / "a, b.wav", "--to_sound", voice, "--out", tmp_path / "out")
+    soundfile.write(tmp_path / "short.wav", np.ones(5) / 2, 8000)  # less than from one frame to the next
+    typed("convert", run, tmp_path / "short.wav", "--to_sound", voice, "--out", tmp_path / "short")
+    assert soundfile.info(tmp_path / "short" / "short_14.wav").frames == 5
+    typed("convert", run, f"{tmp_path / 'c.wav'},{voice}", "--to_sound", voice, "--out", tmp_path / "out")
+    assert {file.stem for file in (tmp_path / "out").glob("*.wav")} == {"a, b_14", "c_14", "14_14"}
+    (tmp_path / "empty").mkdir()
+    for words, said in (
+        ((tmp_path / "empty", "--to_sound", voice), "no sound files (.wav, .flac, .ogg) in this folder"),
+        ((voice, "--to_sound", tmp_path), "--to_sound wants one recording of the speaker"),
+        ((voice,), "wanted the speaker with --to"),
+        (("", "--to_sound", voice), "wanted sound files, or a folder of them"),
+    ):
+        assert cli.main(["convert", *map(str, (run, *words))]) != 0
+        assert said in capsys.readouterr().err
+
+
+def test_raw_samples_have_no_voice_on_three_time_scales():
+    recipe = baseline(Sounds("speech", "wave", crop=4096), DataSpec(Layout.wave(4096)))
+    with pytest.raises(DoesNotFit, match=r"raw samples, of which its coarsest code would stand for 8; wanted log-mel"):
+        remedy.apply("one_shot_conversion", recipe)
 
 
 @pytest.mark.parametrize("values", [1, 257, 100_000])

@@ -91,13 +91,15 @@ def test_files_that_are_no_sound_or_of_another_rate_are_named(folder):
         Sounds(str(folder)).open()
 
 
-def test_stereo_empty_and_clipped_files_are_said(folder):
+def test_stereo_empty_silent_and_clipped_files_are_said(folder):
     soundfile.write(folder / "low" / "both.wav", np.stack([np.full(900, 0.5), np.full(900, -0.5)], 1), 8000)
     soundfile.write(folder / "low" / "loud.wav", np.ones(900), 8000)
     soundfile.write(folder / "low" / "none.wav", np.zeros(0), 8000)
+    soundfile.write(folder / "low" / "still.wav", np.zeros(895), 8000)
     notes = " ".join(Sounds(str(folder)).open().notes)
-    assert "several channels" in notes and "1 of 23 recordings are clipped" in notes and "loud.wav" in notes
-    assert "1 of 23 recordings are empty and were set aside" in notes
+    assert "several channels" in notes and "1 of 24 recordings are clipped" in notes and "loud.wav" in notes
+    assert "1 of 24 recordings are empty and were set aside" in notes
+    assert "2 of 24 recordings are silent" in notes and "still.wav" in notes and "both.wav" in notes
 
 
 def test_files_cut_off_are_said_and_hidden_folders_left_alone(folder):
@@ -354,6 +356,7 @@ def test_sound_from_frames_has_nearly_these_frames(rate, bands, window, hop):
     frames = log_mel(chirp, rate, bands, window, hop)
     again = log_mel(sound_of(frames, rate, window, hop), rate, bands, window, hop)
     loud = frames > frames.max() - 6
+    assert len(sound_of(frames[:9], rate, window, hop, 8 * hop + 5)) == 8 * hop + 5
     assert again.shape == frames.shape and (again - frames)[loud].abs().mean() < 0.4
     assert (again[~loud] < frames.max() - 3).all(), "no power where there was none"
 

@@ -35,7 +35,7 @@ def open_run(folder: Path, data: str | None = None, other_data: bool = False, ne
     if note := unfinished(run):
         print(f"buttress: {note}", file=sys.stderr)
     if data is not None:
-        run.use(opened(moved(run.recipe.data, data)))
+        run.use(opened(moved(run.recipe.data, data, run.spec.rate)))
         return run
     path = getattr(run.recipe.data, "path", None)
     if needs_data and isinstance(path, str) and Path(path).is_absolute() and not Path(path).exists():

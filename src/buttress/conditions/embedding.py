@@ -60,8 +60,8 @@ class Embedding(Condition):
         offered = [column for column in spec.given if not column.symbols]
         if not offered:
             raise ValueError(
-                "embedding condition: the data offer nothing to condition on; name a column of labels, such as "
-                "--data.label, or leave --condition out"
+                "embedding condition: the data offer nothing to condition on; try --data.label (tables), "
+                "sub-folders of two names or --data.table (sound), or leave --condition and speaker= out"
             )
         columns = [spec.column(name) for name in self.names] or offered
         return EmbeddingModule(columns, self.dim, self.inference)

@@ -170,7 +170,10 @@ class DataSpec:
             if column.name == name:
                 return column
         have = ", ".join(column.name for column in self.given) or "none"
-        raise ValueError(f"the data have no condition {name!r}; they have {have}; try --data.label to read labels")
+        raise ValueError(
+            f"the data have no condition {name!r}; they have {have}; try one of these, or --data.label (tables), "
+            "--data.folders or --data.table (sound) to read others"
+        )
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from buttress.data.sounds import Sounds
 from buttress.experiments.conditions import parsed
 from buttress.experiments.examples import seeded, tempered
 from buttress.experiments.present_sound import heard, save_spectrograms
-from buttress.posteriors.unet_quantized import SPEAKER
+from buttress.posteriors.unet_quantized import SPEAKER, UNetQuantizedModule
 from buttress.report.sounds import wav
 from buttress.training.run import Run
 
@@ -100,14 +100,14 @@ def convert(
         to_sound: A recording of the speaker, where z says who speaks.
 
     Errors:
-        ValueError: A file is no sound, or the run can't convert.
+        ValueError: A file is no sound, one of whom to speak like is silent or too short, or the run can't convert.
     """
     given = speaker_of(run, to) if to or to_sound is None else {}
-    voice = None if to_sound is None else voice_of(run, _frames(run, [to_sound])[0][2])
+    voice = None if to_sound is None else _voice_in(run, to_sound)
     for number, samples, x in _frames(run, files):
         with seeded(seed):
             made = decoded_as(run, x, {name: value[None] for name, value in given.items()}, temperature, voice)
-        (after,), rate = heard(run, [made[0, : x.shape[1]]])
+        (after,), rate = heard(run, [made[0, : x.shape[1]]], len(samples))
         yield Converted(files[number], samples, after, rate)
 
 
@@ -129,6 +129,22 @@ def voice_of(run: Run, x: Float[Tensor, "B T *C"]) -> Int[Tensor, "B N"]:
     model, batch = _at_length(run, x, {})
     codes: Tensor = model.posterior(model.observe(batch.x), batch.given).sample()
     return model.space.level(SPEAKER).view(codes)[..., 0]
+
+
+def _voice_in(run: Run, file: Path) -> Int[Tensor, "B N"]:
+    """What z says of who speaks in one file."""
+    ((_, samples, x),) = _frames(run, [file])
+    if not samples.any():
+        raise ValueError(f"{file}: this recording is silent, so there is no voice in it; try another one")
+    voice, posterior = voice_of(run, x), run.model.inference
+    assert isinstance(posterior, UNetQuantizedModule)
+    least = 1 + run.model.encoder.stride * posterior.strides[0]  # two places of the coarsest codes
+    if x.shape[1] < least:
+        raise ValueError(
+            f"{file}: {len(samples) / run.spec.rate:.2g} s of sound are {x.shape[1]} frames, wanted {least} or more, "
+            "so that what stays the same can be told from what is said; try a sentence of the speaker"
+        )
+    return voice
 
 
 def _frames(run: Run, files: Sequence[Path]) -> list[tuple[int, Float[Tensor, " S"], Tensor]]:

@@ -34,8 +34,14 @@ Row = tuple[str, Batch]
 """The name of a row (its file, and its line or number there), and the stored example, a batch of one."""
 
 
-def moved(data: Data, path: str) -> Data:
+def moved(data: Data, path: str, rate: int = 0) -> Data:
     """The same data at another place.
+
+    Args:
+        data: What a run was trained on.
+        path: The other place; several with commas between.
+        rate: Samples a second of the run's sound, to which sound files in another folder are resampled where the data
+            say nothing of it; 0 for what is no sound.
 
     Errors:
         ValueError: The data come with buttress, and lie at no place.
@@ -51,7 +57,8 @@ def moved(data: Data, path: str) -> Data:
         )
     places = tuple(os.path.abspath(expanded(p)) if expanded(p).exists() else p for p in path.split(","))
     there: Data = data.replace(path=places[0] if len(places) == 1 else places)
-    return there
+    unsaid = rate and getattr(there, "rate", rate) is None and os.path.isdir(places[0])
+    return there.replace(rate=rate) if unsaid else there
 
 
 def typed(run: Run, written: str) -> Batch:
@@ -162,7 +169,7 @@ def other_rows(run: Run, path: str) -> Iterator[Row]:
     if run.spec.kind == "text":
         yield from _lines(run, path)
         return
-    there = _opened_whole(run.recipe.data, path, run.spec.columns)
+    there = _opened_whole(run.recipe.data, path, run.spec)
     for what, mine, found in (
         ("shape", run.spec.shape, there.spec.shape),
         ("columns", run.spec.columns, there.spec.columns),
@@ -195,14 +202,16 @@ def _order(row: Row) -> Any:
     return int(number[1]) if number else row[0]
 
 
-def _opened_whole(data: Data, path: str, columns: tuple[str, ...]) -> Splits:
+def _opened_whole(data: Data, path: str, spec: DataSpec) -> Splits:
     """Another file, none of which is held out by name; copies may be on both sides, and labels may be missing."""
-    part: Any = moved(data, path)
-    part = replace(part, columns=columns) if hasattr(part, "columns") else part
+    part: Any = moved(data, path, spec.rate)
+    part = replace(part, columns=spec.columns) if hasattr(part, "columns") else part
     apart = {name: None for name in ("held_out_key", "held_out_path") if hasattr(part, name)}
     part = replace(part, **apart, **({"split": "seed"} if hasattr(part, "split") else {}))
     labels: dict[str, Any] = {
-        name: None for name in ("label", "labels_key", "factors_key") if getattr(part, name, None) is not None
+        name: None
+        for name in ("label", "labels_key", "factors_key", "table", "alignment")
+        if getattr(part, name, None) is not None
     }
     labels |= {"factor_names": ()} if "factors_key" in labels else {}
     try:

@@ -57,20 +57,21 @@ def present_sound(
         print(f"no WAV files: {error}", file=sys.stderr)
     else:
         _save(sounds, rate, out, names)
-        cut = cut if run.spec.kind == "frames" else [_frames(sound, rate) for sound in sounds]
+        cut = cut if run.spec.kind == "frames" else _frames(sounds, rate)
     picture = out.with_suffix(".png") if out.suffix else out / f"{name}.png"
     if cut[0].dim() == 2:
         picture.parent.mkdir(parents=True, exist_ok=True)
         save_picture(magnified(tiles(spectrograms(_together(cut)), across)), picture)
 
 
-def heard(run: Run, rows: Sequence[Tensor]) -> tuple[list[Tensor], int]:
+def heard(run: Run, rows: Sequence[Tensor], samples: int = 0) -> tuple[list[Tensor], int]:
     """Examples as samples in [-1, 1], and how many there are in a second.
 
     Args:
         run: Whose they are.
         rows: Each without padding: levels (T,), or log-mel frames (T, bands), which are turned into sound by the
             algorithm of Griffin and Lim.
+        samples: How many frames were made of, where that is known.
 
     Errors:
         ValueError: The data do not say how they were made from sound.
@@ -82,12 +83,12 @@ def heard(run: Run, rows: Sequence[Tensor]) -> tuple[list[Tensor], int]:
     if run.spec.kind == "wave":
         return [expand(row, run.spec.vocabulary) for row in rows], rate
     assert isinstance(data, Sounds)
-    return [sound_of(row, rate, data.window, data.hop) for row in rows], rate
+    return [sound_of(row, rate, data.window, data.hop, samples) for row in rows], rate
 
 
 def save_spectrograms(sounds: Sequence[Tensor], rate: int, across: int, path: Path) -> None:
     """Write a PNG of the spectrograms of sounds, so many in a row."""
-    save_picture(magnified(tiles(spectrograms(_together([_frames(sound, rate) for sound in sounds])), across)), path)
+    save_picture(magnified(tiles(spectrograms(_together(_frames(sounds, rate))), across)), path)
 
 
 def _save(sounds: Sequence[Tensor], rate: int, out: Path, names: Sequence[str]) -> None:
@@ -103,10 +104,10 @@ def _save(sounds: Sequence[Tensor], rate: int, out: Path, names: Sequence[str]) 
     print(out)
 
 
-def _frames(sound: Tensor, rate: int) -> Tensor:
-    """Log-mel frames for a picture, of a window that fits."""
-    window = max(16, min(512, len(sound) // 16 * 2))
-    return log_mel(sound, rate, min(40, window // 4), window, window // 4)
+def _frames(sounds: Sequence[Tensor], rate: int) -> list[Tensor]:
+    """Log-mel frames for a picture, all of one window, which fits the longest."""
+    window = max(16, min(512, max(map(len, sounds)) // 16 * 2))
+    return [log_mel(sound, rate, min(40, window // 4), window, window // 4) for sound in sounds]
 
 
 def _together(frames: Sequence[Tensor]) -> np.ndarray:

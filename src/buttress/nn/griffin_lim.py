@@ -48,31 +48,38 @@ def linear_power(
     return power
 
 
-def griffin_lim(magnitude: Float[Tensor, "bins T"], hop: int, iterations: int = 32) -> Float[Tensor, " S"]:
-    """Samples, (T - 1) hop of them, whose short-time Fourier transform has nearly these magnitudes.
+def griffin_lim(
+    magnitude: Float[Tensor, "bins T"], hop: int, iterations: int = 32, samples: int = 0
+) -> Float[Tensor, " S"]:
+    """Samples whose short-time Fourier transform has nearly these magnitudes.
 
     Args:
         magnitude: Of each bin and frame.
         hop: Samples from one frame to the next, fewer than a window.
         iterations: How often phases are made to fit.
+        samples: How many are wanted, fewer than T hop; at least (T - 1) hop are made, up to the middle of the last
+            frame.
 
     Example:
         >>> griffin_lim(torch.rand(65, 11), hop=40).shape
         torch.Size([400])
     """
-    size, length = 2 * (magnitude.shape[0] - 1), max(1, (magnitude.shape[1] - 1) * hop)
+    size, middle = 2 * (magnitude.shape[0] - 1), (magnitude.shape[1] - 1) * hop
+    length = max(1, middle, min(samples, middle + size // 2 - 1))  # the last window reaches so far
     how: Any = {"window": torch.hann_window(size), "hop_length": hop}
     angles = 2 * torch.pi * torch.rand(magnitude.shape, generator=torch.Generator().manual_seed(0))  # the same sound
     phases, before = torch.polar(torch.ones_like(magnitude), angles), torch.zeros_like(magnitude, dtype=torch.cfloat)
     for _ in range(iterations):
-        samples = torch.istft(magnitude * phases, size, length=length, **how)
-        found = torch.stft(samples, size, pad_mode="constant", return_complex=True, **how)[:, : magnitude.shape[1]]
+        sound = torch.istft(magnitude * phases, size, length=length, **how)
+        found = torch.stft(sound, size, pad_mode="constant", return_complex=True, **how)[:, : magnitude.shape[1]]
         moved = found + MOMENTUM * (found - before)
         phases, before = moved / moved.abs().clamp(min=1e-12), found
     return torch.istft(magnitude * phases, size, length=length, **how)
 
 
-def sound_of(frames: Float[Tensor, "T bands"], rate: int, window: int, hop: int) -> Float[Tensor, " S"]:
+def sound_of(
+    frames: Float[Tensor, "T bands"], rate: int, window: int, hop: int, samples: int = 0
+) -> Float[Tensor, " S"]:
     """Samples whose log-mel frames are near to these; the inverse of :func:`buttress.nn.mel.log_mel`, but for phases.
 
     Args:
@@ -80,6 +87,7 @@ def sound_of(frames: Float[Tensor, "T bands"], rate: int, window: int, hop: int)
         rate: Samples a second.
         window: Samples of a frame's window, an even number.
         hop: Samples from one frame to the next.
+        samples: How many the frames were made of, where that is known: then there are so many, else (T - 1) hop.
 
     Errors:
         ValueError: Frames that do not overlap, or an odd window.
@@ -89,4 +97,5 @@ def sound_of(frames: Float[Tensor, "T bands"], rate: int, window: int, hop: int)
             f"frames of {window} samples, {hop} apart, cannot be turned back into sound; it takes an even "
             "--data.window that is longer than --data.hop"
         )
-    return griffin_lim(linear_power(frames, rate, window).sqrt(), hop)
+    sound = griffin_lim(linear_power(frames, rate, window).sqrt(), hop, samples=samples)
+    return torch.nn.functional.pad(sound, (0, max(0, samples - len(sound))))

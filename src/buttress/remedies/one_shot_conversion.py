@@ -6,9 +6,10 @@ from dataclasses import replace
 from typing import Literal
 
 from buttress.core.recipe import Recipe
-from buttress.core.remedy import ANYTHING, remedy
+from buttress.core.remedy import ANYTHING, DoesNotFit, remedy
 from buttress.decoders.unet import UNetDecoder
 from buttress.encoders.conv1d import Conv1dEncoder
+from buttress.likelihoods.categorical import Categorical
 from buttress.posteriors.unet_quantized import UNetQuantized
 from buttress.priors.uniform import Uniform
 from buttress.remedies._codes import check_settled
@@ -41,7 +42,8 @@ def one_shot_conversion(
 
     The voice is read off a single recording, so that it can be that of a speaker who was not in training:
     ``buttress convert RUN hello.wav --to_sound anna.wav``. Nobody need say who speaks. The codes cost the same each
-    (the prior is uniform), so that all steps train the autoencoder.
+    (the prior is uniform), so that all steps train the autoencoder. It is for log-mel frames: the coarsest code of raw
+    samples would stand for a millisecond, in which there is no phone.
 
     Args:
         recipe: The recipe to change.
@@ -55,6 +57,9 @@ def one_shot_conversion(
         normalize: Take what is constant in a recording out of what becomes codes; without this and the quantiser there
             is nothing left to exchange, and a conversion is the source again.
 
+    Errors:
+        DoesNotFit: The data are raw samples, or the weight of the rate changes in training.
+
     Example:
         >>> from buttress.baseline import baseline
         >>> from buttress.core import DataSpec, Layout
@@ -64,6 +69,11 @@ def one_shot_conversion(
         ([32, 16, 8], 'unet', 'joint')
     """
     check_settled(recipe, "one_shot_conversion")
+    if isinstance(recipe.likelihood, Categorical):
+        raise DoesNotFit(
+            f"one_shot_conversion: these are raw samples, of which its coarsest code would stand for {2**scales}; "
+            "wanted log-mel frames (--data.form mel), or speech_codes, which reads samples"
+        )
     return replace(
         recipe,
         encoder=Conv1dEncoder(widths=(width,), activation="silu", positions=True),

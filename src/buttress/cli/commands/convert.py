@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 __all__ = ["convert"]
@@ -42,23 +43,36 @@ def convert(
             buttress convert runs/voices hello.wav --to_sound stranger.wav
     """
     from buttress.cli.opening import open_run
-    from buttress.data.reading import sound
-    from buttress.data.reading.folders import listing
     from buttress.experiments.convert import convert as converted
     from buttress.experiments.convert import save_converted
     from buttress.runtime.safe_files import expanded
 
-    named = [expanded(name.strip()) for name in files.split(",") if name.strip()]
-    found = [file for path in named for file in (listing(path, sound.ENDINGS).files if path.is_dir() else [path])]
-    target = None if to_sound is None else expanded(to_sound)
-    missing = [file for file in [*found, *[target] * (target is not None)] if file is not None and not file.is_file()]
-    if missing or not found or not (to or target):
+    if not (to or to_sound):
         raise ValueError(
-            f"{missing[0]}: there is no such file or folder; try another path"
-            if missing
-            else f"{files!r}: wanted sound files or a folder of them, and the speaker with --to, such as --to anna, or "
-            "a recording of the speaker with --to_sound"
+            "wanted the speaker with --to, such as --to anna, or a recording of the speaker with --to_sound"
         )
+    names = [name.strip() for name in files.split(",") if name.strip()]
+    whole = bool(names) and os.path.exists(expanded(files))  # a name may hold commas itself
+    named = [expanded(files)] if whole else [expanded(name) for name in names]
+    found = [file for path in named for file in _recordings(path)]
+    target = None if to_sound is None else expanded(to_sound)
+    if target is not None and not target.is_file():
+        raise ValueError(f"{target}: there is no such file; --to_sound wants one recording of the speaker")
+    if not found:
+        raise ValueError(f"{files!r}: wanted sound files, or a folder of them")
     opened = open_run(run, needs_data=False)
     made = converted(opened, found, to, seed, temperature, target)
     save_converted(made, out or run / "converted", to or (target.stem if target else ""))
+
+
+def _recordings(path: Path) -> list[Path]:
+    """The sound file of this name, or those in the folder of this name."""
+    from buttress.data.reading import sound
+    from buttress.data.reading.folders import listing
+
+    if not path.exists():
+        raise ValueError(f"{path}: there is no such file or folder; try another path")
+    found = listing(path, sound.ENDINGS).files if path.is_dir() else [path]
+    if not found:
+        raise ValueError(f"{path}: no sound files ({', '.join(sound.ENDINGS)}) in this folder; try another one")
+    return list(found)

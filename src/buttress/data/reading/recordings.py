@@ -85,6 +85,11 @@ class Track:
         """Whether many samples are at full scale."""
         return self.loud > CLIPPED * max(1, self.count)
 
+    @property
+    def silent(self) -> bool:
+        """Whether every sample is 0."""
+        return not self._rest.any() and not any(powers.any() for powers in self._powers)
+
     def extent(self, trim: float) -> tuple[int, int]:
         """The first sample and the number of samples between the silences at both ends.
 
@@ -119,10 +124,12 @@ def save(folder: Path, tracks: Iterable[tuple[int, str, Track]], rate: int, trim
     counts = np.array([track.count for *_, track in full], np.int64)
     late, size = np.array([track.extent(trim) for *_, track in full], np.int64).T
     clipped = [name for _, name, track in full if track.clipped]
+    silent = [name for _, name, track in full if track.silent]
     empty = [name for _, name, track in tracks if not track.count]
     said = [
         *notes,
         *said_of(empty, len(tracks), "are empty and were set aside"),
+        *said_of(silent, len(tracks), "are silent (every sample is 0)"),
         *said_of(clipped, len(tracks), "are clipped (1 % of samples or more at full scale)"),
     ]
     if trim:

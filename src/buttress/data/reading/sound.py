@@ -21,7 +21,7 @@ BLOCK = 2**16
 """Samples decoded at a time."""
 UNKNOWN = 2**31 - 1
 """Bytes that the header of a WAV file announces, at least, where it was written before they were known."""
-_VERSION = 3  # of what is in the cache
+_VERSION = 4  # of what is in the cache
 
 
 def library() -> Any:

@@ -17,7 +17,7 @@ __all__ = ["archived", "columns_of", "is_archive", "recordings_in"]
 
 OFFSETS = "offsets"
 """The array (N + 1,) that says where each recording begins in the stream, and behind them where the last one ends."""
-_VERSION = 1  # of what is in the cache
+_VERSION = 2  # of what is in the cache
 
 
 def is_archive(path: Path) -> bool:
