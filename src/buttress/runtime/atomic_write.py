@@ -14,7 +14,7 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 
-__all__ = ["FULL", "check_place", "check_room", "replace_file", "sweep", "write_text"]
+__all__ = ["FULL", "check_name", "check_place", "check_room", "replace_file", "sweep", "write_text"]
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """What the system says where there is no room for more bytes."""
@@ -31,7 +31,7 @@ def replace_file(path: str | Path, write: Callable[[Path], None]) -> None:
         OSError: The disk is full or the folder cannot be written; names ``path``. What was there before is kept.
     """
     path = Path(path)
-    scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")  # others may write the same file
+    scratch = _scratch(path)
     try:
         scratch.touch()
         mode = scratch.stat().st_mode  # safetensors lets only the owner read; others may as they may other files
@@ -70,18 +70,41 @@ def check_room(folder: str | Path) -> None:
         raise OSError(error.errno, error.strerror, str(folder)) from error
 
 
+def check_name(path: str | Path) -> None:
+    """Refuse a path that cannot be written down: results, pages and messages name the files they are made from.
+
+    Errors:
+        ValueError: It holds a NUL character, or bytes that are no UTF-8.
+
+    Example:
+        >>> check_name("runs/caf\\udce9")  # as Python reads the bytes of a name in Latin-1
+        Traceback (most recent call last):
+        ValueError: the path 'runs/caf\\udce9' is not UTF-8, and results could not name it; choose another, or rename it
+    """
+    text = os.fspath(path)
+    if "\0" in text:
+        raise ValueError(f"{text!r} holds a NUL character, which no path may; choose another one")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            f"the path {text!r} is not UTF-8, and results could not name it; choose another, or rename it"
+        ) from error
+
+
 def check_place(path: str | Path) -> None:
     """Refuse a place where no file can be written, before the work whose result it is for. Nothing is left there.
 
     Errors:
-        ValueError: It is a folder, or lies in none.
-        OSError: The folder cannot be written.
+        ValueError: It is a folder, lies in none, or has a name that cannot be written down.
+        OSError: The folder cannot be written, or the name is too long.
 
     Example:
         >>> check_place("no/such/folder/a.json")
         Traceback (most recent call last):
         ValueError: no/such/folder is no folder, wanted one to write a.json into; make it first, or choose another
     """
+    check_name(path)
     path = Path(path)
     if path.is_dir():
         raise ValueError(f"{path} is a folder, wanted a file to write")
@@ -90,6 +113,17 @@ def check_place(path: str | Path) -> None:
             f"{path.parent} is no folder, wanted one to write {path.name} into; make it first, or choose another"
         )
     check_room(path.parent)
+    scratch = _scratch(path)
+    try:
+        scratch.touch()  # its name is the longest that writing needs
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
+    scratch.unlink()
+
+
+def _scratch(path: Path) -> Path:
+    """Where a file is written before it is moved to its place; each process has its own."""
+    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
 
 
 def sweep(path: Path) -> None:

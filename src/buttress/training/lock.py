@@ -12,7 +12,7 @@ from typing import Any
 
 from buttress.core.recipe import Recipe
 from buttress.core.registry import to_plain
-from buttress.runtime.atomic_write import sweep, write_text
+from buttress.runtime.atomic_write import check_name, sweep, write_text
 from buttress.runtime.safe_files import regular
 from buttress.training.differences import differences, lengthened
 from buttress.training.folder import LOCK, PROGRESS, RECIPE, WRITTEN_UNDER_LOCK
@@ -193,15 +193,14 @@ def _moved(held: Recipe, recipe: Recipe) -> Recipe:
 
 
 def refuse_file(folder: Path) -> None:
-    """Refuse a path that cannot become a folder, because it or a part of it is a file.
+    """Refuse a path that cannot become a folder: it or a part of it is a file, or its name cannot be written down.
 
     Example:
         >>> refuse_file(Path(__file__) / "run")
         Traceback (most recent call last):
         ValueError: ... is a file, wanted a folder to write into; choose another one
     """
-    if "\0" in str(folder):
-        raise ValueError(f"{str(folder)!r} holds a NUL character, which no path may; choose another folder")
+    check_name(folder)
     if (found := next((p for p in (folder, *folder.parents) if p.exists()), None)) and not found.is_dir():
         raise ValueError(f"{found} is a file, wanted a folder to write into; choose another one")
 
