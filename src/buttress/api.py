@@ -143,14 +143,21 @@ def _part(role: str, value: Any) -> Any:
     raise ValueError(f"{role} is a {type(value).__name__}, wanted the name of a part, or a part")
 
 
-def diagnose(model: Any, data: Any = None, **settings: Any) -> Evidence:
+def diagnose(
+    model: Any, data: Any = None, *, progress: bool | Callable[[str, int, int], None] = True, **settings: Any
+) -> Evidence:
     """Measure whether z is used, and why not.
+
+    It takes seconds for small models and minutes for large ones, or where decoding is slow. ``nll_samples=0`` and
+    ``gap_steps=0`` leave out its longest parts.
 
     Args:
         model: A run or its folder; or your own model: an :class:`buttress.Adapter` of three callables, or a
             ``torch.nn.Module`` that returns (reconstruction, mu, logvar) or a dict of these, with
             ``likelihood="bernoulli"``, ``"gaussian"``, ``"mse"`` or ``"poisson"``.
         data: Held-out data for a model of your own: batches, a ``DataLoader``, a tensor. A run has its own.
+        progress: Tell on stderr how far it is where it takes more than a few seconds; or a function to be told, called
+            with (stage, stages done, stages in all).
         settings: See :func:`buttress.diagnostics.diagnose.diagnose`.
 
     Returns:
@@ -164,6 +171,12 @@ def diagnose(model: Any, data: Any = None, **settings: Any) -> Evidence:
         >>> diagnose(model.vae(), [model.sample(200)[0]], nll_samples=0, gap_steps=0).verdict.state
         'used'
     """
+    from buttress.diagnostics.telling import Lines
+    from buttress.runtime.arguments import check_names, check_type
+
+    if not callable(progress):
+        check_type("progress", progress, bool, "True, False or a function", optional=True)
+    settings["progress"] = progress if callable(progress) else Lines() if progress else None
     if isinstance(model, str | Path):
         model = load(model)
     if hasattr(model, "diagnose") and hasattr(model, "folder"):
@@ -171,7 +184,6 @@ def diagnose(model: Any, data: Any = None, **settings: Any) -> Evidence:
             raise ValueError("a run is measured on its own held-out data; leave the data out")
         return model.diagnose(**settings)
     from buttress.diagnostics.diagnose import diagnose as measure
-    from buttress.runtime.arguments import check_names
 
     check_names(settings, measure, "a diagnosis")
     if data is None:

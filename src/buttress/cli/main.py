@@ -101,7 +101,10 @@ def _plainly(error: Exception) -> str:
     """A message; one of the system without its number."""
     if isinstance(error, OSError) and error.errno in FULL:
         where = f"{error.filename}: " if error.filename else ""
-        return f"{where}there is no room for more ({error.strerror}); free some of the disk, and go on with --resume"
+        return (
+            f"{where}there is no room for more ({error.strerror}); free some of it, and give the same command again "
+            "(train with --resume)"
+        )
     named = isinstance(error, OSError) and error.strerror and error.filename is not None
     return f"{error.filename}: {error.strerror}; try another path" if named else str(error)  # type: ignore[attr-defined]
 

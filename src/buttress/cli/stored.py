@@ -38,9 +38,8 @@ def page(name: Sequence[str]) -> Page | None:
     found = None if known is None else known["pages"].get(" ".join(name).replace("-", "_"))
     if found is None:
         return None
-    return Page(
-        **{**found, "sections": {at: [(flag, said) for flag, said in r] for at, r in found["sections"].items()}}
-    )
+    sections = {heading: [(flag, said) for flag, said in rows] for heading, rows in found["sections"].items()}
+    return Page(**{**found, "sections": sections})
 
 
 def remedies() -> list[dict[str, Any]] | None:

@@ -8,20 +8,21 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 from safetensors import SafetensorError
 
-__all__ = ["FULL", "check_name", "check_place", "check_room", "replace_file", "sweep", "write_text"]
+__all__ = ["FULL", "check_name", "check_place", "check_room", "replace_file", "sweep", "write_bytes", "write_text"]
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """What the system says where there is no room for more bytes."""
 
 
 def replace_file(path: str | Path, write: Callable[[Path], None]) -> None:
-    """Put a new file in the place of ``path``, whole or not at all.
+    """Put a new file in the place of ``path``, whole or not at all; a device or pipe is written to, and stays.
 
     Args:
         path: The file.
@@ -31,8 +32,12 @@ def replace_file(path: str | Path, write: Callable[[Path], None]) -> None:
         OSError: The disk is full or the folder cannot be written; names ``path``. What was there before is kept.
     """
     path = Path(path)
-    scratch = _scratch(path)
+    special = path.exists() and not path.is_file()
+    scratch = path if special else _scratch(path)
     try:
+        if special:  # such as /dev/null, which would be gone if a file took its place
+            write(path)
+            return
         scratch.touch()
         mode = scratch.stat().st_mode  # safetensors lets only the owner read; others may as they may other files
         write(scratch)
@@ -40,13 +45,16 @@ def replace_file(path: str | Path, write: Callable[[Path], None]) -> None:
         _to_disk(scratch, os.O_RDWR)
         os.replace(scratch, path)
     except SafetensorError as error:  # how safetensors reports what the operating system said
+        if number := re.search(r"\(os error (\d+)\)", str(error)):
+            raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from error
         raise OSError(f"{path}: could not be written ({error}); the file that was there before is kept") from error
     except OSError as error:  # which names no file, or the scratch file
         if error.errno is None:
             raise
         raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
-        scratch.unlink(missing_ok=True)
+        if not special:
+            scratch.unlink(missing_ok=True)
     if os.name == "posix":
         _to_disk(path.parent, os.O_RDONLY)
 
@@ -71,15 +79,15 @@ def check_room(folder: str | Path) -> None:
 
 
 def check_name(path: str | Path) -> None:
-    """Refuse a path that cannot be written down: results, pages and messages name the files they are made from.
+    r"""Refuse a path that cannot be written down: results, pages and messages name the files they are made from.
 
     Errors:
         ValueError: It holds a NUL character, or bytes that are no UTF-8.
 
     Example:
-        >>> check_name("runs/caf\\udce9")  # as Python reads the bytes of a name in Latin-1
+        >>> check_name("runs/caf\udce9")  # as Python reads the bytes of a name in Latin-1
         Traceback (most recent call last):
-        ValueError: the path 'runs/caf\\udce9' is not UTF-8, and results could not name it; choose another, or rename it
+        ValueError: the path 'runs/caf\udce9' is not UTF-8, and results could not name it; choose another, or rename it
     """
     text = os.fspath(path)
     if "\0" in text:
@@ -133,7 +141,7 @@ def sweep(path: Path) -> None:
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write a text file, whole or not at all.
+    """Write a text file, whole or not at all; a line ends as it does in ``text``.
 
     Example:
         >>> import tempfile
@@ -142,11 +150,24 @@ def write_text(path: str | Path, text: str) -> None:
         ...     [path.name for path in Path(folder).iterdir()]
         ['a.txt']
     """
-    replace_file(path, lambda scratch: _write(scratch, text))
+    write_bytes(path, text.encode())
 
 
-def _write(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
+def write_bytes(path: str | Path, content: bytes) -> None:
+    """Write a file, whole or not at all.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_bytes(Path(folder) / "a.bin", b"so")
+        ...     (Path(folder) / "a.bin").read_bytes()
+        b'so'
+    """
+    replace_file(path, lambda scratch: _write(scratch, content))
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
 
 
 def _to_disk(path: Path, flags: int) -> None:
