@@ -1,0 +1,26 @@
+"""A run of a comparison that a full disk ended goes on where it stopped, once there is room."""
+
+from dataclasses import replace
+from queue import SimpleQueue
+
+from buttress.baseline import baseline
+from buttress.data.linear_gaussian import LinearGaussianData
+from buttress.experiments.one_run import run_one
+
+EFFORT = {"nll_samples": 0, "gap_steps": 0, "seed": 0}
+
+
+def test_examples_for_which_there_was_no_room_are_made_later(tmp_path):
+    data = LinearGaussianData(dim=4, n=60)
+    recipe = baseline(data, data.open().spec)
+    recipe = replace(recipe, training=replace(recipe.training, steps=2, batch_size=8)).to_yaml()
+
+    def run() -> None:
+        run_one(recipe, str(tmp_path), "none/seed-0", EFFORT, None, SimpleQueue())
+
+    run()
+    (examples,) = (tmp_path / "none" / "seed-0").glob("examples.*")
+    evidence = (tmp_path / "none" / "seed-0" / "evidence.json").stat().st_mtime_ns
+    examples.unlink()
+    run()
+    assert examples.exists() and (tmp_path / "none" / "seed-0" / "evidence.json").stat().st_mtime_ns == evidence
