@@ -107,6 +107,8 @@ WRONG = {
     "paper sentence_remedies --only aggresive": "only: there is no arm 'aggresive'; did you mean 'aggressive'",
     "train ok.npy --out caf\udce9": r"'caf\\udce9' is not UTF-8",
     "diagnose caf\udce9": r"'caf\\udce9' is not UTF-8",
+    "paper sentence_remedies --jobs 0": "jobs is 0, wanted at least 1",
+    "paper sentence_remedies --out file": "file is a file, wanted a folder",
     "paper lagging_inference --steps x": "--steps: expected a whole number, got 'x'",
 }
 
