@@ -148,8 +148,7 @@ def diagnose(
 ) -> Evidence:
     """Measure whether z is used, and why not.
 
-    It takes seconds for small models and minutes for large ones, or where decoding is slow. ``nll_samples=0`` and
-    ``gap_steps=0`` leave out its longest parts.
+    Where it takes minutes, ``nll_samples=0`` and ``gap_steps=0`` leave out its longest parts.
 
     Args:
         model: A run or its folder; or your own model: an :class:`buttress.Adapter` of three callables, or a
@@ -171,12 +170,10 @@ def diagnose(
         >>> diagnose(model.vae(), [model.sample(200)[0]], nll_samples=0, gap_steps=0).verdict.state
         'used'
     """
-    from buttress.diagnostics.telling import Lines
-    from buttress.runtime.arguments import check_names, check_type
+    from buttress.diagnostics.telling import listener
+    from buttress.runtime.arguments import check_names
 
-    if not callable(progress):
-        check_type("progress", progress, bool, "True, False or a function", optional=True)
-    settings["progress"] = progress if callable(progress) else Lines() if progress else None
+    settings["progress"] = listener(progress)
     if isinstance(model, str | Path):
         model = load(model)
     if hasattr(model, "diagnose") and hasattr(model, "folder"):

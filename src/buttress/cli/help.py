@@ -164,7 +164,7 @@ def _named(parts: Sequence[tuple[str, str]], start: Any, line: Line) -> dict[str
         there = None if start is None else getattr(start, name)
         if name not in line.given and (there is None or name != "data"):
             continue
-        kind = type(there) if name not in line.given else registry.part(room, line.given[name])
+        kind: Any = type(there) if name not in line.given else registry.part(room, line.given[name])
         values = there if type(there) is kind else None
         found[f"Settings of --{name} {kind.name()}"] = _settings(kind, f"{name}.", values)
     return found

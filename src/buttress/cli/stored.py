@@ -83,6 +83,7 @@ def make() -> dict[str, Any]:
     """What is to be stored, made from the code."""
     from buttress.cli import commands, main
     from buttress.cli.commands.remedies import told
+    from buttress.cli.docs import summary
     from buttress.cli.flags import Command, Line
     from buttress.cli.help import command_page, list_page
     from buttress.core.registry import ROOMS
@@ -91,7 +92,7 @@ def make() -> dict[str, Any]:
     for name, found in main.functions(commands).items():
         inner = main.functions(found) if hasattr(found, "__path__") else {}
         if inner:
-            known = {one: main.summary(function) for one, function in inner.items()}
+            known = {one: summary(function) for one, function in inner.items()}
             pages[name] = list_page([name], found, known)
         for words, function in {name: found, **{f"{name} {one}": made for one, made in inner.items()}}.items():
             if callable(function) and (command := Command(function, words)).root is not None:

@@ -6,7 +6,9 @@ import sys
 import time
 from collections.abc import Callable
 
-__all__ = ["CHEAPER", "Lines", "Tell", "Telling", "prefixed", "silent"]
+from buttress.runtime.arguments import check_type
+
+__all__ = ["CHEAPER", "Lines", "Tell", "Telling", "listener", "prefixed", "silent"]
 
 CHEAPER = (
     "nll_samples=0 and gap_steps=0 leave out what takes longest, and fewer nll_examples, gap_examples and mi_examples "
@@ -63,6 +65,22 @@ class Lines:
             print(f"diagnosing; {CHEAPER}; progress=False is silent", file=sys.stderr)
         self.told, self.hinted = now, True
         print(f"diagnosing, {now - self.began:.0f} s: {what} ({done + 1}/{stages})", file=sys.stderr, flush=True)
+
+
+def listener(progress: bool | Callable[[str, int, int], None] | None) -> Callable[[str, int, int], None] | None:
+    """Who is told of a diagnosis: :class:`Lines` for True, nobody for False, or whoever is named.
+
+    Errors:
+        ValueError: It is something else.
+
+    Example:
+        >>> listener(False) is None, listener(print) is print
+        (True, True)
+    """
+    if callable(progress):
+        return progress
+    check_type("progress", progress, bool, "True, False or a function", optional=True)
+    return Lines() if progress else None
 
 
 class Telling:
