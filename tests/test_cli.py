@@ -100,6 +100,15 @@ WRONG = {
     "compare ok.npy --remedies word_dropout": "no remedy fits: word_dropout needs the recurrent or transformer decoder",
     "compare ok.npy --remedies nonee": "did you mean 'none'",
     "paper vq_vae --jobs 0": "jobs is 0, wanted at least 1",
+    "train ok.npy --out=": "--out: expected a path, or none, got ''",
+    "train ok.npy --encoder.hidden=": r"--encoder.hidden: expected .*got ''; \[\] is an empty list",
+    "paper image_remedies --only=": r"--only: expected .*got ''; \[\] is an empty list",
+    "paper sentence_remedies --only ,": "--only: expected .*got ','",
+    "paper sentence_remedies --only aggresive": "only: there is no arm 'aggresive'; did you mean 'aggressive'",
+    "train ok.npy --out caf\udce9": r"'caf\\udce9' is not UTF-8",
+    "diagnose caf\udce9": r"'caf\\udce9' is not UTF-8",
+    "paper sentence_remedies --jobs 0": "jobs is 0, wanted at least 1",
+    "paper sentence_remedies --out file": "file is a file, wanted a folder",
     "paper lagging_inference --steps x": "--steps: expected a whole number, got 'x'",
 }
 

@@ -143,14 +143,20 @@ def _part(role: str, value: Any) -> Any:
     raise ValueError(f"{role} is a {type(value).__name__}, wanted the name of a part, or a part")
 
 
-def diagnose(model: Any, data: Any = None, **settings: Any) -> Evidence:
+def diagnose(
+    model: Any, data: Any = None, *, progress: bool | Callable[[str, int, int], None] = True, **settings: Any
+) -> Evidence:
     """Measure whether z is used, and why not.
+
+    Where it takes minutes, ``nll_samples=0`` and ``gap_steps=0`` leave out its longest parts.
 
     Args:
         model: A run or its folder; or your own model: an :class:`buttress.Adapter` of three callables, or a
             ``torch.nn.Module`` that returns (reconstruction, mu, logvar) or a dict of these, with
             ``likelihood="bernoulli"``, ``"gaussian"``, ``"mse"`` or ``"poisson"``.
         data: Held-out data for a model of your own: batches, a ``DataLoader``, a tensor. A run has its own.
+        progress: Tell on stderr how far it is where it takes more than a few seconds; or a function to be told, called
+            with (stage, stages done, stages in all).
         settings: See :func:`buttress.diagnostics.diagnose.diagnose`.
 
     Returns:
@@ -164,6 +170,10 @@ def diagnose(model: Any, data: Any = None, **settings: Any) -> Evidence:
         >>> diagnose(model.vae(), [model.sample(200)[0]], nll_samples=0, gap_steps=0).verdict.state
         'used'
     """
+    from buttress.diagnostics.telling import listener
+    from buttress.runtime.arguments import check_names
+
+    settings["progress"] = listener(progress)
     if isinstance(model, str | Path):
         model = load(model)
     if hasattr(model, "diagnose") and hasattr(model, "folder"):
@@ -171,7 +181,6 @@ def diagnose(model: Any, data: Any = None, **settings: Any) -> Evidence:
             raise ValueError("a run is measured on its own held-out data; leave the data out")
         return model.diagnose(**settings)
     from buttress.diagnostics.diagnose import diagnose as measure
-    from buttress.runtime.arguments import check_names
 
     check_names(settings, measure, "a diagnosis")
     if data is None:

@@ -166,10 +166,18 @@ class Command:
         if len(words) < self.needed:
             missing = self.place_names[len(line.words)]
             raise Misread(f"buttress {self.name} expects {missing}, and it is missing; try buttress {self.name} --help")
-        places = [value_of(hint, word, name) for (name, hint), word in zip(self.places.items(), words, strict=False)]
+        places = [_place(hint, word, name) for (name, hint), word in zip(self.places.items(), words, strict=False)]
         given = {name: value_of(self.own[name], text, name) for name, text in line.given.items() if name in self.own}
         parameters = inspect.signature(self.function).parameters
         return places, {name if name in parameters else f"{name}_": value for name, value in given.items()}
+
+
+def _place(hint: Any, word: str, name: str) -> Any:
+    """The value of a word in its place, which errors call as help does."""
+    try:
+        return value_of(hint, word, name)
+    except Misread as error:
+        raise Misread(str(error).replace(f"--{name}", name.rstrip("_").upper(), 1)) from error
 
 
 def hints_at(hint: Any, path: list[str]) -> list[Any]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import shutil
 import textwrap
 import typing
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import MISSING, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, dataclass, field, fields
 from typing import Any
 
 from buttress.cli.docs import arguments, summary
@@ -14,7 +14,7 @@ from buttress.cli.flags import DATA, START, Command, Line, hints_at
 from buttress.cli.lazily import registry, room_of
 from buttress.cli.values import Misread, kind_of
 
-__all__ = ["command_help", "list_help", "part_help"]
+__all__ = ["Page", "command_page", "list_page", "part_page", "render"]
 
 LEFT = 30
 """Columns before the text that explains a flag."""
@@ -22,14 +22,41 @@ Row = tuple[str, str]
 """A flag with its type, and what is said of it."""
 
 
-def _page(usage: str, about: str, sections: Mapping[str, Iterable[Row]], last: str = "") -> str:
-    """A page of help."""
+@dataclass(frozen=True)
+class Page:
+    """A page of help, whatever the width of the terminal.
+
+    Args:
+        usage: What is typed behind ``buttress``.
+        about: What it is for.
+        sections: Heading -> flags, each with what is said of it.
+        last: What is said at the end.
+    """
+
+    usage: str
+    about: str
+    sections: Mapping[str, Sequence[Row]] = field(default_factory=dict)
+    last: str = ""
+
+
+def render(page: Page) -> str:
+    """A page as it is printed, as wide as the terminal.
+
+    Example:
+        >>> print(render(Page("nap [--FLAG VALUE ...]", "Do nothing.", {"Flags": [("--long", "Much of it.")]})))
+        usage: buttress nap [--FLAG VALUE ...]
+        <BLANKLINE>
+        Do nothing.
+        <BLANKLINE>
+        Flags
+          --long                      Much of it.
+    """
     width = min(shutil.get_terminal_size((100, 24)).columns, 110)
-    parts = [f"usage: buttress {usage}", textwrap.fill(about, width)]
-    for heading, rows in sections.items():
+    parts = [f"usage: buttress {page.usage}", textwrap.fill(page.about, width)]
+    for heading, rows in page.sections.items():
         if lines := [_row(left, text, width) for left, text in rows]:
             parts.append("\n".join([heading, *lines]))
-    return "\n\n".join([*parts, *([textwrap.fill(last, width)] if last else [])])
+    return "\n\n".join([*parts, *([textwrap.fill(page.last, width)] if page.last else [])])
 
 
 def _row(left: str, text: str, width: int) -> str:
@@ -39,16 +66,18 @@ def _row(left: str, text: str, width: int) -> str:
     return head.ljust(LEFT) + told[LEFT:] if len(head) < LEFT - 1 else f"{head}\n{told}"
 
 
-def list_help(name: Sequence[str], package: Any, known: Mapping[str, str]) -> str:
+def list_page(name: Sequence[str], package: Any, known: Mapping[str, str]) -> Page:
     """The commands there are, each with its summary."""
     rows = list(known.items())
     usage = " ".join([*name, "COMMAND ..."])
     about = summary(package) if name else "Trains VAEs whose latent variables stay in use, and measures how much."
-    return _page(usage, about, {"Commands": rows}, f"buttress {' '.join([*name, 'COMMAND'])} --help explains one.")
+    return Page(usage, about, {"Commands": rows}, f"buttress {' '.join([*name, 'COMMAND'])} --help explains one.")
 
 
-def command_help(command: Command, line: Line) -> str:
+def command_page(command: Command, line: Line) -> Page:
     """What a command takes; the defaults are those for DATA where it is given.
+
+    Parts that are named, such as ``--data images``, are listed with their settings.
 
     Example:
         >>> def repeat(word: str, times: int = 1) -> None:
@@ -58,7 +87,7 @@ def command_help(command: Command, line: Line) -> str:
         ...         word: Which.
         ...         times: How often.
         ...     '''
-        >>> print(command_help(Command(repeat, "repeat"), Line()))
+        >>> print(render(command_page(Command(repeat, "repeat"), Line())))
         usage: buttress repeat WORD [--FLAG VALUE ...]
         <BLANKLINE>
         Repeat a word.
@@ -84,7 +113,7 @@ def command_help(command: Command, line: Line) -> str:
         name if i < command.needed + command.takes_recipe else f"[{name}]" for i, name in enumerate(command.place_names)
     ]
     usage = " ".join([command.name, *shown, "[--FLAG VALUE ...]"])
-    return _page(
+    return Page(
         usage, summary(command.function), {"Arguments": words, "Flags": own, **_root(command, line)}, _last(command)
     )
 
@@ -93,8 +122,9 @@ def _last(command: Command) -> str:
     if not command.takes_recipe:
         return ""
     return (
-        "A part has settings, which --PART.help lists: buttress train DATA --decoder.help pixelcnn; one is changed by "
-        "--decoder.layers 8. Defaults are those for DATA, where it is given beside --help."
+        f"A part has settings, which are listed where it is named beside --help: buttress {command.name} --data images "
+        "--decoder pixelcnn --help, or by --PART.help: --data.help images. One is changed by --decoder.layers 8. "
+        "Defaults are those for DATA, where it is given beside --help."
     )
 
 
@@ -117,7 +147,27 @@ def _root(command: Command, line: Line) -> dict[str, list[Row]]:
     return {
         "Training": _settings(training, "training.", training() if start is None else start.training),
         "Parts of the model": rows,
+        **_named(parts, start, line),
     }
+
+
+def _named(parts: Sequence[tuple[str, str]], start: Any, line: Line) -> dict[str, list[Row]]:
+    """The settings of the parts that the line names, and of the data that DATA are read by.
+
+    Args:
+        parts: Fields of the recipe that are parts, each with its room.
+        start: The recipe that the flags change; None where there is no DATA.
+        line: What was typed.
+    """
+    found = {}
+    for name, room in parts:
+        there = None if start is None else getattr(start, name)
+        if name not in line.given and (there is None or name != "data"):
+            continue
+        kind: Any = type(there) if name not in line.given else registry.part(room, line.given[name])
+        values = there if type(there) is kind else None
+        found[f"Settings of --{name} {kind.name()}"] = _settings(kind, f"{name}.", values)
+    return found
 
 
 def _now(start: Any, name: str) -> str:
@@ -134,7 +184,7 @@ def _written(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, tuple):
-        return ",".join(map(str, value)) or "none"
+        return ",".join(map(str, value))  # an empty one is shown as it is typed: []
     return "none" if value is None else str(value)
 
 
@@ -150,7 +200,7 @@ def _settings(kind: Any, before: str, values: Any) -> list[Row]:
     return rows
 
 
-def part_help(command: Command, words: Sequence[str]) -> str:
+def part_page(command: Command, words: Sequence[str]) -> Page:
     """What a part is and what settings it has, or which parts there are.
 
     Args:
@@ -166,8 +216,6 @@ def part_help(command: Command, words: Sequence[str]) -> str:
         raise Misread(f"--{way} is no part, so it has no settings to list; try buttress {command.name} --help")
     if len(words) < 2 or words[1].startswith("-"):
         rows = [(name, summary(part)) for name, part in registry.parts(room).items()]
-        return _page(f"{command.name} ... --{way} NAME", summary(registry.ROOMS[room]), {"Names": rows})
+        return Page(f"{command.name} ... --{way} NAME", summary(registry.ROOMS[room]), {"Names": rows})
     part = registry.part(room, words[1])
-    return _page(
-        f"{command.name} ... --{way} {words[1]}", summary(part), {"Settings": _settings(part, f"{way}.", None)}
-    )
+    return Page(f"{command.name} ... --{way} {words[1]}", summary(part), {"Settings": _settings(part, f"{way}.", None)})

@@ -17,13 +17,13 @@ from types import ModuleType
 from typing import Any
 
 from buttress import __version__
-from buttress.cli import commands
+from buttress.cli import commands, stored
 from buttress.cli.docs import summary
 from buttress.cli.flags import Command, Line, UnknownFlag
-from buttress.cli.help import command_help, list_help, part_help
+from buttress.cli.help import command_page, list_page, part_page, render
 from buttress.cli.sources import sources
 from buttress.cli.values import Misread
-from buttress.runtime.atomic_write import FULL
+from buttress.runtime.atomic_write import FULL, check_name
 from buttress.runtime.one_line import one_line
 from buttress.runtime.suggest import suggest
 
@@ -32,6 +32,8 @@ __all__ = ["call", "functions", "main", "script"]
 ORDER = ("demo", "train", "diagnose", "compare", "report", "sample", "reconstruct", "interpolate", "traverse")
 """In which a user meets the commands; others follow by name."""
 HELP = ("--help", "-h")
+LIGHT = ("remedies",)
+"""Commands that compute nothing, so that torch need not be imported to prepare for them."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -99,7 +101,10 @@ def _plainly(error: Exception) -> str:
     """A message; one of the system without its number."""
     if isinstance(error, OSError) and error.errno in FULL:
         where = f"{error.filename}: " if error.filename else ""
-        return f"{where}there is no room for more ({error.strerror}); free some of the disk, and go on with --resume"
+        return (
+            f"{where}there is no room for more ({error.strerror}); free some of it, and give the same command again "
+            "(train with --resume)"
+        )
     named = isinstance(error, OSError) and error.strerror and error.filename is not None
     return f"{error.filename}: {error.strerror}; try another path" if named else str(error)  # type: ignore[attr-defined]
 
@@ -110,8 +115,13 @@ def run(words: list[str]) -> None:
     Errors:
         Misread: There is no such command, or its words cannot be understood.
     """
+    for word in words:
+        check_name(word)
     if words[:1] == ["--version"]:
         print(f"buttress {__version__}")
+        return
+    if words[-1:] and words[-1] in HELP and (page := stored.page(words[:-1])) is not None:
+        print(render(page))
         return
     found: Any = commands
     name: list[str] = []
@@ -119,7 +129,7 @@ def run(words: list[str]) -> None:
         known = _summaries(found)
         if not words or words[0] in HELP:
             if words:
-                print(list_help(name, found, known))
+                print(render(list_page(name, found, known)))
                 return
             raise Misread(f"expected a command, one of {', '.join(known)}; try {' '.join(['buttress', *name])} --help")
         word = words[0].replace("-", "_") if words[0][:1] != "-" else words[0]
@@ -164,13 +174,16 @@ def _run(command: Command, words: list[str]) -> None:
     """Call a command, or print its help or that of a part; errors speak in the flags that were given."""
     asked = next((i for i, word in enumerate(words) if re.fullmatch(r"--[\w.]+\.help", word.partition("=")[0])), None)
     if asked is not None:
-        print(part_help(command, words[asked].replace("=", " ").split() + words[asked + 1 : asked + 2]))
+        print(render(part_page(command, words[asked].replace("=", " ").split() + words[asked + 1 : asked + 2])))
         return
     if any(word in HELP for word in words):
-        print(command_help(command, command.read([word for word in words if word not in HELP])))
+        print(render(command_page(command, command.read([word for word in words if word not in HELP]))))
         return
     line = command.read(words)
-    command.values(line)  # a word that is wrong is told before anything is loaded
+    places, named = command.values(line)  # a word that is wrong is told before anything is loaded
+    if command.name in LIGHT:
+        call(command.function, (places, named))
+        return
     from buttress.data.opened import opening_once
     from buttress.runtime.denormals import flushed
     from buttress.runtime.heap import kept

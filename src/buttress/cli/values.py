@@ -102,7 +102,8 @@ def value_of(hint: Any, text: str, flag: str) -> Any:
         except ValueError:
             continue
     extra = ", or none" if _optional(hint) else ""
-    raise Misread(f"--{flag}: expected {kind_of(options(hint)[0], WORDS)}{extra}, got {text!r}")
+    empty = "; [] is an empty list" if typing.get_origin(hint) is tuple and not text.strip() else ""
+    raise Misread(f"--{flag}: expected {kind_of(options(hint)[0], WORDS)}{extra}, got {text!r}{empty}")
 
 
 def _single(hint: Any, text: str) -> Any:
@@ -112,6 +113,8 @@ def _single(hint: Any, text: str) -> Any:
         return tuple(_members(typing.get_args(hint), text))
     if hint is bool:
         return _member(text.lower(), (*YES, *NO)) in YES
+    if hint is Path and not text.strip():  # Path("") is the folder one stands in, which an unset $OUT never means
+        raise ValueError(text)
     return hint(text)
 
 
@@ -122,8 +125,8 @@ def _member(text: str, allowed: tuple[Any, ...]) -> str:
 
 
 def _members(kinds: tuple[Any, ...], text: str) -> Iterator[Any]:
-    """The values of a list, written ``8,8`` or ``[8, 8]``."""
-    if kinds[-1] is str and not text.startswith("["):
+    """The values of a list, written ``8,8`` or ``[8, 8]``; an empty one is written ``[]``, for no text is a slip."""
+    if not text.strip() or (kinds[-1] is str and not text.startswith("[")):
         raise ValueError(text)
     try:
         plain = parse_yaml(text if text.startswith("[") else f"[{text}]", "the list")

@@ -166,8 +166,8 @@ def _endings() -> str:
 
 
 def _nothing(name: str) -> str:
-    hint = registry.suggest(name, [*_named(), *(p.name for p in Path.cwd().iterdir())])
-    return f"there is no data {name!r}; {hint}{_wanted()}. Looked in {Path.cwd()}"
+    wanted = registry.suggest(name, [*_named(), *(p.name for p in Path.cwd().iterdir())], _wanted())
+    return f"there is no data {name!r}; {wanted}. Looked in {Path.cwd()}"
 
 
 def _wanted() -> str:

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 
-__all__ = ["Tell", "Telling", "prefixed", "silent"]
+from buttress.runtime.arguments import check_type
+
+__all__ = ["CHEAPER", "Lines", "Tell", "Telling", "listener", "prefixed", "silent"]
+
+CHEAPER = (
+    "nll_samples=0 and gap_steps=0 leave out what takes longest, and fewer nll_examples, gap_examples and mi_examples "
+    "make it cheaper"
+)
+"""What a person can do about a diagnosis that takes long."""
+QUIET, LINE_EVERY = 5.0, 10.0
+"""Seconds in which a diagnosis may end without a line; seconds between lines."""
 
 EVERY = 5.0
 """Seconds of silence, at least, before something is told within a stage."""
@@ -24,6 +35,52 @@ def prefixed(tell: Tell, first: str) -> Tell:
         examples 1 to 9, Adam
     """
     return lambda what: tell(f"{first}, {what}")
+
+
+class Lines:
+    """What to give a diagnosis as ``progress``: after some seconds it tells on stderr how far it is, a line at a time.
+
+    Example:
+        >>> from contextlib import redirect_stderr
+        >>> from unittest.mock import patch
+        >>> with redirect_stderr(sys.stdout), patch.multiple(__name__, QUIET=0.0, LINE_EVERY=0.0):
+        ...     lines = Lines()
+        ...     lines("rate", 0, 9)
+        ...     lines("likelihood: batch 2 of 7", 3, 9)
+        diagnosing; nll_samples=0 and gap_steps=0 leave out ... progress=False is silent
+        diagnosing, 0 s: rate (1/9)
+        diagnosing, 0 s: likelihood: batch 2 of 7 (4/9)
+    """
+
+    def __init__(self) -> None:
+        self.began, self.told = time.monotonic(), -LINE_EVERY
+        self.hinted = False
+
+    def __call__(self, what: str, done: int, stages: int) -> None:
+        """What the diagnosis is at, with so many of its stages done."""
+        now = time.monotonic()
+        if now < self.began + QUIET or now < self.told + LINE_EVERY:
+            return
+        if not self.hinted:
+            print(f"diagnosing; {CHEAPER}; progress=False is silent", file=sys.stderr)
+        self.told, self.hinted = now, True
+        print(f"diagnosing, {now - self.began:.0f} s: {what} ({done + 1}/{stages})", file=sys.stderr, flush=True)
+
+
+def listener(progress: bool | Callable[[str, int, int], None] | None) -> Callable[[str, int, int], None] | None:
+    """Who is told of a diagnosis: :class:`Lines` for True, nobody for False, or whoever is named.
+
+    Errors:
+        ValueError: It is something else.
+
+    Example:
+        >>> listener(False) is None, listener(print) is print
+        (True, True)
+    """
+    if callable(progress):
+        return progress
+    check_type("progress", progress, bool, "True, False or a function", optional=True)
+    return Lines() if progress else None
 
 
 class Telling:

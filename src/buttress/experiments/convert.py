@@ -26,6 +26,7 @@ from buttress.experiments.examples import seeded, tempered
 from buttress.experiments.present_sound import heard, save_spectrograms
 from buttress.posteriors.unet_quantized import SPEAKER, UNetQuantizedModule
 from buttress.report.sounds import wav
+from buttress.runtime.atomic_write import write_bytes
 from buttress.training.run import Run
 
 __all__ = ["Converted", "convert", "decoded_as", "of_length", "save_converted", "speaker_of", "voice_of"]
@@ -176,7 +177,7 @@ def save_converted(found: Iterable[Converted], out: Path, mark: str) -> None:
     both: list[Tensor] = []
     for one in found:
         path = out / f"{_name(one.file, taken)}_{re.sub(r'[^0-9A-Za-z]+', '-', mark)}.wav"
-        path.write_bytes(wav(one.after.numpy(), one.rate))
+        write_bytes(path, wav(one.after.numpy(), one.rate))
         print(path)
         both += [one.before, one.after]
     save_spectrograms(both, one.rate, 2, out / "converted.png")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -19,7 +20,7 @@ from torch.nn.utils.rnn import pad_sequence
 from buttress.core import PAD, Batch, Splits
 from buttress.experiments.examples import latent_of, posterior_of, seeded
 from buttress.experiments.inputs import Row, named, other_rows
-from buttress.runtime.atomic_write import replace_file
+from buttress.runtime.atomic_write import replace_file, write_text
 from buttress.training.run import Run
 
 __all__ = ["EncodedRows", "encoded", "write_latents"]
@@ -153,12 +154,13 @@ def _write_npy(batches: Iterable[EncodedRows], out: Path) -> None:
     found = list(batches)
     z = torch.cat([one.z for one in found]).numpy()
     z = z.astype(np.float32 if z.dtype.kind == "f" else np.int32)
-    with out.with_suffix(".csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["split", "row", "label"])
-        for one in found:
-            labels: Sequence[object] = one.labels or [""] * len(one.rows)
-            writer.writerows(zip([one.split] * len(one.rows), one.rows, labels, strict=True))
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(["split", "row", "label"])
+    for one in found:
+        labels: Sequence[object] = one.labels or [""] * len(one.rows)
+        writer.writerows(zip([one.split] * len(one.rows), one.rows, labels, strict=True))
+    write_text(out.with_suffix(".csv"), text.getvalue())
 
     def write(scratch: Path) -> None:
         with scratch.open("wb") as file:

@@ -21,6 +21,8 @@ from buttress.core.autoregressive import AutoregressiveModule
 from buttress.distributions.inspect import mean_of, normal, point
 from buttress.distributions.sites import Sites
 from buttress.experiments.examples import seeded, some_held_out
+from buttress.runtime.randomness import check_seed
+from buttress.training.lock import refuse_file
 from buttress.training.run import Run
 
 __all__ = ["Exported", "export_run"]
@@ -118,6 +120,8 @@ def export_run(run: Run, out: Path, seed: int = 0) -> list[Exported]:
     Errors:
         ValueError: An exported network gives other numbers outside.
     """
+    refuse_file(out)
+    check_seed(seed)
     out.mkdir(parents=True, exist_ok=True)
     raw = some_held_out(run, 3, seed)
     names, layout = run.model.reads, run.spec.layout

@@ -44,7 +44,7 @@ def moved(data: Data, path: str, rate: int = 0) -> Data:
             say nothing of it; 0 for what is no sound.
 
     Errors:
-        ValueError: The data come with buttress, and lie at no place.
+        ValueError: The data come with buttress, and lie at no place; or the path is empty.
 
     Example:
         >>> from buttress.data.table import Table
@@ -55,6 +55,8 @@ def moved(data: Data, path: str, rate: int = 0) -> Data:
         raise ValueError(
             f"--data {path}: {data.name()} data come with buttress and are at no other place; leave it out"
         )
+    if not path.strip():
+        raise ValueError("--data is empty, wanted the place where the data are now")
     places = tuple(os.path.abspath(expanded(p)) if expanded(p).exists() else p for p in path.split(","))
     there: Data = data.replace(path=places[0] if len(places) == 1 else places)
     unsaid = rate and getattr(there, "rate", rate) is None and os.path.isdir(places[0])

@@ -70,6 +70,8 @@ def run_one(
             seed = settings["seed"]
             save_by_example(path, run.evaluation_model(seed), run.held_out(seed), settings)
         run.diagnose(**settings)
+        outdated = "measured now"
+    if outdated or (run.model.density and not any(path.glob("examples.*"))):  # none where the disk was full then
         save_run_examples(run)
     news.put((name, recipe.training.steps, recipe.training.steps))
     return run.seconds

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageDraw, ImageFont
+
+from buttress.runtime.atomic_write import write_bytes
 
 __all__ = ["labelled", "magnified", "save_picture"]
 
@@ -22,13 +26,16 @@ def save_picture(canvas: UInt8[np.ndarray, "Y X 4"], out: Path) -> None:
     Errors:
         ValueError: The ending is of no picture that can be written.
     """
+    file: Any = io.BytesIO()
+    file.name = str(out)  # whose ending says which kind of picture
     try:
-        Image.fromarray(canvas, "RGBA").save(out)
+        Image.fromarray(canvas, "RGBA").save(file)
     except (ValueError, KeyError, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
         png = out.with_suffix(".png")
         raise ValueError(f"{out}: no such picture can be written ({error}); try {png}") from error
+    write_bytes(out, file.getvalue())
     print(out)
 
 

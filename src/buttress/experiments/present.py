@@ -22,7 +22,7 @@ from buttress.experiments.traversal import Traversal
 from buttress.nn.mel import expand
 from buttress.report.examples import pixels
 from buttress.report.pictures import tiles
-from buttress.runtime.atomic_write import check_place
+from buttress.runtime.atomic_write import check_place, write_text
 from buttress.training.run import Run
 
 __all__ = ["Marks", "check_out", "present", "present_traversal", "shortest", "shown"]
@@ -124,7 +124,7 @@ def present(
     elif out is None:
         sys.stdout.write(_written(run.spec, rows, marks))
     else:
-        out.write_text(_written(run.spec, rows, marks), encoding="utf-8", newline="")
+        write_text(out, _written(run.spec, rows, marks))
         print(out)
 
 

@@ -16,6 +16,7 @@ from buttress.nn.griffin_lim import sound_of
 from buttress.nn.mel import expand, log_mel
 from buttress.report.pictures import spectrograms, tiles
 from buttress.report.sounds import wav
+from buttress.runtime.atomic_write import write_bytes
 from buttress.training.run import Run
 
 __all__ = ["heard", "present_sound", "save_spectrograms"]
@@ -95,12 +96,12 @@ def _save(sounds: Sequence[Tensor], rate: int, out: Path, names: Sequence[str]) 
     if not out.suffix or out.is_dir():
         out.mkdir(parents=True, exist_ok=True)
         for sound, name in zip(sounds, names, strict=True):
-            (out / f"{name}.wav").write_bytes(wav(sound.numpy(), rate))
+            write_bytes(out / f"{name}.wav", wav(sound.numpy(), rate))
         print(f"{out}: {len(sounds)} WAV files")
         return
     pause = torch.zeros(round(PAUSE * rate))
     whole = torch.cat([piece for sound in sounds for piece in (sound, pause)][:-1])
-    out.write_bytes(wav(whole.numpy(), rate))
+    write_bytes(out, wav(whole.numpy(), rate))
     print(out)
 
 

@@ -30,7 +30,7 @@ from buttress.likelihoods.gaussian import GaussianLikelihood, GaussianLikelihood
 from buttress.training import checkpoint
 from buttress.training.folder import WEIGHTS
 from buttress.training.held_out import HeldOut
-from buttress.training.lock import create, lock
+from buttress.training.lock import create, lock, refuse_file
 from buttress.training.progress import Progress
 from buttress.training.run import Run
 from buttress.training.spec_file import save_spec
@@ -90,6 +90,7 @@ def tune_variance(run: Run, out: Path, seed: int = 0) -> Tuned:
         >>> tuned.variance < 5, tuned.after.value > tuned.before.value, tuned.run.recipe.likelihood.learned
         (True, True, 'fixed')
     """
+    refuse_file(out)
     likelihood = _likelihood(run)
     splits, old = run.splits(), likelihood.shared_variance()
     assert old is not None  # see _likelihood

@@ -21,6 +21,7 @@ from buttress.diagnostics.finding import BORDERLINE, HOLDS, Finding
 from buttress.diagnostics.numbers import Numbers
 from buttress.diagnostics.state import COLLAPSED, USED, WANTED
 from buttress.patients import HEALTHY, KnownPatient, patients
+from buttress.training.lock import refuse_file
 
 __all__ = ["EFFORT", "REFUSED", "Visit", "look", "run_ward"]
 
@@ -138,6 +139,7 @@ def run_ward(
     chosen = [one for one in known.values() if half in ("all", one.half) and (not only or one.name in only)]
     if not chosen:
         raise ValueError(f"none of {', '.join(only)} is of the {half} half; try --half all")
+    refuse_file(folder)
     folder.mkdir(parents=True, exist_ok=True)
     found = []
     for one in chosen:

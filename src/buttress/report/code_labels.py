@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from buttress.quality.code_labels import CodeLabels
 from buttress.report.drawing import new_axes, write_png
+from buttress.runtime.atomic_write import write_text
 
 __all__ = ["write_code_labels"]
 
@@ -27,10 +29,11 @@ def write_code_labels(found: CodeLabels, names: Sequence[str], table: Path, pict
         picture: A .png file.
     """
     rows = sorted(found.rows(names), key=lambda row: (names.index(row[1]), -row[3]))
-    with table.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["code", "label", "places", "purity"])
-        writer.writerows([code, label, count, f"{purity:.4f}"] for code, label, count, purity in rows)
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(["code", "label", "places", "purity"])
+    writer.writerows([code, label, count, f"{purity:.4f}"] for code, label, count, purity in rows)
+    write_text(table, text.getvalue())
     counts = found.table[[row[0] for row in rows]].double().numpy()
     order = sorted(range(len(names)), key=lambda i: _first(rows, names[i]))
     order = [i for i in order if counts[:, i].any()]

@@ -24,6 +24,7 @@ from buttress.report.page import render
 from buttress.report.quantities import QUANTITIES
 from buttress.report.results import ArmResult, ComparisonResult, RunResult, load_comparison
 from buttress.report.tables import COLUMNS, WIDE, ArmRow, arm_rows, as_csv, as_markdown, as_rich
+from buttress.runtime.atomic_write import write_text
 
 __all__ = ["markdown_table", "terminal_table", "write_comparison"]
 
@@ -41,12 +42,12 @@ def write_comparison(folder: str | Path) -> Path:
         ValueError: It is not the JSON of a comparison.
     """
     comparison = load_comparison(folder)
-    (comparison.folder / "comparison.csv").write_text(as_csv(comparison), encoding="utf-8")
-    (comparison.folder / "comparison.md").write_text(f"{markdown_table(folder)}\n", encoding="utf-8")
+    write_text(comparison.folder / "comparison.csv", as_csv(comparison))
+    write_text(comparison.folder / "comparison.md", f"{markdown_table(folder)}\n")
     if (figure := plane.draw_arms(comparison.arms)) is not None:
         write_png(figure, comparison.folder / "rate_distortion.png")
     path = comparison.folder / "report.html"
-    path.write_text(render("comparison.html.j2", **_page(comparison)), encoding="utf-8")
+    write_text(path, render("comparison.html.j2", **_page(comparison)))
     return path
 
 

@@ -23,6 +23,7 @@ from buttress.report.page import render
 from buttress.report.pictures import tiles
 from buttress.report.results import ArmResult, RunResult, load_run
 from buttress.report.run import sentence
+from buttress.runtime.atomic_write import replace_file, write_text
 from buttress.runtime.plain_data import load_json
 
 __all__ = ["demo_lines", "demo_table", "markdown_demo", "write_demo"]
@@ -70,8 +71,8 @@ def write_demo(folder: str | Path) -> Path:
     for one in treated:
         _draw(one, folder / f"{one.name}.png")
     page = folder / "report.html"
-    page.write_text(render("demo.html.j2", title="Three collapses, three cures", models=models), encoding="utf-8")
-    (folder / "demo.md").write_text(markdown_demo(folder) + "\n", encoding="utf-8")
+    write_text(page, render("demo.html.j2", title="Three collapses, three cures", models=models))
+    write_text(folder / "demo.md", markdown_demo(folder) + "\n")
     return page
 
 
@@ -87,7 +88,7 @@ def _draw(one: Treated, path: Path) -> None:
     picture = Image.fromarray(canvas, "RGBA").resize(
         (canvas.shape[1] * 2, canvas.shape[0] * 2), Image.Resampling.NEAREST
     )
-    picture.save(path, "PNG", optimize=True)
+    replace_file(path, lambda scratch: picture.save(scratch, "PNG", optimize=True))
 
 
 def _treated(folder: Path) -> list[Treated]:

@@ -25,6 +25,7 @@ from matplotlib.ticker import MaxNLocator
 
 from buttress.report.results import Curve
 from buttress.report.tables import folded
+from buttress.runtime.atomic_write import replace_file
 
 __all__ = [
     "HALO", "INK", "LINE", "MAIN", "MARKERS", "PALETTE", "SOFT", "WIDTH", "Style", "add_legend", "as_svg", "dress",
@@ -174,7 +175,7 @@ def write_png(figure: Figure, path: Path) -> None:
     """The figure as a picture on a white background, at twice the resolution of the page."""
     figure.set_dpi(2 * figure.dpi)
     figure.patch.set(visible=True, facecolor="white")
-    FigureCanvasAgg(figure).print_png(path)
+    replace_file(path, lambda scratch: FigureCanvasAgg(figure).print_png(scratch))
 
 
 def as_svg(figure: Figure, name: str) -> Markup:

@@ -44,6 +44,18 @@ def _place(row: Ranked, measure: str) -> tuple[float, float] | None:
     return None if cost is None or information is None else (cost, information)
 
 
+def _reading(early: bool) -> str:
+    """What stands above the picture: how it is read.
+
+    Example:
+        >>> print(_reading(early=True))
+        Better is further down and to the right. Dashed: recipes of which
+        no other is better in both. Bars: one standard error. Hollow: stopped early.
+    """
+    told = "Better is further down and to the right. Dashed: recipes of which\nno other is better in both. "
+    return f"{told}Bars: one standard error.{' Hollow: stopped early.' if early else ''}"
+
+
 def _drawn(rows: Sequence[Ranked], measure: str) -> Figure | None:
     points = [place for row in rows if (place := _place(row, measure)) is not None]
     if not points:
@@ -59,6 +71,15 @@ def _drawn(rows: Sequence[Ranked], measure: str) -> Figure | None:
             information, cost, xerr=errors[0], yerr=errors[1], fmt=look.marker, color=look.color, mfc=full,
             ms=look.size(7), lw=0.8,
         )  # fmt: skip
-    ax.set(xlabel="mutual information of x and z, nats", ylabel=f"{NUMBERS[measure]}, nats")
-    name_lines(figure, [row.name for row in rows], [looks[row.name] for row in rows], line=False)
+    ax.set(
+        xlabel="mutual information of x and z, nats: more is better",
+        ylabel=f"{NUMBERS[measure]}, nats: lower is better",
+    )
+    ax.set_title(_reading(any(row.early for row in rows)), fontsize=9.5, color=SOFT, loc="left")
+    name_lines(
+        figure,
+        [row.name if row.name != "none" else "none (no remedy)" for row in rows],
+        [looks[row.name] for row in rows],
+        line=False,
+    )
     return figure

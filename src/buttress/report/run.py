@@ -24,6 +24,7 @@ from buttress.report.page import render
 from buttress.report.quantities import QUANTITIES
 from buttress.report.results import RunResult, load_run, name_of
 from buttress.report.tables import evidence_rows
+from buttress.runtime.atomic_write import write_text
 
 __all__ = ["save_report", "sentence", "write_report"]
 
@@ -59,7 +60,7 @@ def write_report(run_folder: str | Path) -> Path:
         FileNotFoundError: There is no such folder.
     """
     path = Path(run_folder) / "report.html"
-    path.write_text(render("run.html.j2", **_page(load_run(run_folder))), encoding="utf-8")
+    write_text(path, render("run.html.j2", **_page(load_run(run_folder))))
     return path
 
 
@@ -92,7 +93,7 @@ def save_report(evidence: Evidence, path: str | Path, title: str = "My model", k
     examples = gather(kind or evidence.kind, **pictures) if pictures else None  # type: ignore[arg-type]
     run = RunResult(path.parent, evidence=evidence, examples=examples)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(render("run.html.j2", **(_page(run) | {"title": title, "over": "Diagnosis"})), encoding="utf-8")
+    write_text(path, render("run.html.j2", **(_page(run) | {"title": title, "over": "Diagnosis"})))
     return path
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from buttress.core.recipe import Recipe
 from buttress.core.registry import to_plain
-from buttress.runtime.atomic_write import sweep, write_text
+from buttress.runtime.atomic_write import check_name, sweep, write_text
 from buttress.runtime.safe_files import regular
 from buttress.training.differences import differences, lengthened
 from buttress.training.folder import LOCK, PROGRESS, RECIPE, WRITTEN_UNDER_LOCK
@@ -30,7 +30,7 @@ def lock(folder: Path) -> Iterator[None]:
     """While this lasts, no other process may train in the folder; where the system has no locks, nothing is checked.
 
     What is locked is a file that is locked before anything else is written, and that stays with what is written. Where
-    an error ends it before there is anything, the file goes again, and so do the folders that were made for it.
+    an error ends it before there is anything new, the file goes again, and so do the folders that were made for it.
 
     Errors:
         ValueError: Another process is training there.
@@ -44,13 +44,15 @@ def lock(folder: Path) -> Iterator[None]:
         ValueError: another process is training in ...; wait for it, or choose another folder
     """
     made = [path for path in (folder, *folder.parents) if not path.exists()]
+    before = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
     with _locked(folder) as new:
         for name in WRITTEN_UNDER_LOCK if fcntl is not None else ():  # left behind by one that was killed in between
             sweep(folder / name)
         try:
             yield
         except BaseException:
-            _leave_nothing(folder, made if new else None)
+            if new:
+                _leave_nothing(folder, before, made)
             raise
 
 
@@ -86,12 +88,12 @@ def _is_at(path: Path, stat: os.stat_result) -> bool:
         return False
 
 
-def _leave_nothing(folder: Path, made: Sequence[Path] | None) -> None:
-    """Remove a lock file that is all there is, and the folders that were made for it; None where it was there before.
+def _leave_nothing(folder: Path, before: set[str], made: Sequence[Path]) -> None:
+    """Remove a lock file that is all there is besides what was there before, and the folders that were made for it.
 
     Call it under the lock, so that no other process has begun to write there.
     """
-    if made is None or fcntl is None or [path.name for path in folder.iterdir()] != [LOCK]:
+    if fcntl is None or {path.name for path in folder.iterdir()} != before | {LOCK}:
         return
     (folder / LOCK).unlink()
     with suppress(OSError):  # a parent that another process has put something into stays
@@ -193,15 +195,14 @@ def _moved(held: Recipe, recipe: Recipe) -> Recipe:
 
 
 def refuse_file(folder: Path) -> None:
-    """Refuse a path that cannot become a folder, because it or a part of it is a file.
+    """Refuse a path that cannot become a folder: it or a part of it is a file, or its name cannot be written down.
 
     Example:
         >>> refuse_file(Path(__file__) / "run")
         Traceback (most recent call last):
         ValueError: ... is a file, wanted a folder to write into; choose another one
     """
-    if "\0" in str(folder):
-        raise ValueError(f"{str(folder)!r} holds a NUL character, which no path may; choose another folder")
+    check_name(folder)
     if (found := next((p for p in (folder, *folder.parents) if p.exists()), None)) and not found.is_dir():
         raise ValueError(f"{found} is a file, wanted a folder to write into; choose another one")
 

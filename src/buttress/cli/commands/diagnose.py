@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -11,6 +12,13 @@ from typing import Any, Literal
 from rich.console import Console
 
 __all__ = ["conclude", "diagnose", "telling"]
+
+LONG = 10.0
+"""Seconds after which a diagnosis tells what would make it cheaper."""
+CHEAPER = (
+    "this takes a while: --nll_samples 0 and --gap_steps 0 leave out what takes longest, and fewer --nll_examples, "
+    "--gap_examples and --mi_examples make it cheaper"
+)
 
 
 def diagnose(
@@ -82,9 +90,13 @@ def conclude(run: Any, keep: bool = True, **settings: Any) -> None:
 
     console, before = Console(), _evidence(run.folder) if keep else None
     with telling(console) as tell:
-        evidence = run.diagnose(
-            progress=lambda stage, done, total: tell(f"diagnosing: {stage} ({done + 1}/{total})"), **settings
-        )
+        hint = _hint(console)
+
+        def progress(stage: str, done: int, stages: int) -> None:
+            hint()
+            tell(f"diagnosing: {stage} ({done + 1}/{stages})")
+
+        evidence = run.diagnose(progress=progress, **settings)
         merged, kept = (evidence, ()) if before is None else merge(before, evidence)
         if kept:
             advice = fitting(merged.verdict.advice, run.recipe)
@@ -97,6 +109,28 @@ def conclude(run: Any, keep: bool = True, **settings: Any) -> None:
     if kept:
         print(f"kept from an earlier diagnosis with more effort: {'; '.join(kept)} (--keep false measures all anew)")
     print(f"report: {page}")
+
+
+def _hint(console: Console) -> Callable[[], None]:
+    """What says, once it is called after :data:`LONG`, how to make a diagnosis cheaper.
+
+    Example:
+        >>> from unittest.mock import patch
+        >>> with patch(f"{__name__}.LONG", 0.0):
+        ...     hint = _hint(Console(width=500))
+        ...     hint()
+        ...     hint()  # said once
+        this takes a while: --nll_samples 0 and --gap_steps 0 leave out what takes longest, ...
+    """
+    began, told = time.monotonic(), False
+
+    def hint() -> None:
+        nonlocal told
+        if not told and time.monotonic() >= began + LONG:
+            told = True
+            console.print(CHEAPER, soft_wrap=True, markup=False, highlight=False)
+
+    return hint
 
 
 def _evidence(folder: Path) -> Any:

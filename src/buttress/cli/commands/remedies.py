@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-__all__ = ["remedies"]
+__all__ = ["remedies", "told"]
 
 
 def remedies() -> None:
@@ -19,23 +19,40 @@ def remedies() -> None:
     from rich.console import Console
     from rich.text import Text
 
-    from buttress.core.remedy import catalogue
+    from buttress.cli import stored
 
     console, family = Console(), ""
-    for entry in sorted(catalogue().values(), key=lambda r: (r.family != "none", r.family, r.name)):
-        if entry.family != family:
-            family = entry.family
+    for entry in stored.remedies() or told():
+        if entry["family"] != family:
+            family = entry["family"]
             console.print(Text(family, style="bold underline"), end="\n\n")
-        pieces = [entry.name, *(f":{k}={_written(v)}" for k, v in entry.settings.items())]
+        pieces = [entry["name"], *entry["settings"]]
         for number, line in enumerate(_lines(pieces, console.width - 8)):
             head = Text("  " + 4 * " " * (number > 0) + line, style="dim", overflow="fold")
-            head.stylize("not dim bold", 0, 2 + len(entry.name) if number == 0 else 0)
+            head.stylize("not dim bold", 0, 2 + len(entry["name"]) if number == 0 else 0)
             console.print(head, soft_wrap=True)
-        told = Text(f"{entry.summary.replace('``', '')}\n{entry.source}; {_changes(entry)}")
-        for text in told.wrap(console, console.width - 12):
+        said = Text(f"{entry['summary']}\n{entry['source']}; {entry['changes']}")
+        for text in said.wrap(console, console.width - 12):
             text.rstrip()
             console.print(Text(" " * 6) + text)
         console.print()
+
+
+def told() -> list[dict[str, Any]]:
+    """What is said of each remedy, in the order in which they are listed."""
+    from buttress.core.remedy import catalogue
+
+    return [
+        {
+            "family": entry.family,
+            "name": entry.name,
+            "settings": [f":{k}={_written(v)}" for k, v in entry.settings.items()],
+            "summary": entry.summary.replace("``", ""),
+            "source": entry.source,
+            "changes": _changes(entry),
+        }
+        for entry in sorted(catalogue().values(), key=lambda r: (r.family != "none", r.family, r.name))
+    ]
 
 
 def _lines(pieces: Sequence[str], width: int) -> list[str]:

@@ -17,6 +17,7 @@ from buttress.experiments.papers._experiment import Experiment, Watch
 from buttress.experiments.papers._result import write_result
 from buttress.report.comparison import write_comparison
 from buttress.report.results import load_run
+from buttress.runtime.suggest import suggest
 from buttress.training.engine import LOG_EVERY
 from buttress.training.progress import Progress
 
@@ -58,7 +59,8 @@ class Arms:
             {'none': 'none', 'aggressive': 'aggressive'}
         """
         if unknown := [name for name in names if name not in self.all]:
-            raise ValueError(f"only: there is no arm {unknown[0]!r}; choose from {', '.join(self.all)}")
+            near = suggest(unknown[0], self.all, "There are")
+            raise ValueError(f"only: there is no arm {unknown[0]!r}; {near} {', '.join(self.all)}")
         wanted = {next(iter(self.all)), *(names or self.all)}
         cheap, dear = ({k: v for k, v in some.items() if k in wanted} for some in (self.cheap, self.dear))
         return Arms(cheap, dear)

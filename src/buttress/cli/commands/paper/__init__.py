@@ -26,8 +26,12 @@ def repeat(experiment: Experiment, out: Path, jobs: int) -> None:
         jobs: Runs at a time, where it can train several.
     """
     from buttress.cli.commands.compare import bars
+    from buttress.experiments.branches import check_jobs
     from buttress.experiments.claims import claims_table
+    from buttress.training.lock import refuse_file
 
+    check_jobs(jobs)
+    refuse_file(out)  # before the data are read, which may take a minute
     console = Console()
     with bars(console, getattr(experiment, "data", None)) as watch:
         found = experiment.run(out, jobs=jobs, watch=watch)
