@@ -4,26 +4,59 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import GradientEdge, get_gradient_edge
 
-__all__ = ["reached", "thawed"]
+from buttress.diagnostics.lint.activation import SHAPES
+
+__all__ = ["reached", "sources", "stirred", "thawed"]
+
+STIR = 0.05
+"""Standard deviation of what is put in place of weights that are all 0."""
+
+
+def sources(value: Tensor) -> list[GradientEdge]:
+    """A value in a graph of gradients, and what it is a copy or a part of, the value itself first.
+
+    A model may return mu in another precision, flattened, or cut out of its features anew, and decode the original.
+
+    Example:
+        >>> h = torch.ones(2, 4, requires_grad=True)
+        >>> len(sources((2 * h)[:, :2].double()))  # the copy, the part, all of it
+        3
+    """
+    edge: Any = get_gradient_edge(value)
+    found = [edge]
+    while _only_moves(edge.node) and len(edge.node.next_functions) == 1:
+        node, number = edge.node.next_functions[0]
+        if node is None:
+            break
+        edge = GradientEdge(node, number)
+        found.append(edge)
+    return found
+
+
+def _only_moves(node: Any) -> bool:
+    name = type(node).__name__.rstrip("0123456789").removesuffix("Backward")
+    return name in SHAPES
 
 
 def reached(recon: Tensor, value: Tensor) -> bool:
-    """Whether any gradient goes from the reconstruction to a value.
+    """Whether any gradient goes from the reconstruction to a value, or to what that is a copy of.
 
     Example:
         >>> z = torch.ones(2, requires_grad=True)
-        >>> reached(3 * z, z), reached(0 * z, z), reached(3 * z.detach(), z)
-        (True, False, False)
+        >>> reached(3 * z, z), reached(0 * z, z), reached(3 * z.detach(), z), reached(3 * z, z.double())
+        (True, False, False, True)
     """
     if not (recon.requires_grad and value.requires_grad):
         return False
     weights = torch.randn(recon.shape, generator=torch.Generator().manual_seed(0)).to(recon)
-    (found,) = torch.autograd.grad((recon * weights).sum(), value, retain_graph=True, allow_unused=True)
-    return found is not None and bool(found.any())
+    found = torch.autograd.grad((recon * weights).sum(), sources(value), retain_graph=True, allow_unused=True)
+    return any(g is not None and bool(g.any()) for g in found)
 
 
 @contextmanager
@@ -46,3 +79,29 @@ def thawed(model: nn.Module) -> Iterator[None]:
     finally:
         for parameter in frozen:
             parameter.requires_grad_(False)
+
+
+@contextmanager
+def stirred(model: nn.Module) -> Iterator[None]:
+    """With small numbers in place of weights that learn and are all 0, as after a first step of training.
+
+    A layer or a gate that begins at 0 lets no gradient through at first, and is no fault.
+
+    Example:
+        >>> net = nn.Linear(2, 1)
+        >>> _ = nn.init.zeros_(net.weight)
+        >>> with stirred(net):
+        ...     print(bool(net.weight.any()))
+        True
+        >>> bool(net.weight.any())
+        False
+    """
+    generator = torch.Generator().manual_seed(0)
+    zero = [p for p in model.parameters() if p.requires_grad and p.is_floating_point() and not p.any()]
+    try:
+        for p in zero:
+            p.data.add_(STIR * torch.randn(p.shape, generator=generator).to(p))
+        yield
+    finally:
+        for p in zero:
+            p.data.zero_()
