@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 D, L, N = 20, 2, 64
 
@@ -86,6 +87,32 @@ class Copied(Vae):
             "view": lambda: (recon, h.view(len(x), 2, L)[:, 0], h.view(len(x), 2, L)[:, 1]),
             "double": lambda: (recon, h[:, :L].double(), h[:, L:].double()),
         }[self.how]()
+
+
+class Scaled(Vae):
+    """The head gives sigma by a softplus; what is returned is twice its logarithm."""
+
+    def forward(self, x):
+        mu, s = self.encoder(x).chunk(2, -1)
+        sigma = F.softplus(s) + 1e-4
+        return self.decoder(mu + sigma * torch.randn_like(mu)), mu, 2 * sigma.log()
+
+
+class Cast(Vae):
+    """Runs in bfloat16 by autocast, and returns float32."""
+
+    def forward(self, x):
+        with torch.autocast("cpu", torch.bfloat16):
+            recon, mu, logvar = super().forward(x)
+        return recon.float(), mu.float(), logvar.float()
+
+
+class Checkpointed(Vae):
+    """Makes the activations of the decoder anew at the backward pass, by the old way of torch."""
+
+    def forward(self, x):
+        mu, logvar = self.encoder(x).chunk(2, -1)
+        return checkpoint(self.decoder, draw(mu, logvar), use_reentrant=True), mu, logvar
 
 
 class Spoken(Vae):
@@ -382,6 +409,9 @@ RIGHT = {
     "copies": lambda: (Copied("clone"), loss, numbers()),
     "views": lambda: (Copied("view"), loss, numbers()),
     "other precision": lambda: (Copied("double"), loss, numbers()),
+    "sigma by a softplus": lambda: (Scaled(), loss, numbers()),
+    "autocast": lambda: (Cast(), loss, numbers()),
+    "checkpoint": lambda: (Checkpointed(), loss, numbers()),
     "names": lambda: (Spoken(), by_name, numbers()),
     "labels": lambda: (Labelled(), conditional, labelled()),
     "images": lambda: (Images(False), loss, pictures()),
@@ -422,6 +452,7 @@ WRONG = {
         "sampling-noise", lambda: (Changed(lambda mu, lv: mu + torch.randn_like(mu) * lv.exp()), loss, numbers())
     ),
     "detached": ("z-unreached", lambda: (Changed(lambda mu, lv: draw(mu, lv).detach()), loss, numbers())),
+    "logvar detached": ("z-unreached", lambda: (Changed(lambda mu, lv: draw(mu, lv.detach())), loss, numbers())),
     "overwritten": ("z-unreached", lambda: (Changed(lambda mu, lv: torch.randn_like(mu)), loss, numbers())),
     "times 0": ("z-unreached", lambda: (Changed(lambda mu, lv: 0 * draw(mu, lv)), loss, numbers())),
     "round z": ("z-unreached", lambda: (Skip(), loss, numbers())),

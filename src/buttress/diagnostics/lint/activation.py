@@ -20,11 +20,6 @@ SHAPES = (
     "Select",
     "Slice",
     "ToCopy",
-    "Split",
-    "SplitWithSizes",
-    "Unbind",
-    "Expand",
-    "T",
 )
 """What moves numbers and does not change them."""
 BOUNDS = ("Clamp", "ClampMin", "ClampMax", "NanToNum", "Maximum", "Minimum")

@@ -10,8 +10,6 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
-from buttress.diagnostics.lint.activation import SHAPES
-
 __all__ = ["reached", "sources", "stirred", "thawed"]
 
 STIR = 0.05
@@ -19,33 +17,26 @@ STIR = 0.05
 
 
 def sources(value: Tensor) -> list[GradientEdge]:
-    """A value in a graph of gradients, and what it is a copy or a part of, the value itself first.
+    """A value in a graph of gradients, and what it is a part or a function of alone, the value itself first.
 
-    A model may return mu in another precision, flattened, or cut out of its features anew, and decode the original.
+    A model may return mu in another precision, flattened, or cut out of its features anew, and decode the original; and
+    of a sigma that it draws with, twice the logarithm.
 
     Example:
         >>> h = torch.ones(2, 4, requires_grad=True)
-        >>> len(sources((2 * h)[:, :2].double()))  # the copy, the part, all of it
+        >>> len(sources((h + h)[:, :2].double()))  # the copy, the part, all of it
         3
     """
     edge: Any = get_gradient_edge(value)
     found = [edge]
-    while _only_moves(edge.node) and len(edge.node.next_functions) == 1:
-        node, number = edge.node.next_functions[0]
-        if node is None:
-            break
-        edge = GradientEdge(node, number)
+    while len(before := [pair for pair in edge.node.next_functions if pair[0] is not None]) == 1:
+        edge = GradientEdge(*before[0])
         found.append(edge)
     return found
 
 
-def _only_moves(node: Any) -> bool:
-    name = type(node).__name__.rstrip("0123456789").removesuffix("Backward")
-    return name in SHAPES
-
-
 def reached(recon: Tensor, value: Tensor) -> bool:
-    """Whether any gradient goes from the reconstruction to a value, or to what that is a copy of.
+    """Whether any gradient goes from the reconstruction to a value, or to the numbers that it is a function of.
 
     Example:
         >>> z = torch.ones(2, requires_grad=True)
@@ -55,8 +46,12 @@ def reached(recon: Tensor, value: Tensor) -> bool:
     if not (recon.requires_grad and value.requires_grad):
         return False
     weights = torch.randn(recon.shape, generator=torch.Generator().manual_seed(0)).to(recon)
-    found = torch.autograd.grad((recon * weights).sum(), sources(value), retain_graph=True, allow_unused=True)
-    return any(g is not None and bool(g.any()) for g in found)
+    edges = sources(value)
+    seen = torch.autograd.grad((recon * weights).sum(), edges, retain_graph=True, allow_unused=True)
+    own = torch.autograd.grad(value.sum(), edges, retain_graph=True, allow_unused=True)
+    return any(
+        r is not None and v is not None and bool((r.bool() & v.bool()).any()) for r, v in zip(seen, own, strict=True)
+    )
 
 
 @contextmanager

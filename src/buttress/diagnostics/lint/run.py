@@ -137,4 +137,8 @@ def _of_one(subject: Linted) -> tuple[list[LintFinding], dict[str, str]]:
             found += one.find(subject)
         except Silent as reason:
             silent[one.name] = str(reason)
+        except RuntimeError as error:
+            if "use_reentrant" not in str(error):
+                raise
+            silent[one.name] = "gradients do not go through checkpoint(..., use_reentrant=True)"
     return found, silent
