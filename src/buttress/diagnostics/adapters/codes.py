@@ -10,7 +10,7 @@ __all__ = ["no_pair"]
 VECTORS = 32
 """So many vectors of a tensor are looked for among the rows of a codebook."""
 NEAR = 1e-4
-"""Distance, beside the size of a codeword, that rounding leaves."""
+"""Distance, beside the largest number of a codebook, that rounding leaves."""
 
 
 def no_pair(model: nn.Module, mean: Tensor, log_variance: Tensor) -> bool:
@@ -34,7 +34,7 @@ def no_pair(model: nn.Module, mean: Tensor, log_variance: Tensor) -> bool:
     """
     if _made_of(log_variance, mean) or _made_of(mean, log_variance):
         return True
-    books = [w for w in (*model.parameters(), *model.buffers()) if w.dim() == 2 and len(w) > 1]
+    books = [w for w in (*model.parameters(), *model.buffers()) if w.dim() == 2 and min(w.shape) > 1]
     return any(_in_rows(value, books) for value in (mean, log_variance))
 
 
@@ -49,9 +49,9 @@ def _in_rows(value: Tensor, books: list[Tensor]) -> bool:
     """Whether every vector of a tensor, along its last axis or its second, is a row of one of some matrices."""
     for vectors in (value.detach(), value.detach().movedim(1, -1)):
         rows = vectors.reshape(-1, vectors.shape[-1])[:VECTORS].double()
-        if len(rows.unique(dim=0)) < 2:
-            continue  # the same for all x, as a variance that is set
+        if not bool(rows.isfinite().all()) or len(rows.unique(dim=0)) < 2:
+            continue  # broken, or the same for all x, as a variance that is set
         for book in (b.detach().double() for b in books if b.shape[1] == rows.shape[1]):
-            if bool((torch.cdist(rows, book).amin(1) <= NEAR * rows.abs().amax()).all()):
+            if bool((torch.cdist(rows, book).amin(1) <= NEAR * book.abs().amax()).all()):
                 return True
     return False
