@@ -273,7 +273,7 @@ def foreseen(information, worth, **values):
 def test_codes_of_whose_order_a_critic_makes_little_are_the_critics_fault():
     verdict = foreseen(2.3, 0.3)
     assert (verdict.state, verdict.causes) == (PARTLY, (LITTLE,))
-    assert "tells 0.05 ± 0 nats of the code 1 ahead and -0.01 ± 0 nats of the code 6 ahead" in verdict.reasons[-1]
+    assert "tells 0.05 nats of the code 1 ahead and -0.01 nats of the code 6 ahead" in verdict.reasons[-1]
     assert foreseen(2.3, 0.9).causes == ()
     assert foreseen(2.3, 0.02).causes == (IGNORED,)
     assert strength(foreseen(2.3, (0.45, 0.05)), LITTLE) == BORDERLINE

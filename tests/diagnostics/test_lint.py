@@ -252,7 +252,7 @@ def test_what_cannot_be_asked_is_told(x):
     [
         ("mine", squared, torch.zeros(4, D), "model"),
         (Vae(), 3, torch.zeros(4, D), "loss_fn"),
-        (Vae(), squared, torch.zeros(1, D), "two examples or more"),
+        (Vae(), squared, torch.zeros(0, D), "one example or more"),
         (Vae(), squared, 5, "the batch gave int"),
         (Vae(), lambda model, batch: model(batch)[0], torch.zeros(4, D), "the loss function gave a tensor of shape"),
         (nn.Linear(D, D), squared, torch.zeros(4, D), "forward.x. gave one tensor"),

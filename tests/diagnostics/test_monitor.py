@@ -403,7 +403,7 @@ def test_there_is_no_forecast_from_numbers_that_are_not_finite(linear):
     assert "rate" in _plain(evidence)
     evidence.estimates["rate"] = Estimate(float("inf"), 0.1, 9, "")
     monitor.early = {0.05: _plain(evidence), 0.1: _plain(evidence)}
-    assert "rate" not in _plain(evidence) and monitor._forecast(10) is None
+    assert "rate" not in _plain(evidence) and monitor._forecast(10, Seen(10, {}, "used", None)) is None
 
 
 def test_further_calls_in_a_step_are_no_further_looks(linear):
@@ -444,3 +444,48 @@ def test_a_loader_is_read_once_and_no_random_state_is_moved():
     one, other = monitor(0), monitor(1)
     assert one.numbers == other.numbers
     assert torch.equal(before[0], torch.get_rng_state()) and before[1] == np.random.get_state()[1].tolist()
+
+
+def kl(mu, logvar):
+    return (mu**2 + logvar.exp() - 1 - logvar).sum(1).mean() / 2
+
+
+def test_a_mistake_in_the_loss_is_told_at_the_first_look_and_there_is_no_forecast():
+    def subtracted(recon, x, mu, logvar):
+        return (recon - x).square().sum(1).mean() - kl(mu, logvar)
+
+    monitor = Monitor(Vae(), torch.randn(32, 6), likelihood="mse", every=1, steps=40, loss_fn=subtracted)
+    with pytest.warns(CollapseWarning, match=r"has a mistake \(step 0\): the loss falls as the KL rises") as found:
+        [monitor(step) for step in range(6)]
+    assert sum("mistake" in str(one.message) for one in found) == 1
+    assert monitor.probability is None and set(monitor.looks[0].faults) == {"kl-sign"}
+
+
+def test_a_decoder_that_is_not_connected_to_z_is_certain_to_leave_it_unused():
+    class Deaf(Vae):
+        def forward(self, x):
+            _, mu, logvar = super().forward(x)
+            return self.decoder(torch.zeros_like(mu)), mu, logvar
+
+    monitor = Monitor(Deaf(), torch.randn(32, 6), likelihood="mse", every=1)
+    with pytest.warns(CollapseWarning, match="has a mistake"):
+        monitor(0)
+    assert monitor.probability == 1.0
+
+
+def test_a_training_of_seconds_is_looked_at_more_than_once(linear):
+    model, probe = linear
+
+    def steps(**settings):
+        monitor = Monitor(model.vae(), probe, **settings)
+        monitor.look = lambda step: monitor.looks.append(look(1.0))
+        seen = []
+        monitor.clock = lambda: 0.0
+        monitor.spent = 1.0
+        for step in range(0, 1000, 5):
+            before = len(monitor.looks)
+            monitor(step)
+            seen += [step] * (len(monitor.looks) - before)
+        return seen
+
+    assert steps() == [100, 200, 400, 800] and steps(share=0.03) == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, get_args
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from buttress.core.layout import Kind
 from buttress.diagnostics.adapters import Adapted, adapted
+from buttress.diagnostics.as_it_was import as_it_was
 from buttress.diagnostics.check import check
 from buttress.diagnostics.estimate import Estimate
 from buttress.diagnostics.estimator import STAGES, Subject, catalogue
@@ -20,11 +22,12 @@ from buttress.diagnostics.evidence import Evidence, Groups, numbers
 from buttress.diagnostics.modules import Kept, training_parts
 from buttress.diagnostics.numbers import COMPRESSION, Purpose
 from buttress.diagnostics.passes import Encoded, as_batch, count, prior_of
+from buttress.diagnostics.processes import between_processes
 from buttress.diagnostics.protocol import Conditional
 from buttress.diagnostics.representation import as_factors
 from buttress.diagnostics.telling import Telling
 from buttress.diagnostics.verdict import judge
-from buttress.diagnostics.wiring import ROWS, Wiring, batch_of, gradient_of_x, wiring_of
+from buttress.diagnostics.wiring import ROWS, Wiring, batch_of, gradient_of_x, loss_mistakes, some_of, wiring_of
 from buttress.runtime.arguments import check_names, check_number, check_whole
 from buttress.runtime.memory import check_memory
 from buttress.runtime.randomness import check_seed
@@ -200,10 +203,16 @@ def diagnose(
         raise ValueError(f"beta is {beta}, wanted the weight of the rate in the loss, at least 0; 1 for the ELBO")
     if loss_fn is not None and not callable(loss_fn):
         raise ValueError(f"loss_fn is a {type(loss_fn).__name__}, wanted a function of (model, batch)")
-    with torch.random.fork_rng(devices=[]):  # whoever reads a loader draws a seed for it
-        found, kept = adapted(model, batches, likelihood, variance, labels), Kept(model)
+    with as_it_was((model, loss_fn)):
+        try:
+            found, kept = adapted(model, batches, likelihood, variance, labels), Kept(model)
+        except ValueError as error:
+            if "forward(x) gave" in str(error) and (told := loss_mistakes(model, batches, loss_fn)):
+                raise ValueError(f"{error}{told}") from error
+            raise
         try:
             wired = _wiring(found, batches, loss_fn, likelihood, variance)
+            wired = replace(wired, found={**wired.found, **between_processes(model)})
             return _diagnosis(found, settings, wishes, kept, wired)
         finally:
             kept.restore()
@@ -214,7 +223,7 @@ def _wiring(
 ) -> Wiring:
     """What forward and the loss of a module show; nothing of a model that is no such module."""
     if found.forward is not None and likelihood is not None:
-        batch = batch_of(found.forward, data, as_batch(found.batches[0]), found.names)
+        batch = batch_of(found.forward, data, some_of(found.batches), found.names)
         return wiring_of(found.forward, batch, loss_fn, likelihood, variance)
     if loss_fn is not None:
         raise ValueError(

@@ -13,7 +13,18 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-__all__ = ["NO_DENSITY", "Estimate", "Moments", "jackknife", "mean", "quantile", "ratio", "share"]
+__all__ = [
+    "NO_DENSITY",
+    "Estimate",
+    "Moments",
+    "jackknife",
+    "mean",
+    "quantile",
+    "ratio",
+    "share",
+    "short",
+    "with_error",
+]
 
 
 @dataclass(frozen=True)
@@ -59,11 +70,27 @@ class Estimate:
         """
         if self.value is None:
             return "not measured"
-        return short(self.value) if self.error is None else f"{short(self.value)} ± {short(self.error, 1)}"
+        return with_error(self.value, self.error)
 
 
+SMALLEST = 5e-4
+"""What is smaller is written as 0."""
 NO_DENSITY = Estimate(None, None, 0, "left out", note="it needs p(x|z), and a model with a critic has none")
 """What stands for a number that such a model can't have."""
+
+
+def with_error(value: float, error: float | None) -> str:
+    """A number with as many digits as its error allows; alone where that is not known or too small to show.
+
+    Example:
+        >>> with_error(98.76, 6.6), with_error(0.00117, 0.002), with_error(12.345, 0.01), with_error(1.2345, 4e-17)
+        ('99 ± 7', '0.001 ± 0.002', '12.35 ± 0.01', '1.23')
+    """
+    if error is None or error < SMALLEST:
+        return short(value)
+    said = short(error, 1)
+    places = len(said.partition(".")[2])
+    return f"{round(value, places) + 0.0:.{places}f} ± {said}"
 
 
 def short(value: float, digits: int = 3) -> str:
@@ -73,7 +100,7 @@ def short(value: float, digits: int = 3) -> str:
         >>> short(1.2345), short(4.4e-19), short(96.84, 1)
         ('1.23', '0', '97')
     """
-    if abs(value) < 5e-4:
+    if abs(value) < SMALLEST:
         return "0"
     return f"{value:.{digits}g}" if abs(value) < 10**digits else f"{value:.0f}"
 
@@ -132,7 +159,7 @@ def share(held: Bool[Tensor, " N"], method: str, note: str = "") -> Estimate:
 
     Example:
         >>> print(share(torch.arange(100) < 20, "counting"), "|", share(torch.arange(100) < 0, "counting"))
-        0.2 ± 0.04 | 0 ± 0.01
+        0.20 ± 0.04 | 0.00 ± 0.01
     """
     n, k = len(held), int(held.sum())
     p = (k + 2) / (n + 4)

@@ -167,7 +167,7 @@ class Evidence:
             >>> print(Evidence(9, "table", {"rate": Estimate(1.25, 0.1, 9, "closed form")}, Groups((), (), (), ())))
             nats per example, 9 held-out examples
             estimate  value       at most  N  method
-            rate      1.25 ± 0.1           9  closed form
+            rate      1.2 ± 0.1            9  closed form
         """
         heads = ("estimate", "value", "at most", "N", "method")
         rows = [heads, *(_cells(name, estimate) for name, estimate in self.estimates.items())]

@@ -45,7 +45,7 @@ def judge(estimates: Mapping[str, Estimate], kind: str, notes: tuple[str, ...] =
         >>> rate_alone = {"rate": told(4.0), "mutual_information": told(2.0), "worth_shuffled": told(0.01)}
         >>> said = judge(rate_alone, "text")  # a floor that is paid for and not read
         >>> said.state, said.reasons[-3]
-        ('collapsed', 'a rate of 4 ± 0 nats is paid nevertheless: a rate alone does not show that z is used')
+        ('collapsed', 'a rate of 4 nats is paid nevertheless: a rate alone does not show that z is used')
     """
     numbers = Numbers(estimates, kind, notes)
     state = state_of(numbers)

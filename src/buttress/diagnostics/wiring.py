@@ -23,18 +23,24 @@ from torch import Tensor, nn
 
 from buttress.core.batch import Batch
 from buttress.diagnostics.adapters.library_model import found_in
+from buttress.diagnostics.adapters.loaders import loaded
 from buttress.diagnostics.adapters.outputs import RECON, in_precision_of
 from buttress.diagnostics.adapters.signatures import by_name_alone, takes_condition
+from buttress.diagnostics.as_it_was import as_it_was
 from buttress.diagnostics.estimate import Estimate
 from buttress.diagnostics.lint.finding import LintFinding
 from buttress.diagnostics.lint.run import asked
 from buttress.diagnostics.lint.subject import Linted, Silent, seeded
 from buttress.diagnostics.lint.weights import weights
+from buttress.diagnostics.passes import as_batch
+from buttress.diagnostics.protocol import Batches
 
-__all__ = ["ROWS", "Wiring", "batch_of", "gradient_of_x", "wiring_of"]
+__all__ = ["ROWS", "Wiring", "batch_of", "gradient_of_x", "loss_mistakes", "some_of", "wiring_of"]
 
 ROWS = 128
 """Examples that are looked at."""
+ENOUGH = 32
+"""Examples from which on a batch is taken as it comes; smaller ones are joined."""
 ELSEWHERE = ("optimum-collapsed", "output-range", "rectified-latent", "straight-through")
 """Rules that a cause of the diagnosis asks by itself, with more examples, or that say nothing of why z is not used."""
 VARIANCES = {"mse": 0.5}
@@ -91,10 +97,10 @@ def wiring_of(
     try:
         subject = Linted(module, loss_fn, batch)
         subject = Linted(module, loss_fn, subject.part(slice(0, ROWS)))
-        with torch.inference_mode(False), torch.enable_grad():
-            if loss_fn is not None:
-                _check_finite(subject)
+        with torch.inference_mode(False), torch.enable_grad(), as_it_was((module, loss_fn)):
             findings, _ = asked(subject)
+            if loss_fn is not None:
+                _check_finite(subject, findings)
             beta, read = _beta(subject, findings, likelihood, variance)
             seen = {"wiring/loss": _one(subject, "the loss was looked at")} if read else {}
             return Wiring({**_kept(subject, findings), **seen}, beta)
@@ -104,11 +110,45 @@ def wiring_of(
         return Wiring()  # forward may want something else in training: then nothing is known of it
 
 
-def _check_finite(subject: Linted) -> None:
-    with seeded(subject.model), torch.no_grad():
+def _check_finite(subject: Linted, findings: list[LintFinding]) -> None:
+    with seeded(subject.model):  # with gradients, as a loss may call backward()
         value = subject.value(subject.batch)
     if not value.isfinite():
-        raise ValueError(f"loss_fn gives {value.item()} on {len(subject.x)} examples, wanted a finite number")
+        raise ValueError(
+            f"loss_fn gives {value.item()} on {len(subject.x)} examples, wanted a finite number{_mistakes(findings)}"
+        )
+
+
+def loss_mistakes(model: Any, data: Any, loss_fn: Callable[..., Any] | None) -> str:
+    """What the linter says of the loss of a model that cannot be measured, as the end of a sentence; empty where
+    it says nothing.
+
+    A KL that is subtracted ends in weights that are not finite: the loss still shows it.
+
+    Args:
+        model: That was refused.
+        data: What the diagnosis was given.
+        loss_fn: As :func:`wiring_of` takes it.
+
+    Example:
+        >>> loss_mistakes(nn.Linear(2, 2), torch.zeros(4, 2), None)
+        ''
+    """
+    if not isinstance(model, nn.Module):
+        return ""
+    try:
+        came = loaded(data)
+        subject = Linted(model, loss_fn, batch_of(model, data, some_of(came.batches), came.names))
+        with torch.inference_mode(False), torch.enable_grad(), as_it_was((model, loss_fn)):
+            findings, _ = asked(subject)
+    except Exception:  # the model was refused, and this only adds to why
+        return ""
+    return _mistakes(findings)
+
+
+def _mistakes(findings: list[LintFinding]) -> str:
+    wrong = (one for one in findings if one.level == "error" and one.rule not in (*ELSEWHERE, "dead-gradient"))
+    return "".join(f"; the linter says: {one.evidence}; {one.change}" for one in wrong)
 
 
 def _kept(subject: Linted, findings: list[LintFinding]) -> dict[str, Estimate]:
@@ -120,7 +160,7 @@ def _kept(subject: Linted, findings: list[LintFinding]) -> dict[str, Estimate]:
     if "z-unreached" in errors:
         told.pop("no-sampling", None)
         recon = subject.output.recon
-        if not torch.equal(recon, recon[:1].expand_as(recon)):
+        if len(recon) > 1 and not torch.equal(recon, recon[:1].expand_as(recon)):
             dead = told.pop("z-unreached")
     if dead is not None:
         told["no-gradient"] = dead
@@ -165,9 +205,60 @@ def batch_of(module: nn.Module, data: Any, batch: Batch, names: Mapping[str, str
     x = in_precision_of(module, batch.x)
     if by_name_alone(module):
         return {names.get(name, name): value for name, value in {"x": x, **batch.given}.items()}
-    if isinstance(data, torch.utils.data.DataLoader) and isinstance(came := next(iter(data)), tuple | list | Mapping):
+    if isinstance(data, torch.utils.data.DataLoader) and isinstance(came := _some_of(data), tuple | list | Mapping):
         return came
     return (x, batch.given["label"]) if takes_condition(module) and "label" in batch.given else x
+
+
+def some_of(batches: Batches) -> Batch:
+    """The first batch, joined with further ones of its shape where it has few examples.
+
+    Example:
+        >>> len(some_of([torch.zeros(1, 2)] * 50))
+        32
+    """
+    found = as_batch(batches[0])
+    for i in range(1, len(batches)):
+        if len(found) >= ENOUGH:
+            break
+        one = as_batch(batches[i])
+        joined = _joined({"x": found.x, **found.given}, {"x": one.x, **one.given})
+        if joined is None:
+            break
+        found = Batch(joined.pop("x"), joined)
+    return found
+
+
+def _some_of(loader: Any) -> Any:
+    """The first batch of a loader, or where it is small as many as have :data:`ENOUGH` examples, joined."""
+    joined: Any = None
+    for batch in loader:
+        more = batch if joined is None else _joined(joined, batch)
+        if more is None:
+            break
+        joined = more
+        if _length(joined) >= ENOUGH:
+            break
+    return joined
+
+
+def _joined(one: Any, other: Any) -> Any:
+    """Two batches as one; None where their parts have no common shape."""
+    if isinstance(one, Tensor) and isinstance(other, Tensor):
+        return torch.cat([one, other]) if one.dim() and one.shape[1:] == other.shape[1:] else None
+    if isinstance(one, Mapping) and isinstance(other, Mapping) and one.keys() == other.keys():
+        parts = {name: _joined(value, other[name]) for name, value in one.items()}
+        return None if any(part is None for part in parts.values()) else parts
+    if isinstance(one, tuple | list) and len(one) == len(other):
+        row = [_joined(a, b) for a, b in zip(one, other, strict=True)]
+        return None if any(part is None for part in row) else type(one)(row) if type(one) in (tuple, list) else None
+    return None
+
+
+def _length(batch: Any) -> int:
+    value = next(iter(batch.values())) if isinstance(batch, Mapping) else batch
+    value = value[0] if isinstance(value, tuple | list) else value
+    return len(value) if isinstance(value, Tensor) and value.dim() else ENOUGH
 
 
 def gradient_of_x(module: nn.Module, x: Tensor) -> bool | None:

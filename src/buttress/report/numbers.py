@@ -62,12 +62,12 @@ def plus_minus(value: float | None, error: float | None, digits: int = 2) -> str
         >>> plus_minus(95.4, 0.31), plus_minus(0.003, 0.0004), plus_minus(95.4, None)
         ('95.40 ± 0.31', '0.003 ± 0.0004', '95.40')
         >>> plus_minus(6.16, 4e-17)  # nothing but rounding
-        '6.16 ± 0.00'
+        '6.16'
     """
     text = nats(value, digits)
     if text == MISSING or value is None or error is None or not math.isfinite(error):
         return text
-    return f"{text} ± {nats(0.0 if error < 1e-12 * abs(value) else error, digits)}"
+    return text if error <= 1e-12 * abs(value) else f"{text} ± {nats(error, digits)}"
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,17 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, Normal
 
 from buttress.core.batch import EMPTY, Batch, Given
+from buttress.diagnostics.adapters.codes import no_pair
 from buttress.diagnostics.adapters.likelihoods import NAMES, scored
-from buttress.diagnostics.adapters.outputs import Output, at_least_single, broken, in_precision_of, read
+from buttress.diagnostics.adapters.outputs import (
+    Output,
+    at_least_single,
+    broken,
+    by_names,
+    in_precision_of,
+    read,
+    tensors,
+)
 from buttress.diagnostics.adapters.signatures import NONE, arguments, called, takes_condition
 from buttress.diagnostics.evaluation import evaluating
 from buttress.diagnostics.failed_call import at_odds, first_line
@@ -123,6 +132,7 @@ def _tried(
             f"the model ({type(model).__name__}) has neither decode(z) nor decoder(z), and the diagnosis decodes other "
             "z than those forward draws; give it a method decode(self, z) that returns what forward returns as recon"
         )
+    _refuse_codes(model, batch, names_of)
     with _listening(model, names) as heard:
         output = read(_first_answer(model, batch, names_of), batch.x)
     _refuse_broken(output, batch.x, batches)
@@ -140,6 +150,22 @@ def _tried(
         f"forward(x) returns another recon than {' or '.join(names)} gives for its z; wanted the same from both; "
         "hand the model over as an Adapter of three callables if it cannot"
     )
+
+
+def _refuse_codes(model: nn.Module, batch: Batch, names: Mapping[str, str]) -> None:
+    """Refuse (recon, z_e, z_q) and the like, which have the form of (recon, mu, logvar)."""
+    with torch.enable_grad():
+        value = _first_answer(model, batch, names)
+        if by_names(value) is not None:
+            return
+        found = tensors(value, batch.x)
+        alike = found.mean.shape == found.log_variance.shape and found.mean.dim() > 1
+        if alike and no_pair(model, found.mean, found.log_variance):
+            raise ValueError(
+                "forward(x) gave (recon, mu, logvar) by its form, but one of the last two is made of the other or of "
+                "rows of a codebook, as z and its codes are; wanted mu and logvar; of a VQ-VAE hand over an Adapter "
+                "whose posterior is on codes, or return a dict with the names recon, mu and logvar"
+            )
 
 
 def _first_answer(model: nn.Module, batch: Batch, names: Mapping[str, str]) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Output", "at_least_single", "broken", "in_precision_of", "read", "tensors"]
+__all__ = ["Output", "at_least_single", "broken", "by_names", "in_precision_of", "read", "tensors"]
 
 RECON = (
     "recon",
@@ -94,7 +94,7 @@ def tensors(value: Any, x: Tensor) -> Output:
         >>> tensors((torch.zeros(5, 3, 10), torch.ones(5, 2), torch.zeros(5, 2)), x).recon.shape
         torch.Size([5, 3, 10])
     """
-    named = _named(value)
+    named = by_names(value)
     return _of_names(named) if named is not None else _of_positions(value, x)
 
 
@@ -142,8 +142,13 @@ def in_precision_of(model: nn.Module, value: Tensor) -> Tensor:
     return value.to(own) if value.is_floating_point() else value
 
 
-def _named(value: Any) -> Mapping[str, Any] | None:
-    """The entries by name, where there are names."""
+def by_names(value: Any) -> Mapping[str, Any] | None:
+    """The entries by name, where there are names.
+
+    Example:
+        >>> by_names({"mu": 1}), by_names((1, 2))
+        ({'mu': 1}, None)
+    """
     if isinstance(value, Mapping):
         return value
     if isinstance(value, tuple) and hasattr(value, "_asdict"):

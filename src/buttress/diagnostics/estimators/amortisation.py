@@ -60,7 +60,7 @@ class RefinementGain:
         >>> one, none = torch.ones(4), torch.zeros(4)
         >>> found = RefinementGain(1.5 * one, none, one, one, torch.tensor([True, True, True, False]), 100, "Adam")
         >>> print(found.gap, "|", found.gap.note)
-        1.5 ± 0 | at least: the search had not ended for 25 % of the examples after 100 steps
+        1.5 | at least: the search had not ended for 25 % of the examples after 100 steps
     """
 
     gain: Float[Tensor, " N"]
@@ -171,7 +171,7 @@ def refinement(
         >>> x, _ = lagging.model.sample(50)
         >>> found = refinement(lagging, [x])
         >>> print(found.gap, "of", round(lagging.amortisation_gap(x).mean().item(), 2))  # in closed form
-        1.31 ± 0.2 of 1.26
+        1.3 ± 0.2 of 1.26
     """
     if steps < 1 or samples < 2 or samples % 2:
         raise ValueError(
@@ -214,7 +214,7 @@ def amortisation_gap(model: Model, batches: Batches, **settings: Any) -> Estimat
         >>> from buttress.diagnostics.reference import LinearGaussian
         >>> model = LinearGaussian.random(dims=3, latents=1)
         >>> print(amortisation_gap(model.vae(), [model.sample(20)[0]], steps=5))  # q is exact: nothing to gain
-        0 ± 0
+        0
     """
     return refinement(model, batches, **settings).gap
 

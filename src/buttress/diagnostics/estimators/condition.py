@@ -92,7 +92,7 @@ def gain_of_linear_z(r: Float[Tensor, "N sites"], beta: float = 1.0, seed: int =
         >>> noise = torch.randn(2000, 9, generator=torch.Generator().manual_seed(0))
         >>> more = noise + 2 * torch.randn(2000, 1, generator=torch.Generator().manual_seed(1)) / 3
         >>> print(gain_of_linear_z(noise), "|", gain_of_linear_z(more))  # 0 and (5 - 1 - ln 5) / 2 = 1.2
-        0 ± 0 | 1.3... ± 0.0...
+        0 | 1.3... ± 0.0...
     """
     r = r.double() / math.sqrt(beta or 1.0)
     if not torch.isfinite(r.square().sum()):

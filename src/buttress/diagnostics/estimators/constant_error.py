@@ -43,7 +43,7 @@ def constant_error(r: Float[Tensor, "N sites"], seed: int = 0) -> Estimate:
     Example:
         >>> noise = torch.randn(500, 4, generator=torch.Generator().manual_seed(0))
         >>> print(constant_error(noise), "|", constant_error(noise + 3.0))  # 3 / sqrt(9 + 1) = 0.95
-        -0.02... ± 0.03 | 0.947 ± 0.0...
+        -0.02 ± 0.03 | 0.9... ± 0.0...
     """
     order = torch.randperm(len(r), generator=torch.Generator().manual_seed(seed))
     along = []

@@ -19,7 +19,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from buttress.diagnostics.estimate import Estimate
+from buttress.diagnostics.estimate import Estimate, with_error
 from buttress.diagnostics.estimator import Subject, estimator
 from buttress.diagnostics.evaluation import choose, evaluating
 from buttress.diagnostics.passes import count, passes
@@ -70,7 +70,11 @@ def feature_cosine(
             norms.append(h.flatten(1).double().norm(dim=1).cpu())
     value, error = _pairs(torch.cat(directions))
     length = torch.cat(norms)
-    note = f"norms of the features {length.mean():.3g} ± {length.std():.2g} (standard deviation)" if n > 1 else ""
+    note = (
+        f"norms of the features {with_error(length.mean().item(), length.std().item())} (standard deviation)"
+        if n > 1
+        else ""
+    )
     return Estimate(value, error, n, METHOD, 1.0, note)
 
 

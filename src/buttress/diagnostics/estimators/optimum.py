@@ -88,11 +88,11 @@ def optimum(subject: Subject) -> Mapping[str, Estimate]:
         >>> for name, estimate in found.items():  # in closed form: 11, 5.5, 0.5, 1, 0.5, 6
         ...     print(name, estimate)
         optimum_ratio 10.9 ± 0.3
-        largest_eigenvalue 5.44 ± 0.2
+        largest_eigenvalue 5.4 ± 0.2
         likelihood_variance 0.5
         eigenvalues_above_variance 1
-        residual_variance 0.477 ± 0.03
-        savable_distortion 5.93 ± 0.2
+        residual_variance 0.48 ± 0.03
+        savable_distortion 5.9 ± 0.2
     """
     with evaluating(subject.model, subject.seed) as asked:
         n = count(subject.data)

@@ -63,7 +63,7 @@ def posterior_scale(model: Model, batches: Batches, *, seed: int = 0) -> Posteri
         >>> from buttress.diagnostics.reference import LinearGaussian
         >>> model = LinearGaussian(torch.ones(2, 1).double(), torch.zeros(2).double(), 1.0)  # Var[z|x] = 1/3
         >>> print(posterior_scale(model.vae(), [model.sample(500)[0]]).estimate)
-        0.577 ± 0
+        0.577
     """
     rows, units = [], PriorUnits(seed)
     with evaluating(model, seed) as asked:

@@ -54,7 +54,7 @@ class Worth:
         >>> model = LinearGaussian.random(dims=3, latents=1).collapsed()
         >>> found = worth(model, [torch.zeros(50, 3)])
         >>> print(found.shuffled, found.prior)
-        0 ± 0 0 ± 0
+        0 0
     """
 
     shuffled: Estimate

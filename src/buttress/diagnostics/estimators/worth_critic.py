@@ -56,7 +56,7 @@ def worth_critic(model: Model, batches: Batches, *, samples: int = 4, seed: int 
         >>> for predict in model.decoder.predict:  # equal scores, whatever the codes
         ...     _ = torch.nn.init.zeros_(predict.weight), torch.nn.init.zeros_(predict.bias)
         >>> print(*worth_critic(model, [torch.randn(9, 16, 2)]).values())
-        0 ± 0 0 ± 0
+        0 0
     """
     lost, right, predictions = [], [], []
     with evaluating(model, seed) as asked:

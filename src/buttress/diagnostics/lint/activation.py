@@ -22,6 +22,8 @@ SHAPES = (
     "ToCopy",
 )
 """What moves numbers and does not change them."""
+BOUNDS = ("Clamp", "ClampMin", "ClampMax", "NanToNum", "Maximum", "Minimum")
+"""What keeps numbers in a range and hides no activation before it."""
 KNOWN = {"Sigmoid": "sigmoid", "Tanh": "tanh", "Softmax": "softmax"}
 
 
@@ -33,7 +35,7 @@ def activation(subject: Linted) -> str | None:
         name = type(node).__name__.rstrip("0123456789").removesuffix("Backward")
         if name in KNOWN:
             return KNOWN[name]
-        if name not in SHAPES or not node.next_functions:
+        if name not in (*SHAPES, *BOUNDS) or not node.next_functions:
             return None
         node = node.next_functions[0][0]
     return None

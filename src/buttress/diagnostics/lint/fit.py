@@ -11,6 +11,7 @@ else.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -58,6 +59,8 @@ def fit(name: str, gradient: Tensor, formula: Tensor) -> Fit:
     """
     g, h = gradient.double().flatten(), formula.double().flatten()
     gg, hh, gh = g.dot(g).item(), h.dot(h).item(), g.dot(h).item()
+    if not math.isfinite(gg + hh):
+        return Fit(name, 0.0, 1.0)
     if not (gg > 0 and hh > 0):
         return Fit(name, 0.0, 0.0 if gg == 0 < hh else 1.0)
     return Fit(name, gh / hh, max(0.0, 1 - gh * gh / (gg * hh)))

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from buttress.diagnostics.adapters.outputs import LOG_VARIANCE, MEAN, RECON, Output
+from buttress.diagnostics.adapters.outputs import LOG_VARIANCE, MEAN, RECON
 
 __all__ = ["LossFunction", "arguments", "by_outputs", "meant", "refuse_names", "scalar"]
 
@@ -49,9 +49,9 @@ def refuse_names(names: list[str]) -> None:
         )
 
 
-def meant(name: str, output: Output, x: Tensor) -> Tensor:
-    """What an argument of this name gets: one of the three, or else x."""
-    for known, value in zip((RECON, MEAN, LOG_VARIANCE), output.values, strict=True):
+def meant(name: str, values: tuple[Any, Any, Any], x: Tensor) -> Any:
+    """What an argument of this name gets: reconstruction, mean or log-variance, or else x."""
+    for known, value in zip((RECON, MEAN, LOG_VARIANCE), values, strict=True):
         if name in known:
             return value
     return x

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import nn
 
+from buttress.diagnostics.adapters.outputs import broken
+from buttress.diagnostics.as_it_was import as_it_was
 from buttress.diagnostics.lint.finding import LEVELS, SURE, LintFinding, LintReport
+from buttress.diagnostics.lint.renewed import renewed
 from buttress.diagnostics.lint.rule import catalogue
 from buttress.diagnostics.lint.subject import Linted, Silent
 from buttress.diagnostics.no_model import as_came
@@ -31,11 +35,13 @@ def lint(
     model is left as it was.
 
     Args:
-        model: ``model(x)`` returns (recon, mu, logvar), or a dict or object with such names. It is called in training
-            mode. Of one that returns something else, such as a VQ-VAE, only gradients are looked at.
+        model: ``model(x)`` returns (recon, mu, logvar), or a dict or object with such names; several levels of z as
+            (recon, [(mu, logvar), ...]) or as lists of both. It is called in training mode. Of one that returns
+            something else, such as a VQ-VAE, only gradients are looked at.
         loss_fn: ``loss_fn(model, batch)``, or ``loss_fn(recon, x, mu, logvar)`` with these names; returns the loss, or
             a tuple or dict that has it first or as "loss".
-        batch: x (B, ...) on the model's device, (x, label), or a dict with x first; at least two examples, better 64.
+        batch: x (B, ...) on the model's device, (x, label), or a dict with x first; 64 examples are enough, and a
+            single one does not tell a mean over the batch from a sum.
         schedule: The weight of the rate at a step, where there is one.
         steps: How many steps training has, for the schedule.
 
@@ -69,7 +75,7 @@ def lint(
     if subject.x.is_floating_point() and not subject.x.isfinite().all():
         rows = (~subject.x.isfinite().flatten(1).all(1)).nonzero()[:, 0]
         raise ValueError(f"x holds NaN or infinity in {len(rows)} examples, first in row {int(rows[0])}; fill them in")
-    with torch.inference_mode(False), torch.enable_grad():
+    with torch.inference_mode(False), torch.enable_grad(), as_it_was((model, loss_fn)):
         with suppress(Silent):
             subject.output  # noqa: B018 - refuses a model that cannot be read before any rule is asked
         found, silent = asked(subject)
@@ -79,9 +85,51 @@ def lint(
 def asked(subject: Linted) -> tuple[list[LintFinding], dict[str, str]]:
     """What all rules find on a subject, errors first, and why others could not be asked.
 
+    Where what the model returns is not finite, rules of the loss are asked with weights drawn anew. Of several levels
+    of z each is asked for.
+
     Args:
         subject: A model, its loss and a batch.
     """
+    found, silent = _of_levels(subject)
+    if _broken(subject):
+        with renewed(subject.model):
+            new, silent = _of_levels(replace(subject))
+        found = [one for one in found if one.rule in OF_NUMBERS]
+        known = {one.rule for one in found}
+        found += [replace(one, evidence=f"{one.evidence}{ANEW}") for one in new if one.rule not in known]
+    found.sort(key=lambda one: (LEVELS.index(one.level), SURE.index(one.sure), one.rule))
+    return found, silent
+
+
+OF_NUMBERS = ("dead-gradient", "log-variance")
+"""Rules that say something of numbers that are not finite."""
+ANEW = " (seen with weights drawn anew, since what the model returns is not finite)"
+
+
+def _broken(subject: Linted) -> bool:
+    try:
+        return broken(subject.output) is not None
+    except Silent:
+        return False
+
+
+def _of_levels(subject: Linted) -> tuple[list[LintFinding], dict[str, str]]:
+    """The findings of each level, those that are the same for all of them once."""
+    n = subject.levels
+    each = [_of_one(replace(subject, level=k)) for k in range(n)] if n > 1 else [_of_one(subject)]
+    common = [one for one in each[0][0] if all(one in found for found, _ in each)]
+    found, silent = list(common), {}
+    for k, (own, reasons) in enumerate(each, start=1):
+        named = f"of level {k} of {n}, " if n > 1 else ""
+        found += [replace(one, evidence=f"{named}{one.evidence}") for one in own if one not in common]
+        for name, reason in reasons.items():
+            same = all(other.get(name) == reason for _, other in each)
+            silent.setdefault(name, reason if same else f"{named}{reason}")
+    return found, silent
+
+
+def _of_one(subject: Linted) -> tuple[list[LintFinding], dict[str, str]]:
     found: list[LintFinding] = []
     silent: dict[str, str] = {}
     for one in catalogue():
@@ -89,5 +137,8 @@ def asked(subject: Linted) -> tuple[list[LintFinding], dict[str, str]]:
             found += one.find(subject)
         except Silent as reason:
             silent[one.name] = str(reason)
-    found.sort(key=lambda one: (LEVELS.index(one.level), SURE.index(one.sure), one.rule))
+        except RuntimeError as error:
+            if "use_reentrant" not in str(error):
+                raise
+            silent[one.name] = "gradients do not go through checkpoint(..., use_reentrant=True)"
     return found, silent

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
+import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -13,7 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from buttress.diagnostics.adapters.outputs import Output, tensors
+from buttress.diagnostics.adapters.codes import no_pair
+from buttress.diagnostics.adapters.nested import levels
+from buttress.diagnostics.adapters.outputs import Output, by_names, tensors
 from buttress.diagnostics.adapters.signatures import by_name_alone, called
 from buttress.diagnostics.failed_call import at_odds, first_line
 from buttress.diagnostics.lint.loss_function import LossFunction, arguments, by_outputs, meant, refuse_names, scalar
@@ -22,6 +25,11 @@ from buttress.diagnostics.lint.terms import LossTerms, Pieces, terms
 __all__ = ["Linted", "Silent", "first", "leaves", "no_dropout", "seeded"]
 
 NO_GAUSSIAN = "model(x) gives no mu and logvar"
+ONE = "one example does not show what the loss does with a batch; hand over two or more"
+CLOSE = 0.01
+"""Relative difference up to which two weights are the same."""
+SPREAD = 2.0
+"""By so much a reconstruction is moved to see its term of the loss elsewhere: near 0 many formulas look alike."""
 
 
 class Silent(Exception):
@@ -39,6 +47,7 @@ class Linted:
         batch: x, (x, ...) or a dict with x first.
         schedule: The weight of the rate at a step, if there is one.
         steps: How many steps training has.
+        level: Which level of z is looked at, where ``model(x)`` returns several.
     """
 
     model: nn.Module
@@ -46,6 +55,7 @@ class Linted:
     batch: Any
     schedule: Callable[[int], float] | None = None
     steps: int | None = None
+    level: int = 0
 
     @cached_property
     def x(self) -> Tensor:
@@ -71,8 +81,31 @@ class Linted:
         """What ``model(x)`` returns for a batch."""
         return self.read(self.forward(batch), first(batch))
 
+    @cached_property
+    def levels(self) -> int:
+        """How many levels of z ``model(x)`` returns; 0 where it returns one, or something else."""
+        with seeded(self.model), torch.no_grad():
+            return len(levels(self.forward(self.batch), len(self.x)))
+
+    @cached_property
+    def paired(self) -> bool:
+        """Whether what stands in the places of mu and logvar can be the two; names are believed."""
+        with seeded(self.model), torch.enable_grad():
+            value = self.forward(self.batch)
+            if by_names(value) is not None or by_outputs(arguments(self.loss)):
+                return True
+            try:
+                found = tensors(value, self.x)
+            except ValueError:
+                return True
+            return not _gaussian(found, len(self.x)) or not no_pair(self.model, found.mean, found.log_variance)
+
     def read(self, value: Any, x: Tensor) -> Output:
         """The three tensors of what the model returned for x."""
+        if (several := levels(value, len(x))) and self.level < len(several):
+            return several[self.level]
+        if not self.paired:
+            raise Silent(NO_GAUSSIAN)
         try:
             found = tensors(value, x)
         except ValueError:
@@ -118,13 +151,27 @@ class Linted:
 
     @cached_property
     def half(self) -> Pieces:
-        """What it made of the first half of the batch."""
+        """What it made of the first half of the batch.
+
+        Errors:
+            Silent: The batch is one example.
+        """
+        if len(self.x) < 2:
+            raise Silent(ONE)
         return self._pieces(self.part(slice(0, max(1, len(self.x) // 2))))
 
     @cached_property
     def terms(self) -> LossTerms:
-        """The formulas of the whole batch's loss."""
-        return terms(self.pieces)
+        """The formulas of the whole batch's loss.
+
+        That of the reconstruction must have the same weight at reconstructions further out: near 0, or where all
+        classes are as likely, smoothed labels look like a smaller weight.
+        """
+        found = terms(self.pieces)
+        if found.likelihood is None or self.loss is None:
+            return found
+        elsewhere = terms(self._pieces(self.batch, spread=True))
+        return replace(found, likelihood=elsewhere.likelihood if _alike(found, elsewhere) else None)
 
     @cached_property
     def terms_of_half(self) -> LossTerms:
@@ -134,6 +181,10 @@ class Linted:
     @cached_property
     def gradients(self) -> dict[str, Tensor | None]:
         """The gradient of each parameter that wants one, by its name; None where the loss does not reach it."""
+        return self.slopes()
+
+    def slopes(self) -> dict[str, Tensor | None]:
+        """The same with the weights as they are now."""
         wanted = {name: p for name, p in self.model.named_parameters() if p.requires_grad}
         names, values = list(wanted), list(wanted.values())
         with seeded(self.model):
@@ -154,11 +205,12 @@ class Linted:
         wanted = arguments(self.loss)
         refuse_names(wanted)
         if by_outputs(wanted):
-            output, x = tensors(self.forward(batch), first(batch)), first(batch)
+            x = first(batch)
+            values = _by_kind(self.forward(batch), x)
             try:
-                found = self.loss(**{name: meant(name, output, x) for name in wanted})
+                found = self.loss(**{name: meant(name, values, x) for name in wanted})
             except Exception as error:
-                shapes = ", ".join(str(tuple(value.shape)) for value in (*output.values, x))
+                shapes = ", ".join(_shape(value) for value in (*values, x))
                 raise ValueError(
                     f"loss_fn fails on recon, mu, logvar and x of shapes {shapes}: {first_line(error)}; wanted a "
                     "recon of the shape that the loss takes"
@@ -194,7 +246,7 @@ class Linted:
             own = leaves(*self.outputs_of(self.batch).values)
         return bool(self.pieces.others - own)
 
-    def _pieces(self, batch: Any, shift: float = 0.0) -> Pieces:
+    def _pieces(self, batch: Any, shift: float = 0.0, spread: bool = False) -> Pieces:
         self.output  # noqa: B018 - silent, or refused, where there is no mean and log-variance
         if self.loss is None:
             if shift:
@@ -205,7 +257,8 @@ class Linted:
 
         def cut(module: nn.Module, arguments: Any, value: Any) -> Any:
             found = self.read(value, first(batch))
-            moved = (found.recon, found.mean + shift if shift else found.mean, found.log_variance)
+            recon = _spread(found.recon) if spread else found.recon
+            moved = (recon, found.mean + shift if shift else found.mean, found.log_variance)
             cut_off = Output(*(v.detach().clone().requires_grad_() for v in moved))
             cuts.append(cut_off)
             uncut.extend(v for v in found.values if v.requires_grad)
@@ -238,11 +291,13 @@ class Linted:
         """Of a loss that ``model(x)`` returns: what reaches mu and logvar through the reconstruction is taken off."""
         with seeded(self.model), torch.enable_grad():
             returned = self.forward(batch)
-            output, loss = tensors(returned, first(batch)), _own_loss(returned)
+            output, loss = self.read(returned, first(batch)), _own_loss(returned)
             latent = (output.mean, output.log_variance)
             if not all(v.requires_grad for v in (loss, *output.values)):
                 raise Silent("the loss is not made of what one call of model(x) returns")
             by_recon, *whole = _slopes(loss, output.values)
+            if not any(bool(slope.any()) for slope in whole):
+                raise Silent("mu and logvar are returned as copies of what the loss is made of")
             if not by_recon.any():
                 raise Silent("the loss is not made of the reconstruction that model(x) returns")
             through = _slopes(output.recon, latent, by_recon)
@@ -277,15 +332,41 @@ def first(batch: Any) -> Tensor:
             f"x of the batch is a {type(found).__name__}, wanted a tensor as the training loop has it; try "
             f"torch.from_numpy(x{'' if isinstance(found, np.ndarray) else '.to_numpy()'}), in the type of the model"
         )
-    if not isinstance(found, Tensor) or found.dim() < 1 or len(found) < 2:
+    if not isinstance(found, Tensor) or found.dim() < 1 or len(found) < 1:
         raise ValueError(
             f"the batch gave {type(found).__name__ if not isinstance(found, Tensor) else tuple(found.shape)} for x, "
-            "wanted a tensor of two examples or more, (x, ...), or a dict with x first; of a loader, one batch: "
+            "wanted a tensor of one example or more, (x, ...), or a dict with x first; of a loader, one batch: "
             "next(iter(loader))"
         )
     if found.device.type == "meta" or found.layout is not torch.strided:
         raise ValueError("x is on the meta device or sparse, wanted a dense tensor with values, on cpu or cuda")
     return found
+
+
+def _by_kind(value: Any, x: Tensor) -> tuple[Any, Any, Any]:
+    """Reconstruction, mean and log-variance, or lists of the last two where there are levels."""
+    if several := levels(value, len(x)):
+        return several[0].recon, [one.mean for one in several], [one.log_variance for one in several]
+    return tensors(value, x).values
+
+
+def _shape(value: Any) -> str:
+    return str(tuple(value.shape)) if isinstance(value, Tensor) else f"[{', '.join(map(_shape, value))}]"
+
+
+def _spread(recon: Tensor) -> Tensor:
+    """Reconstructions further out, but inside of 0 to 1 where all of them are."""
+    noise = torch.randn(recon.shape, generator=torch.Generator().manual_seed(1)).to(recon)
+    if bool(((recon > 0) & (recon < 1)).all()):
+        return torch.logit(recon.double(), 1e-4).add(SPREAD * noise).clamp(-6, 6).sigmoid().to(recon)
+    return recon + SPREAD * noise * recon.detach().double().square().mean().sqrt().clamp(1, 100).to(recon)
+
+
+def _alike(one: LossTerms, other: LossTerms) -> bool:
+    """Whether the reconstruction has the same formula and weight in both."""
+    if one.likelihood is None or other.likelihood is None or one.likelihood.name != other.likelihood.name:
+        return False
+    return abs(one.likelihood.weight - other.likelihood.weight) <= CLOSE * abs(one.likelihood.weight)
 
 
 def _gaussian(output: Output, n: int) -> bool:
@@ -347,10 +428,14 @@ def _replaced(value: Any, by: Mapping[int, Tensor]) -> Any:
 
 @contextmanager
 def seeded(model: nn.Module, seed: int = 0) -> Iterator[None]:
-    """In training mode, with draws of this seed; mode, buffers and the generator's state are put back after it."""
+    """In training mode, with draws of this seed; mode, buffers and the generator's state are put back after it.
+
+    What was compiled runs as it was written: gradients do not go through a compiled graph from one output to another.
+    """
     modes = {module: module.training for module in model.modules()}
-    buffers = {name: value.clone() for name, value in model.named_buffers()}
-    with torch.random.fork_rng():
+    tables = [(module._buffers, dict(module._buffers)) for module in model.modules()]
+    buffers = [(value, value.clone()) for value in model.buffers()]
+    with torch.random.fork_rng(), _eager():
         torch.manual_seed(seed)
         model.train()
         try:
@@ -358,10 +443,16 @@ def seeded(model: nn.Module, seed: int = 0) -> Iterator[None]:
         finally:
             for module, mode in modes.items():
                 module.training = mode
-            with torch.no_grad():
-                for name, value in model.named_buffers():
-                    if name in buffers:
-                        value.copy_(buffers[name])
+            for table, bound in tables:
+                table.update(bound)
+            for value, was in buffers:
+                value.data.copy_(was)
+
+
+def _eager() -> Any:
+    if "torch._dynamo" not in sys.modules:
+        return nullcontext()
+    return torch.compiler.set_stance("force_eager")
 
 
 @contextmanager

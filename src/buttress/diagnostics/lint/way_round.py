@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from buttress.diagnostics.adapters.outputs import Output
+from buttress.diagnostics.lint.reached import reached
 from buttress.diagnostics.lint.subject import Linted, Silent, no_dropout, seeded
 
 __all__ = ["Leak", "leak"]
@@ -108,6 +109,8 @@ def _round(out: Output, values: Tensor, source: Tensor) -> Tensor | None:
         return None
     latents = [v for v in (out.mean, out.log_variance) if v.requires_grad]
     by = torch.autograd.grad(seen, latents, retain_graph=True, allow_unused=True)
+    if any(g is None for g in by) and any(reached(values, v) for v in latents):
+        raise Silent("mu or logvar is returned as a copy of what z is drawn from")
     pairs = [(value, g) for value, g in zip(latents, by, strict=True) if g is not None]
     through = None
     if pairs:

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from buttress.diagnostics.lint.subject import Linted, Silent
+from buttress.diagnostics.lint.subject import CLOSE, Linted, Silent
 from buttress.diagnostics.lint.terms import BINARY
 
 __all__ = ["CLOSE", "Weights", "weights"]
-
-CLOSE = 0.01
-"""Relative difference up to which two weights are the same."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +20,7 @@ class Weights:
         kl: C.
         sites: Values D of x that count in one example (places, for classes); the mean where lengths differ.
         latents: Numbers of one z.
-        likelihood_over_batch: "mean" or "sum".
+        likelihood_over_batch: "mean" or "sum"; "one" where the batch is one example, which tells the two not apart.
         kl_over_batch: The same of the KL.
     """
 
@@ -55,17 +52,19 @@ def weights(subject: Linted) -> Weights:
     Errors:
         Silent: A term follows no formula that is known, or neither the mean nor the sum over the batch.
     """
-    whole, half = subject.terms, subject.terms_of_half
+    whole = subject.terms
+    half = subject.terms_of_half if len(subject.x) > 1 else whole
     if whole.likelihood is None or half.likelihood is None:
         raise Silent("the reconstruction term follows no likelihood that is known")
     if whole.kl is None or half.kl is None:
         raise Silent("the KL is not the closed form between N(mu, sigma^2) and N(0, I)")
     if not whole.kl or not whole.likelihood.weight:
         raise Silent("a term of the loss has no weight")
-    n, m = len(subject.x), len(subject.half.x)
-    per_value = whole.counted / half.counted
-    likelihood, how = _of_one(whole.likelihood.weight, half.likelihood.weight, n, (n / m, per_value))
-    kl, kl_how = _of_one(whole.kl, half.kl, n, (n / m,))
+    n, likelihood, kl, how, kl_how = len(subject.x), whole.likelihood.weight, whole.kl, "one", "one"
+    if n > 1:
+        m, per_value = len(subject.half.x), whole.counted / half.counted
+        likelihood, how = _of_one(likelihood, half.likelihood.weight, n, (n / m, per_value))
+        kl, kl_how = _of_one(kl, half.kl, n, (n / m,))
     sites = whole.counted / n
     latents = subject.pieces.mean[0].numel()
     return Weights(whole.likelihood.name, likelihood, kl, sites, latents, how, kl_how)

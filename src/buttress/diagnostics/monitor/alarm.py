@@ -7,6 +7,8 @@ $$ I_t + 2 e_t < \tfrac12 (I_{best} - 2 e_{best}), \qquad I_{best} - 2 e_{best} 
 z is *not used* where the verdict is "collapsed", and not borderline, at three looks in a row; the first look of all
 does not count, as an untrained model has learned nothing yet. Each is told once where it begins.
 
+A mistake in ``forward`` or the loss that gradients show is told at the first look that sees it.
+
 Where the length of the run is known, there is a third: at 10 % of it, z is *expected to end collapsed* with a
 probability of one half or more; see :mod:`buttress.diagnostics.monitor.forecast`.
 """
@@ -20,9 +22,10 @@ from buttress.diagnostics.monitor.seen import Seen
 from buttress.diagnostics.state import COLLAPSED
 from buttress.diagnostics.thresholds import USED_NATS
 
-__all__ = ["EXPECTED", "LOST", "UNUSED", "alarm"]
+__all__ = ["EXPECTED", "FAULT", "LOST", "UNUSED", "alarm"]
 
 LOST, UNUSED, EXPECTED = "z is being lost", "z is not used", "this run is expected to end collapsed"
+FAULT = "forward or the loss has a mistake"
 LIKELY = 0.5
 """The probability from which on that is told."""
 IN_A_ROW = 3
@@ -30,7 +33,7 @@ INFORMATION = "mutual_information"
 
 
 def alarm(looks: Sequence[Seen]) -> str:
-    """What the latest look is to be warned of: :data:`LOST`, :data:`EXPECTED`, :data:`UNUSED` or nothing.
+    """What the latest look warns of: :data:`FAULT`, :data:`LOST`, :data:`EXPECTED`, :data:`UNUSED` or nothing.
 
     Args:
         looks: All so far, the latest last.
@@ -45,6 +48,8 @@ def alarm(looks: Sequence[Seen]) -> str:
         'z is not used'
     """
     before = looks[:-1]
+    if set(looks[-1].faults) - {name for one in before for name in one.faults}:
+        return FAULT
     if _lost(looks):
         return "" if _lost(before) else LOST
     if _expected(looks) and not _expected(before):

@@ -13,8 +13,9 @@ from typing import Any
 
 from buttress.diagnostics.adapters.loaders import held
 from buttress.diagnostics.diagnose import ENOUGH, check_effort, diagnose
+from buttress.diagnostics.estimate import Estimate
 from buttress.diagnostics.evidence import Evidence
-from buttress.diagnostics.monitor.alarm import EXPECTED, UNUSED, alarm
+from buttress.diagnostics.monitor.alarm import EXPECTED, FAULT, UNUSED, alarm
 from buttress.diagnostics.monitor.forecast import EARLIER, EARLY, NEEDED, features, forecast
 from buttress.diagnostics.monitor.seen import Seen, seen_of
 from buttress.diagnostics.monitor.sinks import sink
@@ -31,12 +32,16 @@ CAREFUL = {**QUICK, "samples": 4}
 """That of the two looks for the forecast, which was fitted to such."""
 DEARER = 4
 """A careful look costs at most so many times what a quick one does."""
+SHARE = 0.03
+"""Of all time, for looks, where the user has said nothing else."""
+FIRST_AGAIN = 100
+"""The step of the first look that comes in any case; the next are at twice the step of the one before."""
 LATE = 1.3
 """A look for the forecast may come so much later than its share of the run, as loops call a monitor now and then."""
 
 
 class CollapseWarning(UserWarning):
-    """z is being lost, is not used, or can no longer be looked at."""
+    """z is being lost, is not used, or can no longer be looked at; or forward or the loss has a mistake."""
 
 
 class Monitor:
@@ -44,8 +49,11 @@ class Monitor:
 
     A look is a diagnosis without the costly parts, with one sample of z for each example: rate, mutual information,
     what shuffling z costs, active units. Where there is something to warn of, a full diagnosis names the cause. Looks
-    are as far apart as the share demands, so a slow model is looked at less often; the first comes at the first call,
-    so that a training of seconds spends more than its share on it.
+    are as far apart as the share demands, so a slow model is looked at less often; the first comes at the first call.
+    Where neither ``share`` nor ``every`` is given, there is a look at steps 100, 200, 400, 800 and so on in any case,
+    so that a training of seconds is looked at too, and spends more than its share on it.
+
+    Mistakes in ``forward`` or the loss (``loss_fn=...``) are told at the first look that sees them.
 
     Where ``steps`` is known, looks at 5 % and 10 % of the run give the probability that it ends collapsed
     (:attr:`probability`; :mod:`buttress.diagnostics.monitor.forecast`). They are left out where their cost would be
@@ -57,7 +65,8 @@ class Monitor:
             look.
         logger: Where numbers go, as ``z/rate`` and so on: a path of a .csv file, TensorBoard's ``SummaryWriter``, a
             logger of Lightning, the module ``mlflow``, a run of Weights & Biases, or a function of (numbers, step).
-        share: The most of all time that looks may take.
+        share: The most of all time that looks may take; None for 0.03, and looks at 100 times the powers of two
+            whatever they cost.
         every: Look at multiples of this step, whatever it costs; None to go by ``share`` alone.
         stop: Whether :attr:`stopped` becomes true with the first warning, for a loop to end by.
         steps: Of the whole run; None where that is not known, and then there is no forecast.
@@ -86,7 +95,7 @@ class Monitor:
         probe: Any,
         *,
         logger: Any = None,
-        share: float = 0.03,
+        share: float | None = None,
         every: int | None = None,
         stop: bool = False,
         steps: int | None = None,
@@ -96,6 +105,8 @@ class Monitor:
     ) -> None:
         if isinstance(model, type | str | Path):
             raise ValueError(f"the monitor's model is {as_came(model)}")
+        self.doubling = share is None and every is None
+        share = SHARE if share is None else share
         check_number("the monitor's share", share)
         check_whole("the monitor's every", every, optional=True)
         check_whole("the monitor's steps", steps, optional=True)
@@ -118,11 +129,12 @@ class Monitor:
         self.clock: Callable[[], float] = time.perf_counter
         self.began: float | None = None
         self.spent = self.last = 0.0
-        self.first = 0
+        self.first, self.next = 0, FIRST_AGAIN
         self.asked: int | None = None
         self.failed = False
         self.looks: list[Seen] = []
         self.early: dict[float, dict[str, float]] = {}
+        self.weight: Estimate | None = None
 
     @property
     def stopped(self) -> bool:
@@ -131,7 +143,9 @@ class Monitor:
 
     @property
     def probability(self) -> float | None:
-        """That the run ends collapsed, as forecast at 10 % of it; None before, and where ``steps`` is not known."""
+        """That the run ends collapsed, as forecast at 10 % of it; None before, where ``steps`` is not known, and where
+        the loss has a mistake. It is 1 as soon as forward shows that the decoder is not connected to z.
+        """
         return next((one.probability for one in self.looks if one.probability is not None), None)
 
     def __call__(self, step: Any) -> Seen | None:
@@ -158,9 +172,18 @@ class Monitor:
         self.asked = step
         passed = now - self.began
         due = step % self.every == 0 if self.every else self.spent + self.last <= self.share * passed
+        due = due or self._doubled(step)
         if not (due or (self._stage(step) and self._affordable(step, passed))):
             return None
         return self._tried(step) if self.looks else self.look(step)
+
+    def _doubled(self, step: int) -> bool:
+        """Whether a look that comes in any case is due; loops may call at some steps only."""
+        if not self.doubling or step - self.first < self.next:
+            return False
+        while self.next <= step - self.first:
+            self.next *= 2
+        return True
 
     def _tried(self, step: int) -> Seen | None:
         """Look, and let training go on where the model can no longer be looked at."""
@@ -204,7 +227,9 @@ class Monitor:
         seen = seen_of(step, evidence)
         if stage is not None:
             self.early[stage] = _plain(evidence)
-            seen = replace(seen, probability=self._forecast(step) if stage == EARLY else None)
+            self.weight = evidence.estimates.get("rate_weight")
+            if stage == EARLY and seen.probability is None:
+                seen = replace(seen, probability=self._forecast(step, seen))
         if what := alarm([*self.looks, seen]):
             seen = self._warned(seen, what)
         self.looks.append(seen)
@@ -221,13 +246,18 @@ class Monitor:
         """The weight of the rate at a step."""
         return _weight(self.beta(step) if callable(self.beta) else self.beta)
 
-    def _forecast(self, step: int) -> float | None:
-        """The probability that the run ends collapsed; None where a look or a number that it rests on is missing."""
+    def _forecast(self, step: int, seen: Seen) -> float | None:
+        """The probability that the run ends collapsed; None where a look or a number that it rests on is missing, or
+        the loss has a mistake with which the runs that it was fitted to were not trained.
+        """
+        if set(seen.faults) - {"loss-reduction"}:
+            return None
         earlier, early = (self.early.get(stage, {}) for stage in (EARLIER, EARLY))
         if any(name not in look for look in (earlier, early) for name in NEEDED):
             return None
-        end = self._settings(step)["beta"]
-        now = self._beta(step)
+        end, now = self._settings(step)["beta"], self._beta(step)
+        if self.beta is None:  # as the loss has it
+            end = now = self.weight.value if self.weight is not None else None
         now, end = (1.0 if weight is None else weight for weight in (now, end))
         return forecast().probability(features(earlier, early, now, end, self.floor))
 
@@ -267,6 +297,8 @@ def _plain(evidence: Evidence) -> dict[str, float]:
 
 
 def _numbers(before: list[Seen], seen: Seen, what: str) -> str:
+    if what == FAULT:
+        return "; ".join(seen.faults.values())
     if what == EXPECTED:
         return f"the probability that it ends collapsed is {seen.probability:.2f}; {_numbers(before, seen, UNUSED)}"
     told = [f"{name.replace('_', ' ')} {one}" for name, one in seen.numbers.items() if name != "elbo"]

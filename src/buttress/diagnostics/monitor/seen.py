@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from buttress.diagnostics.estimate import Estimate
 from buttress.diagnostics.evidence import Evidence
@@ -13,6 +14,12 @@ NAMES = ("elbo", "rate", "mutual_information", "worth_shuffled", "active_units")
 """What is kept of a diagnosis."""
 PROBABILITY = "probability_collapsed"
 """What a logger calls the probability that the run ends collapsed."""
+
+
+WIRING = "wiring/"
+"""What the numbers of a diagnosis that forward and the loss give begin with."""
+UNCONNECTED = ("z-unreached", "no-gradient")
+"""Faults with which z stays unused however long a model is trained."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +34,8 @@ class Seen:
         reasons: Of the verdict.
         warning: What the user is told; empty where there is nothing to tell.
         probability: That the run ends collapsed, as forecast at 10 % of it; None before, and where its length is not
-            known.
+            known. 1 where the decoder is not connected to z.
+        faults: What forward or the loss shows, by the rule of the linter, such as "kl-sign".
 
     Example:
         >>> Seen(10, {"rate": Estimate(0.5, 0.1, 100, "closed form")}, "used", None).values()
@@ -41,6 +49,7 @@ class Seen:
     reasons: tuple[str, ...] = ()
     warning: str = ""
     probability: float | None = None
+    faults: Mapping[str, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
         """As people read it.
@@ -78,4 +87,9 @@ def seen_of(step: int, evidence: Evidence) -> Seen:
     """
     numbers = {name: evidence.estimates[name] for name in NAMES if name in evidence.estimates}
     verdict = evidence.verdict
-    return Seen(step, numbers, verdict.state, verdict.cause, verdict.reasons)
+    wired = {name.removeprefix(WIRING): one.note for name, one in evidence.estimates.items() if name.startswith(WIRING)}
+    wired.pop("loss", None)
+    unread = set(wired) & set(UNCONNECTED)
+    return Seen(
+        step, numbers, verdict.state, verdict.cause, verdict.reasons, probability=1.0 if unread else None, faults=wired
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from buttress.diagnostics.lint.finding import LintFinding
+from buttress.diagnostics.lint.reached import stirred
 from buttress.diagnostics.lint.rule import rule
 from buttress.diagnostics.lint.subject import Linted, Silent
 
@@ -19,6 +20,10 @@ def dead_gradient(subject: Linted) -> Iterator[LintFinding]:
     found = subject.gradients
     never = [name for name, g in found.items() if g is None]
     zero = [name for name, g in found.items() if g is not None and not g.any()]
+    if zero:
+        with stirred(subject.model):  # behind a layer that begins at 0
+            later = subject.slopes()
+        zero = [name for name in zero if (g := later[name]) is not None and not g.any()]
     broken = [name for name, g in found.items() if g is not None and not g.isfinite().all()]
     if broken:
         yield LintFinding(

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import torch
 
 from buttress.diagnostics.lint.finding import LintFinding
-from buttress.diagnostics.lint.reached import reached, thawed
+from buttress.diagnostics.lint.reached import reached, stirred, thawed
 from buttress.diagnostics.lint.rule import rule
 from buttress.diagnostics.lint.subject import Linted, Silent, no_dropout, seeded
 
@@ -16,16 +16,17 @@ from buttress.diagnostics.lint.subject import Linted, Silent, no_dropout, seeded
 def no_sampling(subject: Linted) -> Iterator[LintFinding]:
     """Whether reconstructions are the same under other draws, in training mode without dropout."""
     found = []
-    with torch.no_grad(), no_dropout(subject.model):
+    with torch.no_grad(), no_dropout(subject.model), stirred(subject.model):
         for seed in (1, 2):
             with seeded(subject.model, seed):
                 found.append(subject.outputs_of(subject.batch))
     if not bool((found[0].log_variance > -FROZEN).any()):
         raise Silent("q is so narrow that a sample is its mean")
     if torch.equal(found[0].recon, found[1].recon):
-        with seeded(subject.model), thawed(subject.model):
+        with seeded(subject.model), stirred(subject.model), thawed(subject.model):
             recon, mean, _ = subject.outputs_of(subject.batch).values
-        if not reached(recon, mean):
+            heard = reached(recon, mean)
+        if not heard:
             raise Silent("the reconstruction does not depend on z at all")
         yield LintFinding(
             "no-sampling", "error", "certain",

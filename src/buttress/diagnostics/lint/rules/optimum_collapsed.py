@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from buttress.diagnostics.estimate import with_error
 from buttress.diagnostics.largest_eigenvalue import largest_eigenvalue
 from buttress.diagnostics.lint.finding import LintFinding
 from buttress.diagnostics.lint.rule import rule
@@ -34,7 +35,7 @@ def optimum_collapsed(subject: Linted) -> Iterator[LintFinding]:
         return
     yield LintFinding(
         "optimum-collapsed", "error", "likely",
-        f"sigma^2 = {w.beta:.4g} is above the largest eigenvalue of the covariance of x, {found.value:.3g} ± "
-        f"{found.error:.2g}, so that near the collapsed model no use of z pays for its rate",
+        f"sigma^2 = {w.beta:.4g} is above the largest eigenvalue of the covariance of x, "
+        f"{with_error(found.value, found.error)}, so that near the collapsed model no use of z pays for its rate",
         f"give the likelihood a sigma^2 well below {found.value:.2g}, or learn it (calibrated_variance)",
     )  # fmt: skip

@@ -37,9 +37,13 @@ def padding_counted(subject: Linted) -> Iterator[LintFinding]:
 
 
 def _padding(x: Tensor) -> Tensor | None:
-    """Where a row goes on repeating the id that most rows end with; the first of these may be a word."""
+    """Where rows go on repeating the id that most of them end with; the first of these may be a word.
+
+    It is padding where the id stands nowhere else, but perhaps at the start, and in two rows or more.
+    """
     last, counts = x[:, -1].unique(return_counts=True)
     same = x == last[counts.argmax()]
     tail = same.flip(1).long().cumprod(1).flip(1).bool()
     padded = tail & torch.cat([tail.new_zeros(len(x), 1), tail[:, :-1]], 1)
-    return padded if bool(padded.any()) and not bool(tail[:, 0].any()) else None
+    elsewhere = bool((same & ~tail)[:, 1:].any())
+    return padded if int(padded.any(1).sum()) > 1 and not elsewhere and not bool(tail[:, 0].any()) else None
