@@ -191,8 +191,8 @@ class _Fixed(torch.autograd.Function):
         return (total.log() + top).squeeze(1)
 
     @staticmethod
-    def backward(ctx: Any, above: Tensor) -> tuple[Tensor, None, None, None]:
-        z, slope = ctx.saved_tensors
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        (above,), (z, slope) = gradients, ctx.saved_tensors
         if torch.is_grad_enabled():  # a second derivative is wanted
             value = _terms(z, *ctx.rest).logsumexp(1)
             (slope,) = torch.autograd.grad(value.sum(), z, create_graph=True)
