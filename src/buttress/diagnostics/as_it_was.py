@@ -111,7 +111,7 @@ class _Bound:
 
 
 def _empty(value: Tensor) -> bool:
-    return isinstance(value, nn.parameter.UninitializedTensorMixin)
+    return isinstance(value, nn.UninitializedParameter | nn.UninitializedBuffer)
 
 
 def _refill(there: Any, was: Any) -> None:

@@ -38,8 +38,9 @@ def levels(value: Any, n: int) -> list[Output]:
         pairs = _zipped(means, variances, n) or _pairs(list(named.values()), n)
     elif isinstance(value, tuple | list) and value and isinstance(value[0], Tensor):
         recon, rest = value[0], [one for one in value[1:] if not isinstance(one, Tensor)]
-        as_lists = len(rest) == 2 and all(isinstance(one, list) for one in rest) and _zipped(*rest, n)
-        pairs = as_lists or _pairs(rest, n) or (_zipped(*rest, n) if len(rest) == 2 else [])
+        zipped = _zipped(rest[0], rest[1], n) if len(rest) == 2 else []
+        as_lists = zipped if all(isinstance(one, list) for one in rest) else []
+        pairs = as_lists or _pairs(rest, n) or zipped
     else:
         return []
     return [Output(recon, *pair) for pair in pairs] if isinstance(recon, Tensor) else []

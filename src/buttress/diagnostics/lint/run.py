@@ -119,7 +119,8 @@ def _of_levels(subject: Linted) -> tuple[list[LintFinding], dict[str, str]]:
     n = subject.levels
     each = [_of_one(replace(subject, level=k)) for k in range(n)] if n > 1 else [_of_one(subject)]
     common = [one for one in each[0][0] if all(one in found for found, _ in each)]
-    found, silent = list(common), {}
+    found = list(common)
+    silent: dict[str, str] = {}
     for k, (own, reasons) in enumerate(each, start=1):
         named = f"of level {k} of {n}, " if n > 1 else ""
         found += [replace(one, evidence=f"{named}{one.evidence}") for one in own if one not in common]
