@@ -24,6 +24,8 @@ from buttress.diagnostics.passes import passes
 from buttress.diagnostics.protocol import Adapter
 from buttress.diagnostics.verdict import COLLAPSED, DEAD, PARTLY, SAME, USED, judge
 from buttress.distributions.point import Point
+from buttress.posteriors.categorical import CategoricalPosterior
+from buttress.posteriors.vector_quantized import VectorQuantized
 
 K, G = 4, 3
 CODES = torch.tensor([[0, 1, 3], [0, 1, 3], [2, 1, 0], [2, 1, 1], [2, 1, 1], [2, 1, 1], [0, 1, 1], [0, 1, 0]])
@@ -192,6 +194,16 @@ def test_slots_have_codebooks_of_their_own():
     assert both["code_perplexity"].value == pytest.approx(2**0.5) and both["codes_used"].value == 3.0
 
 
+def test_slots_that_share_a_codebook_are_counted_together():
+    shared = codebook(model(space=Space((G,), K, shared=True)), BATCHES)
+    assert (shared["codes_used"].value, shared["codes_used"].ceiling) == (codes_used(model(), BATCHES).value, K)
+    for posterior in (VectorQuantized(codes=K, dim=2, slots=G, shared=True), CategoricalPosterior(codes=K, slots=G)):
+        module = posterior.build(3, ())
+        assert module.space.shared == posterior.shared
+        found = codebook(model(space=module.space), BATCHES)
+        assert found["codes_used"].ceiling == (K if posterior.shared else G * K)
+
+
 @pytest.mark.parametrize("shape", [(4,), (2, 2), (4, 1), (1, 4), (2, 2, 1)])
 def test_without_a_space_all_places_share_one_codebook_whatever_their_shape(shape):
     found = codebook(mapped(CODES[:, :2].repeat(1, 2), shape), BATCHES)
@@ -341,7 +353,8 @@ def look(coded):
 
 def test_codes_that_are_read_are_used_and_the_record_survives_json():
     evidence = look(Coded())
-    assert evidence.verdict.state == USED and evidence.verdict.advice == ()
+    assert evidence.verdict.state == USED  # with a slot that always has the same code
+    assert set(evidence.verdict.advice) == {"level_dropout", "fewer_levels"}
     assert any("4.159 nats under the uniform prior" in reason for reason in evidence.verdict.reasons)
     assert any("4 of 4 codes are taken, with a perplexity of 4" in reason for reason in evidence.verdict.reasons)
     assert evidence.groups.shape == (G,) and evidence.groups.perplexity == pytest.approx((4.0,) * G, rel=1e-3)

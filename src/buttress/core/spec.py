@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -215,6 +215,7 @@ class Space:
         shape: Of one value: (D,), (H', W', D), (T, D) for one z per position, or the places and slots of codes.
         classes: Number K of values each coordinate can take, integers from 0; None for real numbers.
         levels: The levels of a flat z, top first; () for a z of one level.
+        shared: Whether the slots of codes choose from one codebook, and have not one each.
 
     Example:
         >>> Space((16,)), Space((7, 7, 1), classes=64)  # real z; a map of codes
@@ -226,6 +227,7 @@ class Space:
     shape: tuple[int, ...]
     classes: int | None = None
     levels: tuple[Level, ...] = ()
+    shared: bool = field(default=False, repr=False)
 
     @classmethod
     def stacked(cls, levels: list[tuple[str, tuple[int, ...], int | None]]) -> Space:

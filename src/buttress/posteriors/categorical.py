@@ -112,7 +112,7 @@ class CategoricalPosteriorModule(PosteriorModule):
     @property
     def space(self) -> Space:
         """See :class:`buttress.core.PosteriorModule`."""
-        return Space(self.codes_shape, classes=self.part.codes)
+        return Space(self.codes_shape, classes=self.part.codes, shared=self.part.shared)
 
     @property
     def temperature(self) -> Float[Tensor, ""]:

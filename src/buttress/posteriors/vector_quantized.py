@@ -143,7 +143,7 @@ class VectorQuantizedModule(CodebookModule):
     @property
     def space(self) -> Space:
         """See :class:`buttress.core.PosteriorModule`."""
-        return Space(self.codes_shape, classes=self.part.codes)
+        return Space(self.codes_shape, classes=self.part.codes, shared=self.part.shared)
 
     def embed(self, value: Shaped[Tensor, "*rest"]) -> Float[Tensor, "*rest2"]:
         """See :class:`buttress.core.PosteriorModule`."""

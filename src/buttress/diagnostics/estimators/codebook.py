@@ -3,10 +3,11 @@ r"""Is the codebook in use? How often each code is taken, over the held-out data
 $$ p_k = \frac{1}{N P} \sum_{n, p} [c_{np} = k], \qquad \text{perplexity} = \exp\Bigl(-\sum_k p_k \log p_k\Bigr) $$
 
 P is the number of places that share a codebook of K codes. All places of z share one unless the model has a ``space``:
-then the entries of its last dimension, the slots of a place, have a codebook each, and so have its levels. Each
-codebook is counted apart and the mean of their entropies is taken. Perplexity is between 1, where one code takes all
-and the codebook is dead, and K, where all are taken equally often; a code that is never taken is dead. Neither number
-says that codes change with x: a place may take its own code for every x. So the same is counted for each place alone.
+then the entries of its last dimension, the slots of a place, have a codebook each, unless they are said to share it,
+and so have its levels. Each codebook is counted apart and the mean of their entropies is taken. Perplexity is between
+1, where one code takes all and the codebook is dead, and K, where all are taken equally often; a code that is never
+taken is dead. Neither number says that codes change with x: a place may take its own code for every x. So the same is
+counted for each place alone.
 Where q(z|x) is a distribution over codes, as with Gumbel-softmax, one draw of each code is counted.
 
 Van den Oord et al. 2017 report the perplexity of a batch; with fewer tokens than codes that one is far too low.
@@ -230,7 +231,8 @@ def books_of(model: Model, batches: Batches, places: int) -> list[Book]:
     if levels := levels_of(conditional(model).model):
         return [book for level in levels for book in _slots(level.places, level.slots, level.classes or k)]
     shape = getattr(space, "shape", ())
-    slots = shape[-1] if shape and math.prod(shape) == places else 1
+    apart = shape and math.prod(shape) == places and not getattr(space, "shared", False)
+    slots = shape[-1] if apart else 1
     return _slots(torch.arange(places), slots, k)
 
 
