@@ -353,7 +353,7 @@ def look(coded):
 
 def test_codes_that_are_read_are_used_and_the_record_survives_json():
     evidence = look(Coded())
-    assert evidence.verdict.state == USED  # with a slot that always has the same code
+    assert evidence.verdict.state == USED  # with two slots that are not read
     assert set(evidence.verdict.advice) == {"level_dropout", "fewer_levels"}
     assert any("4.159 nats under the uniform prior" in reason for reason in evidence.verdict.reasons)
     assert any("4 of 4 codes are taken, with a perplexity of 4" in reason for reason in evidence.verdict.reasons)
