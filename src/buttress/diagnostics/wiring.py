@@ -29,8 +29,9 @@ from buttress.diagnostics.adapters.signatures import by_name_alone, takes_condit
 from buttress.diagnostics.as_it_was import as_it_was
 from buttress.diagnostics.estimate import Estimate
 from buttress.diagnostics.lint.finding import LintFinding
+from buttress.diagnostics.lint.quiet import seeded
 from buttress.diagnostics.lint.run import asked
-from buttress.diagnostics.lint.subject import Linted, Silent, seeded
+from buttress.diagnostics.lint.subject import Linted, Silent
 from buttress.diagnostics.lint.weights import weights
 from buttress.diagnostics.passes import as_batch
 from buttress.diagnostics.protocol import Batches

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from buttress.diagnostics.lint.subject import Linted, seeded
+from buttress.diagnostics.lint.quiet import seeded
+from buttress.diagnostics.lint.subject import Linted
 
 __all__ = ["activation"]
 

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from buttress.diagnostics.lint.subject import Linted, Silent, no_dropout, seeded
+from buttress.diagnostics.lint.quiet import no_dropout, seeded
+from buttress.diagnostics.lint.subject import Linted, Silent
 
 __all__ = ["Noise", "noise"]
 

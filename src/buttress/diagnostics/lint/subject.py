@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import copy
-import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, fields, is_dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -19,10 +15,12 @@ from buttress.diagnostics.adapters.nested import levels
 from buttress.diagnostics.adapters.outputs import Output, by_names, tensors
 from buttress.diagnostics.adapters.signatures import by_name_alone, called
 from buttress.diagnostics.failed_call import at_odds, first_line
+from buttress.diagnostics.lint.batches import first, replaced, rows_of
 from buttress.diagnostics.lint.loss_function import LossFunction, arguments, by_outputs, meant, refuse_names, scalar
+from buttress.diagnostics.lint.quiet import seeded
 from buttress.diagnostics.lint.terms import LossTerms, Pieces, terms
 
-__all__ = ["Linted", "Silent", "first", "leaves", "no_dropout", "seeded"]
+__all__ = ["Linted", "Silent", "leaves"]
 
 NO_GAUSSIAN = "model(x) gives no mu and logvar"
 ONE = "one example does not show what the loss does with a batch; hand over two or more"
@@ -64,7 +62,7 @@ class Linted:
 
     def part(self, rows: slice) -> Any:
         """Some rows of the batch."""
-        return _rows(self.batch, rows, len(self.x))
+        return rows_of(self.batch, rows, len(self.x))
 
     @cached_property
     def output(self) -> Output:
@@ -262,7 +260,7 @@ class Linted:
             cut_off = Output(*(v.detach().clone().requires_grad_() for v in moved))
             cuts.append(cut_off)
             uncut.extend(v for v in found.values if v.requires_grad)
-            return _replaced(value, dict(zip(map(id, found.values), cut_off.values, strict=True)))
+            return replaced(value, dict(zip(map(id, found.values), cut_off.values, strict=True)))
 
         handle = self.model.register_forward_hook(cut)
         try:
@@ -323,26 +321,6 @@ def _slopes(value: Tensor, leaves: tuple[Tensor, ...], weight: Tensor | None = N
     return [torch.zeros_like(v) if g is None else g for v, g in zip(leaves, found, strict=True)]
 
 
-def first(batch: Any) -> Tensor:
-    """The x of a batch."""
-    found = next(iter(batch.values()), batch) if isinstance(batch, Mapping) else batch
-    found = next(iter(found), found) if isinstance(found, tuple | list) else found
-    if isinstance(found, np.ndarray) or hasattr(found, "to_numpy"):
-        raise ValueError(
-            f"x of the batch is a {type(found).__name__}, wanted a tensor as the training loop has it; try "
-            f"torch.from_numpy(x{'' if isinstance(found, np.ndarray) else '.to_numpy()'}), in the type of the model"
-        )
-    if not isinstance(found, Tensor) or found.dim() < 1 or len(found) < 1:
-        raise ValueError(
-            f"the batch gave {type(found).__name__ if not isinstance(found, Tensor) else tuple(found.shape)} for x, "
-            "wanted a tensor of one example or more, (x, ...), or a dict with x first; of a loader, one batch: "
-            "next(iter(loader))"
-        )
-    if found.device.type == "meta" or found.layout is not torch.strided:
-        raise ValueError("x is on the meta device or sparse, wanted a dense tensor with values, on cpu or cuda")
-    return found
-
-
 def _by_kind(value: Any, x: Tensor) -> tuple[Any, Any, Any]:
     """Reconstruction, mean and log-variance, or lists of the last two where there are levels."""
     if several := levels(value, len(x)):
@@ -395,80 +373,3 @@ def leaves(*values: Tensor) -> set[int]:
             found.add(id(node.variable))
         todo += [one for one, _ in node.next_functions]
     return found
-
-
-def _rows(value: Any, rows: slice, n: int) -> Any:
-    if isinstance(value, Tensor):
-        return value[rows] if value.dim() and len(value) == n else value
-    if isinstance(value, Mapping):
-        return {name: _rows(one, rows, n) for name, one in value.items()}
-    return type(value)(_rows(one, rows, n) for one in value) if isinstance(value, tuple | list) else value
-
-
-def _replaced(value: Any, by: Mapping[int, Tensor]) -> Any:
-    """The same thing with some of its tensors exchanged."""
-    if isinstance(value, Tensor):
-        return by.get(id(value), value)
-    if isinstance(value, tuple) and hasattr(value, "_fields"):
-        return type(value)(*(_replaced(one, by) for one in value))
-    if isinstance(value, tuple | list):
-        return type(value)(_replaced(one, by) for one in value)
-    if is_dataclass(value) and not isinstance(value, Mapping | type):
-        names = [one.name for one in fields(value) if one.init]
-        return replace(value, **{name: _replaced(getattr(value, name), by) for name in names})
-    changed = copy.copy(value)
-    if isinstance(value, Mapping):
-        for name in value:
-            changed[name] = _replaced(value[name], by)
-    for name, one in vars(value).items() if hasattr(value, "__dict__") else ():
-        if not isinstance(value, Mapping) or isinstance(one, Tensor):  # some dicts have their entries by name as well
-            setattr(changed, name, _replaced(one, by))
-    return changed
-
-
-@contextmanager
-def seeded(model: nn.Module, seed: int = 0) -> Iterator[None]:
-    """In training mode, with draws of this seed; mode, buffers and the generator's state are put back after it.
-
-    What was compiled runs as it was written: gradients do not go through a compiled graph from one output to another.
-    """
-    modes = {module: module.training for module in model.modules()}
-    tables = [(module._buffers, dict(module._buffers)) for module in model.modules()]
-    buffers = [(value, value.clone()) for value in model.buffers()]
-    with torch.random.fork_rng(), _eager():
-        torch.manual_seed(seed)
-        model.train()
-        try:
-            yield
-        finally:
-            for module, mode in modes.items():
-                module.training = mode
-            for table, bound in tables:
-                table.update(bound)
-            for value, was in buffers:
-                value.data.copy_(was)
-
-
-def _eager() -> Any:
-    if "torch._dynamo" not in sys.modules:
-        return nullcontext()
-    return torch.compiler.set_stance("force_eager")
-
-
-@contextmanager
-def no_dropout(model: nn.Module) -> Iterator[None]:
-    """Without dropout while the context lasts."""
-    rates = [
-        (module, name, getattr(module, name))
-        for module in model.modules()
-        for name in (("p", "dropout") if "drop" in type(module).__name__.lower() else ("dropout",))
-        if isinstance(getattr(module, name, None), float)
-        and not isinstance(getattr(type(module), name, None), property)
-    ]
-    try:
-        for module, name, _ in rates:
-            setattr(module, name, 0.0)
-        yield
-    finally:
-        for module, name, rate in rates:
-            setattr(module, name, rate)

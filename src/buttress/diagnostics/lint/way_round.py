@@ -19,8 +19,9 @@ import torch
 from torch import Tensor, nn
 
 from buttress.diagnostics.adapters.outputs import Output
+from buttress.diagnostics.lint.quiet import no_dropout, seeded
 from buttress.diagnostics.lint.reached import reached
-from buttress.diagnostics.lint.subject import Linted, Silent, no_dropout, seeded
+from buttress.diagnostics.lint.subject import Linted, Silent
 
 __all__ = ["Leak", "leak"]
 

@@ -6,9 +6,11 @@ from collections.abc import Iterator
 
 import torch
 
+from buttress.diagnostics.lint.batches import first
 from buttress.diagnostics.lint.finding import LintFinding
+from buttress.diagnostics.lint.quiet import seeded
 from buttress.diagnostics.lint.rule import rule
-from buttress.diagnostics.lint.subject import Linted, first, seeded
+from buttress.diagnostics.lint.subject import Linted
 
 FAR = 20.0
 """A variance of 5e8, or one of 2e-9."""

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 import torch
 
 from buttress.diagnostics.lint.finding import LintFinding
+from buttress.diagnostics.lint.quiet import no_dropout, seeded
 from buttress.diagnostics.lint.reached import reached, stirred, thawed
 from buttress.diagnostics.lint.rule import rule
-from buttress.diagnostics.lint.subject import Linted, Silent, no_dropout, seeded
+from buttress.diagnostics.lint.subject import Linted, Silent
 
 
 @rule

@@ -15,8 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from buttress.diagnostics.lint.finding import LintFinding
+from buttress.diagnostics.lint.quiet import no_dropout, seeded
 from buttress.diagnostics.lint.rule import rule
-from buttress.diagnostics.lint.subject import Linted, no_dropout, seeded
+from buttress.diagnostics.lint.subject import Linted
 from buttress.diagnostics.lint.way_round import leak
 
 

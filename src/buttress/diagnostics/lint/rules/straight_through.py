@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from buttress.diagnostics.lint.finding import LintFinding
+from buttress.diagnostics.lint.quiet import seeded
 from buttress.diagnostics.lint.rule import rule
-from buttress.diagnostics.lint.subject import Linted, Silent, seeded
+from buttress.diagnostics.lint.subject import Linted, Silent
 
 
 @rule

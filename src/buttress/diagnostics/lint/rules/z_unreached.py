@@ -8,10 +8,11 @@ import torch
 from torch import Tensor
 
 from buttress.diagnostics.lint.finding import LintFinding
+from buttress.diagnostics.lint.quiet import seeded
 from buttress.diagnostics.lint.reached import reached, stirred, thawed
 from buttress.diagnostics.lint.rule import rule
 from buttress.diagnostics.lint.rules.no_sampling import no_sampling
-from buttress.diagnostics.lint.subject import Linted, Silent, leaves, seeded
+from buttress.diagnostics.lint.subject import Linted, Silent, leaves
 
 
 @rule
