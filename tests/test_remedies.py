@@ -55,7 +55,7 @@ def table() -> Recipe:
 
 @pytest.fixture
 def sound() -> Recipe:
-    return baseline(Sounds("speech", "wave", crop=64), DataSpec(Layout.wave(64)))
+    return baseline(Sounds("speech", crop=640), DataSpec(Layout.frames(6, 64)))
 
 
 @pytest.fixture

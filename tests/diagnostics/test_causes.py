@@ -408,6 +408,7 @@ def test_what_remedies_cure_are_causes_and_every_cause_has_its_derivation():
         "the rate is paid and not read",
         "the encoder's features are alike",
         NUISANCE,
+        "a level is idle",
     }
     assert {cause for one in remedies().values() for cause in one.cures} <= known
     for one in catalogue():

