@@ -112,6 +112,8 @@ def here(codes: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     (tmp_path / "flowers.csv").write_text(f"width,height,kind\n{table}\n")
     counts = "\n".join(f"{a},{b}" for a, b in rng.poisson(3, (80, 2)))
     (tmp_path / "words.csv").write_text(f"cat,dog\n{counts}\n")
+    for name in ("en.txt", "de.txt"):
+        (tmp_path / name).write_text("\n".join(words))
     (tmp_path / "reviews.csv").write_text("text,stars\n" + "\n".join(f"{line},{i % 5}" for i, line in enumerate(words)))
     (tmp_path / "runs" / "codes").symlink_to(codes)
     return tmp_path
