@@ -261,6 +261,38 @@ def hierarchical(model, x):
     return squares(out["recon"], x) + out["kl1"] + kl(out["mu"], out["logvar"])
 
 
+class WithPrior(nn.Module):
+    """z2 -> z1 -> x with the pair of p(z1|z2) beside those of q, in several forms; or z1 alone with a p(z1|x)."""
+
+    def __init__(self, form):
+        super().__init__()
+        self.form = form
+        self.first, self.second = nn.Linear(D, 2 * L), nn.Linear(L, 2 * L)
+        self.prior, self.decoder = nn.Linear(L, 2 * L), nn.Linear(L, D)
+
+    def parts(self, x):
+        one = self.first(x).chunk(2, -1)
+        z1 = draw(*one)
+        two = self.second(z1).chunk(2, -1)
+        return self.decoder(z1), one, two, self.prior(x[:, :L] if "alone" in self.form else draw(*two)).chunk(2, -1)
+
+    def forward(self, x):
+        recon, one, two, prior = self.parts(x)
+        return {
+            "a list and a pair": (recon, [one, two], prior),
+            "three pairs": (recon, one, two, prior),
+            "z1 alone": (recon, one, prior),
+        }[self.form]
+
+
+def from_prior(model, x):
+    out = model(x)
+    one, two = out[1] if isinstance(out[1], list) else (out[1], out[2])
+    (mu, lv), (m, v) = one, out[-1]
+    kl1 = 0.5 * (((mu - m) ** 2 + lv.exp()) / v.exp() - 1 - lv + v).sum(1).mean()
+    return squares(out[0], x) + kl1 + (0 if "alone" in model.form else kl(*two))
+
+
 class Pairs(nn.Module):
     """Two levels side by side, each with a prior of N(0, I); ``form`` is how they are returned."""
 
@@ -424,6 +456,10 @@ RIGHT = {
     **{
         f"levels: {form}": lambda form=form: (Pairs(form), of_pairs, numbers() / 4)
         for form in ("pairs", "beside", "lists", "names")
+    },
+    **{
+        f"a prior beside q: {form}": lambda form=form: (WithPrior(form), from_prior, numbers() / 4)
+        for form in ("a list and a pair", "three pairs", "z1 alone")
     },
     "words": lambda: (Words(), lambda m, x: entropy(0.0, m, x), sentences()),
     "words, smoothed": lambda: (Words(), lambda m, x: entropy(0.1, m, x), sentences()),

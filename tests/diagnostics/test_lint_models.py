@@ -11,7 +11,9 @@ import torch
 from torch import nn
 
 import buttress as bt
+from buttress.diagnostics.adapters.codes import no_pair
 from buttress.diagnostics.as_it_was import as_it_was
+from buttress.diagnostics.causes.unreached import UNREACHED
 from buttress.diagnostics.diagnose import ENOUGH
 
 QUICK = {"nll_samples": 0, "gap_steps": 0, "samples": 1, "only": ENOUGH}
@@ -50,6 +52,61 @@ def test_a_z_and_its_codes_are_not_diagnosed_as_mean_and_variance():
     for form in ("z_e, z_q", "z_q, z_e", "z_e, code"):
         with pytest.raises(ValueError, match="rows of a codebook"):
             bt.diagnose(made.Quantised(form), made.numbers(), **asked)
+
+
+def dead(form, row=3):
+    """A quantiser of which one codeword is near and the others are far."""
+    model = made.Quantised(form, straight=False)
+    with torch.no_grad():
+        model.codebook.weight.mul_(0.1).add_(50)
+        model.codebook.weight[row] -= 50
+    return model
+
+
+@pytest.mark.parametrize("form", ["z_e, z_q", "z_q, z_e", "z_e, detached"])
+def test_one_code_for_all_is_a_code_for_the_diagnosis_the_monitor_and_the_linter(form):
+    model, x, asked = dead(form), made.numbers(), {"likelihood": "gaussian", "variance": 1.0}
+    with pytest.raises(ValueError, match=r"rows of a codebook.*bt\.Point\(codes of x\)"):
+        bt.diagnose(model, x, **asked, **QUICK)
+    with pytest.raises(ValueError, match="rows of a codebook"):
+        bt.Monitor(model, x, **asked)(0)
+    assert "gives no mu and logvar" in bt.lint(model, made.commitment, x).silent["kl-formula"]
+
+
+def test_codes_that_differ_between_far_places_alone_are_codes():
+    book = nn.Embedding(4, 3)
+    h = torch.randn(50, 3, 8, 8)
+    codes = torch.zeros(50, 8, 8).long()
+    codes[3, 0, 5] = 2
+    q = book(codes).movedim(-1, 1).detach()
+    assert no_pair(book, h, q) and no_pair(book, q, h)
+
+
+def test_a_variance_that_all_x_share_is_no_code():
+    tables = nn.Module()
+    tables.words = nn.Embedding(9, 3, padding_idx=0)  # has a row of zeros
+    tables.scales = nn.Parameter(torch.tensor([[0.3, 0.2, 0.1], [-1.0, 1.0, 2.0]]))  # one for each of two levels
+    mean = torch.randn(64, 3)
+    assert not no_pair(tables, mean, torch.zeros(64, 3))
+    assert not no_pair(tables, 0.01 * mean, torch.zeros(64, 3))
+    assert not no_pair(tables, mean, tables.scales[0].expand(64, 3))
+
+
+@pytest.mark.parametrize("form", ["pairs", "beside", "lists", "names"])
+def test_levels_are_not_diagnosed_as_they_are_returned_and_told_how(form):
+    with pytest.raises(ValueError, match=r"2 pairs of mu and logvar.*Space\.stacked"):
+        bt.diagnose(made.Pairs(form), made.numbers(), likelihood="gaussian", variance=1.0, **QUICK)
+
+
+@pytest.mark.parametrize(("learns", "told"), [(True, False), (False, True)])
+def test_a_last_layer_that_begins_at_zero_is_unreached_only_where_it_does_not_learn(learns, told):
+    model = made.Zeroed()
+    model.decode = model.decoder.requires_grad_(learns)
+    before = [p.clone() for p in model.parameters()]
+    quick = {**QUICK, "only": None}
+    found = bt.diagnose(model, made.numbers(), likelihood="gaussian", variance=1.0, progress=False, **quick)
+    assert ("reached_by_z" in found.estimates) == told == (UNREACHED in found.verdict.causes)
+    assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
 
 
 class Restless(made.Lightning):

@@ -110,8 +110,8 @@ class Adapter:
         log_likelihood: (x, z) -> log p(x|z) in nats, shape (S, B), for z of shape (S, B, ...).
         module: The ``nn.Module`` behind them, if any: it is measured in eval mode and left as it was. Methods of a
             module need no mention.
-        space: Where z lives. Only where z is discrete: it names the number of codes where the prior is learned, and
-            its last dimension runs over codebooks.
+        space: Where z lives. Only where z is discrete or has levels: it names the levels, and of codes their number
+            where the prior is learned; its last dimension runs over codebooks.
         notes: What a reader of the evidence must know of the model.
 
     Each callable may take a last argument ``given``: a mapping from names to what is known beside x, (B, ...) each.

@@ -14,6 +14,7 @@ from torch.distributions import Distribution, Independent, Normal
 from buttress.core.batch import EMPTY, Batch, Given
 from buttress.diagnostics.adapters.codes import no_pair
 from buttress.diagnostics.adapters.likelihoods import NAMES, scored
+from buttress.diagnostics.adapters.nested import levels
 from buttress.diagnostics.adapters.outputs import (
     Output,
     at_least_single,
@@ -35,6 +36,7 @@ ROWS = 64
 """Examples that the module is tried with."""
 DECODERS = ("decode", "decoder", "decode_z", "generate")
 """What people call the way from z to a reconstruction."""
+EXAMPLE = '; the guide, "Your own model", has an example'
 FINISHES: dict[str, Callable[[Tensor], Tensor]] = {"": lambda r: r, "sigmoid": torch.sigmoid, "tanh": torch.tanh}
 """What ``forward`` may do to the decoder's output."""
 
@@ -126,13 +128,13 @@ def _tried(
     model: nn.Module, batch: Batch, batches: Batches, names_of: Mapping[str, str]
 ) -> tuple[Output, Decode, list[str]]:
     """What ``forward`` returns for some examples, and the way of the module from z to a reconstruction."""
+    _refuse_other_forms(model, batch, names_of)
     names = [name for name in DECODERS if callable(getattr(model, name, None))]
     if not names:
         raise ValueError(
             f"the model ({type(model).__name__}) has neither decode(z) nor decoder(z), and the diagnosis decodes other "
             "z than those forward draws; give it a method decode(self, z) that returns what forward returns as recon"
         )
-    _refuse_codes(model, batch, names_of)
     with _listening(model, names) as heard:
         output = read(_first_answer(model, batch, names_of), batch.x)
     _refuse_broken(output, batch.x, batches)
@@ -152,20 +154,34 @@ def _tried(
     )
 
 
-def _refuse_codes(model: nn.Module, batch: Batch, names: Mapping[str, str]) -> None:
-    """Refuse (recon, z_e, z_q) and the like, which have the form of (recon, mu, logvar)."""
+def _refuse_other_forms(model: nn.Module, batch: Batch, names: Mapping[str, str]) -> None:
+    """Refuse several levels of z, and (recon, z_e, z_q) and the like, which have the form of (recon, mu, logvar)."""
     with torch.enable_grad():
         value = _first_answer(model, batch, names)
+        try:
+            found = tensors(value, batch.x)
+        except ValueError:
+            _refuse_levels(value, batch)
+            raise
         if by_names(value) is not None:
             return
-        found = tensors(value, batch.x)
         alike = found.mean.shape == found.log_variance.shape and found.mean.dim() > 1
         if alike and no_pair(model, found.mean, found.log_variance):
             raise ValueError(
                 "forward(x) gave (recon, mu, logvar) by its form, but one of the last two is made of the other or of "
-                "rows of a codebook, as z and its codes are; wanted mu and logvar; of a VQ-VAE hand over an Adapter "
-                "whose posterior is on codes, or return a dict with the names recon, mu and logvar"
+                "rows of a codebook, as z and its codes are; wanted mu and logvar; hand a VQ-VAE over as an Adapter "
+                "with the posterior Independent(bt.Point(codes of x), 1), a uniform Categorical of the codewords as "
+                f"prior, and the log-likelihood of x where those codes are decoded{EXAMPLE}"
             )
+
+
+def _refuse_levels(value: Any, batch: Batch) -> None:
+    if (n := len(levels(value, len(batch.x)))) > 1:
+        raise ValueError(
+            f"forward(x) gave {n} pairs of mu and logvar, as levels of z have, and a diagnosis reads one; hand it "
+            "over as an Adapter of one flat z, with the means and the variances of the levels side by side, and a "
+            f"space=Space.stacked(...) that names the levels{EXAMPLE}"
+        )
 
 
 def _first_answer(model: nn.Module, batch: Batch, names: Mapping[str, str]) -> Any:

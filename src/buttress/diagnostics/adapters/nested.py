@@ -47,10 +47,10 @@ def levels(value: Any, n: int) -> list[Output]:
 
 
 def _pairs(values: list[Any], n: int) -> list[tuple[Tensor, Tensor]]:
-    """The pairs among some values, or among the entries of one of them."""
+    """The pairs among the entries of a value, or among some values: a pair beside a list of pairs is their prior's."""
     own = [(one[0], one[1]) for one in values if _pair(one, n)]
     inside = (one for one in values if _row(one, anything=True) and all(_pair(part, n) for part in one))
-    return own or [(part[0], part[1]) for part in next(inside, ())]
+    return [(part[0], part[1]) for part in next(inside, ())] or own
 
 
 def _zipped(means: Any, variances: Any, n: int) -> list[tuple[Tensor, Tensor]]:

@@ -28,6 +28,8 @@ def z_unreached(subject: Linted) -> Iterator[LintFinding]:
         return
     if round_it:
         _refuse_other_ways(subject)
+    if subject.levels:
+        _refuse_priors(subject)
     yield LintFinding(
         "z-unreached", "error", "certain",
         f"no gradient goes from the reconstruction to {' or '.join(told)}",
@@ -51,6 +53,16 @@ def _refuse_other_ways(subject: Linted) -> None:
         found = torch.autograd.grad([v.sum() for v in others], mean, retain_graph=True, allow_unused=True)
     if found[0] is not None and bool(found[0].any()):
         raise Silent("z is read on a way round the reconstruction, as an upper level is")
+
+
+def _refuse_priors(subject: Linted) -> None:
+    """Ask nothing of a pair that may be the mean and log-variance of a prior, which no decoder reads.
+
+    Errors:
+        Silent: The pair does not stand in the loss as that of a q(z|x) beside N(0, I) does.
+    """
+    if subject.terms.kl is None:
+        raise Silent("its KL is not that from N(0, I), so it may be a prior's or that of a z which a prior reads")
 
 
 def _tensors(value: object) -> Iterator[Tensor]:
