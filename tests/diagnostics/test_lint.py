@@ -108,6 +108,12 @@ FAULTS = {
     "kl-formula by log sigma": lambda r, x, mu, lv: (
         0.5 * (r - x).square().sum(1).mean() + 0.5 * (mu**2 + (2 * lv).exp() - 1 - 2 * lv).sum(1).mean()
     ),
+    "kl-formula with logvar twice": lambda r, x, mu, lv: squared(r, x, mu, lv) - 0.5 * lv.sum(1).mean(),
+    "kl-formula without a square": lambda r, x, mu, lv: squared(r, x, mu, lv) + 0.5 * (mu - mu**2).sum(1).mean(),
+    "batch-mixed by broadcasting": lambda r, x, mu, lv: (
+        0.5 * (r.unsqueeze(1) - x).square().sum(-1).mean() + kl(mu, lv).sum(1).mean()
+    ),
+    "batch-mixed by order": lambda r, x, mu, lv: squared(r[torch.randperm(len(r))], x, mu, lv),
     "batch-dependence": lambda r, x, mu, lv: 0.5 * (r - x).square().sum(1).mean() + kl(mu, lv).sum(),
 }
 
@@ -617,3 +623,66 @@ def test_a_diagnosis_of_a_loader_leaves_the_random_state_alone():
     model, state = Plain(), torch.get_rng_state()
     bt.diagnose(model, loader, likelihood="gaussian", variance=1.0, gap_steps=0)
     assert torch.equal(state, torch.get_rng_state())
+
+
+def test_an_error_scaled_by_the_batch_is_not_one_that_mixes_it(x):
+    def loss(recon, x, mu, logvar):
+        of_columns = (recon - x).square().mean(0)
+        return 0.5 * D * of_columns.log().mean() + kl(mu, logvar).sum(1).mean()
+
+    assert "batch-mixed" not in errors(bt.lint(Vae(), loss, x))
+
+
+@pytest.mark.parametrize("holder", ["model", "loss"])
+def test_a_warm_up_that_counts_calls_stands_still(holder, x):
+    class Loss:
+        step = 0
+
+        def __call__(self, model, batch):
+            counter = model if holder == "model" else self
+            counter.step += 1
+            recon, mu, logvar = model(batch)
+            rate = min(1, counter.step / 1000) * kl(mu, logvar).sum(1).mean()
+            return F.binary_cross_entropy_with_logits(recon, batch, reduction="sum") / len(batch) + rate
+
+    model, loss = Vae(), Loss()
+    model.step = loss.step = 499
+    report = bt.lint(model, loss, (x > 0).float())
+    assert "weight (beta) of 0.5 " in str(report) and model.step == loss.step == 499
+
+
+def test_a_whole_training_step_is_a_loss(x):
+    model = Vae()
+    optimizer = torch.optim.Adam(model.parameters())
+
+    def step(model, batch):
+        loss = squared(*_named(model, batch))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    before = model.decoder.weight.detach().clone()
+    report = bt.lint(model, step, x)
+    assert not errors(report) and "rate-weight" in report.rules
+    assert torch.equal(model.decoder.weight, before) and not optimizer.state
+
+
+def test_an_output_that_is_not_read_is_told_first(x):
+    class Turned(Vae):
+        def forward(self, x):
+            recon, mu, logvar = super().forward(x)
+            return mu, logvar, recon
+
+    def loss(model, batch):
+        mu, logvar, recon = model(batch)
+        return squared(recon, batch, mu, logvar)
+
+    said = str(bt.lint(Turned(), loss, x))
+    assert said.startswith("hardly anything could be checked: ") and "no fault found" not in said
+    assert str(bt.lint(Vae(), squared, x)).find("hardly") < 0
+
+
+def test_x_that_does_not_vary_is_told(x):
+    found = [one for one in bt.lint(Vae(), squared, torch.zeros(N, D)) if one.rule == "optimum-collapsed"]
+    assert "x does not vary" in found[0].evidence

@@ -29,6 +29,10 @@ ROWS, COLUMNS = 4, 8
 """Examples and columns that are looked at."""
 LEAST_SPREAD = 0.3
 """Of a pixel, beside that of all: one that is the same in all examples is moved too."""
+LINEAR = 1e-3
+"""Of its change along a column: what a function may bend and still be linear."""
+ROUNDED = 1e-5
+"""Of its value: what rounding may bend it by."""
 PADDED = 2
 """Zeros that are put behind sentences."""
 
@@ -98,7 +102,7 @@ def _along(model: Conditional, batch: Batch, z: Tensor, column: int, spread: flo
     """log p(x_d | the other columns, z) by the trapezoid rule, on steps that grow with the distance from x_d.
 
     An average over D pixels falls sqrt(D) times as slowly, so one goes that much further. NaN where f does not fall on
-    both sides: a cross-entropy of grey values is no density over all real numbers.
+    both sides, or is linear: a cross-entropy of grey values is no density over all real numbers.
     """
     image, b, size = batch.x.dim() > 2, len(batch), batch.x[0].numel()
     reach = 9.0 + (math.log(16 * size) / 2 if image else 0.0)
@@ -108,6 +112,13 @@ def _along(model: Conditional, batch: Batch, z: Tensor, column: int, spread: flo
     x[:, column] += away.repeat_interleave(b).to(x)
     whole = batch.take(row)
     f = decode(model, x.reshape(whole.x.shape), z[:, row], whole.given)[0].reshape(-1, b)
-    if image and bool((f[[0, -1]] > f[len(away) // 2] - 1).any()):
+    if (image and bool((f[[0, -1]] > f[len(away) // 2] - 1).any())) or _linear(f):
         return f[0] * torch.nan
     return f[len(away) // 2] - (torch.trapezoid((f - f.amax(0)).exp(), away, dim=0).log() + f.amax(0))
+
+
+def _linear(f: Float[Tensor, "T B"]) -> bool:
+    """Whether f is linear in x for some example: it is then the logarithm of no density."""
+    low, middle, high = f[0], f[len(f) // 2], f[-1]
+    bent = (low + high - 2 * middle).abs()
+    return bool((bent <= LINEAR * (high - low).abs() + ROUNDED * middle.abs()).any())

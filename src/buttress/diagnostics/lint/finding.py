@@ -46,6 +46,7 @@ class LintReport:
     Args:
         findings: Errors first.
         silent: Rules that could not be asked, with the reason.
+        rules_in_all: How many rules there are; 0 where that is not known.
 
     Example:
         >>> print(LintReport((), {"padding-counted": "x holds no token ids"}))
@@ -55,12 +56,18 @@ class LintReport:
 
     findings: tuple[LintFinding, ...]
     silent: dict[str, str]
+    rules_in_all: int = 0
 
     def __iter__(self) -> Iterator[LintFinding]:
         return iter(self.findings)
 
     def __len__(self) -> int:
         return len(self.findings)
+
+    @property
+    def hardly_asked(self) -> bool:
+        """Whether more than half of the rules could not be asked, so that finding nothing says little."""
+        return 0 < self.rules_in_all < 2 * len(self.silent)
 
     @property
     def rules(self) -> tuple[str, ...]:
@@ -73,7 +80,10 @@ class LintReport:
 
     def __str__(self) -> str:
         none = f"no fault found{' by the rules that could be asked' if self.silent else ''}"
-        lines = [str(one) for one in self.findings] or [none]
+        lines = [str(one) for one in self.findings] or ([] if self.hardly_asked else [none])
+        if self.hardly_asked:
+            left = f"{len(self.silent)} of {self.rules_in_all} rules could not be asked"
+            lines.insert(0, f"hardly anything could be checked: {left}")
         if self.silent:
             told: dict[str, list[str]] = {}
             for name, reason in self.silent.items():

@@ -79,7 +79,7 @@ def lint(
         with suppress(Silent):
             subject.output  # noqa: B018 - refuses a model that cannot be read before any rule is asked
         found, silent = asked(subject)
-    return LintReport(tuple(found), silent)
+    return LintReport(tuple(found), silent, len(catalogue()))
 
 
 def asked(subject: Linted) -> tuple[list[LintFinding], dict[str, str]]:

@@ -17,7 +17,7 @@ from buttress.diagnostics.adapters.signatures import by_name_alone, called
 from buttress.diagnostics.failed_call import at_odds, first_line
 from buttress.diagnostics.lint.batches import first, replaced, rows_of
 from buttress.diagnostics.lint.loss_function import LossFunction, arguments, by_outputs, meant, refuse_names, scalar
-from buttress.diagnostics.lint.quiet import seeded
+from buttress.diagnostics.lint.quiet import no_backward, numbers_kept, seeded
 from buttress.diagnostics.lint.terms import LossTerms, Pieces, terms
 
 __all__ = ["Linted", "Silent", "leaves"]
@@ -200,13 +200,17 @@ class Linted:
         """
         if self.loss is None:
             return _own_loss(self.forward(batch))
-        wanted = arguments(self.loss)
+        with numbers_kept(self.loss, getattr(self.loss, "__self__", None)), no_backward():
+            return self._of_function(self.loss, batch)
+
+    def _of_function(self, function: LossFunction, batch: Any) -> Tensor:
+        wanted = arguments(function)
         refuse_names(wanted)
         if by_outputs(wanted):
             x = first(batch)
             values = _by_kind(self.forward(batch), x)
             try:
-                found = self.loss(**{name: meant(name, values, x) for name in wanted})
+                found = function(**{name: meant(name, values, x) for name in wanted})
             except Exception as error:
                 shapes = ", ".join(_shape(value) for value in (*values, x))
                 raise ValueError(
@@ -215,7 +219,7 @@ class Linted:
                 ) from error
         else:
             try:
-                found = self.loss(self.model, batch)
+                found = function(self.model, batch)
             except Silent:
                 raise
             except Exception as error:

@@ -20,9 +20,15 @@ def _mistakes(log_variance: Tensor) -> dict[str, Tensor]:
     return {
         "it lacks exp(logvar)": -0.5 * variance**0,
         "it lacks logvar": 0.5 * variance,
+        "it has logvar twice, or is meant for a prior of variance 2": 0.5 * variance - 1,
         LOG_SIGMA: variance.square() - 1,
         "it has sigma where sigma^2 belongs": 0.25 * variance.sqrt() - 0.5,
     }
+
+
+def _mistakes_of_mean(mean: Tensor) -> dict[str, Tensor]:
+    """The same with respect to mu."""
+    return {"it lacks the square of mu": mean.double() ** 0, "it has |mu| where mu^2 belongs": mean.double().sign()}
 
 
 LOG_SIGMA = "it takes logvar for log sigma"
@@ -30,11 +36,16 @@ LOG_SIGMA = "it takes logvar for log sigma"
 
 @rule
 def kl_formula(subject: Linted) -> Iterator[LintFinding]:
-    """Whether the means follow the formula, and the log-variances a known mistake or another weight."""
+    """Whether one of means and log-variances follows the formula, and the other a known mistake or another weight."""
     found, made = subject.terms, subject.pieces
-    if not found.kl_means.holds or found.kl is not None or not (made.by_mean.any() and made.by_log_variance.any()):
+    if found.kl is not None or not (made.by_mean.any() and made.by_log_variance.any()):
         return
-    if found.kl_variances.holds:
+    if not found.kl_means.holds:
+        of_mean = best(made.by_mean, _mistakes_of_mean(made.mean)) if found.kl_variances.holds else None
+        if of_mean is None:
+            return
+        told = of_mean.name
+    elif found.kl_variances.holds:
         by, other = found.kl_means.weight, found.kl_variances.weight
         if abs(by - other) <= CLOSE * abs(by):
             return

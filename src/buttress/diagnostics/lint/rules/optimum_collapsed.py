@@ -30,6 +30,13 @@ def optimum_collapsed(subject: Linted) -> Iterator[LintFinding]:
     if len(subject.x) < LEAST:
         raise Silent(f"the batch has fewer than {LEAST} examples")
     x = subject.x.double().flatten(1)
+    if bool((x == x[0]).all()):
+        yield LintFinding(
+            "optimum-collapsed", "error", "certain",
+            f"x does not vary: all {len(x)} examples of the batch are the same, and z has nothing to tell apart",
+            "hand over a batch of different examples, or look at how x is loaded",
+        )  # fmt: skip
+        return
     found = largest_eigenvalue(x - x.mean(0))
     if found.value + 2 * found.error >= w.beta:
         return
