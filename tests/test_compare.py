@@ -60,7 +60,7 @@ def test_a_run_that_fails_is_told_and_the_others_go_on(tmp_path, capfd):
     show(tiny(), ["none", INFINITE], tmp_path, seeds=2, jobs=1, settings=LITTLE)
     out, err = capfd.readouterr()
     assert out.startswith(f"4 runs of 5 steps, 1 at a time; results go to {tmp_path}\n")
-    assert "\nnone/seed-0: finished after " in out and "\nnone/seed-1: failed: " in out
+    assert "\nnone/seed-0: finished after " in out and "\nnone/seed-1: failed\n" in out
     told = "".join(err.split())
     assert "failed:none/seed-1:" in told and "/seed-0:beforethefirststep" in told
     base, infinite = json.loads((tmp_path / "comparison.json").read_text())["arms"]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -12,6 +14,7 @@ from multiprocessing.managers import SyncManager
 import pytest
 
 from buttress.experiments.pool import _killed, run_apart, run_here
+from buttress.runtime.system_errors import DiskFull
 
 
 def half_dead(name: str, news: object) -> float:
@@ -87,3 +90,19 @@ def test_a_report_that_is_lost_ends_no_run():
         raise BrokenPipeError(32, "Broken pipe")
 
     assert run_here(reporting, {"deaf": ("deaf",)}, deaf, lambda *_: None) == ({"deaf": 1.0}, {})
+
+
+def test_a_full_disk_is_told_in_the_words_of_a_command_that_goes_on_by_itself(capsys):
+    def full(error: OSError, news: object) -> float:
+        raise error
+
+    kept = DiskFull("runs/a: no space is left on the disk; no checkpoint had been made yet")
+    errors = {"run": kept, "file": OSError(errno.ENOSPC, "No space left on device", "a.json"), "bare": OSError()}
+    _, failed = run_here(full, {name: (error,) for name, error in errors.items()}, print, lambda *_: None)
+    assert failed == {
+        "run": f"{kept.found}; make room, and give the same command again",
+        "file": "a.json: there is no room for more (No space left on device); make room, and give the same command "
+        "again",
+        "bare": "OSError",
+    }
+    assert str(pickle.loads(pickle.dumps(kept))) == f"{kept.found}; make room, and go on with --resume"

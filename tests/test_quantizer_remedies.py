@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from buttress.baseline import baseline
-from buttress.core import Training, remedy
+from buttress.core import DataSpec, Layout, Training, remedy
 from buttress.core.recipe import Recipe
 from buttress.data.images import Images
+from buttress.data.linear_gaussian import LinearGaussianData
 from buttress.decoders.conv import ConvDecoder
 from buttress.diagnostics.evidence import Evidence
 from buttress.encoders.conv import ConvEncoder
@@ -85,6 +86,25 @@ def test_levels_are_left_out_whatever_they_are_called(recipe, levels, field):
         remedy.apply("fewer_levels:levels=5", many)
     with pytest.raises(remedy.DoesNotFit, match=f"{field} = 1 already"):
         remedy.apply("fewer_levels", replace(one, remedies=()))
+
+
+@pytest.mark.parametrize("before", ["hierarchical_quantized:levels=3+level_dropout", "residual_quantized:dropout=0.5"])
+def test_one_level_is_not_left_with_a_dropout_of_levels(recipe, before):
+    assert remedy.apply(f"{before}+fewer_levels:levels=2", recipe).posterior.dropout == 0.5
+    with pytest.raises(remedy.DoesNotFit, match=r"posterior.dropout is 0.5.* keep 2 levels"):
+        remedy.apply(f"{before}+fewer_levels:levels=1", recipe)
+
+
+def test_what_brings_a_posterior_is_advised_where_it_fits(recipe):
+    with pytest.raises(remedy.DoesNotFit, match=r"; put it behind hierarchical_quantized$"):
+        remedy.apply("level_dropout+hierarchical_quantized", recipe)
+    table = baseline(LinearGaussianData(), DataSpec(Layout.table(8)))
+    with pytest.raises(remedy.DoesNotFit, match=r"; put it behind residual_quantized$"):
+        remedy.apply("fewer_levels", table)
+    with pytest.raises(remedy.DoesNotFit, match=r"; leave it out$"):
+        remedy.apply("level_dropout", table)
+    with pytest.raises(remedy.DoesNotFit, match=r"try --encoder conv \(it needs two place axes, as images have\)$"):
+        remedy.apply("hierarchical_quantized", table)
 
 
 def test_level_dropout_wants_maps_and_a_share_and_comes_once(recipe):

@@ -23,9 +23,10 @@ from buttress.cli.flags import Command, Line, UnknownFlag
 from buttress.cli.help import command_page, list_page, part_page, render
 from buttress.cli.sources import sources
 from buttress.cli.values import Misread
-from buttress.runtime.atomic_write import FULL, check_name
+from buttress.runtime.atomic_write import check_name
 from buttress.runtime.one_line import one_line
 from buttress.runtime.suggest import suggest
+from buttress.runtime.system_errors import plainly
 
 __all__ = ["call", "functions", "main", "script"]
 
@@ -57,8 +58,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         if isinstance(ended.__context__, BrokenPipeError):  # how rich tells of one
             return _unread()
         raise
-    except (ValueError, OSError) as error:
-        return _refuse(_plainly(error))
+    except OSError as error:
+        return _refuse(plainly(error))
+    except ValueError as error:
+        return _refuse(str(error))
     except (MemoryError, OverflowError, RuntimeError) as error:
         if (why := _beyond(error)) is None:
             raise
@@ -95,18 +98,6 @@ def _unread() -> int:
     """The exit code where nobody reads on; what Python still holds back goes nowhere, else it complains at the end."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 141
-
-
-def _plainly(error: Exception) -> str:
-    """A message; one of the system without its number."""
-    if isinstance(error, OSError) and error.errno in FULL:
-        where = f"{error.filename}: " if error.filename else ""
-        return (
-            f"{where}there is no room for more ({error.strerror}); free some of it, and give the same command again "
-            "(train with --resume)"
-        )
-    named = isinstance(error, OSError) and error.strerror and error.filename is not None
-    return f"{error.filename}: {error.strerror}; try another path" if named else str(error)  # type: ignore[attr-defined]
 
 
 def run(words: list[str]) -> None:

@@ -16,7 +16,9 @@ from functools import cache
 from importlib.metadata import entry_points
 from typing import Any, get_type_hints
 
-from buttress.core.part import Part
+from buttress.core import registry
+from buttress.core.layout import Layout
+from buttress.core.part import DataPart, Part
 from buttress.core.recipe import Recipe
 from buttress.core.registry import from_plain, suggest
 from buttress.runtime.plain_data import parse_yaml
@@ -124,7 +126,7 @@ class Remedy:
         if (found := getattr(recipe, role).name()) not in names:
             raise DoesNotFit(
                 f"{self.name} needs the {' or '.join(names)} {role}, and this recipe has the {found} {role}; "
-                f"{self.because and f'{self.because}; '}try --{role} {names[0]}"
+                f"{self.because and f'{self.because}; '}{_how_to_get(role, names, recipe)}"
             )
 
     def _check_free(self, recipe: Recipe, path: str, standard: Any) -> None:
@@ -138,6 +140,20 @@ class Remedy:
                 f"{self.name} sets {path}, and this recipe has {path} = {_in_words(value)} already; leave out "
                 "one of them"
             )
+
+
+def _how_to_get(role: str, names: tuple[str, ...], recipe: Recipe) -> str:
+    """What to do to have one of the parts that a remedy needs; nothing that would be refused in its turn.
+
+    A posterior comes with its prior by a remedy of its own. Other parts are for some kinds of data alone, which a
+    recipe does not know: so what they need is said.
+    """
+    if role == "posterior" and (bring := [name for name in names if name in catalogue()]):
+        there = [name for name in bring if _fits(name, recipe)]
+        return f"put it behind {there[0]}" if there else "leave it out"
+    part = registry.part(f"{role}s", names[0])()
+    limit = part.misfit(Layout.table(1)) if isinstance(part, DataPart) else ""
+    return f"try --{role} {names[0]}{f' ({limit})' if limit else ''}"
 
 
 def _overlap(one: str, other: str) -> bool:

@@ -16,7 +16,7 @@ import math
 from buttress.diagnostics.estimate import Estimate
 from buttress.diagnostics.thresholds import DECIDED
 
-__all__ = ["above", "below", "every", "minus", "needed", "opposite", "size", "some"]
+__all__ = ["above", "below", "every", "maybe", "minus", "needed", "opposite", "size", "some"]
 
 Truth = bool | None
 INFINITE = "not finite: inf"
@@ -63,6 +63,20 @@ def below(found: Estimate | None, threshold: float) -> Truth:
         True
     """
     return opposite(above(found, threshold))
+
+
+def maybe(truth: Truth, side: str) -> str:
+    """On which side of a threshold an estimate is, as a sentence may say it: where its error leaves that open, it may.
+
+    Args:
+        truth: Whether it is on that side.
+        side: Of the threshold, such as "below".
+
+    Example:
+        >>> maybe(below(Estimate(0.1, 0.01, 100, ""), 0.25), "below"), maybe(None, "above")
+        ('below', 'may be above')
+    """
+    return f"may be {side}" if truth is None else side
 
 
 def opposite(truth: Truth) -> Truth:

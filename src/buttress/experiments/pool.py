@@ -23,6 +23,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from buttress.runtime.atomic_write import check_room
 from buttress.runtime.denormals import flushed
+from buttress.runtime.system_errors import plainly
 from buttress.runtime.threads import allowed_threads
 
 __all__ = ["KILLED", "News", "run_all", "run_apart", "run_here"]
@@ -310,6 +311,8 @@ def _run_or_end(work: Callable[..., float], threads: int, *task: Any) -> float |
         return work(*task[:-1], _Careful(task[-1]))
     except ValueError as reason:  # ours, and written for people
         return str(reason)
+    except OSError as reason:
+        return plainly(reason, one_of_several=True) or type(reason).__name__
     except Exception as reason:
         return f"{type(reason).__name__}: {reason}".removesuffix(": ")
     finally:

@@ -52,4 +52,10 @@ def fewer_levels(recipe: Recipe, levels: int = 0) -> Recipe:
         raise DoesNotFit(f"fewer_levels: z has {field} = {there} already, and nothing to leave out; leave it out")
     if not 0 <= levels < there:
         raise DoesNotFit(f"fewer_levels: levels is {levels}, wanted 1 to {there - 1}, as z has {field} = {there}")
-    return replace(recipe, posterior=recipe.posterior.replace(**{field: levels or (there + 1) // 2}))
+    levels = levels or (there + 1) // 2
+    if levels == 1 and (dropout := getattr(recipe.posterior, "dropout", 0.0)) > 0:
+        raise DoesNotFit(
+            f"fewer_levels: posterior.dropout is {dropout}, and of one level there is none to leave out; leave out the "
+            "dropout, or keep 2 levels"
+        )
+    return replace(recipe, posterior=recipe.posterior.replace(**{field: levels}))

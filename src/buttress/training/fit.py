@@ -21,6 +21,7 @@ from buttress.core import Splits
 from buttress.core.recipe import Recipe
 from buttress.runtime.denormals import flushed
 from buttress.runtime.heap import kept
+from buttress.runtime.system_errors import DiskFull
 from buttress.training import checkpoint
 from buttress.training.callbacks import Callback, ProgressBar
 from buttress.training.engine import Engine
@@ -88,9 +89,7 @@ def fit(
         except OSError as error:
             if not _full(error):
                 raise
-            raise OSError(
-                f"{folder}: no space is left on the disk; {_kept(path)}; make room, and go on with --resume"
-            ) from error
+            raise DiskFull(f"{folder}: no space is left on the disk; {_kept(path)}") from error
         finally:
             stop.remove()
 

@@ -99,7 +99,7 @@ def show(recipe: Recipe, names: list[str], out: Path, seeds: int, jobs: int, set
 
     def ended(run: str, outcome: str) -> None:
         if not console.is_terminal:
-            console.print(f"{run}: {outcome}", **PLAIN)
+            console.print(f"{run}: {briefly(outcome)}", **PLAIN)
 
     with bars(console, recipe.data, recipe.training.validation) as watch:
         done = run(recipe, names, out, seeds=seeds, jobs=jobs, settings=settings, watch=watch, begin=begin, ended=ended)
@@ -113,6 +113,16 @@ def show(recipe: Recipe, names: list[str], out: Path, seeds: int, jobs: int, set
     for name, reason in done.failed.items():
         Console(stderr=True).print(f"failed: {name}: {reason}", style="red", markup=False, highlight=False)
     console.print(f"report: {page}", **PLAIN)
+
+
+def briefly(outcome: str) -> str:
+    """How a run ended, without the reason, which is told at the end with those of all others.
+
+    Example:
+        >>> briefly("failed: no space is left"), briefly("finished after 3 s of training")
+        ('failed', 'finished after 3 s of training')
+    """
+    return "failed" if outcome.startswith("failed: ") else outcome
 
 
 @contextmanager

@@ -113,7 +113,7 @@ def search(go: Callable[[Any], Any], data: Data, as_json: bool, validation: floa
 
     from rich.console import Console
 
-    from buttress.cli.commands.compare import PLAIN, bars
+    from buttress.cli.commands.compare import PLAIN, bars, briefly
     from buttress.experiments.branches import Watch, in_words
     from buttress.report.ranking import as_text, ranking_table, sentences
 
@@ -124,7 +124,7 @@ def search(go: Callable[[Any], Any], data: Data, as_json: bool, validation: floa
 
     def ended(run: str, outcome: str) -> None:
         if not console.is_terminal:
-            console.print(f"{run}: {outcome}", **PLAIN)
+            console.print(f"{run}: {briefly(outcome)}", **PLAIN)
 
     with bars(console, data, validation) as step:
         found = go(Watch(step, begin, ended))

@@ -8,7 +8,7 @@ tell them apart. It stands beside another cause: alike features are seen in coll
 from __future__ import annotations
 
 from buttress.diagnostics.cause import cause, finding
-from buttress.diagnostics.compare import above, every, opposite
+from buttress.diagnostics.compare import above, every, maybe, opposite
 from buttress.diagnostics.finding import Finding
 from buttress.diagnostics.numbers import Numbers
 from buttress.diagnostics.thresholds import FEATURES_ALIKE
@@ -24,8 +24,9 @@ def alike_features(n: Numbers) -> Finding | None:
     cosine = n.get("feature_cosine")
     if cosine is None:
         return None
+    high = above(cosine, FEATURES_ALIKE)
     told = (
-        f"the encoder's features are nearly the same for all x: their mean cosine is {cosine} (above "
-        f"{FEATURES_ALIKE}), so q has little to tell them apart by"
+        f"the encoder's features are nearly the same for all x: their mean cosine is {cosine} "
+        f"({maybe(high, 'above')} {FEATURES_ALIKE}), so q has little to tell them apart by"
     )
-    return finding(ALIKE, every(opposite(n.used), above(cosine, FEATURES_ALIKE)), [told])
+    return finding(ALIKE, every(opposite(n.used), high), [told])

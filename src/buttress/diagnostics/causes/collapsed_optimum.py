@@ -16,7 +16,7 @@ that reads z already (it gains from a better q, at the weight of the rate) is no
 from __future__ import annotations
 
 from buttress.diagnostics.cause import cause, finding
-from buttress.diagnostics.compare import below, every, opposite, size
+from buttress.diagnostics.compare import below, every, maybe, opposite, size
 from buttress.diagnostics.estimate import short
 from buttress.diagnostics.finding import Finding
 from buttress.diagnostics.numbers import Numbers
@@ -44,13 +44,16 @@ def collapsed_optimum(n: Numbers) -> Finding | None:
 def _sentence(n: Numbers, weight: float) -> str:
     """The two sides of the inequality, and the variance at which it would turn."""
     beta = f"beta of {short(weight)}"
-    ratio = n.text("optimum_ratio")
+    ratio, low = n.text("optimum_ratio"), below(n.get("optimum_ratio"), weight)
     top, noise = n.get("largest_eigenvalue"), n.get("likelihood_variance")
-    found = f"the most that a direction of x offers to z is {ratio} times what it must pay, below {beta}"
+    found = (
+        f"the most that a direction of x offers to z is {ratio} times what it must pay, {maybe(low, 'below')} {beta}"
+    )
     if top is not None and noise is not None:
         found = (
-            f"the largest eigenvalue of the data, {top}, is below beta times the variance of the likelihood, "
-            f"{short(weight * size(noise))} (it is {ratio} times the variance alone, which would have to be above the "
+            f"the largest eigenvalue of the data, {top}, {'may be' if low is None else 'is'} below beta times the "
+            f"variance of the likelihood, {short(weight * size(noise))} (it is {ratio} times the variance alone, "
+            f"which would have to be above the "
             f"{beta})"
         )
         found += f"; z would be used at a variance below {short(size(top) / weight)}" if weight else ""
@@ -58,4 +61,5 @@ def _sentence(n: Numbers, weight: float) -> str:
         found += f"; z would be used at a weight below {short(size(n.get('optimum_ratio')))}"
     saved = n.get("savable_distortion")
     most = "" if saved is None else f"; no z can save the decoder more than {saved} nats"
-    return f"{found}: near the collapsed point z does not pay for itself, whatever the schedule or the encoder{most}"
+    pays = "may not pay" if low is None else "does not pay"
+    return f"{found}: near the collapsed point z {pays} for itself, whatever the schedule or the encoder{most}"

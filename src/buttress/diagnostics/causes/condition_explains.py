@@ -16,7 +16,7 @@ measured, as of autoregressive decoders, it is not known which of the two holds.
 from __future__ import annotations
 
 from buttress.diagnostics.cause import cause, finding
-from buttress.diagnostics.compare import above, below, every, opposite
+from buttress.diagnostics.compare import above, below, every, maybe, opposite
 from buttress.diagnostics.finding import Finding
 from buttress.diagnostics.numbers import Numbers
 from buttress.diagnostics.thresholds import COLLAPSED_NATS, USED_NATS
@@ -46,8 +46,10 @@ def _sentence(n: Numbers) -> str:
     if n.get("gain_beyond_condition") is None:
         why = n.estimates["gain_beyond_condition"].note
         return f"{worth}, {beside}; what is left for z to say can't be measured here ({why})"
+    little = below(n.get("gain_beyond_condition"), COLLAPSED_NATS)
     return (
         f"{worth}, {beside}, and the best linear z would gain {n.text('gain_beyond_condition')} nats beside the "
-        f"condition (below {COLLAPSED_NATS}): p(x|given) is as good as p(x|z, given). Leave z out, give the model less "
+        f"condition ({maybe(little, 'below')} {COLLAPSED_NATS}): p(x|given) {'may be' if little is None else 'is'} "
+        "as good as p(x|z, given). Leave z out, give the model less "
         "of the condition, or measure on data that differ in more than it"
     )

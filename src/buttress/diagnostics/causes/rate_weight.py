@@ -27,7 +27,7 @@ from __future__ import annotations
 import math
 
 from buttress.diagnostics.cause import cause, finding
-from buttress.diagnostics.compare import Truth, above, below, every, some
+from buttress.diagnostics.compare import Truth, above, below, every, maybe, some
 from buttress.diagnostics.estimate import Estimate, short
 from buttress.diagnostics.finding import Finding
 from buttress.diagnostics.numbers import Numbers
@@ -66,12 +66,13 @@ def too_heavy_to_compress(n: Numbers) -> Finding | None:
     beta = n.get("effective_beta")
     if beta is None or not n.compresses:
         return None
+    high = above(beta, DETERMINISTIC_BETA)
     told = (
         f"the noise of q costs the decoder what it does at a weight of the rate (beta) of {beta}: reconstructions and "
-        f"what a second model learns are blurred by it (above {DETERMINISTIC_BETA}). Lower the weight: autoencoders "
-        "for latent diffusion have 1e-6, beside errors summed over x"
+        f"what a second model learns are blurred by it ({maybe(high, 'above')} {DETERMINISTIC_BETA}). Lower the "
+        "weight: autoencoders for latent diffusion have 1e-6, beside errors summed over x"
     )
-    truth = every(above(beta, DETERMINISTIC_BETA), above(n.get("worth_shuffled"), COLLAPSED_NATS))
+    truth = every(high, above(n.get("worth_shuffled"), COLLAPSED_NATS))
     return finding(f"{WEIGHT} of about {short(beta.value or 0.0, 2)}", truth, [told], remedies_for=FOR_COMPRESSION)
 
 

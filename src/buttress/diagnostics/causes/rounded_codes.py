@@ -10,7 +10,7 @@ everything: so a dead or under-used codebook follows from it.
 from __future__ import annotations
 
 from buttress.diagnostics.cause import cause, finding
-from buttress.diagnostics.compare import above
+from buttress.diagnostics.compare import above, maybe
 from buttress.diagnostics.finding import Finding
 from buttress.diagnostics.numbers import Numbers
 from buttress.diagnostics.thresholds import ROUNDED
@@ -36,7 +36,8 @@ def rounded_codes(n: Numbers) -> Finding | None:
     if share is None:
         return None
     told = (
-        f"a share of {share} of the codes are others where the encoder computes in double precision (above {ROUNDED}): "
+        f"a share of {share} of the codes are others where the encoder computes in double precision "
+        f"({maybe(above(share, ROUNDED), 'above')} {ROUNDED}): "
         "keep the encoder's last layer and the distances to codewords in float32, outside of autocast, and compute "
         "them "
         "as the square of the difference, or after the mean of the codewords is taken off"

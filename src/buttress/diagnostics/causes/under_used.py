@@ -11,7 +11,7 @@ more (:mod:`buttress.diagnostics.causes.codebook`).
 from __future__ import annotations
 
 from buttress.diagnostics.cause import cause, finding
-from buttress.diagnostics.compare import below, size
+from buttress.diagnostics.compare import below, maybe, size
 from buttress.diagnostics.estimate import short
 from buttress.diagnostics.finding import Finding
 from buttress.diagnostics.numbers import Numbers
@@ -28,10 +28,12 @@ def under_used(n: Numbers) -> Finding | None:
     alive, used = n.get("codes_alive"), n.get("codes_used")
     if alive is None or used is None:
         return None
+    few = below(alive, ALIVE_SHARE)
     k = short(used.ceiling or 0.0, 4)
     told = (
-        f"{size(used):.0f} of {k} codes are taken in the data, and a share of {alive} ever would be (below "
-        f"{ALIVE_SHARE}), with a perplexity of {n.text('code_perplexity')}: start the codebook from encoder outputs, "
+        f"{size(used):.0f} of {k} codes are taken in the data, and a share of {alive} ever would be "
+        f"({maybe(few, 'below')} {ALIVE_SHARE}), with a perplexity of {n.text('code_perplexity')}: start the "
+        "codebook from encoder outputs, "
         "revive what is not taken, or make it smaller"
     )
-    return finding(UNDER_USED, below(alive, ALIVE_SHARE), [told], [(alive, ALIVE_SHARE)])
+    return finding(UNDER_USED, few, [told], [(alive, ALIVE_SHARE)])

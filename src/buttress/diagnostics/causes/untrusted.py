@@ -19,7 +19,7 @@ normalisation in training mode), is refused before anything is measured, in a se
 from __future__ import annotations
 
 from buttress.diagnostics.cause import cause, finding
-from buttress.diagnostics.compare import above, needed, some
+from buttress.diagnostics.compare import above, maybe, needed, some
 from buttress.diagnostics.finding import Finding
 from buttress.diagnostics.numbers import Numbers
 from buttress.diagnostics.state import state_of
@@ -65,10 +65,11 @@ def _rounded(n: Numbers) -> str:
 
 
 def _constant(n: Numbers) -> str:
-    share = (n["constant_error"]) ** 2
+    share, high = n["constant_error"] ** 2, above(n.get("constant_error"), CONSTANT_ERROR)
     return (
         f"the decoder is off by the same amount in all examples: that is {share:.0%} of its squared error "
-        f"(constant_error {n.text('constant_error')}, above {CONSTANT_ERROR}). Are x scaled, centred and ordered as in "
+        f"(constant_error {n.text('constant_error')}, {maybe(high, 'above')} {CONSTANT_ERROR}). Are x scaled, centred "
+        "and ordered as in "
         "training, and are the weights the trained ones?"
     )
 
