@@ -230,7 +230,7 @@ def books_of(model: Model, batches: Batches, places: int) -> list[Book]:
     space, k = _space(model), classes(model, batches)
     if levels := levels_of(conditional(model).model):
         return [book for level in levels for book in _slots(level.places, level.slots, level.classes or k)]
-    shape = getattr(space, "shape", ())
+    shape: tuple[int, ...] = getattr(space, "shape", ())
     apart = shape and math.prod(shape) == places and not getattr(space, "shared", False)
     slots = shape[-1] if apart else 1
     return _slots(torch.arange(places), slots, k)
