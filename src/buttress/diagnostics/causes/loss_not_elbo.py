@@ -50,6 +50,7 @@ NOT_ELBO = "the loss is not built as an ELBO"
 RULES = (
     "loss-reduction",
     "batch-dependence",
+    "batch-mixed",
     "kl-sign",
     "kl-formula",
     "kl-missing",
