@@ -6,6 +6,7 @@ import random
 import sys
 import types
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -489,3 +490,22 @@ def test_a_training_of_seconds_is_looked_at_more_than_once(linear):
         return seen
 
     assert steps() == [100, 200, 400, 800] and steps(share=0.03) == []
+
+
+def test_why_there_is_no_forecast_is_said():
+    model, probe = Vae(), torch.randn(32, 6)
+    monitor = Monitor(model, probe, likelihood="mse")
+    assert "say steps=" in monitor.no_forecast and str(monitor).startswith("no look yet; no forecast: the length")
+    monitor = Monitor(model, probe, likelihood="mse", steps=100, every=50)
+    assert monitor.no_forecast == "it is made at 10% of the run"
+    monitor.looks.append(replace(look(0.0), step=50))
+    assert "no look at 5% and 10% of the run" in monitor.no_forecast
+    monitor.looks.append(replace(look(0.0), step=60, probability=0.4))
+    assert monitor.no_forecast == ""
+
+
+def test_two_looks_in_the_second_half_of_a_run_are_enough():
+    looks = [replace(look(0.0), step=step) for step in (0, 100, 200)]
+    assert alarm(looks, 250) == UNUSED and alarm(looks, 500) == alarm(looks) == ""
+    later = [*looks, replace(look(0.0), step=300)]
+    assert alarm(later, 500) == UNUSED and alarm(later, 250) == ""

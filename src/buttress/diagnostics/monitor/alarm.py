@@ -5,7 +5,8 @@ Information is *lost* where it is below half of what it was at its best, by two 
 $$ I_t + 2 e_t < \tfrac12 (I_{best} - 2 e_{best}), \qquad I_{best} - 2 e_{best} > 0.5 $$
 
 z is *not used* where the verdict is "collapsed", and not borderline, at three looks in a row; the first look of all
-does not count, as an untrained model has learned nothing yet. Each is told once where it begins.
+does not count, as an untrained model has learned nothing yet. In the second half of a run whose length is known two
+are enough, as few looks are left. Each is told once where it begins.
 
 A mistake in ``forward`` or the loss that gradients show is told at the first look that sees it.
 
@@ -28,15 +29,16 @@ LOST, UNUSED, EXPECTED = "z is being lost", "z is not used", "this run is expect
 FAULT = "forward or the loss has a mistake"
 LIKELY = 0.5
 """The probability from which on that is told."""
-IN_A_ROW = 3
+IN_A_ROW, IN_A_ROW_LATE = 3, 2
 INFORMATION = "mutual_information"
 
 
-def alarm(looks: Sequence[Seen]) -> str:
+def alarm(looks: Sequence[Seen], steps: int | None = None) -> str:
     """What the latest look warns of: :data:`FAULT`, :data:`LOST`, :data:`EXPECTED`, :data:`UNUSED` or nothing.
 
     Args:
         looks: All so far, the latest last.
+        steps: Of the whole run; None where that is not known.
 
     Example:
         >>> def look(step, nats):
@@ -46,6 +48,8 @@ def alarm(looks: Sequence[Seen]) -> str:
         ('z is being lost', '')
         >>> alarm([look(k, 0.0) for k in range(4)])
         'z is not used'
+        >>> alarm([look(step, 0.0) for step in (0, 100, 200)], steps=250)
+        'z is not used'
     """
     before = looks[:-1]
     if set(looks[-1].faults) - {name for one in before for name in one.faults}:
@@ -54,15 +58,17 @@ def alarm(looks: Sequence[Seen]) -> str:
         return "" if _lost(before) else LOST
     if _expected(looks) and not _expected(before):
         return EXPECTED
-    return UNUSED if _unused(looks) and not _unused(before) else ""
+    return UNUSED if _unused(looks, steps) and not _unused(before, steps) else ""
 
 
 def _expected(looks: Sequence[Seen]) -> bool:
     return any(one.probability is not None and one.probability >= LIKELY for one in looks)
 
 
-def _unused(looks: Sequence[Seen]) -> bool:
-    return len(looks) > IN_A_ROW and all(one.state == COLLAPSED for one in looks[-IN_A_ROW:])
+def _unused(looks: Sequence[Seen], steps: int | None) -> bool:
+    late = bool(looks) and steps is not None and looks[-1].step >= steps / 2
+    row = IN_A_ROW_LATE if late else IN_A_ROW
+    return len(looks) > row and all(one.state == COLLAPSED for one in looks[-row:])
 
 
 def _lost(looks: Sequence[Seen]) -> bool:

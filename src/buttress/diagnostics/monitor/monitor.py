@@ -148,6 +148,29 @@ class Monitor:
         """
         return next((one.probability for one in self.looks if one.probability is not None), None)
 
+    @property
+    def no_forecast(self) -> str:
+        """Why :attr:`probability` is None; empty where it is not."""
+        if self.probability is not None:
+            return ""
+        if self.steps is None:
+            return "the length of the run is not known: say steps=..."
+        if not self.looks or self.looks[-1].step < EARLY * self.steps:
+            return f"it is made at {EARLY:.0%} of the run"
+        if set().union(*(one.faults for one in self.looks)) - {"loss-reduction"}:
+            return "forward or the loss has a mistake"
+        if missing := [f"{one:.0%}" for one in (EARLIER, EARLY) if one not in self.early]:
+            return (
+                f"there was no look at {' and '.join(missing)} of the run, which would have cost more than its share "
+                "of the time or was not asked for: call the monitor at every step, or give a larger share"
+            )
+        return "a number that it rests on could not be measured"
+
+    def __str__(self) -> str:
+        """The latest look, and why there is no forecast where there is none."""
+        seen = str(self.looks[-1]) if self.looks else "no look yet"
+        return f"{seen}; no forecast: {self.no_forecast}" if self.no_forecast else seen
+
     def __call__(self, step: Any) -> Seen | None:
         """Look if it is time, and return what was seen.
 
@@ -230,7 +253,7 @@ class Monitor:
             self.weight = evidence.estimates.get("rate_weight")
             if stage == EARLY and seen.probability is None:
                 seen = replace(seen, probability=self._forecast(step, seen))
-        if what := alarm([*self.looks, seen]):
+        if what := alarm([*self.looks, seen], self.steps):
             seen = self._warned(seen, what)
         self.looks.append(seen)
         self.write(seen.values(), step)
