@@ -23,7 +23,7 @@ def z_unreached(subject: Linted) -> Iterator[LintFinding]:
         told = [] if reached(recon, mean) else ["mu"]
         fixed = not log_variance.requires_grad and not told  # a variance that is set, not learned
         told += [] if fixed or reached(recon, log_variance) else ["logvar"]
-        round_it = "mu" in told and bool(leaves(recon) & leaves(mean))
+        round_it = "mu" in told and bool(leaves(recon) & leaves(mean)) and not _made_of(recon, mean)
     if not told or (told == ["logvar"] and any(no_sampling.find(subject))):
         return
     if round_it:
@@ -37,6 +37,20 @@ def z_unreached(subject: Linted) -> Iterator[LintFinding]:
         if "mu" in told
         else "sample by mu + exp(0.5 * logvar) * eps, without detach() or no_grad()",
     )  # fmt: skip
+
+
+def _made_of(value: Tensor, part: Tensor) -> bool:
+    """Whether a tensor was made of another one, be it by a step without slope, such as rounding."""
+    todo, seen = [value.grad_fn], set()
+    while todo:
+        node = todo.pop()
+        if node is None or node in seen:
+            continue
+        if node is part.grad_fn:
+            return True
+        seen.add(node)
+        todo += [one for one, _ in node.next_functions]
+    return False
 
 
 def _refuse_other_ways(subject: Linted) -> None:
