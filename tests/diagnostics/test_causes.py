@@ -437,7 +437,7 @@ def test_a_condition_that_leaves_nothing_is_told_from_a_decoder_that_ignores_z()
     near = judged(**told, gain_beyond_condition=(0.08, 0.02))
     (found,) = [one for one in near.findings if one.cause == EXPLAINED]
     assert (found.strength, found.examples) == (BORDERLINE, 4000)
-    assert ", may be below beta of 1" in found.reasons[0] and "z may not pay" in found.reasons[0]
+    assert "(may be below 0.1)" in found.reasons[0] and "may be as good as" in found.reasons[0]
     known = judged(**SILENT, **NO_GAP, optimum_ratio=(0.97, 0.03), largest_eigenvalue=4, likelihood_variance=4)
     assert "the data, 4, may be below beta" in next(one for one in known.findings if one.cause == OPTIMUM).reasons[0]
     assert judged(**{**told, "worth_condition": (0.0, 0.01)}, gain_beyond_condition=(0.0, 0.01)).causes == (IGNORED,)
